@@ -1,0 +1,80 @@
+"""Time PyTorch on one row: the best of eager and two kinds of traced module.
+
+    torch_peer.py ROW WEIGHTS.safetensors INPUT.safetensors OUT.safetensors THREADS SECONDS [--reference]
+
+Prints one JSON line. The form that won is noted in OUT.form, and later runs on the same OUT take it without trying
+the others. With --reference it runs once in float64, writes that output and times nothing.
+"""
+import json
+import os
+import resource
+import sys
+import time
+
+import torch
+
+import presets
+import stfile
+import torch_models
+
+
+def blas():
+    """The BLAS library that is mapped into this process."""
+    with open("/proc/self/maps") as maps:
+        paths = sorted({line.split()[-1] for line in maps if "blas" in line and ".so" in line})
+    return "openblas-openmp" if any("openblas-openmp" in path for path in paths) else ",".join(paths) or "none"
+
+
+def clock(call, sample):
+    begin = time.perf_counter()
+    call(sample)
+    return (time.perf_counter() - begin) * 1e3
+
+
+def traced(model, sample, optimise):
+    module = torch.jit.freeze(torch.jit.trace(model, sample, check_trace=False))
+    return torch.jit.optimize_for_inference(module) if optimise else module
+
+
+def main():
+    if len(sys.argv) not in (7, 8):
+        sys.exit(__doc__)
+    name, weights, sample_path, out, threads, seconds = sys.argv[1:7]
+    row = presets.ROWS[name]
+    torch.set_num_threads(int(threads))
+    model = torch_models.build(presets.MODELS[row.weights], weights)
+    sample = torch_models.load_input(sample_path, row.input)
+    with torch.inference_mode():
+        if sys.argv[7:] == ["--reference"]:
+            result = model.double()(sample.double() if sample.is_floating_point() else sample)
+            stfile.save(out, {row.output: result.numpy()})
+            return
+        forms, trial = {}, {}
+        names = ["eager", "traced", "traced+optimised"]
+        if os.path.exists(out + ".form"):
+            with open(out + ".form") as file:
+                names = [file.read()]
+        for form in names:
+            try:
+                forms[form] = model if form == "eager" else traced(model, sample, form == "traced+optimised")
+            except RuntimeError as error:
+                print(f"torch {form}: {error}", file=sys.stderr)
+        for form, call in forms.items():
+            for _ in range(1 if form == "eager" else 2):  # the first runs of a traced module compile it
+                call(sample)
+            trial[form] = min(clock(call, sample) for _ in range(2))
+        best = min(trial, key=trial.get)
+        with open(out + ".form", "w") as file:
+            file.write(best)
+        times, end = [], time.perf_counter() + float(seconds)
+        while len(times) < 3 or time.perf_counter() < end:
+            times.append(clock(forms[best], sample))
+        stfile.save(out, {row.output: forms[best](sample).numpy()})
+    times.sort()
+    print(json.dumps({"min_ms": times[0], "median_ms": times[len(times) // 2], "runs": len(times), "form": best,
+                      "peak_rss_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+                      "version": torch.__version__, "blas": blas()}))
+
+
+if __name__ == "__main__":
+    main()

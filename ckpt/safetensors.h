@@ -1,0 +1,115 @@
+// safetensors.h - reader and writer of safetensors checkpoints.
+//
+// File layout: u64 little-endian header length N, N bytes of JSON, then the tensor data:
+//   {"__metadata__":{...}, "blk.0.ln.g":{"dtype":"F32","shape":[768],"data_offsets":[0,3072]}, ...}
+//
+// Reader: the file is mapped read-only and nothing is copied. Opening succeeds only if the header is
+// sound: every tensor has a known dtype and at most ST_MAX_RANK dimensions, its byte range equals
+// shape x dtype, and the ranges cover the data section exactly, without hole or overlap. A malformed
+// file of any kind is an error with a message, never a crash. Data need not be aligned: read it
+// through memcpy or st_to_f32. Files are assumed not to shrink while they are mapped. An StFile is
+// read-only after opening, so any number of threads may share it.
+//
+// Writer: header first, then the tensors' bytes in the declared order, into a temporary file beside
+// the target, renamed over it by st_write_end. An interrupted or failed write leaves the old target.
+//
+//   StError err;
+//   StFile *f = st_open("weights.safetensors", &err);
+//   if (!f) { fputs(err.text, stderr); return 1; }
+//   const StTensor *t = st_find(f, "blk.0.ln.g");          // NULL if absent; then see st_near
+//   float g[768];
+//   if (t && t->rank == 1 && t->shape[0] == 768) st_to_f32(t, g, 0, 768);
+//   st_close(f);
+#ifndef SWITCHYARD_CKPT_SAFETENSORS_H
+#define SWITCHYARD_CKPT_SAFETENSORS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { ST_MAX_RANK = 8 };
+
+// Element types; name and size in bytes come from st_dtype_name and st_dtype_size.
+typedef enum { ST_F64, ST_F32, ST_F16, ST_BF16, ST_I64, ST_I32, ST_I16, ST_I8, ST_U8, ST_BOOL, ST_DTYPE_COUNT } StDtype;
+
+// A one-line message in English, always terminated.
+typedef struct {
+  char text[512];
+} StError;
+
+// One tensor of an open file. Pointers live as long as the StFile.
+typedef struct {
+  const char *name;           // UTF-8
+  StDtype dtype;              //
+  int rank;                   // 0 (scalar) .. ST_MAX_RANK
+  int64_t shape[ST_MAX_RANK]; // elements, outermost first; entries from rank on are 0
+  const void *data;           // little-endian elements in row-major order, any alignment
+  size_t bytes;               // elements x st_dtype_size
+} StTensor;
+
+// What the writer needs to know of a tensor before its data arrive.
+typedef struct {
+  const char *name;
+  StDtype dtype;
+  int rank;
+  int64_t shape[ST_MAX_RANK];
+} StDesc;
+
+typedef struct StFile StFile;
+typedef struct StWriter StWriter;
+
+// ---- reading ----
+
+// Maps and checks a file. NULL on error, with err filled (err may be NULL everywhere).
+StFile *st_open(const char *path, StError *err);
+
+// The same on n bytes of memory, which must outlive the StFile.
+StFile *st_open_memory(const void *bytes, size_t n, StError *err);
+
+// Unmaps; NULL is allowed.
+void st_close(StFile *f);
+
+// Number of tensors.
+size_t st_count(const StFile *f);
+
+// Tensor i in the order of the data section; NULL if i >= st_count.
+const StTensor *st_at(const StFile *f, size_t i);
+
+// Tensor by exact name in O(log n); NULL if absent.
+const StTensor *st_find(const StFile *f, const char *name);
+
+// For "did you mean": the tensor whose name has the least edit distance to `name`, at most half of
+// its length; NULL if none is that close.
+const StTensor *st_near(const StFile *f, const char *name);
+
+// Product of the shape (1 for a scalar).
+int64_t st_elements(const StTensor *t);
+
+// Converts elements [first, first + n) to float. dst has room for n. F64 rounds to nearest, F16 and
+// BF16 are exact. False if the range is outside the tensor or the dtype is not a float.
+bool st_to_f32(const StTensor *t, float *dst, size_t first, size_t n);
+
+// "F32" and so on; "?" for a value that is not a dtype.
+const char *st_dtype_name(StDtype d);
+
+// Bytes of one element; 0 for a value that is not a dtype.
+size_t st_dtype_size(StDtype d);
+
+// ---- writing ----
+
+// Starts a file of n tensors: checks the descriptions, creates the temporary file and writes the
+// header, padded with spaces so that the data section starts at a multiple of 8 bytes. NULL on error.
+StWriter *st_write_begin(const char *path, size_t n, const StDesc *descs, StError *err);
+
+// Appends bytes of tensor data. Calls need not match tensors: the data are one stream in the declared
+// order. False on an I/O error or when more arrives than was declared; the writer stays to be ended.
+bool st_write_data(StWriter *w, const void *data, size_t bytes, StError *err);
+
+// Flushes to disk, renames over `path` and frees the writer. If anything failed or bytes are missing,
+// the temporary file is removed, the target is untouched and the result is false.
+bool st_write_end(StWriter *w, StError *err);
+
+// Removes the temporary file and frees the writer; NULL is allowed.
+void st_write_abort(StWriter *w);
+
+#endif

@@ -1,0 +1,61 @@
+// emit_model.h: what the files that print a C module share: its public names, text templates, and the tables that
+// describe it. Private to emit_model*.c.
+//
+// Invariants: every name is a C and C++ identifier, unique in its scope and the same in the header, the module and the
+// glue, because all three take it from one ModelNames. Output depends on the Program alone: no time, no pointers, no
+// absolute paths.
+//
+//   names.prefix "vit"   names.upper "VIT"   names.route[0].fn "vit_classify"   .route[0].macro "VIT_CLASSIFY"
+#ifndef SY_EMIT_MODEL_H
+#define SY_EMIT_MODEL_H
+
+#include "model_facts.h"
+
+typedef struct RouteNames {
+  const char *fn;                           // "vit_classify"
+  const char *id;                           // "classify", unique after making it an identifier
+  const char *macro;                        // "VIT_CLASSIFY"
+  const char **input, **output;             // parameter names
+  const char **input_macro, **output_macro; // "VIT_CLASSIFY_IMAGE"
+  const char *dim[MAX_DIMS];                // parameter names of the run-time dims it uses
+  uint32_t dims;                            // which it uses, by bit
+} RouteNames;
+
+typedef struct ModelNames {
+  Arena arena; // free with model_names_free
+  const char *prefix, *upper;
+  RouteNames *route;
+  const char **kernel;             // by Program.kernel
+  const char *dim_macro[MAX_DIMS]; // "B": VIT_MAX_B
+} ModelNames;
+
+ModelNames model_names(const Program *p, const EmitModel *o);
+void model_names_free(ModelNames *n);
+
+// Appends the lines, each with a line break; $p becomes the prefix, $P the upper-case prefix.
+void emit_lines(Buf *out, const ModelNames *n, const char *const *line, size_t nlines);
+#define EMIT_LINES(out, n, lines) emit_lines((out), (n), (lines), sizeof(lines) / sizeof *(lines))
+
+void emit_string(Buf *out, const char *s);  // a C string literal; NULL gives NULL
+void emit_comment(Buf *out, const char *s); // text that cannot end a comment
+int64_t model_ctx_bytes(void);              // room for the context at the start of the arena
+
+// Which CPU features a target needs, from its function attribute: masks of cpuid leaf 1 ecx, leaf 7 ebx, leaf 7 ecx,
+// and XCR0. False: the attribute names a feature that is not in the table.
+bool target_cpu_needs(const Target *t, uint32_t need[4]);
+
+// The static tables behind PREFIX_describe, in structs PREFIX_* (`type` = prefix) or in those of runtime/switchyard.h
+// (`type` = "sy", with the list of steps). They end in `static const TYPE_info PREFIX_info_table`.
+void emit_info(const Program *p, const EmitModel *o, const ModelNames *n, const char *type, Buf *out);
+
+// The function of one route, a call of PREFIX_call. (emit_model_h.c, beside the prototype)
+void emit_route_definition(const Program *p, const ModelNames *n, size_t at, Buf *out);
+
+// emit_model_text.c: the parts of every module that depend on nothing but the prefix.
+void emit_text_types(const ModelNames *n, Buf *out);  // context, steps, plans
+void emit_text_cpu(const ModelNames *n, Buf *out);    // cpuid
+void emit_text_run(const ModelNames *n, Buf *out);    // launch, checks, one call
+void emit_text_public(const ModelNames *n, Buf *out); // init, isa, strerror, trace
+void emit_text_selftest(const ModelNames *n, Buf *out);
+
+#endif

@@ -1,0 +1,24 @@
+// kmath.h: transcendental functions as kernel IR: polynomials and exponent bits, no library calls, so that every target
+// and the interpreter give the same bits at equal fma. Operands are f32, of any lane count.
+//
+// Accuracy (measured against double in tests/unit/lower.c, over all of the stated domain):
+//   exp      1 ulp on [-87, 88]; subnormal results to 1 unit of 2^-149; 0 below -104, inf above 88.73; NaN stays
+//   exp_neg  exp for arguments <= 0 whose tiny results (below 2^-126) may become 0: softmax weights
+//   log      1.5 ulp, subnormals included; log 0 = -inf, log of a negative number = NaN
+//   tanh     2 ulp;  sigmoid 2 ulp above 2^-126
+//   gelu     2e-7 times max(|x|, 1) absolute, exactly x above 5.6 and exactly 0 (or -0) below -5.6
+#ifndef SY_KMATH_H
+#define SY_KMATH_H
+
+#include "ir/kernel.h"
+
+KVal kmath_exp(Kernel *k, KVal x);
+KVal kmath_exp_neg(Kernel *k, KVal x);
+KVal kmath_log(Kernel *k, KVal x);
+KVal kmath_tanh(Kernel *k, KVal x);
+KVal kmath_sigmoid(Kernel *k, KVal x);
+KVal kmath_gelu(Kernel *k, KVal x);       // x/2 (1 + erf(x / sqrt 2))
+KVal kmath_gelu_tanh(Kernel *k, KVal x);  // x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+KVal kmath_quick_gelu(Kernel *k, KVal x); // x sigmoid(1.702 x)
+
+#endif

@@ -1,0 +1,212 @@
+// lower.c: from a graph with groups and places to a Program: kernels and straight lists of launches.
+//
+// Each group is lowered once per target by the function of its kind (lower_gemm.c, lower_attention.c, lower_row.c,
+// lower_map.c). Kernels with equal bodies are one kernel: addresses inside a kernel never depend on where its operands
+// lie, so the twelve equal layers of a transformer share theirs. Packed weights are shared the same way: equal expression,
+// equal layout => stored once, in the order of first use, so that a run reads the file from front to back.
+#include "program.h"
+#include "passes/place.h"
+
+#include <string.h>
+
+typedef struct Lowering {
+  Program *p;
+  Arena *a;
+  Arena text; // bodies of the kernels so far, for comparison
+  VEC(const char *) body;
+} Lowering;
+
+static LowerFn *const lower_by_kind[] = {
+    [GROUP_GEMM] = lower_gemm, [GROUP_ATTENTION] = lower_attention, [GROUP_ROW] = lower_row, [GROUP_MAP] = lower_map};
+
+/* weights ----------------------------------------------------------------------------------------------------------- */
+// The expression of a weight-only value as text: equal text <=> equal bytes.
+static void print_expression(const Graph *g, Val val, Buf *b) {
+  const Value *v = graph_value(g, val);
+  if (v->op == OP_weight) {
+    buf_printf(b, "\"%s\"", value_str(v, A_name));
+  } else {
+    buf_puts(b, op_info[v->op].name);
+    for (uint32_t i = 0; i < v->nattr; i++) {
+      const Attr *a = &v->attr[i];
+      buf_printf(b, " %s=", attr_info[a->key].name);
+      if (attr_info[a->key].kind == AK_INT) buf_printf(b, "%lld", (long long)a->i);
+      if (attr_info[a->key].kind == AK_FLOAT) buf_printf(b, "%a", a->f);
+      if (attr_info[a->key].kind == AK_STR) buf_puts(b, a->s);
+      for (size_t k = 0; k < a->nv; k++) buf_printf(b, "%lld,", (long long)a->v[k]);
+    }
+    buf_putc(b, '(');
+    for (uint32_t i = 0; i < v->nargs; i++) {
+      if (i) buf_putc(b, ',');
+      print_expression(g, v->args[i], b);
+    }
+    buf_putc(b, ')');
+  }
+  buf_putc(b, ':');
+  type_print(b, g->module, &v->type);
+}
+
+static void count_weights(const Graph *g, Val val, const char **first, size_t *n) {
+  const Value *v = graph_value(g, val);
+  if (v->op == OP_weight && !(*n)++) *first = value_str(v, A_name);
+  for (uint32_t i = 0; i < v->nargs; i++) count_weights(g, v->args[i], first, n);
+}
+
+// "encoder.ln.weight", or "mul(encoder.ln.weight, and 2 more)"
+static const char *weight_label(Arena *a, const Graph *g, Val val) {
+  const char *first = "constant";
+  size_t n = 0;
+  count_weights(g, val, &first, &n);
+  const char *op = op_info[graph_value(g, val)->op].name;
+  if (graph_value(g, val)->op == OP_weight) return first;
+  return n > 1 ? arena_printf(a, "%s(%s, and %zu more)", op, first, n - 1) : arena_printf(a, "%s(%s)", op, first);
+}
+
+static int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+static uint32_t pack_intern(Lowering *l, const Graph *g, const KernelArg *arg) {
+  Program *p = l->p;
+  const Value *v = graph_value(g, arg->val);
+  Buf b = {0};
+  buf_printf(&b, "%d %d ", (int)arg->pack, (int)arg->trans);
+  print_expression(g, arg->val, &b);
+  uint64_t key = hash_bytes(b.s, b.n, 1);
+  buf_free(&b);
+  for (size_t i = 0; i < p->weight.n; i++)
+    if (p->weight.at[i].key == key) return (uint32_t)i;
+  PackedWeight w = {.graph = g, .val = arg->val, .kind = arg->pack, .trans = arg->trans, .dtype = v->type.dtype, .key = key};
+  int64_t n = type_elements(g->module, &v->type);
+  if (arg->pack == PACK_PANELS) {
+    int64_t rows = v->type.dim[0].c, columns = v->type.dim[1].c;
+    w.n = arg->trans ? columns : rows;
+    w.k = arg->trans ? rows : columns;
+    w.elements = round_up(w.n, PANEL) * w.k;
+  } else {
+    w.n = n;
+    w.elements = arg->pack == PACK_VECTOR ? round_up(n, PANEL) : n;
+  }
+  w.bytes = (uint64_t)w.elements * dtype_info[w.dtype].bytes;
+  w.offset = (uint64_t)round_up((int64_t)p->weight_bytes, 64);
+  w.label = weight_label(l->a, g, arg->val);
+  p->weight_bytes = w.offset + w.bytes;
+  VEC_PUSH(l->a, p->weight, w);
+  return (uint32_t)p->weight.n - 1;
+}
+
+/* operands ---------------------------------------------------------------------------------------------------------- */
+static Operand operand_of(Lowering *l, const Graph *g, const KernelArg *arg) {
+  const Value *v = graph_value(g, arg->val);
+  int64_t offset = arg->offset * (int64_t)dtype_info[v->type.dtype].bytes;
+  if (arg->weight || graph_is_weight_only(g, arg->val))
+    return (Operand){.kind = PLACE_WEIGHT, .index = pack_intern(l, g, arg), .offset = offset};
+  switch (v->place.kind) {
+  case PLACE_ARENA: return (Operand){.kind = PLACE_ARENA, .offset = v->place.offset + offset};
+  case PLACE_INPUT:
+  case PLACE_OUTPUT: return (Operand){.kind = v->place.kind, .index = v->place.index, .offset = offset};
+  default: ICE("lower: %%%u (%s) of @%s has no place", arg->val.id, op_info[v->op].name, g->name);
+  }
+}
+
+/* kernels ------------------------------------------------------------------------------------------------------------ */
+static const char *unique_name(Lowering *l, const char *name) {
+  Program *p = l->p;
+  const char *unique = name;
+  for (unsigned copy = 2;; copy++) {
+    size_t i = 0;
+    while (i < p->kernel.n && strcmp(p->kernel.at[i].name, unique) != 0) i++;
+    if (i == p->kernel.n) return unique;
+    unique = arena_printf(l->a, "%s_v%u", name, copy);
+  }
+}
+
+static uint32_t kernel_intern(Lowering *l, const KernelSlot *slot) {
+  Program *p = l->p;
+  Buf b = {0};
+  for (size_t t = 0; t < p->ntarget; t++) kernel_print_body(slot->k[t], &b);
+  for (size_t i = 0; i < l->body.n; i++)
+    if (!strcmp(l->body.at[i], b.s)) {
+      buf_free(&b);
+      return (uint32_t)i;
+    }
+  VEC_PUSH(&l->text, l->body, arena_strdup(&l->text, b.s));
+  buf_free(&b);
+  KernelSlot s = *slot;
+  s.name = unique_name(l, slot->name);
+  for (size_t t = 0; t < p->ntarget; t++) {
+    s.k[t]->name = s.name;
+    int64_t scratch = kernel_scratch_bytes(s.k[t]);
+    if (scratch > p->scratch_bytes) p->scratch_bytes = scratch;
+  }
+  VEC_PUSH(l->a, p->kernel, s);
+  return (uint32_t)p->kernel.n - 1;
+}
+
+static bool lower_group(Lowering *l, RouteProgram *r, const Group *grp) {
+  Program *p = l->p;
+  const Graph *g = r->graph;
+  KernelSlot slot = {0};
+  Lowered first = {0};
+  for (size_t t = 0; t < p->ntarget; t++) {
+    Lowered low = {0};
+    if (!lower_by_kind[grp->kind](l->a, g, grp, p->target[t], &low)) return false;
+    kernel_legalise(low.kernel, p->target[t]->has_fma);
+    slot.k[t] = low.kernel;
+    if (t == 0) first = low;
+    if (low.narg != first.narg) ICE("lower: %s takes other operands on %s", low.name, p->target[t]->name);
+  }
+  slot.name = first.name;
+  Step step = {.comment = first.comment, .span = graph_value(g, grp->root)->span, .root = grp->root, .narg = first.narg};
+  for (uint32_t i = 0; i < first.narg; i++) step.arg[i] = operand_of(l, g, &first.arg[i]);
+  step.kernel = kernel_intern(l, &slot);
+  const Kernel *k = p->kernel.at[step.kernel].k[0];
+  int64_t dims[MAX_DIMS];
+  program_typical_dims(p->module, dims);
+  double tasks = (double)kernel_tasks(k, dims);
+  step.flops = k->flops * tasks;
+  step.bytes = k->bytes * tasks;
+  VEC_PUSH(l->a, r->step, step);
+  return true;
+}
+
+void program_typical_dims(const Module *m, int64_t *dims) {
+  for (size_t d = 0; d < m->ndim; d++) dims[d] = m->dim[d].hi;
+  for (size_t i = 0; i < m->graph.n; i++) {
+    const Graph *g = m->graph.at[i];
+    for (size_t k = 0; k < g->input.n; k++) {
+      const Type *t = &graph_value(g, g->input.at[k].val)->type;
+      if (t->rank > 1 && t->dim[0].k) dims[t->dim[0].sym] = m->dim[t->dim[0].sym].lo;
+    }
+  }
+}
+
+static uint64_t hash_plan(const Program *p) {
+  uint64_t h = hash_bytes("switchyard packed weights 1", 27, 0);
+  for (size_t i = 0; i < p->weight.n; i++) {
+    uint64_t row[] = {p->weight.at[i].key, p->weight.at[i].offset, p->weight.at[i].bytes};
+    h = hash_bytes(row, sizeof row, h);
+  }
+  return h;
+}
+
+Program *program_lower(Module *m, const Target *const *target, size_t ntarget) {
+  Program *p = ARENA_NEW(m->arena, Program);
+  Lowering l = {.p = p, .a = m->arena};
+  p->module = m;
+  CHECK(ntarget >= 1 && ntarget <= MAX_TARGETS);
+  for (size_t t = 0; t < ntarget; t++) p->target[t] = target[t];
+  p->ntarget = ntarget;
+  bool ok = true;
+  for (size_t i = 0; i < m->graph.n && ok; i++) {
+    RouteProgram r = {.graph = m->graph.at[i]};
+    GroupList groups = groups_collect(r.graph, m->arena);
+    for (size_t s = 0; s < groups.n && ok; s++) ok = lower_group(&l, &r, &groups.at[s]);
+    LiveList live = place_live(r.graph, m->arena);
+    r.arena_bytes = place_arena_bytes(r.graph, &live);
+    r.arena_lower_bound = place_lower_bound(&live);
+    if (r.arena_bytes > p->arena_bytes) p->arena_bytes = r.arena_bytes;
+    VEC_PUSH(m->arena, p->route, r);
+  }
+  p->plan_hash = hash_plan(p);
+  arena_free(&l.text);
+  return ok ? p : NULL;
+}

@@ -1,0 +1,409 @@
+// lower_gemm.c: groups around a matrix product with a packed weight:  y[.., n] = epilogue(bias[n] + sum_k x[.., k] w[n, k]).
+//
+// The weight lies in panels of 16 columns, [N/16][K][16], the same for all targets. A register tile is `rows` x `panels`;
+// its accumulators are named registers that start at the bias and run over all of K in ascending order, so an element's
+// bits do not depend on the tile that computes it, on the row tail or on the number of threads. Loops, outside in:
+//   par over chunks of panel groups (and over blocks of rows where there are few panels)
+//     panel group: its panels stay in the second-level cache
+//       row axes, row tiles: exact row counts, see lower_tiles
+//         k, unrolled; then the epilogue on the tile through L1 scratch
+// Weights stream from memory once a call: while the row tiles of a panel group run, each prefetches its share of the
+// next group's lines. The last group (fewer panels, or a last panel that is not full) is a separate instance, which runs
+// in the last task only.
+//
+// Products of two computed tensors are built by lower_matmul.c.
+#include "lower_matmul.h"
+
+#include <string.h>
+
+enum { UNROLL = 4, MAX_TILE_ROWS = 16, MAX_ACC = 64, MOST_TASKS = 16, AHEAD = 48 };
+
+typedef struct Gemm {
+  Lowering lo;
+  const Value *anchor;
+  size_t xsrc;     // index of x in lo.src: row strides
+  int64_t xstride; // of x over k
+  KBufRef w, bias;
+  int64_t k, n, panels; // panels of 16 columns, the last may not be full
+  int rows, width;      // register tile: rows x panels
+  int64_t main_panels;  // panels done by full groups of `width`
+  int64_t block;        // rows of a row block, 0: rows are not divided among tasks
+  KIdx block_start;
+  bool through_scratch; // there is an epilogue
+  KBufRef scratch;
+  KIdx at[LOWER_AXES]; // row indices of the current tile
+} Gemm;
+
+typedef struct Group16 { // one panel group
+  KIdx panel;            // its first panel
+  int panels;
+  int64_t columns; // active columns
+  bool prefetch_next;
+} Group16;
+
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* choosing tiles and tasks -------------------------------------------------------------------------------------------- */
+static int64_t row_bound(const Gemm *g) {
+  int64_t m = 1;
+  for (int d = 0; d + 1 < g->lo.rank; d++) m *= g->lo.axis[d].extent;
+  return m;
+}
+
+// Rows when the outermost run-time axis (the batch) is at its least: what one request of one picture computes.
+static int64_t row_least(const Gemm *g) {
+  int64_t m = 1;
+  for (int d = 0; d + 1 < g->lo.rank; d++) {
+    const Range *r = &g->lo.axis[d].range[0];
+    int64_t lo = ki_min(g->lo.k, &r->len);
+    m *= d == 0 && g->lo.axis[d].n == 1 ? (lo > 0 ? lo : 1) : g->lo.axis[d].extent;
+  }
+  return m;
+}
+
+// The tile with the least work lost on left-over panels; very few rows get a wide tile, so that many loads are in flight.
+static void choose_tile(Gemm *g) {
+  const Target *t = g->lo.t;
+  int per_panel = PANEL / (int)t->lanes, budget = (int)t->vregs * 3 / 4;
+  int64_t rows = row_bound(g);
+  if (rows <= 4) {
+    int64_t wide = budget / (rows * per_panel);
+    g->rows = (int)rows;
+    g->width = (int)least(least(wide < 1 ? 1 : wide, 4), g->panels);
+    return;
+  }
+  double best = 1e30;
+  for (size_t i = 0; i < sizeof t->tile / sizeof *t->tile && t->tile[i].rows; i++) {
+    int64_t left = g->panels % t->tile[i].panels;
+    double cost = ((double)g->panels + (left ? 0.5 : 0)) * (1 + 0.02 * (double)i);
+    if (t->tile[i].panels > g->panels) cost *= 1.5;
+    if (cost >= best) continue;
+    best = cost;
+    g->rows = t->tile[i].rows;
+    g->width = (int)least(t->tile[i].panels, g->panels);
+  }
+}
+
+// Tasks worth having: about 20 microseconds each or more, at most MOST_TASKS.
+static int64_t wanted_tasks(const Gemm *g) {
+  double m = (double)row_least(g), kn = (double)g->k * (double)g->n;
+  double by_flops = 2 * m * kn / 1e5, by_bytes = 4 * kn / 2e4, us = by_flops > by_bytes ? by_flops : by_bytes;
+  double tasks = us / 20;
+  return tasks < 1 ? 1 : tasks > MOST_TASKS ? MOST_TASKS : (int64_t)tasks;
+}
+
+/* one register tile --------------------------------------------------------------------------------------------------- */
+typedef struct Tile {
+  Gemm *g;
+  const Group16 *p;
+  int rows, vectors; // vectors of the panel group
+  bool tail;         // of a run-time number of rows
+  KIdx x;            // address of x at k = 0 of the first row
+  int64_t xrow;      // from row to row
+  KVal acc[MAX_ACC];
+} Tile;
+
+static void emit_prefetch(const Tile *t, KIdx k, int steps) {
+  const Gemm *g = t->g;
+  Kernel *kn = g->lo.k;
+  int64_t per_panel = g->k * PANEL;
+  if (t->tail) { // perhaps the only rows: ahead in the panels at hand
+    for (int j = 0; j < t->p->panels; j++)
+      for (int s = 0; s < steps; s++)
+        kb_prefetch(kn, g->w, ki_addc(ki_add(ki_mul(t->p->panel, per_panel), ki_mul(k, PANEL)),
+                                      j * per_panel + PANEL * (s + AHEAD)), 1);
+    return;
+  }
+  if (!t->p->prefetch_next) return;
+  int inner = g->lo.rank - 2;
+  int64_t rows = inner >= 0 ? g->lo.axis[inner].extent : 1, width = (int64_t)g->width * PANEL;
+  int64_t per_k = least(ceil_div(width * t->rows, rows), width); // elements a step of k brings
+  int64_t per_row = ceil_div(width * g->k, rows);
+  KIdx at = ki_addc(ki_mul(t->p->panel, per_panel), g->width * per_panel);
+  if (inner >= 0) at = ki_add(at, ki_mul(g->at[inner], per_row));
+  at = ki_add(at, ki_mul(k, per_k));
+  for (int64_t i = 0; i < ceil_div(per_k * steps, PANEL); i++) kb_prefetch(kn, g->w, ki_addc(at, PANEL * i), 2);
+}
+
+static void emit_k_step(Tile *t, KIdx k) {
+  const Gemm *g = t->g;
+  Kernel *kn = g->lo.k;
+  int lanes = (int)kn->lanes, per_panel = PANEL / lanes;
+  KVal b[MAX_ACC];
+  for (int v = 0; v < t->vectors; v++) {
+    int64_t at = (int64_t)(v / per_panel) * g->k * PANEL + (int64_t)(v % per_panel) * lanes;
+    KIdx i = ki_add(ki_mul(t->p->panel, g->k * PANEL), ki_mul(k, PANEL));
+    b[v] = kb_load(kn, g->w, ki_addc(i, at), kn->lanes, lanes, "b");
+  }
+  for (int r = 0; r < t->rows; r++) {
+    KVal a = kb_bcast(kn, g->lo.src.at[g->xsrc].buf, ki_addc(ki_add(t->x, ki_mul(k, g->xstride)), r * t->xrow), "a");
+    for (int v = 0; v < t->vectors; v++) {
+      KVal acc = t->acc[r * t->vectors + v];
+      kb_set(kn, acc, kb_op3(kn, K_fma, a, b[v], acc));
+    }
+  }
+}
+
+static void emit_accumulators(Tile *t) {
+  Kernel *k = t->g->lo.k;
+  KVal init[MAX_ACC];
+  for (int v = 0; v < t->vectors; v++)
+    init[v] = t->g->bias.id ? kb_load(k, t->g->bias, ki_addc(ki_mul(t->p->panel, PANEL), (int64_t)v * k->lanes), k->lanes,
+                                      k->lanes, "bias")
+                            : kb_const(k, 0, DT_F32, k->lanes);
+  for (int r = 0; r < t->rows; r++)
+    for (int v = 0; v < t->vectors; v++) {
+      char name[32];
+      snprintf(name, sizeof name, "acc%d_%d", r, v);
+      t->acc[r * t->vectors + v] = kb_var(k, init[v], name);
+    }
+}
+
+static void emit_product(Tile *t) {
+  const Gemm *g = t->g;
+  Kernel *k = g->lo.k;
+  int64_t whole = g->k / UNROLL * UNROLL;
+  if (whole) {
+    KVar v = kb_loop(k, "k", kbound(ki_const(0)), kbound(ki_const(whole)), UNROLL);
+    emit_prefetch(t, ki_var(v), UNROLL);
+    for (int u = 0; u < UNROLL; u++) emit_k_step(t, ki_addc(ki_var(v), u));
+    kb_end(k);
+  }
+  for (int64_t u = whole; u < g->k; u++) emit_k_step(t, ki_const(u));
+}
+
+// Active lanes of vector v of the group.
+static int64_t active(const Tile *t, int v) {
+  int64_t lanes = t->g->lo.k->lanes, left = t->p->columns - v * lanes;
+  return left < 0 ? 0 : least(left, lanes);
+}
+
+static Point tile_point(const Gemm *g, KIdx row, KIdx column, uint32_t lanes, int64_t n) {
+  Point p = {.lanes = lanes, .n = n};
+  for (int d = 0; d + 1 < g->lo.rank; d++) p.at[d] = g->at[d];
+  if (g->lo.rank >= 2) p.at[g->lo.rank - 2] = row;
+  p.at[g->lo.rank - 1] = column;
+  return p;
+}
+
+static KIdx tile_row(const Gemm *g) { return g->lo.rank >= 2 ? g->at[g->lo.rank - 2] : ki_const(0); }
+
+static void emit_plain_store(const Tile *t) {
+  Gemm *g = t->g;
+  for (int r = 0; r < t->rows; r++)
+    for (int v = 0; v < t->vectors; v++) {
+      if (!active(t, v)) continue;
+      KIdx column = ki_addc(ki_mul(t->p->panel, PANEL), (int64_t)v * g->lo.k->lanes);
+      Point p = tile_point(g, ki_addc(tile_row(g), r), column, g->lo.k->lanes, active(t, v));
+      lower_store(&g->lo, &p, t->acc[r * t->vectors + v]);
+    }
+}
+
+typedef struct Epilogue {
+  const Tile *t;
+  KIdx r;    // row within the tile
+  KIdx from; // of the row in scratch
+} Epilogue;
+
+static void emit_epilogue_vector(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
+  (void)unrolled;
+  const Epilogue *e = ud;
+  const Gemm *g = e->t->g;
+  Point p = tile_point(g, ki_add(tile_row(g), e->r), ki_add(ki_mul(e->t->p->panel, PANEL), c), lanes, n);
+  p.leaf = lo->grp->anchor;
+  p.leaf_value = kb_load(lo->k, g->scratch, ki_add(e->from, c), lanes, lanes, NULL);
+  lower_store(lo, &p, lower_element(lo, &p, lo->grp->root));
+}
+
+static void emit_epilogue(const Tile *t) {
+  Gemm *g = t->g;
+  Kernel *k = g->lo.k;
+  int64_t pitch = (int64_t)g->width * PANEL;
+  for (int r = 0; r < t->rows; r++)
+    for (int v = 0; v < t->vectors; v++)
+      kb_store(k, g->scratch, ki_const(r * pitch + (int64_t)v * k->lanes), t->acc[r * t->vectors + v], k->lanes);
+  Epilogue e = {.t = t, .r = ki_const(0)};
+  if (t->rows > 1) e.r = ki_var(kb_loop(k, "i", kbound(ki_const(0)), kbound(ki_const(t->rows)), 1));
+  e.from = ki_mul(e.r, pitch);
+  Range columns = {0, ki_const(t->p->columns), t->p->columns, true};
+  lower_columns(&g->lo, &columns, lower_vectors(&g->lo), 1, NULL, 0, emit_epilogue_vector, &e);
+  if (t->rows > 1) kb_end(k);
+}
+
+// Lines that the epilogue will read, asked for before the product.
+static void prefetch_operands(const Tile *t) {
+  Gemm *g = t->g;
+  int column = g->lo.rank - 1;
+  for (size_t i = 0; i < g->lo.src.n; i++) {
+    const Source *s = &g->lo.src.at[i];
+    if (i == g->xsrc || s->constant || s->stride[column] != 1 || column == 0 || !s->stride[column - 1]) continue;
+    for (int r = 0; r < t->rows; r++)
+      for (int j = 0; j < t->p->panels; j++) {
+        KIdx c = ki_addc(ki_mul(t->p->panel, PANEL), (int64_t)j * PANEL);
+        Point p = tile_point(g, ki_addc(tile_row(g), r), c, 1, 1);
+        kb_prefetch(g->lo.k, s->buf, lower_address(&g->lo, s, &p), 1);
+      }
+  }
+}
+
+static void emit_tile(Gemm *g, const Group16 *p, int rows, bool tail) {
+  Tile t = {.g = g, .p = p, .rows = rows, .vectors = p->panels * PANEL / (int)g->lo.k->lanes, .tail = tail};
+  const Source *x = &g->lo.src.at[g->xsrc];
+  CHECK(rows <= MAX_TILE_ROWS && rows * t.vectors <= MAX_ACC);
+  t.x = ki_const(0);
+  for (int d = 0; d + 1 < g->lo.rank; d++) t.x = ki_add(t.x, ki_mul(g->at[d], x->stride[d]));
+  t.xrow = g->lo.rank >= 2 ? x->stride[g->lo.rank - 2] : 0;
+  if (g->through_scratch) prefetch_operands(&t);
+  emit_accumulators(&t);
+  emit_product(&t);
+  if (g->through_scratch)
+    emit_epilogue(&t);
+  else
+    emit_plain_store(&t);
+}
+
+/* rows ---------------------------------------------------------------------------------------------------------------- */
+typedef struct RowRange {
+  Gemm *g;
+  const Group16 *p;
+  int64_t start;
+} RowRange;
+
+static void emit_row_tile(Lowering *lo, KIdx row, int rows, bool tail, void *ud) {
+  const RowRange *rr = ud;
+  rr->g->at[lo->rank - 2] = ki_addc(row, rr->start);
+  emit_tile(rr->g, rr->p, rows, tail);
+}
+
+static void emit_row_axes(Gemm *g, const Group16 *p, int d) {
+  Lowering *lo = &g->lo;
+  if (lo->rank == 1) {
+    emit_tile(g, p, 1, false);
+    return;
+  }
+  const Axis *a = &lo->axis[d];
+  for (int i = 0; i < a->n; i++) {
+    if (d == lo->rank - 2) {
+      RowRange rr = {g, p, a->range[i].start};
+      lower_tiles(&g->lo, &a->range[i], g->rows, g->block ? &g->block_start : NULL, g->block, emit_row_tile, &rr);
+      continue;
+    }
+    KVar v = kb_loop(lo->k, "m", kbound(ki_const(0)), kbound(a->range[i].len), 1);
+    g->at[d] = ki_addc(ki_var(v), a->range[i].start);
+    emit_row_axes(g, p, d + 1);
+    kb_end(lo->k);
+  }
+}
+
+/* panel groups and tasks ------------------------------------------------------------------------------------------------ */
+static void emit_tasks(Gemm *g) {
+  Lowering *lo = &g->lo;
+  Kernel *k = lo->k;
+  int64_t groups = ceil_div(g->panels, g->width), want = wanted_tasks(g), left = g->panels - g->main_panels;
+  int64_t chunk = ceil_div(groups, want) * g->width, columns = ceil_div(g->panels, chunk);
+  int inner = lo->rank - 2, pars = 0;
+  KIdx first = ki_const(0);
+  if (columns > 1) {
+    first = ki_var(kb_par(k, "p", kbound(ki_const(0)), kbound(ki_const(g->panels)), chunk));
+    pars++;
+  }
+  if (inner >= 0 && columns * 2 <= want && lo->axis[inner].extent > 2 * g->rows) {
+    int64_t most = 0;
+    for (int i = 0; i < lo->axis[inner].n; i++)
+      if (lo->axis[inner].range[i].bound > most) most = lo->axis[inner].range[i].bound;
+    g->block = ceil_div(ceil_div(most, ceil_div(want, columns)), g->rows) * g->rows;
+    g->block_start = ki_var(kb_par(k, "t", kbound(ki_const(0)), kbound(ki_const(most)), g->block));
+    pars++;
+  }
+  if (g->main_panels) {
+    Group16 p = {.panels = g->width, .columns = (int64_t)g->width * PANEL, .prefetch_next = !g->block};
+    KVar v = kb_loop(k, "q", kbound(first), kbound_cap(ki_addc(first, chunk), ki_const(g->main_panels)), g->width);
+    p.panel = ki_var(v);
+    emit_row_axes(g, &p, 0);
+    kb_end(k);
+  }
+  if (left) { // in the last task
+    Group16 p = {.panel = ki_const(g->main_panels), .panels = (int)left, .columns = g->n - g->main_panels * PANEL};
+    bool guard = columns > 1;
+    if (guard)
+      kb_loop(k, "last", kbound(p.panel), kbound_cap(ki_addc(first, chunk), ki_const(g->panels)), left);
+    emit_row_axes(g, &p, 0);
+    if (guard) kb_end(k);
+  }
+  while (pars--) kb_end(k);
+}
+
+static const char *gemm_name(const Gemm *g) {
+  Buf b = {0};
+  buf_printf(&b, "gemm_k%lld_n%lld%s", (long long)g->k, (long long)g->n, g->bias.id ? "_bias" : "");
+  const Group *grp = g->lo.grp;
+  for (size_t i = 0; i < grp->member.n && b.n < 60; i++)
+    if (grp->member.at[i].id != grp->anchor.id)
+      buf_printf(&b, "_%s", op_info[graph_value(g->lo.g, grp->member.at[i])->op].name);
+  const char *s = arena_strdup(g->lo.arena, b.s);
+  buf_free(&b);
+  return s;
+}
+
+static bool finish(Gemm *g) {
+  Lowering *lo = &g->lo;
+  double m = (double)row_least(g), kn = (double)g->k * (double)g->n, tasks = 1;
+  int64_t dims[MAX_DIMS];
+  for (int d = 0; d < MAX_DIMS; d++) dims[d] = 1;
+  for (size_t d = 0; d < lo->m->ndim; d++) dims[d] = lo->m->dim[d].hi;
+  tasks = (double)kernel_tasks(lo->k, dims);
+  Buf b = {0};
+  buf_puts(&b, "product ");
+  type_print(&b, lo->m, &graph_value(lo->g, g->anchor->args[0])->type);
+  buf_printf(&b, " x [%lld,%lld], tile %d x %d", (long long)g->n, (long long)g->k, g->rows, g->width * PANEL);
+  const char *comment = arena_strdup(lo->arena, b.s);
+  buf_free(&b);
+  return lower_finish(lo, 2 * m * kn / tasks, 4 * (kn + m * (double)(g->k + g->n)) / tasks, gemm_name(g), comment);
+}
+
+// x as a source: its rows run over the domain's rows, its columns over k.
+static bool add_x(Gemm *g) {
+  Lowering *lo = &g->lo;
+  Source s;
+  int64_t stride[MAX_RANK];
+  if (!lower_operand(lo, g->anchor->args[0], "x", &s, stride)) return false;
+  if (s.constant) return lower_fail(lo, lo->grp->anchor, "the first operand is a constant");
+  const Type *t = &graph_value(lo->g, s.val)->type;
+  for (int d = 0; d + 1 < t->rank; d++)
+    if (type_extent(lo->m, t, d) != 1) s.stride[d] = stride[d];
+  g->xstride = stride[t->rank - 1];
+  s.data = lo->grp->anchor; // not to be taken for an operand of the epilogue
+  g->xsrc = lo->src.n;
+  VEC_PUSH(lo->arena, lo->src, s);
+  return true;
+}
+
+bool lower_gemm(Arena *a, const Graph *g, const Group *grp, const Target *t, Lowered *out) {
+  const Value *v = graph_value(g, grp->anchor);
+  bool linear = v->op == OP_linear, packed = lower_is_packed(g, v->args[1]);
+  if (v->nargs == 3) packed = packed && lower_is_packed(g, v->args[2]);
+  if (!packed || graph_value(g, v->args[1])->type.rank != 2) return lower_matmul(a, g, grp, t, out);
+
+  Gemm gm = {.lo = lower_begin(a, g, grp, t, out, "gemm"), .anchor = v};
+  Lowering *lo = &gm.lo;
+  int64_t trans = value_int(v, A_trans, 0);
+  lower_domain(lo, &v->type);
+  gm.n = v->type.dim[v->type.rank - 1].c;
+  gm.k = type_extent(lo->m, &graph_value(g, v->args[1])->type, linear == (trans != 0) ? 0 : 1);
+  gm.panels = ceil_div(gm.n, PANEL);
+  if (!add_x(&gm)) return false;
+  gm.w = lower_weight(lo, v->args[1], "w", PACK_PANELS, linear == (trans != 0), gm.panels * PANEL * gm.k);
+  if (v->nargs == 3) gm.bias = lower_weight(lo, v->args[2], "bias", PACK_VECTOR, false, gm.panels * PANEL);
+  if (!lower_sources(lo) || !lower_root(lo)) return false;
+  lower_collapse(lo, lo->rank - 1, 4 * (int64_t)t->tile[0].rows);
+  choose_tile(&gm);
+  int64_t left = gm.panels % gm.width;
+  if (!left && gm.n % PANEL) left = gm.width;
+  gm.main_panels = gm.panels - left;
+  gm.through_scratch = grp->member.n > 1;
+  if (gm.through_scratch)
+    gm.scratch = kb_buf(lo->k, "tile", DT_F32, KB_SCRATCH, (int64_t)gm.rows * gm.width * PANEL);
+  emit_tasks(&gm);
+  return finish(&gm);
+}

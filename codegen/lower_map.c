@@ -1,0 +1,308 @@
+// lower_map.c: map groups, and the vector code of the elementwise operators (emit_<name> of ops.def).
+//
+// A map computes every element of its root on its own: elementwise chains, rows chosen by data (embedding, gather), copies
+// of views, patches of an image. Three shapes of kernel:
+//   * elementwise and gathers: axes joined where all operands allow; par over rows, vectors over the last axis;
+//   * a copy (a view with a group of its own): the same over the axes that result and source have in common;
+//   * patchify: loops b, py, px, c, y and vectors over x, elementwise members behind it included.
+// Columns that some operand does not store side by side (a transpose) are done lane by lane.
+#include "lower_util.h"
+
+#include <string.h>
+
+/* elementwise operators ------------------------------------------------------------------------------------------------ */
+#include "kmath.h"
+
+static bool is_mask(const Kernel *k, KVal v) { return k->ins.at[v.id].dtype == DT_BOOL; }
+static KVal number_like(Kernel *k, double v, KVal like) {
+  return kb_const(k, v, k->ins.at[like.id].dtype, k->ins.at[like.id].lanes);
+}
+
+#define BINARY(name, op)                                                                                               \
+  KVal emit_##name(Kernel *k, const Value *v, const KVal *arg) {                                                       \
+    (void)v;                                                                                                           \
+    return kb_op2(k, op, arg[0], arg[1]);                                                                              \
+  }
+BINARY(add, K_add)
+BINARY(sub, K_sub)
+BINARY(mul, K_mul)
+BINARY(div, K_div)
+BINARY(maximum, K_max)
+BINARY(minimum, K_min)
+BINARY(logical_and, K_and)
+BINARY(logical_or, K_or)
+#undef BINARY
+
+#define UNARY(name, call)                                                                                              \
+  KVal emit_##name(Kernel *k, const Value *v, const KVal *arg) {                                                       \
+    (void)v;                                                                                                           \
+    return call;                                                                                                       \
+  }
+UNARY(neg, k->ins.at[arg[0].id].dtype == DT_F32 ? kb_op2(k, K_mul, number_like(k, -1, arg[0]), arg[0])
+                                                : kb_op2(k, K_sub, number_like(k, 0, arg[0]), arg[0]))
+UNARY(exp, kmath_exp(k, arg[0]))
+UNARY(log, kmath_log(k, arg[0]))
+UNARY(sqrt, kb_op1(k, K_sqrt, arg[0]))
+UNARY(tanh, kmath_tanh(k, arg[0]))
+UNARY(sigmoid, kmath_sigmoid(k, arg[0]))
+UNARY(relu, kb_op2(k, K_max, number_like(k, 0, arg[0]), arg[0])) // keeps a NaN
+UNARY(gelu, kmath_gelu(k, arg[0]))
+UNARY(gelu_tanh, kmath_gelu_tanh(k, arg[0]))
+UNARY(quick_gelu, kmath_quick_gelu(k, arg[0]))
+UNARY(logical_not, kb_op1(k, K_not, arg[0]))
+#undef UNARY
+
+KVal emit_none(Kernel *k, const Value *v, const KVal *arg) {
+  (void)arg;
+  ICE("kernel %s: %s is not elementwise", k->name, op_info[v->op].name);
+}
+
+static KVal not_zero(Kernel *k, KVal x) { return kb_op1(k, K_not, kb_op2(k, K_eq, x, number_like(k, 0, x))); }
+
+KVal emit_compare(Kernel *k, const Value *v, const KVal *arg) {
+  static const struct {
+    const char *name;
+    KOp op;
+    bool swap, negate;
+  } table[] = {{"lt", K_lt, false, false}, {"le", K_le, false, false}, {"eq", K_eq, false, false},
+               {"ne", K_eq, false, true},  {"gt", K_lt, true, false},  {"ge", K_le, true, false}};
+  const char *cmp = value_str(v, A_cmp);
+  KVal a = arg[0], b = arg[1];
+  if (is_mask(k, a)) a = kb_cvt(k, a, DT_I32);
+  if (is_mask(k, b)) b = kb_cvt(k, b, DT_I32);
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    if (!cmp || strcmp(cmp, table[i].name) != 0) continue;
+    KVal m = table[i].swap ? kb_op2(k, table[i].op, b, a) : kb_op2(k, table[i].op, a, b);
+    return table[i].negate ? kb_op1(k, K_not, m) : m;
+  }
+  ICE("kernel %s: compare without a comparison", k->name);
+}
+
+KVal emit_select(Kernel *k, const Value *v, const KVal *arg) {
+  (void)v;
+  if (!is_mask(k, arg[1])) return kb_op3(k, K_select, arg[0], arg[1], arg[2]);
+  KVal no = kb_op1(k, K_not, arg[0]);
+  return kb_op2(k, K_or, kb_op2(k, K_and, arg[0], arg[1]), kb_op2(k, K_and, no, arg[2]));
+}
+
+KVal emit_cast(Kernel *k, const Value *v, const KVal *arg) {
+  DType to = v->type.dtype, from = k->ins.at[arg[0].id].dtype;
+  if (to == from) return arg[0];
+  return to == DT_BOOL ? not_zero(k, arg[0]) : kb_cvt(k, arg[0], to);
+}
+
+EmitFn *const lower_emit[OP_COUNT] = {
+    [OP_none] = emit_none,
+#define GOP(name, nargs, attrs, flags, shape, fold, grad, emit, doc) [OP_##name] = emit_##emit,
+#include "ir/ops.def"
+#undef GOP
+};
+
+/* elementwise groups and gathers ----------------------------------------------------------------------------------------- */
+typedef struct Map {
+  KIdx at[LOWER_AXES]; // rows of the current point
+  bool vectors;
+} Map;
+
+static void emit_vector(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
+  (void)unrolled;
+  const Map *m = ud;
+  Point p = {.lanes = lanes, .n = n};
+  for (int d = 0; d + 1 < lo->rank; d++) p.at[d] = m->at[d];
+  p.at[lo->rank - 1] = c;
+  lower_store(lo, &p, lower_element(lo, &p, lo->grp->root));
+}
+
+static void emit_row(Lowering *lo, KIdx *at, void *ud) {
+  Map *m = ud;
+  memcpy(m->at, at, sizeof m->at);
+  lower_data(lo, at);
+  const Axis *a = &lo->axis[lo->rank - 1];
+  for (int i = 0; i < a->n; i++) lower_columns(lo, &a->range[i], m->vectors, 1, NULL, 0, emit_vector, m);
+}
+
+enum { TASK_ELEMENTS = 16384 };
+
+// All axes joined into one: tasks are blocks of it.
+static void emit_flat(Lowering *lo, Map *m) {
+  const Range *r = &lo->axis[0].range[0];
+  lower_data(lo, m->at);
+  if (r->bound <= 2 * TASK_ELEMENTS || lo->axis[0].n != 1) {
+    for (int i = 0; i < lo->axis[0].n; i++)
+      lower_columns(lo, &lo->axis[0].range[i], m->vectors, 1, NULL, 0, emit_vector, m);
+    return;
+  }
+  KIdx block = ki_var(kb_par(lo->k, "t", kbound(ki_const(0)), kbound(r->len), TASK_ELEMENTS));
+  lower_columns(lo, r, m->vectors, 1, &block, TASK_ELEMENTS, emit_vector, m);
+  kb_end(lo->k);
+}
+
+static double work_of(const Lowering *lo) { // rough operations per element
+  double w = 1;
+  for (size_t i = 0; i < lo->grp->member.n; i++) {
+    Op op = graph_value(lo->g, lo->grp->member.at[i])->op;
+    w += lower_emit[op] == emit_none || op == OP_add || op == OP_mul || op == OP_sub ? 1 : 12;
+  }
+  return w;
+}
+
+static bool finish_map(Lowering *lo, double elements) {
+  const Value *root = graph_value(lo->g, lo->grp->root);
+  Buf b = {0};
+  type_print(&b, lo->m, &root->type);
+  const char *comment = arena_printf(lo->arena, "%s %s", op_info[root->op].name, b.s);
+  buf_free(&b);
+  const char *name = arena_printf(lo->arena, op_info[root->op].flags & F_VIEW ? "copy_%s" : "map_%s", op_info[root->op].name);
+  return lower_finish(lo, elements * work_of(lo), 4 * elements * (double)(1 + lo->src.n), name, comment);
+}
+
+static bool emit_map(Lowering *lo) {
+  bool data = false;
+  for (size_t i = 0; i < lo->src.n; i++) data = data || lo->src.at[i].data.id;
+  lower_collapse(lo, data ? lo->rank - 1 : lo->rank, INT64_MAX);
+  Map m = {.vectors = lower_vectors(lo)};
+  double elements = (double)lo->axis[lo->rank - 1].extent;
+  if (lo->rank == 1) {
+    emit_flat(lo, &m);
+    elements = elements > 2 * TASK_ELEMENTS ? TASK_ELEMENTS : elements;
+  } else {
+    int64_t rows = TASK_ELEMENTS / lo->axis[lo->rank - 1].extent;
+    lower_rows(lo, rows, emit_row, &m);
+    elements *= (double)(rows < 1 ? 1 : rows);
+  }
+  return finish_map(lo, elements);
+}
+
+/* copies of views ---------------------------------------------------------------------------------------------------------- */
+// Axes of a reshape that both sides share: each run of the finer side. False where the sides cut the elements differently.
+static bool common_axes(Lowering *lo, const Type *from, const int64_t *fs, const Type *to, const int64_t *ts, Source *src) {
+  Axis axis[2 * MAX_RANK];
+  int64_t a[2 * MAX_RANK], b[2 * MAX_RANK];
+  int n = 0, i = from->rank - 1, j = to->rank - 1;
+  int64_t have = 0, want = 0, sa = 0, sb = 0; // what is left of the current axis of each side, and its stride
+  for (;;) {
+    while (!have && i >= 0) have = type_extent(lo->m, from, i), sa = fs[i], have = have == 1 ? (i--, 0) : have;
+    while (!want && j >= 0) want = type_extent(lo->m, to, j), sb = ts[j], want = want == 1 ? (j--, 0) : want;
+    if (!have || !want) break;
+    Axis whole = lower_axis(lo, to, j, false);
+    int64_t e = have < want ? have : want;
+    if (have % e || want % e || n == 2 * MAX_RANK) return false;
+    bool runtime = whole.n != 1 || !whole.range[0].fixed || !dim_is_const(from->dim[i]);
+    if (runtime && (have != want || have != whole.extent)) return false;
+    axis[n] = runtime ? whole : (Axis){1, {{0, ki_const(e), e, true}}, e};
+    a[n] = sa;
+    b[n++] = sb;
+    sa *= e, sb *= e, have /= e, want /= e;
+    if (have == 1) have = 0, i--;
+    if (want == 1) want = 0, j--;
+  }
+  if (have || want || n > LOWER_AXES) return false;
+  lo->rank = n ? n : 1;
+  if (!n) axis[0] = (Axis){1, {{0, ki_const(1), 1, true}}, 1}, a[0] = b[0] = 1, n = 1;
+  for (int d = 0; d < n; d++) {
+    lo->axis[d] = axis[n - 1 - d];
+    src->stride[d] = a[n - 1 - d];
+    lo->root.stride[d] = b[n - 1 - d];
+  }
+  return true;
+}
+
+static bool lower_copy(Lowering *lo) {
+  const Value *v = graph_value(lo->g, lo->grp->root);
+  const Type *from = &graph_value(lo->g, v->args[0])->type, *to = &v->type;
+  int64_t fs[MAX_RANK], ts[MAX_RANK];
+  Source s;
+  lower_domain(lo, to);
+  if (v->op == OP_reshape)
+    for (int d = 0; d < from->rank; d++) (void)lower_dim(lo, from->dim[d].sym >= 0 ? from->dim[d] : DIM(1));
+  if (!lower_operand(lo, v->args[0], "x", &s, fs) || !lower_root(lo)) return false;
+  int64_t skip = 0;
+  const Attr *perm = value_attr(v, A_perm);
+  int axis = (int)value_int(v, A_axis, 0);
+  switch (v->op) {
+  case OP_transpose:
+    for (int d = 0; d < to->rank; d++) s.stride[d] = fs[perm->v[d]];
+    break;
+  case OP_slice:
+    for (int d = 0; d < to->rank; d++) s.stride[d] = fs[d];
+    skip = fs[axis] * value_int(v, A_start, 0);
+    break;
+  case OP_reshape:
+    memcpy(ts, lo->root.stride, sizeof ts);
+    if (!common_axes(lo, from, fs, to, ts, &s))
+      return lower_fail(lo, lo->grp->root, "this reshape of padded rows has no kernel");
+    break;
+  default: // broadcast, retag
+    for (int d = 0; d < from->rank; d++)
+      if (type_extent(lo->m, from, d) != 1) s.stride[to->rank - from->rank + d] = fs[d];
+  }
+  if (skip && !s.constant) lo->out->arg[s.buf.id - 1].offset += skip;
+  VEC_PUSH(lo->arena, lo->src, s);
+  return emit_map(lo);
+}
+
+/* patches ------------------------------------------------------------------------------------------------------------------ */
+typedef struct Patches {
+  Val member;
+  Source image;
+  int64_t sb, sc, sy, sx; // strides of the image
+  int64_t channels, across, side;
+  KIdx b, py, px, c, y;
+  bool vectors;
+} Patches;
+
+static void emit_patch_vector(Lowering *lo, KIdx x, uint32_t lanes, int64_t n, int unrolled, void *ud) {
+  (void)unrolled;
+  const Patches *p = ud;
+  Kernel *k = lo->k;
+  KIdx row = ki_add(ki_mul(p->py, p->side), p->y), column = ki_add(ki_mul(p->px, p->side), x);
+  KIdx at = ki_add(ki_add(ki_mul(p->b, p->sb), ki_mul(p->c, p->sc)), ki_add(ki_mul(row, p->sy), ki_mul(column, p->sx)));
+  Point q = {.lanes = lanes, .n = n, .leaf = p->member};
+  q.at[0] = p->b;
+  q.at[1] = ki_add(ki_mul(p->py, p->across), p->px);
+  q.at[2] = ki_add(ki_add(ki_mul(p->c, p->side * p->side), ki_mul(p->y, p->side)), x);
+  q.leaf_value = p->image.constant ? kb_const(k, p->image.value, DT_F32, lanes)
+                                   : kb_load(k, p->image.buf, at, lanes, lanes == 1 ? 1 : n, NULL);
+  lower_store(lo, &q, lower_element(lo, &q, lo->grp->root));
+}
+
+static bool lower_patchify(Lowering *lo, Val member) {
+  const Value *v = graph_value(lo->g, member);
+  const Type *t = &graph_value(lo->g, v->args[0])->type;
+  Patches p = {.member = member, .side = value_int(v, A_patch, 1)};
+  int64_t stride[MAX_RANK];
+  lower_domain(lo, &v->type);
+  if (!lower_operand(lo, v->args[0], "image", &p.image, stride)) return false;
+  Group rest = *lo->grp; // the other members' operands
+  rest.anchor = member;
+  const Group *all = lo->grp;
+  lo->grp = &rest;
+  bool ok = lower_sources(lo) && lower_root(lo);
+  lo->grp = all;
+  if (!ok) return false;
+  p.sb = stride[0], p.sc = stride[1], p.sy = stride[2], p.sx = stride[3];
+  p.channels = type_extent(lo->m, t, 1);
+  p.across = type_extent(lo->m, t, 3) / p.side;
+  int64_t down = type_extent(lo->m, t, 2) / p.side;
+  Kernel *k = lo->k;
+  p.b = ki_var(kb_par(k, "b", kbound(ki_const(0)), kbound(lo->axis[0].range[0].len), 1));
+  p.py = ki_var(kb_par(k, "py", kbound(ki_const(0)), kbound(ki_const(down)), 1));
+  p.px = ki_var(kb_loop(k, "px", kbound(ki_const(0)), kbound(ki_const(p.across)), 1));
+  p.c = ki_var(kb_loop(k, "c", kbound(ki_const(0)), kbound(ki_const(p.channels)), 1));
+  p.y = ki_var(kb_loop(k, "y", kbound(ki_const(0)), kbound(ki_const(p.side)), 1));
+  p.vectors = lower_vectors(lo) && p.sx == 1;
+  Range x = {0, ki_const(p.side), p.side, true};
+  lower_columns(lo, &x, p.vectors, 1, NULL, 0, emit_patch_vector, &p);
+  for (int i = 0; i < 5; i++) kb_end(k);
+  return finish_map(lo, (double)(p.across * p.channels * p.side * p.side));
+}
+
+bool lower_map(Arena *a, const Graph *g, const Group *grp, const Target *t, Lowered *out) {
+  Lowering lo = lower_begin(a, g, grp, t, out, "map");
+  if (op_info[graph_value(g, grp->root)->op].flags & F_VIEW) return lower_copy(&lo);
+  for (size_t i = 0; i < grp->member.n; i++)
+    if (graph_value(g, grp->member.at[i])->op == OP_patchify) return lower_patchify(&lo, grp->member.at[i]);
+  lower_domain(&lo, &graph_value(g, grp->root)->type);
+  if (!lower_sources(&lo) || !lower_root(&lo)) return false;
+  return emit_map(&lo);
+}

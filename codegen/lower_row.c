@@ -1,0 +1,398 @@
+// lower_row.c: groups around an operator on rows (the last axis): normalisations, softmax, reductions, argmax.
+//
+// A row is walked two or three times while it lies in the first-level cache. The first walk evaluates what stands before
+// the anchor (embedding sums, position sums) into a scratch row, unless it is a plain load; the last walk applies what
+// stands behind it and stores. Sums run in four accumulators of one vector each, joined in a fixed order.
+//   layer_norm: mean; then the sums of x - mean and of its square (the first corrects the rounding of the mean); then
+//               (x - mean - correction) / sqrt(var + eps)
+//   softmax:    maximum; e^(x - max) into scratch with its sum; product with 1 / sum
+//   argmax:     best value and its index in each lane, then the least index among the best lanes; exact for all i32
+// A reduction over an axis whose elements are not adjacent (the mean over tokens) runs in vectors across its rows.
+#include "kmath.h"
+#include "lower_util.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { ACC = 4, TASK_ELEMENTS = 12288 };
+
+typedef struct Row Row;
+typedef void Term(Row *r, KVal x, uint32_t lanes, KVal *term);  // what a walk accumulates
+typedef KVal Result(Row *r, KVal x, uint32_t lanes);            // the anchor's value at an element
+struct Row {
+  Lowering *lo;
+  const Value *anchor;
+  Val x;
+  KIdx at[LOWER_AXES]; // rows
+  Range columns;
+  bool vectors;
+  bool plain;  // x is loaded wherever it is needed; else the first walk leaves it in `row`
+  bool stored; // x is in `row`
+  KBufRef row;
+  DType dtype; // of x
+  // the walk at hand
+  Term *term;
+  Result *result;
+  int terms;
+  KOp join;
+  double identity;
+  KVal acc[2][ACC], rest[2];
+  KVal s[3]; // scalars found by earlier walks
+  Point p;
+};
+
+static KVal in(Row *r, int i, uint32_t lanes) { return lower_in(r->lo, r->s[i], lanes); }
+static KVal num(Row *r, double v, uint32_t lanes) { return kb_const(r->lo->k, v, DT_F32, lanes); }
+
+static Point point_at(const Row *r, KIdx c, uint32_t lanes, int64_t n) {
+  Point p = {.lanes = lanes, .n = n};
+  for (int d = 0; d + 1 < r->lo->rank; d++) p.at[d] = r->at[d];
+  p.at[r->lo->rank - 1] = c;
+  return p;
+}
+
+static KVal x_at(Row *r, KIdx c, uint32_t lanes, int64_t n) {
+  if (r->stored) return kb_load(r->lo->k, r->row, c, lanes, lanes == 1 ? 1 : lanes, "x");
+  Point p = point_at(r, c, lanes, n);
+  KVal x = lower_element(r->lo, &p, r->x);
+  if (!r->plain) kb_store(r->lo->k, r->row, c, x, lanes == 1 ? 1 : lanes);
+  return x;
+}
+
+/* sums and maxima ----------------------------------------------------------------------------------------------------- */
+static void reduce_column(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
+  Row *r = ud;
+  Kernel *k = lo->k;
+  KVal term[2];
+  r->p = point_at(r, c, lanes, n);
+  r->term(r, x_at(r, c, lanes, n), lanes, term);
+  for (int i = 0; i < r->terms; i++) {
+    KVal acc = lanes == 1 ? r->rest[i] : r->acc[i][unrolled], t = term[i];
+    if (lanes > 1 && n < (int64_t)lanes)
+      t = kb_op3(k, K_select, lower_first(lo, n), t, kb_const(k, r->identity, r->dtype, lanes));
+    kb_set(k, acc, kb_op2(k, r->join, acc, t));
+  }
+}
+
+// Walks the row and leaves the joined terms in out[]: scalars.
+static void reduce(Row *r, Term *term, int terms, KOp join, double identity, KVal *out) {
+  Kernel *k = r->lo->k;
+  bool wide = r->vectors && k->lanes > 1, single = !wide || !r->columns.fixed;
+  r->term = term, r->terms = terms, r->join = join, r->identity = identity;
+  for (int i = 0; i < terms; i++) {
+    for (int a = 0; a < ACC && wide; a++)
+      r->acc[i][a] = kb_var(k, kb_const(k, identity, r->dtype, k->lanes), "acc");
+    if (single) r->rest[i] = kb_var(k, kb_const(k, identity, r->dtype, 1), "rest");
+  }
+  lower_columns(r->lo, &r->columns, r->vectors, ACC, NULL, 0, reduce_column, r);
+  for (int i = 0; i < terms; i++) {
+    if (wide) {
+      KVal a = kb_op2(k, join, r->acc[i][0], r->acc[i][1]), b = kb_op2(k, join, r->acc[i][2], r->acc[i][3]);
+      out[i] = kb_op1(k, join == K_add ? K_hadd : K_hmax, kb_op2(k, join, a, b));
+      if (single) out[i] = kb_op2(k, join, out[i], r->rest[i]);
+    } else {
+      out[i] = r->rest[i];
+    }
+  }
+  r->stored = !r->plain;
+}
+
+static void term_x(Row *r, KVal x, uint32_t lanes, KVal *term) {
+  (void)r;
+  (void)lanes;
+  term[0] = x;
+}
+
+static void store_column(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
+  (void)unrolled;
+  Row *r = ud;
+  Point p = r->p = point_at(r, c, lanes, n);
+  p.leaf_value = r->result(r, x_at(r, c, lanes, n), lanes);
+  p.leaf = lo->grp->anchor;
+  lower_store(lo, &p, lower_element(lo, &p, lo->grp->root));
+}
+
+static void store(Row *r, Result *result) {
+  r->result = result;
+  lower_columns(r->lo, &r->columns, r->vectors, 1, NULL, 0, store_column, r);
+}
+
+// The one element of a row that a reduction leaves.
+static void store_one(Row *r, KVal value) {
+  Point p = point_at(r, ki_const(0), 1, 1);
+  p.leaf = r->lo->grp->anchor;
+  p.leaf_value = value;
+  lower_store(r->lo, &p, lower_element(r->lo, &p, r->lo->grp->root));
+}
+
+static KVal row_length(Row *r) {
+  return r->columns.fixed ? num(r, (double)r->columns.bound, 1) : kb_index(r->lo->k, r->columns.len, DT_F32, 1);
+}
+
+/* layer_norm, l2_norm --------------------------------------------------------------------------------------------------- */
+static void term_deviation(Row *r, KVal x, uint32_t lanes, KVal *term) { // s[0] = mean
+  Kernel *k = r->lo->k;
+  term[0] = kb_op2(k, K_sub, x, in(r, 0, lanes));
+  term[1] = kb_op2(k, K_mul, term[0], term[0]);
+}
+
+static KVal result_layer_norm(Row *r, KVal x, uint32_t lanes) { // s[0] = mean, s[1] = correction, s[2] = 1 / deviation
+  Kernel *k = r->lo->k;
+  KVal y = kb_op2(k, K_sub, kb_op2(k, K_sub, x, in(r, 0, lanes)), in(r, 1, lanes));
+  y = kb_op2(k, K_mul, y, in(r, 2, lanes));
+  if (r->anchor->nargs > 1) y = kb_op2(k, K_mul, y, lower_element(r->lo, &r->p, r->anchor->args[1]));
+  if (r->anchor->nargs > 2) y = kb_op2(k, K_add, y, lower_element(r->lo, &r->p, r->anchor->args[2]));
+  return y;
+}
+
+static void row_layer_norm(Row *r) {
+  Kernel *k = r->lo->k;
+  KVal n = row_length(r), sum[2];
+  reduce(r, term_x, 1, K_add, 0, sum);
+  r->s[0] = kb_op2(k, K_div, sum[0], n);
+  reduce(r, term_deviation, 2, K_add, 0, sum);
+  r->s[1] = kb_op2(k, K_div, sum[0], n);
+  KVal var = kb_op2(k, K_sub, kb_op2(k, K_div, sum[1], n), kb_op2(k, K_mul, r->s[1], r->s[1]));
+  var = kb_op2(k, K_max, num(r, 0, 1), var);
+  KVal dev = kb_op1(k, K_sqrt, kb_op2(k, K_add, var, num(r, value_float(r->anchor, A_eps, 0), 1)));
+  r->s[2] = kb_op2(k, K_div, num(r, 1, 1), dev);
+  store(r, result_layer_norm);
+}
+
+static void term_square(Row *r, KVal x, uint32_t lanes, KVal *term) {
+  (void)lanes;
+  term[0] = kb_op2(r->lo->k, K_mul, x, x);
+}
+static KVal result_scaled(Row *r, KVal x, uint32_t lanes) { return kb_op2(r->lo->k, K_mul, x, in(r, 0, lanes)); }
+
+static void row_l2_norm(Row *r) {
+  Kernel *k = r->lo->k;
+  KVal sum;
+  reduce(r, term_square, 1, K_add, 0, &sum);
+  KVal norm = kb_op2(k, K_max, num(r, value_float(r->anchor, A_eps, 0), 1), kb_op1(k, K_sqrt, sum));
+  r->s[0] = kb_op2(k, K_div, num(r, 1, 1), norm);
+  store(r, result_scaled);
+}
+
+/* softmax, log_softmax ---------------------------------------------------------------------------------------------------- */
+static void term_exp(Row *r, KVal x, uint32_t lanes, KVal *term) { // s[0] = maximum
+  term[0] = kmath_exp_neg(r->lo->k, kb_op2(r->lo->k, K_sub, x, in(r, 0, lanes)));
+}
+
+static void term_exp_kept(Row *r, KVal x, uint32_t lanes, KVal *term) {
+  term_exp(r, x, lanes, term);
+  kb_store(r->lo->k, r->row, r->p.at[r->lo->rank - 1], term[0], lanes == 1 ? 1 : lanes);
+}
+
+static void row_softmax(Row *r) {
+  Kernel *k = r->lo->k;
+  KVal sum;
+  reduce(r, term_x, 1, K_max, -HUGE_VAL, &r->s[0]);
+  reduce(r, term_exp_kept, 1, K_add, 0, &sum);
+  r->s[0] = kb_op2(k, K_div, num(r, 1, 1), sum);
+  r->stored = true;
+  store(r, result_scaled);
+}
+
+static KVal result_log_softmax(Row *r, KVal x, uint32_t lanes) { // s[0] = maximum, s[1] = ln sum
+  Kernel *k = r->lo->k;
+  return kb_op2(k, K_sub, kb_op2(k, K_sub, x, in(r, 0, lanes)), in(r, 1, lanes));
+}
+
+static void row_log_softmax(Row *r) {
+  KVal sum;
+  reduce(r, term_x, 1, K_max, -HUGE_VAL, &r->s[0]);
+  reduce(r, term_exp, 1, K_add, 0, &sum);
+  r->s[1] = kmath_log(r->lo->k, sum);
+  store(r, result_log_softmax);
+}
+
+/* reductions ------------------------------------------------------------------------------------------------------------- */
+static void row_reduce_sum(Row *r) {
+  KVal s;
+  reduce(r, term_x, 1, K_add, 0, &s);
+  store_one(r, s);
+}
+
+static double least_of(DType t) { return t == DT_I32 ? (double)INT32_MIN : -HUGE_VAL; }
+
+static void row_reduce_max(Row *r) {
+  KVal s;
+  reduce(r, term_x, 1, K_max, least_of(r->dtype), &s);
+  store_one(r, s);
+}
+
+// acc[0][0], acc[1][0]: best value and its index in each lane; rest[0], rest[1]: the same of single lanes.
+static void argmax_column(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
+  (void)unrolled;
+  Row *r = ud;
+  Kernel *k = lo->k;
+  KVal x = x_at(r, c, lanes, n), best = lanes == 1 ? r->rest[0] : r->acc[0][0];
+  KVal at = lanes == 1 ? r->rest[1] : r->acc[1][0], here = kb_index(k, c, DT_I32, lanes);
+  if (r->dtype == DT_F32) // a NaN counts as the maximum
+    x = kb_op3(k, K_select, kb_op2(k, K_eq, x, x), x, num(r, HUGE_VAL, lanes));
+  if (lanes > 1) here = kb_op2(k, K_add, here, kb_iota(k, DT_I32));
+  KVal better = kb_op2(k, K_lt, best, x);
+  if (lanes > 1 && n < (int64_t)lanes) better = kb_op2(k, K_and, better, lower_first(lo, n));
+  KVal new_at = kb_op3(k, K_select, better, here, at), new_best = kb_op3(k, K_select, better, x, best);
+  kb_set(k, at, new_at);
+  kb_set(k, best, new_best);
+}
+
+static void row_argmax(Row *r) {
+  Kernel *k = r->lo->k;
+  bool wide = r->vectors && k->lanes > 1;
+  double least = least_of(r->dtype);
+  Range whole = r->columns, tail = r->columns;
+  r->rest[0] = kb_var(k, kb_const(k, least, r->dtype, 1), "best");
+  r->rest[1] = kb_var(k, kb_const(k, 0, DT_I32, 1), "at");
+  if (wide) { // whole vectors (and a constant tail), then join the lanes, then single lanes
+    r->acc[0][0] = kb_var(k, kb_const(k, least, r->dtype, k->lanes), "bests");
+    r->acc[1][0] = kb_var(k, kb_iota(k, DT_I32), "ats");
+    if (whole.fixed) {
+      lower_columns(r->lo, &whole, true, 1, NULL, 0, argmax_column, r);
+    } else {
+      KVar v = kb_loop(k, "c", kbound(ki_const(0)), kbound_floor(whole.len, k->lanes), k->lanes);
+      argmax_column(r->lo, ki_var(v), k->lanes, k->lanes, 0, r);
+      kb_end(k);
+    }
+    KVal best = kb_op1(k, K_hmax, r->acc[0][0]);
+    KVal equal = kb_op2(k, K_eq, r->acc[0][0], kb_splat(k, best));
+    KVal minus = kb_op2(k, K_sub, kb_const(k, 0, DT_I32, k->lanes), r->acc[1][0]);
+    KVal first = kb_op1(k, K_hmax, kb_op3(k, K_select, equal, minus, kb_const(k, INT32_MIN, DT_I32, k->lanes)));
+    kb_set(k, r->rest[0], best);
+    kb_set(k, r->rest[1], kb_op2(k, K_sub, kb_const(k, 0, DT_I32, 1), first));
+  }
+  if (!wide || !tail.fixed) {
+    KBound from = wide ? kbound_floor(tail.len, k->lanes) : kbound(ki_const(0));
+    KVar v = kb_loop(k, "c", from, kbound(tail.len), 1);
+    argmax_column(r->lo, ki_var(v), 1, 1, 0, r);
+    kb_end(k);
+  }
+  store_one(r, r->rest[1]);
+}
+
+/* reduction across rows ---------------------------------------------------------------------------------------------------- */
+// [.., D, N] -> [.., D, 1] where D is adjacent and N is not: the columns of the domain are D here, N is `columns`.
+typedef struct Across {
+  Row *r;
+  size_t x; // source
+  int64_t stride;
+  KOp join;
+  double identity;
+} Across;
+
+static void across_column(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
+  (void)unrolled;
+  const Across *a = ud;
+  Kernel *k = lo->k;
+  const Source *x = &lo->src.at[a->x];
+  Point p = point_at(a->r, c, lanes, n);
+  KVal acc = kb_var(k, kb_const(k, a->identity, x->dtype, lanes), "acc");
+  KVar v = kb_loop(k, "n", kbound(ki_const(0)), kbound(a->r->columns.len), 1);
+  KIdx i = ki_add(lower_address(lo, x, &p), ki_mul(ki_var(v), a->stride));
+  kb_set(k, acc, kb_op2(k, a->join, acc, kb_load(k, x->buf, i, lanes, lanes == 1 ? 1 : n, "x")));
+  kb_end(k);
+  kb_store(k, a->r->row, c, acc, lanes == 1 ? 1 : lanes);
+}
+
+static void across_row(Lowering *lo, KIdx *at, void *ud) {
+  Across *a = ud;
+  memcpy(a->r->at, at, sizeof a->r->at);
+  const Range *d = &lo->axis[lo->rank - 1].range[0];
+  lower_columns(lo, d, true, 1, NULL, 0, across_column, a);
+  KVar v = kb_loop(lo->k, "d", kbound(ki_const(0)), kbound(d->len), 1);
+  Point p = point_at(a->r, ki_var(v), 1, 1);
+  p.leaf = lo->grp->anchor;
+  p.leaf_value = kb_load(lo->k, a->r->row, ki_var(v), 1, 1, NULL);
+  lower_store(lo, &p, lower_element(lo, &p, lo->grp->root));
+  kb_end(lo->k);
+}
+
+/* groups ------------------------------------------------------------------------------------------------------------------- */
+static const struct {
+  Op op;
+  void (*row)(Row *r);
+  int walks;
+  bool keeps; // needs the scratch row for itself
+} row_table[] = {{OP_layer_norm, row_layer_norm, 3, false}, {OP_l2_norm, row_l2_norm, 2, false},
+                 {OP_softmax, row_softmax, 3, true},        {OP_log_softmax, row_log_softmax, 3, false},
+                 {OP_reduce_sum, row_reduce_sum, 1, false}, {OP_reduce_max, row_reduce_max, 1, false},
+                 {OP_argmax, row_argmax, 1, false}};
+
+typedef struct RowKernel {
+  Row r;
+  size_t entry;
+} RowKernel;
+
+static void emit_row(Lowering *lo, KIdx *at, void *ud) {
+  RowKernel *rk = ud;
+  memcpy(rk->r.at, at, sizeof rk->r.at);
+  rk->r.stored = false;
+  lower_data(lo, at);
+  row_table[rk->entry].row(&rk->r);
+}
+
+static bool finish_row(Lowering *lo, const Value *anchor, double row_elements, int64_t rows) {
+  Buf b = {0};
+  type_print(&b, lo->m, &graph_value(lo->g, anchor->args[0])->type);
+  const char *comment = arena_printf(lo->arena, "%s of %s", op_info[anchor->op].name, b.s);
+  buf_free(&b);
+  const char *name = arena_printf(lo->arena, "%s_%lld", op_info[anchor->op].name, (long long)row_elements);
+  double n = row_elements * (double)rows;
+  return lower_finish(lo, n * (anchor->op == OP_softmax ? 20 : 8), 8 * n, name, comment);
+}
+
+static bool is_reduction(Op op) { return op == OP_reduce_sum || op == OP_reduce_max; }
+
+// Is x stored with its last axis apart and the axis before it adjacent?
+static bool runs_across(const Lowering *lo, const Value *anchor) {
+  const Type *t = &graph_value(lo->g, anchor->args[0])->type;
+  if (!is_reduction(anchor->op) || t->rank < 2 || lower_is_member(lo, anchor->args[0])) return false;
+  const Source *x = &lo->src.at[lo->src.n - 1];
+  return !x->constant && x->stride[t->rank - 1] != 1 && x->stride[t->rank - 2] == 1 && lo->axis[t->rank - 2].n == 1;
+}
+
+static bool emit_across(Row *r) {
+  Lowering *lo = r->lo;
+  Across a = {.r = r, .x = lo->src.n - 1, .identity = 0, .join = K_add};
+  if (r->anchor->op == OP_reduce_max) a.join = K_max, a.identity = least_of(r->dtype);
+  a.stride = lo->src.at[a.x].stride[lo->rank - 1];
+  lo->rank--; // the columns of the domain are the rows of the operator now
+  const Axis *d = &lo->axis[lo->rank - 1];
+  r->row = kb_buf(lo->k, "row", r->dtype, KB_SCRATCH, (d->extent + K_MAX_LANES - 1) / K_MAX_LANES * K_MAX_LANES);
+  lower_rows(lo, 1, across_row, &a);
+  return finish_row(lo, r->anchor, (double)r->columns.bound * (double)d->extent, 1);
+}
+
+bool lower_row(Arena *arena, const Graph *g, const Group *grp, const Target *t, Lowered *out) {
+  Lowering lo = lower_begin(arena, g, grp, t, out, "row");
+  RowKernel rk = {.r = {.lo = &lo, .anchor = graph_value(g, grp->anchor)}};
+  Row *r = &rk.r;
+  const Value *v = r->anchor;
+  r->x = v->args[0];
+  while (rk.entry < sizeof row_table / sizeof *row_table && row_table[rk.entry].op != v->op) rk.entry++;
+  if (rk.entry == sizeof row_table / sizeof *row_table) ICE("lower_row: %s has no kernel", op_info[v->op].name);
+  const Type *tx = &graph_value(g, r->x)->type;
+  r->dtype = tx->dtype;
+  lower_domain(&lo, tx);
+  if (!lower_sources(&lo)) return false;
+  for (uint32_t i = v->nargs; i-- > 0;) // x last
+    if (!lower_source(&lo, v->args[i], i ? &v->type : tx, i == 0 ? "x" : i == 1 ? "gain" : "shift")) return false;
+  r->columns = lo.axis[lo.rank - 1].range[0];
+  if (lo.axis[lo.rank - 1].n != 1) return lower_fail(&lo, grp->anchor, "its rows are not dense");
+  if (!lower_root(&lo)) return false;
+  if (runs_across(&lo, v)) return emit_across(r);
+
+  r->plain = !lower_is_member(&lo, r->x);
+  int c = lo.rank - 1;
+  r->vectors = v->op == OP_argmax || is_reduction(v->op) || lo.root.stride[c] == 1 || lo.axis[c].extent == 1;
+  for (size_t i = 0; i < lo.src.n; i++) r->vectors = r->vectors && lo.src.at[i].stride[c] >= 0 && lo.src.at[i].stride[c] <= 1;
+  lower_collapse(&lo, lo.rank - 1, INT64_MAX);
+  if (!r->plain || row_table[rk.entry].keeps)
+    r->row = kb_buf(lo.k, "row", r->dtype, KB_SCRATCH, (r->columns.bound + K_MAX_LANES - 1) / K_MAX_LANES * K_MAX_LANES);
+  int64_t rows = TASK_ELEMENTS / r->columns.bound;
+  rows = rows < 1 ? 1 : rows > 16 ? 16 : rows;
+  lower_rows(&lo, rows, emit_row, &rk);
+  return finish_row(&lo, v, (double)r->columns.bound, rows);
+}

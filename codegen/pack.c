@@ -1,0 +1,145 @@
+// pack.c: evaluates the weight expressions of a program and writes them in the layout its kernels read: one file, one
+// tensor at a time, so that memory stays near the size of the largest tensor. The format is runtime/weights_format.h.
+//
+// An expression is evaluated by the reference evaluator in double precision and rounded once; a weight that is used as it
+// is goes straight from the checkpoint.
+#include "program.h"
+#include "runtime/weights_format.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// Where element i of the evaluated value, row-major, goes. The inner loop of every layout is over source elements.
+typedef double GetFn(const void *src, int64_t i);
+static double get_f32(const void *src, int64_t i) { return (double)((const float *)src)[i]; }
+static double get_f64(const void *src, int64_t i) { return ((const double *)src)[i]; }
+
+static void lay_panels(const PackedWeight *w, const void *src, GetFn *get, float *dst) {
+  memset(dst, 0, (size_t)w->bytes);
+  int64_t stride_n = w->trans ? 1 : w->k, stride_k = w->trans ? w->n : 1;
+  for (int64_t n0 = 0; n0 < w->n; n0 += PANEL)
+    for (int64_t k = 0; k < w->k; k++) {
+      float *row = dst + (n0 / PANEL * w->k + k) * PANEL;
+      int64_t last = w->n - n0 < PANEL ? w->n - n0 : PANEL;
+      for (int64_t j = 0; j < last; j++) row[j] = (float)get(src, (n0 + j) * stride_n + k * stride_k);
+    }
+}
+
+static bool lay_out(const PackedWeight *w, const void *src, GetFn *get, void *dst) {
+  if (w->kind == PACK_PANELS) {
+    lay_panels(w, src, get, dst);
+    return true;
+  }
+  float *f = dst;
+  for (int64_t i = 0; i < w->elements; i++) f[i] = i < w->n ? (float)get(src, i) : 0;
+  return true;
+}
+
+static bool eval_weight(void *ud, const char *name, const Type *t, Tensor *out) {
+  const WeightSource *src = ((void **)ud)[0];
+  const char **err = ((void **)ud)[1];
+  return src->get(src->ud, name, t, out, err);
+}
+
+bool pack_weight(const Program *p, const PackedWeight *w, const WeightSource *src, void *dst, const char **err) {
+  (void)p;
+  if (w->dtype != DT_F32) {
+    *err = "only f32 weights can be packed";
+    return false;
+  }
+  const Value *v = graph_value(w->graph, w->val);
+  if (v->op == OP_weight && src->f32) {
+    const float *direct = src->f32(src->ud, value_str(v, A_name), &v->type);
+    if (direct) return lay_out(w, direct, get_f32, dst);
+  }
+  Arena a = {0};
+  *err = NULL;
+  void *ud[] = {(void *)(uintptr_t)src, (void *)err};
+  EvalEnv env = {.arena = &a, .weight = eval_weight, .ud = ud};
+  const Module *m = w->graph->module; // weights have no run-time dims; the evaluator wants legal values all the same
+  for (size_t d = 0; d < m->ndim; d++) env.dim[d] = m->dim[d].lo;
+  Tensor t;
+  bool ok = graph_eval(w->graph, &env, &w->val, 1, &t);
+  if (ok) lay_out(w, t.f, get_f64, dst);
+  else if (!*err) *err = arena_strdup(w->graph->module->arena, env.error ? env.error : "the expression cannot be evaluated");
+  arena_free(&a);
+  return ok;
+}
+
+typedef struct Output {
+  FILE *f;
+  char *tmp;
+  const char *err;
+} Output;
+
+static bool put(Output *o, const void *data, size_t n) {
+  if (fwrite(data, 1, n, o->f) == n) return true;
+  o->err = strerror(errno);
+  return false;
+}
+static bool put_zeros(Output *o, uint64_t n) {
+  static const char zero[4096];
+  for (; n > 0; n -= n < sizeof zero ? n : sizeof zero)
+    if (!put(o, zero, n < sizeof zero ? (size_t)n : sizeof zero)) return false;
+  return true;
+}
+
+static bool write_data(Output *o, const Program *p, const WeightSource *src, SyWeightsEntry *entry,
+                       void (*progress)(void *ud, double share), void *ud) {
+  uint64_t at = 0, largest = 1;
+  for (size_t i = 0; i < p->weight.n; i++)
+    if (p->weight.at[i].bytes > largest) largest = p->weight.at[i].bytes;
+  void *dst = malloc(largest);
+  if (!dst) {
+    o->err = "out of memory";
+    return false;
+  }
+  bool ok = true;
+  for (size_t i = 0; i < p->weight.n && ok; i++) {
+    const PackedWeight *w = &p->weight.at[i];
+    ok = pack_weight(p, w, src, dst, &o->err) && put_zeros(o, w->offset - at) && put(o, dst, (size_t)w->bytes);
+    entry[i] = (SyWeightsEntry){w->offset, w->bytes, ok ? sy_weights_checksum(dst, w->bytes) : 0};
+    at = w->offset + w->bytes;
+    if (progress) progress(ud, (double)at / (double)(p->weight_bytes ? p->weight_bytes : 1));
+  }
+  free(dst);
+  return ok;
+}
+
+bool pack_file(const Program *p, const WeightSource *src, const char *path, void (*progress)(void *ud, double share), void *ud,
+               const char **err) {
+  SyWeightsHeader h = {.version = SY_WEIGHTS_VERSION,
+                       .endian = SY_WEIGHTS_ENDIAN,
+                       .plan_hash = p->plan_hash,
+                       .data_offset = sy_weights_data_offset(p->weight.n),
+                       .data_bytes = p->weight_bytes,
+                       .count = p->weight.n};
+  memcpy(h.magic, SY_WEIGHTS_MAGIC, sizeof h.magic);
+  SyWeightsEntry *entry = calloc(p->weight.n + 1, sizeof *entry);
+  size_t len = strlen(path) + 16;
+  Output o = {.tmp = malloc(len)};
+  if (!entry || !o.tmp) ICE("out of memory");
+  snprintf(o.tmp, len, "%s.tmpXXXXXX", path);
+  int fd = mkstemp(o.tmp);
+  o.f = fd < 0 ? NULL : fdopen(fd, "wb");
+  bool ok = o.f != NULL;
+  if (!ok) o.err = strerror(errno);
+  ok = ok && put_zeros(&o, h.data_offset) && write_data(&o, p, src, entry, progress, ud);
+  if (ok && (fflush(o.f) != 0 || fseek(o.f, 0, SEEK_SET) != 0)) ok = false, o.err = strerror(errno);
+  ok = ok && put(&o, &h, sizeof h) && put(&o, entry, p->weight.n * sizeof *entry);
+  if (o.f) {
+    mode_t mask = umask(0);
+    umask(mask);
+    if (ok) fchmod(fd, 0666 & ~mask);
+    if (fclose(o.f) != 0 && ok) ok = false, o.err = strerror(errno);
+  }
+  if (ok && rename(o.tmp, path) != 0) ok = false, o.err = strerror(errno);
+  if (!ok && fd >= 0) unlink(o.tmp);
+  if (!ok) *err = o.err;
+  free(o.tmp);
+  free(entry);
+  return ok;
+}

@@ -1,0 +1,298 @@
+// emit.c: `syc emit` and `syc build`: everything that can be made of a spec, by kind. emits[] is the list of kinds.
+#include "driver.h"
+#include "passes/place.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct Job {
+  Session *s;
+  const char *spec;
+  const char *pass; // of ir@PASS, or NULL
+  const char *out;  // path or "-"
+} Job;
+
+static bool write_text(Job *j, const Buf *b) {
+  const char *err = "";
+  if (file_write(j->out, b->s ? b->s : "", b->n, &err)) return true;
+  session_fail(j->s, EXIT_IO, "cannot write %s: %s", !strcmp(j->out, "-") ? "standard output" : j->out, err);
+  return false;
+}
+
+// The module of a job: from a spec, or from graph IR text (a .ir file, such as a dump; --start-from names the next pass).
+static Module *load_module(Job *j) {
+  Session *s = j->s;
+  size_t len = strlen(j->spec);
+  if (len < 4 || strcmp(j->spec + len - 3, ".ir") != 0) return session_module(s, j->spec, NULL, NULL, 0);
+  size_t n;
+  const char *err = "";
+  char *text = file_read(&s->arena, j->spec, &n, &err);
+  if (!text) {
+    session_fail(s, EXIT_IO, "cannot read %s: %s", j->spec, err);
+    return NULL;
+  }
+  Module *m = module_parse(&s->arena, &s->names, &s->diag, text, n, diag_add_file(&s->diag, j->spec, text, n));
+  return session_flush(s) ? m : NULL;
+}
+
+static Program *load_program(Job *j) {
+  const Target *t[MAX_TARGETS];
+  size_t n = session_targets(j->s, j->s->opt.isa, t);
+  Module *m = n ? load_module(j) : NULL;
+  return m ? session_program(j->s, m, t, n) : NULL;
+}
+
+static bool emit_ast(Job *j) {
+  const char *path, *preset;
+  size_t n;
+  char *text = session_read_spec(j->s, j->spec, &path, &preset, &n);
+  Buf b = {0};
+  bool ok = text && front_dump_ast(&j->s->arena, &j->s->names, &j->s->diag, path, text, n, &b);
+  ok = session_flush(j->s) && ok && write_text(j, &b);
+  buf_free(&b);
+  return ok;
+}
+
+static bool emit_ir(Job *j) {
+  Module *m = load_module(j);
+  if (!m) return false;
+  if (j->pass) {
+    if (strcmp(j->pass, "input") != 0) {
+      j->s->opt.stop_after = j->pass;
+      if (!session_passes(j->s, m)) return false;
+    }
+  } else if (!session_passes(j->s, m)) {
+    return false;
+  }
+  Buf b = {0};
+  module_print(m, &b);
+  bool ok = write_text(j, &b);
+  buf_free(&b);
+  return ok;
+}
+
+static bool emit_kir(Job *j) {
+  Program *p = load_program(j);
+  if (!p) return false;
+  Buf b = {0};
+  for (size_t i = 0; i < p->kernel.n; i++)
+    for (size_t t = 0; t < p->ntarget; t++) {
+      buf_printf(&b, "# %s%s%s\n", p->target[t]->name, p->kernel.at[i].k[t]->about ? ": " : "",
+                 p->kernel.at[i].k[t]->about ? p->kernel.at[i].k[t]->about : "");
+      kernel_print(p->kernel.at[i].k[t], &b);
+      buf_putc(&b, '\n');
+    }
+  bool ok = write_text(j, &b);
+  buf_free(&b);
+  return ok;
+}
+
+static bool emit_source(Job *j, void (*emit)(const Program *, const EmitModel *, Buf *)) {
+  Program *p = load_program(j);
+  if (!p) return false;
+  const char *prefix = session_prefix(j->s, p->module);
+  if (j->s->exit_code) return false;
+  EmitModel o = {.prefix = prefix, .header_name = arena_printf(&j->s->arena, "%s.h", prefix), .describe_host = true};
+  Buf b = {0};
+  emit(p, &o, &b);
+  bool ok = write_text(j, &b);
+  buf_free(&b);
+  return ok;
+}
+
+static bool emit_h(Job *j) { return emit_source(j, emit_model_h); }
+
+// foo.c gets its foo.h beside it, under the name the C file includes.
+static bool emit_c(Job *j) {
+  if (!strcmp(j->out, "-")) return emit_source(j, emit_model_c);
+  size_t n = strlen(j->out);
+  const char *base = strrchr(j->out, '/');
+  base = base ? base + 1 : j->out;
+  bool suffix = n > 2 && !strcmp(j->out + n - 2, ".c");
+  const char *stem = arena_strndup(&j->s->arena, j->out, suffix ? n - 2 : n);
+  Program *p = load_program(j);
+  if (!p) return false;
+  const char *prefix = session_prefix(j->s, p->module);
+  if (j->s->exit_code) return false;
+  const char *stem_base = strrchr(stem, '/');
+  EmitModel o = {.prefix = prefix,
+                 .header_name = arena_printf(&j->s->arena, "%s.h", stem_base ? stem_base + 1 : stem),
+                 .describe_host = true};
+  Buf c = {0}, h = {0};
+  emit_model_c(p, &o, &c);
+  emit_model_h(p, &o, &h);
+  const char *out = j->out;
+  j->out = arena_printf(&j->s->arena, "%s.h", stem);
+  bool ok = write_text(j, &h);
+  j->out = out;
+  ok = ok && write_text(j, &c);
+  buf_free(&c);
+  buf_free(&h);
+  return ok;
+}
+
+static void dot_value(const Graph *g, uint32_t i, size_t gi, Buf *b) {
+  const Value *v = &g->value.at[i];
+  Buf t = {0};
+  type_print(&t, g->module, &v->type);
+  const char *name = value_str(v, A_name);
+  buf_printf(b, "    v%zu_%u [label=\"%s%s%s\\n%s\"%s];\n", gi, i, op_info[v->op].name, name ? " " : "", name ? name : "", t.s,
+             op_info[v->op].flags & F_SOURCE ? " shape=ellipse" : "");
+  buf_free(&t);
+}
+
+// Graphviz: a cluster for each group; weight-only values are left out, as their readers' names say what they are.
+static bool emit_dot(Job *j) {
+  Module *m = load_module(j);
+  if (!m || !session_passes(j->s, m)) return false;
+  Buf b = {0};
+  buf_printf(&b, "digraph \"%s\" {\n  node [shape=box fontname=\"monospace\" fontsize=10];\n", m->name);
+  for (size_t gi = 0; gi < m->graph.n; gi++) {
+    const Graph *g = m->graph.at[gi];
+    buf_printf(&b, "  subgraph cluster_r%zu {\n    label=\"%s\";\n", gi, g->name);
+    GroupList groups = groups_collect(g, &j->s->arena);
+    for (uint32_t i = 1; i < g->value.n; i++)
+      if (!g->value.at[i].dead && !g->value.at[i].group && !graph_is_weight_only(g, (Val){i})) dot_value(g, i, gi, &b);
+    for (size_t k = 0; k < groups.n; k++) {
+      buf_printf(&b, "    subgraph cluster_r%zu_g%u {\n    label=\"group %u\"; style=rounded;\n", gi, groups.at[k].id, groups.at[k].id);
+      for (size_t q = 0; q < groups.at[k].member.n; q++) dot_value(g, groups.at[k].member.at[q].id, gi, &b);
+      buf_puts(&b, "    }\n");
+    }
+    for (uint32_t i = 1; i < g->value.n; i++)
+      for (uint32_t a = 0; !g->value.at[i].dead && a < g->value.at[i].nargs; a++)
+        if (!graph_is_weight_only(g, g->value.at[i].args[a]))
+          buf_printf(&b, "    v%zu_%u -> v%zu_%u;\n", gi, g->value.at[i].args[a].id, gi, i);
+    buf_puts(&b, "  }\n");
+  }
+  buf_puts(&b, "}\n");
+  bool ok = write_text(j, &b);
+  buf_free(&b);
+  return ok;
+}
+
+static bool emit_binary(Job *j, CcKind kind) {
+  if (!strcmp(j->out, "-")) {
+    session_fail(j->s, EXIT_USAGE, "this kind of output cannot go to standard output; name a file with -o");
+    return false;
+  }
+  Program *p = load_program(j);
+  if (!p) return false;
+  const char *prefix = session_prefix(j->s, p->module);
+  if (j->s->exit_code || !cc_program(j->s, p, prefix, kind, NULL, j->out)) return false;
+  if (!j->s->opt.weights.n) return true;
+  Checkpoint c = {0};
+  const char *packed = arena_printf(&j->s->arena, "%s.syw", j->out);
+  bool ok = checkpoint_open(j->s, &c, j->s->opt.weights.at, j->s->opt.weights.n) && checkpoint_check(j->s, &c, p, true) &&
+            weights_pack(j->s, p, packed, &c);
+  checkpoint_close(&c);
+  if (!ok && kind == CC_EXE) unlink(j->out); // an executable without its weights is half a result
+  return ok;
+}
+static bool emit_obj(Job *j) { return emit_binary(j, CC_OBJ); }
+static bool emit_lib(Job *j) { return emit_binary(j, CC_LIB); }
+static bool emit_so(Job *j) { return emit_binary(j, CC_SO); }
+static bool emit_exe(Job *j) { return emit_binary(j, CC_EXE); }
+
+bool explain_json(Session *s, const char *spec, const char *out); // explain.c
+static bool emit_json(Job *j) { return explain_json(j->s, j->spec, j->out); }
+
+static const struct {
+  const char *kind, *suffix;
+  bool (*fn)(Job *);
+  bool text;
+} emits[] = {{"ast", ".ast", emit_ast, true}, {"ir", ".ir", emit_ir, true},    {"kir", ".kir", emit_kir, true},
+             {"c", ".c", emit_c, true},       {"h", ".h", emit_h, true},       {"dot", ".dot", emit_dot, true},
+             {"json", ".json", emit_json, true}, {"obj", ".o", emit_obj, false}, {"lib", ".a", emit_lib, false},
+             {"so", ".so", emit_so, false},   {"exe", "", emit_exe, false}};
+enum { NEMIT = sizeof emits / sizeof *emits };
+
+static int unknown_kind(Session *s, const char *kind) {
+  if (!strcmp(kind, "llvm") || !strcmp(kind, "bc") || !strcmp(kind, "asm"))
+    return session_fail(s, EXIT_USAGE, "--emit=%s needs the LLVM back end, which this version does not have yet", kind);
+  return session_fail(s, EXIT_USAGE, "--emit: there is no kind '%s' (syc help emit lists them)", kind);
+}
+
+static bool write_deps(Session *s, const char *out) {
+  Buf b = {0};
+  buf_printf(&b, "%s:", out);
+  for (size_t i = 0; i < s->deps.n; i++) buf_printf(&b, " %s", s->deps.at[i]);
+  for (size_t i = 0; i < s->opt.weights.n; i++) buf_printf(&b, " %s", s->opt.weights.at[i]);
+  buf_putc(&b, '\n');
+  const char *err = "", *path = arena_printf(&s->arena, "%s.d", out);
+  bool ok = file_write(path, b.s, b.n, &err);
+  if (!ok) session_fail(s, EXIT_IO, "cannot write %s: %s", path, err);
+  buf_free(&b);
+  return ok;
+}
+
+static int emit_kind(Session *s, const char *spec, const char *kind, const char *out) {
+  const char *at = strchr(kind, '@');
+  size_t len = at ? (size_t)(at - kind) : strlen(kind);
+  for (size_t i = 0; i < NEMIT; i++) {
+    if (strlen(emits[i].kind) != len || strncmp(emits[i].kind, kind, len) != 0) continue;
+    if (at && strcmp(emits[i].kind, "ir") != 0) break;
+    Job j = {.s = s, .spec = spec, .pass = at ? at + 1 : NULL, .out = out};
+    if (!out) j.out = emits[i].text ? "-" : arena_printf(&s->arena, "%s%s", "a.out", "");
+    s->deps.n = 0;
+    bool ok = emits[i].fn(&j);
+    session_flush(s);
+    if (ok && s->opt.depfile && strcmp(j.out, "-") != 0) ok = write_deps(s, j.out);
+    return ok ? EXIT_OK : (s->exit_code ? s->exit_code : EXIT_WRONG);
+  }
+  return unknown_kind(s, kind);
+}
+
+static const char *kind_of_suffix(const char *out) {
+  const char *base = out ? strrchr(out, '/') : NULL, *dot = out ? strrchr(base ? base : out, '.') : NULL;
+  for (size_t i = 0; dot && i < NEMIT; i++)
+    if (emits[i].suffix[0] && !strcmp(dot, emits[i].suffix)) return emits[i].kind;
+  return NULL;
+}
+
+static int print_passes(void) {
+  for (size_t i = 0; i < pass_count; i++)
+    printf("%-12s %-9s %s\n", pass_list[i].name, pass_list[i].required ? "required" : "", pass_list[i].about);
+  return EXIT_OK;
+}
+
+static int emit_all(Session *s, const char *fallback) {
+  if (s->opt.print_passes) return print_passes();
+  if (s->opt.arg.n != 1)
+    return session_fail(s, EXIT_USAGE, "syc %s takes one spec, such as models/vit.sy:base (%zu given; syc %s --help)", s->command,
+                        s->opt.arg.n, s->command);
+  const char *spec = s->opt.arg.at[0], *out = s->opt.output, *kinds = s->opt.emit;
+  if (!kinds) kinds = kind_of_suffix(out);
+  if (!kinds) kinds = fallback;
+  if (!strchr(kinds, ',')) return emit_kind(s, spec, kinds, out);
+  if (!out || !strcmp(out, "-")) return session_fail(s, EXIT_USAGE, "several kinds of output need -o NAME; suffixes are added to NAME");
+  char *copy = arena_strdup(&s->arena, kinds), *save = NULL;
+  for (char *k = strtok_r(copy, ",", &save); k; k = strtok_r(NULL, ",", &save)) {
+    const char *suffix = NULL;
+    for (size_t i = 0; i < NEMIT; i++)
+      if (!strncmp(k, emits[i].kind, strlen(emits[i].kind)) && strcspn(k, "@") == strlen(emits[i].kind)) suffix = emits[i].suffix;
+    if (!suffix) return unknown_kind(s, k);
+    int code = emit_kind(s, spec, k, arena_printf(&s->arena, "%s%s", out, suffix));
+    if (code) return code;
+  }
+  return EXIT_OK;
+}
+
+int cmd_emit(Session *s) { return emit_all(s, "ir"); }
+
+int cmd_build(Session *s) {
+  if (!s->opt.output && s->opt.arg.n == 1) { // models/vit.sy:base -> ./vit
+    const char *spec = s->opt.arg.at[0], *base = strrchr(spec, '/');
+    base = base ? base + 1 : spec;
+    size_t n = strcspn(base, ".:");
+    if (n) s->opt.output = arena_strndup(&s->arena, base, n);
+  }
+  int code = emit_all(s, "exe");
+  if (code == EXIT_OK && s->opt.output && strcmp(s->opt.output, "-") != 0 && !s->opt.emit && !kind_of_suffix(s->opt.output)) {
+    if (s->opt.weights.n) session_note(s, "%s and %s.syw written", s->opt.output, s->opt.output);
+    else
+      session_note(s, "%s written; give it weights with: syc weights pack %s --weights FILE.safetensors -o %s.syw", s->opt.output,
+                   s->opt.arg.at[0], s->opt.output);
+  }
+  return code;
+}

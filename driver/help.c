@@ -1,0 +1,305 @@
+// help.c: the table of commands, and the help pages made from it and from options.def.
+//
+//   syc help            what syc is, and its commands           (also syc --help)
+//   syc help build      one command, its options and examples   (also syc build --help)
+//   syc help emit       ... with what each --emit kind is
+//   syc help models     the models that come with syc and their presets
+//
+// Invariant: nothing is written twice. The option columns come from options.def, so a page cannot miss an option; the
+// commands are listed here and nowhere else. Pages are at most 100 columns wide.
+#include "help.h"
+#include "embedded.h"
+
+#include <string.h>
+
+const CommandInfo commands[] = {
+    {"build", C_BUILD, cmd_build, "SPEC[:PRESET] [-o FILE] [--weights FILE] [options]",
+     "compile a model to an executable, a library or C files",
+     "The form of the output follows its suffix (none: executable, .c .h .o .a .so) unless --emit says otherwise.\n"
+     "An executable needs a C compiler here; it reads pictures and text, and its own --help explains how. With\n"
+     "--weights the checkpoint is checked against the model, packed for it and put beside the output\n"
+     "(vit -> vit.syw). The packed file carries the plan's hash: a file of another build is refused.\n",
+     "syc build vit:base --weights vit_b_16.safetensors -o vit  # executable and vit.syw\n"
+     "syc build vit:tiny -o vit.c  # vit.c and vit.h for your own program\n"
+     "syc build models/clip.sy:b32 --routes image --isa avx2 -o clip.o  # one route, one instruction set\n"},
+    {"emit", C_EMIT, cmd_emit, "SPEC[:PRESET] [--emit=KIND,...] [-o FILE] [options]",
+     "print what the compiler makes of a model, at any step",
+     "Without -o the text goes to standard output. Graph IR can be read back: it is a reproducer of what the\n"
+     "passes did, and --start-from goes on from there.\n",
+     "syc emit vit:tiny --emit=ir  # graph IR as the front end builds it\n"
+     "syc emit vit:tiny --emit=ir@fuse  # after the pass `fuse`\n"
+     "syc emit vit:tiny --emit=c,h -o out/vit.c  # the C module and its header\n"},
+    {"run", C_RUN, cmd_run, "SPEC[:PRESET] --weights FILE [options] -- ARGUMENTS", "compile into the cache and run",
+     "What stands behind -- goes to the compiled model. The executable and its packed weights are kept in\n"
+     "$XDG_CACHE_HOME/switchyard, so a second run starts at once.\n",
+     "syc run vit:base -w vit_b_16.safetensors -- cat.jpg --top 3  # classify a picture\n"
+     "syc run vit:base -- --help  # what the compiled model can do\n"},
+    {"check", C_CHECK, cmd_check, "SPEC|DIR... --golden DIR [options]",
+     "compare results with those of the models' authors",
+     "Runs the cases of DIR/cases.json, or of every folder in DIR, that belong to the models given, and prints the\n"
+     "largest error of each beside its tolerance.\n",
+     "syc check models --golden tests/golden  # everything there is\n"
+     "syc check vit --golden tests/golden --backend interp --isa avx2  # the interpreter, lane exact\n"},
+    {"bench", C_BENCH, cmd_bench, "SPEC[:PRESET] [options]", "measure a model on this machine",
+     "Weights and inputs are made from --seed unless given. Prints the least and the median time of a call, GFLOP/s,\n"
+     "and what part of the time each kernel takes.\n",
+     "syc bench vit:base --threads 1  # one core\n"
+     "syc bench vit:base --routes classify --batch 8 --json  # for scripts\n"},
+    {"explain", C_EXPLAIN, cmd_explain, "SPEC[:PRESET] [options]\nCODE",
+     "say what a model costs, or what an error code means",
+     "Routes, parameters, arithmetic, memory and which weights serve which tokens; nothing is compiled. With a code\n"
+     "such as E0201: the long explanation of that error.\n",
+     "syc explain vit:base  # routes, parameters, FLOPs, memory\n"
+     "syc explain E0201  # what the message means and how to mend the program\n"},
+    {"fmt", C_FMT, cmd_fmt, "FILE... [--check]", "put model files into the canonical form",
+     "Files are rewritten in place, all or nothing; - reads standard input and writes standard output. A file with\n"
+     "syntax errors is left as it is.\n",
+     "syc fmt models/*.sy  # in place\n"
+     "syc fmt --check models/*.sy  # for continuous integration\n"},
+    {"weights", C_WEIGHTS, cmd_weights,
+     "init SPEC[:PRESET] [--seed N] -o FILE\ncheck SPEC[:PRESET] --weights FILE\ninspect FILE\n"
+     "pack SPEC[:PRESET] --weights FILE -o FILE",
+     "make, check, list or pack weights",
+     "init makes seeded weights, the same on every machine, for trying things out. check compares a checkpoint with\n"
+     "the model: missing, mis-shaped and unused tensors, with near names. inspect lists a checkpoint's tensors. pack\n"
+     "writes the file a compiled model maps (.syw).\n",
+     "syc weights init vit:tiny --seed 1 -o tiny.safetensors  # random, but always the same\n"
+     "syc weights check vit:base --weights vit_b_16.safetensors  # does it fit?\n"
+     "syc weights pack vit:base --weights vit_b_16.safetensors -o vit.syw\n"},
+    {"help", C_HELP, cmd_help, "[COMMAND|models]\n--man\n--completions=bash|zsh|fish", "explain syc or one command",
+     "`syc help models` lists the models that come with syc. The man page and the completion scripts are made from\n"
+     "the same tables as these pages.\n",
+     "syc help emit  # every --emit kind\n"
+     "syc help --man | man -l -  # the man page\n"
+     "source <(syc help --completions=bash)  # completion in this shell\n"},
+    {0},
+};
+
+const HelpOption help_options[] = {
+#define OPT(field, kind, letter, name, value, commands, help) {name, letter, #kind, value, commands, help},
+#include "options.def"
+#undef OPT
+    {0},
+};
+
+const HelpPair help_exit_codes[] = {
+    {"0", "done"},
+    {"1", "the program (the model, or what it is asked for) is wrong"},
+    {"2", "the command line is wrong"},
+    {"3", "a file cannot be read or written, or is not what it should be; a tool is missing or failed"},
+    {"4", "a check failed: results differ from the expected ones"},
+    {"70", "a bug in syc"},
+    {0},
+};
+
+const HelpPair help_environment[] = {
+    {"CC", "the C compiler, unless --cc names one"},
+    {"NO_COLOR", "no colour in messages"},
+    {"CLICOLOR_FORCE", "colour in messages even when they do not go to a terminal"},
+    {"XDG_CACHE_HOME", "where `syc run` and `syc check` keep what they compiled (default ~/.cache)"},
+    {"TMPDIR", "where the C compiler works (default /tmp)"},
+    {0},
+};
+
+const HelpPair help_emit_kinds[] = {
+    {"ast", "the syntax tree of the program as it was read"},
+    {"ir", "graph IR before the passes: tensors and operators, one function a route"},
+    {"ir@PASS", "graph IR after a pass (syc emit --print-passes lists them); it can be read back"},
+    {"kir", "kernel IR: the loops of every kernel, once for each instruction set"},
+    {"c", "the C module: kernels, launch lists, dispatch by instruction set; needs only the C library"},
+    {"h", "its header, for C and C++"},
+    {"dot", "the graph with its fused groups, for Graphviz"},
+    {"json", "routes, tensors, weights, launches and memory, for scripts"},
+    {"obj", "the C module compiled (.o)"},
+    {"lib", "a static library (.a)"},
+    {"so", "a shared library with sy_model_entry, for dlopen"},
+    {"exe", "an executable with the command line for pictures and text"},
+    {0},
+};
+
+/* pages --------------------------------------------------------------------------------------------------------------
+ */
+enum { PAGE_WIDTH = 100, MAX_LEFT = 30 };
+
+// "-o, --output FILE"; returns the width. `dst` may be too small for no option.
+static int option_left(const HelpOption *o, char *dst, size_t room) {
+  bool one_dash = !strcmp(o->name, "MD");
+  int n;
+  if (o->letter)
+    n = snprintf(dst, room, "-%c, --%s", o->letter, o->name);
+  else
+    n = snprintf(dst, room, "    %s%s", one_dash ? "-" : "--", o->name);
+  if (n < 0 || (size_t)n >= room) return 0;
+  int more = o->value ? snprintf(dst + n, room - (size_t)n, " %s", o->value) : 0;
+  return n + (more > 0 ? more : 0);
+}
+
+// "  LEFT   text", the text wrapped and hanging in its column.
+static void print_row(FILE *f, const char *left, int column, const char *text) {
+  int at = fprintf(f, "  %s", left);
+  if (at >= column) {
+    fputc('\n', f);
+    at = 0;
+  }
+  while (*text) {
+    at += fprintf(f, "%*s", column - at, "");
+    size_t room = (size_t)(PAGE_WIDTH - column), n = strlen(text);
+    if (n > room) {
+      for (n = room; n > 0 && text[n] != ' ';) n--;
+      if (n == 0) n = strcspn(text, " ");
+    }
+    fprintf(f, "%.*s\n", (int)n, text);
+    text += n;
+    while (*text == ' ') text++;
+    at = 0;
+  }
+}
+
+static void print_pairs(FILE *f, const HelpPair *p, int column) {
+  for (; p->name; p++) print_row(f, p->name, column, p->about);
+}
+
+static bool listed(const HelpOption *o, unsigned bit, bool common) {
+  return (o->commands & bit) && (o->commands == C_ALL) == common;
+}
+
+static void print_options(FILE *f, unsigned bit, bool common) {
+  char left[128];
+  int widest = 0;
+  for (const HelpOption *o = help_options; o->name; o++) {
+    if (!(o->commands & bit)) continue;
+    int n = option_left(o, left, sizeof left);
+    if (n > widest && n <= MAX_LEFT) widest = n;
+  }
+  for (const HelpOption *o = help_options; o->name; o++) {
+    if (!listed(o, bit, common)) continue;
+    option_left(o, left, sizeof left);
+    print_row(f, left, widest + 4, o->help);
+  }
+}
+
+// Text lines, each behind `indent`.
+static void print_lines(FILE *f, const char *indent, const char *text) {
+  for (const char *end; *text; text = *end ? end + 1 : end) {
+    end = text + strcspn(text, "\n");
+    fprintf(f, "%s%.*s\n", indent, (int)(end - text), text);
+  }
+}
+
+void help_general(FILE *f) {
+  fputs("syc: the Switchyard compiler. It turns a model written in a .sy file (vision, language and\n"
+        "vision-language transformers) into an executable, a library, or one C file with its header.\n\n"
+        "Usage: syc COMMAND SPEC[:PRESET] [options]\n\nCommands:\n",
+        f);
+  for (const CommandInfo *c = commands; c->name; c++) print_row(f, c->name, 11, c->about);
+  fputs("\nA SPEC is a .sy file, - for standard input, or the name of a model that comes with syc (syc help models).\n"
+        "\nExamples:\n"
+        "  syc build vit:base --weights vit_b_16.safetensors -o vit   # then: ./vit cat.jpg --top 5\n"
+        "  syc emit vit:tiny --emit=c,h -o out/vit.c                  # C for your own program\n"
+        "  syc explain vit:base                                       # what it costs\n"
+        "\nsyc help COMMAND explains a command, syc --help=all everything; syc --version.\n",
+        f);
+}
+
+static const CommandInfo *find_command(const char *name) {
+  for (const CommandInfo *c = commands; c->name; c++)
+    if (!strcmp(c->name, name)) return c;
+  return NULL;
+}
+
+void help_command(FILE *f, const char *command) {
+  const CommandInfo *c = find_command(command);
+  if (!c) return;
+  fprintf(f, "syc %s: %s\n\n", c->name, c->about);
+  const char *lead = "Usage: ";
+  for (const char *s = c->synopsis, *end; *s; s = *end ? end + 1 : end, lead = "       ") {
+    end = s + strcspn(s, "\n");
+    fprintf(f, "%ssyc %s %.*s\n", lead, c->name, (int)(end - s), s);
+  }
+  fputc('\n', f);
+  fputs(c->detail, f);
+  bool own = false;
+  for (const HelpOption *o = help_options; o->name; o++) own = own || listed(o, c->bit, false);
+  if (own) {
+    fputs("\nOptions:\n", f);
+    print_options(f, c->bit, false);
+  }
+  fputs("\nOptions of every command:\n", f);
+  print_options(f, c->bit, true);
+  if (c->bit == C_EMIT) {
+    fputs("\nKinds, for --emit:\n", f);
+    print_pairs(f, help_emit_kinds, 12);
+  }
+  fputs("\nExamples:\n", f);
+  print_lines(f, "  ", c->examples);
+  fputs("\nExit status:\n", f);
+  print_pairs(f, help_exit_codes, 6);
+}
+
+/* syc help models
+ * ------------------------------------------------------------------------------------------------------ */
+// The presets of a page, read from its lines "preset NAME = ...".
+static void print_presets(FILE *f, const char *text) {
+  const char *word = "preset ", *sep = "";
+  for (const char *line = text; *line;) {
+    if (!strncmp(line, word, strlen(word))) {
+      const char *name = line + strlen(word);
+      name += strspn(name, " ");
+      fprintf(f, "%s%.*s", sep, (int)strcspn(name, " =\n"), name);
+      sep = ", ";
+    }
+    line += strcspn(line, "\n");
+    if (*line) line++;
+  }
+}
+
+static bool is_model_page(const char *name) {
+  size_t n = strlen(name);
+  return n > 3 && !strcmp(name + n - 3, ".sy") && !(n >= 6 && !strcmp(name + n - 6, "std.sy"));
+}
+
+static void print_models(FILE *f) {
+  fputs("Models that come with syc (NAME:PRESET), and their presets:\n", f);
+  for (const EmbeddedFile *e = embedded_files; e->name; e++) {
+    if (!is_model_page(e->name)) continue;
+    const char *slash = strrchr(e->name, '/'), *base = slash ? slash + 1 : e->name;
+    fprintf(f, "  %-12.*s ", (int)(strlen(base) - 3), base);
+    print_presets(f, e->text);
+    fputc('\n', f);
+  }
+  fputs("`use std` finds the building blocks; syc explain NAME:PRESET says what a model costs.\n", f);
+}
+
+/* syc help
+ * --------------------------------------------------------------------------------------------------------------- */
+int cmd_help(Session *s) {
+  if (s->opt.man) {
+    help_man(stdout);
+    return EXIT_OK;
+  }
+  if (s->opt.completions) {
+    if (help_completions(stdout, s->opt.completions)) return EXIT_OK;
+    return session_fail(s, EXIT_USAGE, "--completions: '%s' is not bash, zsh or fish", s->opt.completions);
+  }
+  if (s->opt.arg.n > 1) return session_fail(s, EXIT_USAGE, "syc help takes one word, not %zu", s->opt.arg.n);
+  if (!s->opt.arg.n) {
+    help_general(stdout);
+    return EXIT_OK;
+  }
+  const char *topic = s->opt.arg.at[0], *near = "models";
+  if (!strcmp(topic, near)) {
+    print_models(stdout);
+    return EXIT_OK;
+  }
+  if (find_command(topic)) {
+    help_command(stdout, topic);
+    return EXIT_OK;
+  }
+  size_t best = edit_distance(topic, near);
+  for (const CommandInfo *c = commands; c->name; c++) {
+    size_t d = edit_distance(topic, c->name);
+    if (d < best) best = d, near = c->name;
+  }
+  if (best < 4) return session_fail(s, EXIT_USAGE, "no help on '%s'; did you mean '%s'?", topic, near);
+  return session_fail(s, EXIT_USAGE, "no help on '%s' (syc help lists the commands)", topic);
+}

@@ -1,0 +1,217 @@
+// main.c: parses the command line by the table options.def and calls the command. Only this file and ice() end the process.
+#include "driver.h"
+#include "help.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum OptKind { KIND_FLAG, KIND_STR, KIND_MAYBE, KIND_INT, KIND_LIST, KIND_DEFINE } OptKind;
+typedef struct OptInfo {
+  const char *name;
+  char letter;
+  OptKind kind;
+  unsigned commands;
+  size_t field; // offset in Options
+} OptInfo;
+static const OptInfo opt_info[] = {
+#define OPT(field, kind, letter, name, value, commands, help) {name, letter, KIND_##kind, commands, offsetof(Options, field)},
+#include "options.def"
+#undef OPT
+};
+enum { NOPT = sizeof opt_info / sizeof *opt_info, MAX_ARGS = 100000 };
+
+static const CommandInfo *find_command(const char *name) {
+  for (const CommandInfo *c = commands; c->name; c++)
+    if (!strcmp(c->name, name)) return c;
+  return NULL;
+}
+
+static int unknown(Session *s, const char *what, const char *name, const char *near, const char *where) {
+  if (near) return session_fail(s, EXIT_USAGE, "unknown %s '%s'; did you mean '%s'? (%s lists them)", what, name, near, where);
+  return session_fail(s, EXIT_USAGE, "unknown %s '%s' (%s lists them)", what, name, where);
+}
+
+static const char *near_option(const char *name, unsigned bit) {
+  const char *near = NULL;
+  size_t best = 4;
+  for (size_t i = 0; i < NOPT; i++) {
+    size_t d = edit_distance(name, opt_info[i].name);
+    if ((opt_info[i].commands & bit) && d < best) best = d, near = opt_info[i].name;
+  }
+  return near;
+}
+
+static bool set_option(Session *s, const OptInfo *o, const char *value, const char *shown) {
+  void *field = (char *)&s->opt + o->field;
+  char *end;
+  switch (o->kind) {
+  case KIND_FLAG: *(bool *)field = true; return true;
+  case KIND_STR: *(const char **)field = value; return true;
+  case KIND_MAYBE: *(const char **)field = value ? value : ""; return true;
+  case KIND_LIST: {
+    StrList *l = field;
+    VEC_PUSH(&s->arena, *l, value);
+    return true;
+  }
+  case KIND_INT:
+    *(int64_t *)field = strtoll(value, &end, 10);
+    if (end != value && !*end && *(int64_t *)field >= 0 && *(int64_t *)field <= INT32_MAX) return true;
+    session_fail(s, EXIT_USAGE, "%s: '%s' is not a number from 0 to %d", shown, value, INT32_MAX);
+    return false;
+  case KIND_DEFINE: {
+    const char *eq = strchr(value, '=');
+    if (!eq || eq == value || !eq[1]) {
+      session_fail(s, EXIT_USAGE, "%s takes NAME=VALUE, not '%s'", shown, value);
+      return false;
+    }
+    Defines *d = field;
+    const char *key = arena_strndup(&s->arena, value, (size_t)(eq - value));
+    VEC_PUSH(&s->arena, d->name, key);
+    VEC_PUSH(&s->arena, d->value, eq + 1);
+    return true;
+  }
+  }
+  return false;
+}
+
+// "@file" becomes the words of the file: blanks separate, quotes keep blanks, # starts a comment.
+static bool expand(Session *s, StrList *out, const char *arg, int depth) {
+  if (arg[0] != '@' || !arg[1]) {
+    VEC_PUSH(&s->arena, *out, arg);
+    return true;
+  }
+  const char *err = "files include each other";
+  size_t n = 0;
+  char *p = depth < 8 ? file_read(&s->arena, arg + 1, &n, &err) : NULL;
+  if (!p) {
+    session_fail(s, EXIT_IO, "cannot read the arguments in %s: %s", arg + 1, err);
+    return false;
+  }
+  while (*p) {
+    while (*p && strchr(" \t\r\n", *p)) p++;
+    if (*p == '#') {
+      while (*p && *p != '\n') p++;
+      continue;
+    }
+    if (!*p) break;
+    char *word = arena_alloc(&s->arena, strlen(p) + 1), *w = word, quote = 0;
+    for (; *p && (quote || !strchr(" \t\r\n", *p)); p++) {
+      if (quote ? *p == quote : (*p == '"' || *p == '\'')) quote = quote ? 0 : *p;
+      else *w++ = *p;
+    }
+    if (out->n > MAX_ARGS || !expand(s, out, word, depth + 1)) return false;
+  }
+  return true;
+}
+
+static bool parse(Session *s, const StrList *args, const CommandInfo *cmd) {
+  for (size_t i = 0; i < args->n; i++) {
+    const char *a = args->at[i];
+    if (!strcmp(a, "--")) {
+      for (i++; i < args->n; i++) VEC_PUSH(&s->arena, s->opt.rest, args->at[i]);
+      return true;
+    }
+    if (a[0] != '-' || !a[1]) {
+      VEC_PUSH(&s->arena, s->opt.arg, a);
+      continue;
+    }
+    const OptInfo *o = NULL;
+    const char *value = NULL, *name = a + 1;
+    bool is_long = a[1] == '-' || !strcmp(a, "-MD");
+    if (a[1] == '-') name++;
+    size_t len = strcspn(name, "=");
+    for (size_t k = 0; k < NOPT && !o; k++) {
+      bool match = is_long ? strlen(opt_info[k].name) == len && !strncmp(opt_info[k].name, name, len)
+                           : opt_info[k].letter == a[1];
+      if (match && (opt_info[k].commands & cmd->bit)) o = &opt_info[k];
+    }
+    const char *where = arena_printf(&s->arena, "syc %s --help", cmd->name);
+    if (!o) {
+      const char *bare = arena_strndup(&s->arena, name, len), *near = is_long ? near_option(bare, cmd->bit) : NULL;
+      if (near) near = arena_printf(&s->arena, "--%s", near);
+      unknown(s, "option", a, near, where);
+      return false;
+    }
+    if (is_long && name[len] == '=') value = name + len + 1;
+    if (!is_long && a[2]) value = a + 2;
+    const char *shown = is_long ? arena_printf(&s->arena, "--%s", o->name) : arena_strndup(&s->arena, a, 2);
+    if (o->kind == KIND_FLAG && value) {
+      session_fail(s, EXIT_USAGE, "%s takes no value", shown);
+      return false;
+    }
+    if (o->kind != KIND_FLAG && o->kind != KIND_MAYBE && !value) {
+      if (i + 1 == args->n) {
+        session_fail(s, EXIT_USAGE, "%s needs a value (%s)", shown, where);
+        return false;
+      }
+      value = args->at[++i];
+    }
+    if (!set_option(s, o, value, shown)) return false;
+  }
+  return true;
+}
+
+static void clear_options(Options *o) {
+  *o = (Options){0};
+  for (size_t i = 0; i < NOPT; i++)
+    if (opt_info[i].kind == KIND_INT) *(int64_t *)(void *)((char *)o + opt_info[i].field) = INT_UNSET;
+}
+
+static int print_version(void) {
+  printf("syc %s\n", SY_VERSION);
+  return EXIT_OK;
+}
+
+static int run(Session *s, int argc, char **argv) {
+  StrList args = {0};
+  for (int i = 1; i < argc; i++)
+    if (!expand(s, &args, argv[i], 0)) return s->exit_code;
+  if (!args.n) {
+    help_general(stderr);
+    return EXIT_USAGE;
+  }
+  const char *first = args.at[0];
+  if (!strcmp(first, "--version")) return print_version();
+  if (!strcmp(first, "--help") || !strcmp(first, "-h")) {
+    help_general(stdout);
+    return EXIT_OK;
+  }
+  if (!strcmp(first, "--help=all")) {
+    help_general(stdout);
+    for (const CommandInfo *c = commands; c->name; c++) help_command(stdout, c->name);
+    return EXIT_OK;
+  }
+  const CommandInfo *cmd = find_command(first);
+  if (!cmd) {
+    const char *near = NULL;
+    size_t best = 4;
+    for (const CommandInfo *c = commands; c->name; c++)
+      if (edit_distance(first, c->name) < best) best = edit_distance(first, c->name), near = c->name;
+    return unknown(s, first[0] == '-' ? "option" : "command", first, near, "syc --help");
+  }
+  s->command = cmd->name;
+  args.at++;
+  args.n--;
+  if (!parse(s, &args, cmd)) return s->exit_code;
+  if (s->opt.help) {
+    help_command(stdout, cmd->name);
+    return EXIT_OK;
+  }
+  if (s->opt.version) return print_version();
+  int code = cmd->fn(s);
+  session_flush(s);
+  return code ? code : s->exit_code;
+}
+
+int main(int argc, char **argv) {
+  signal(SIGPIPE, SIG_IGN); // a closed pipe is a failed write, and those are quiet on standard output
+  Session s = {0};
+  s.names.arena = &s.arena;
+  diag_init(&s.diag, &s.arena);
+  clear_options(&s.opt);
+  int code = run(&s, argc, argv);
+  if (fflush(stdout) != 0 && code == EXIT_OK) code = EXIT_IO;
+  arena_free(&s.arena);
+  return code;
+}

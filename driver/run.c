@@ -1,0 +1,58 @@
+// run.c: `syc run SPEC [options] -- ARGUMENTS`: builds the executable and its packed weights into the cache, then becomes it.
+#include "driver.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// The packed weights of a plan and a checkpoint; the file's size and time stand for its content.
+static const char *cached_weights(Session *s, const Program *p, const char *exe) {
+  const StrList *files = &s->opt.weights;
+  uint64_t h = p->plan_hash;
+  for (size_t i = 0; i < files->n; i++) {
+    struct stat st;
+    if (stat(files->at[i], &st) != 0) {
+      session_fail(s, EXIT_IO, "cannot read %s: %s", files->at[i], strerror(errno));
+      return NULL;
+    }
+    int64_t facts[] = {(int64_t)st.st_size, (int64_t)st.st_mtime, (int64_t)st.st_ino};
+    h = hash_bytes(facts, sizeof facts, h);
+  }
+  const char *packed = arena_printf(&s->arena, "%s-%016llx.syw", exe, (unsigned long long)h);
+  if (access(packed, R_OK) == 0) return packed;
+  Checkpoint c = {0};
+  bool ok = checkpoint_open(s, &c, files->at, files->n) && checkpoint_check(s, &c, p, true) && weights_pack(s, p, packed, &c);
+  checkpoint_close(&c);
+  return ok ? packed : NULL;
+}
+
+int cmd_run(Session *s) {
+  if (s->opt.arg.n != 1)
+    return session_fail(s, EXIT_USAGE, "syc run takes one spec; arguments of the program go behind -- (syc run --help)");
+  const Target *t[MAX_TARGETS];
+  size_t n = session_targets(s, s->opt.isa, t);
+  Module *m = n ? session_module(s, s->opt.arg.at[0], NULL, NULL, 0) : NULL;
+  Program *p = m ? session_program(s, m, t, n) : NULL;
+  if (!p) return s->exit_code;
+  const char *exe = cc_cached(s, p, session_prefix(s, m), CC_EXE, NULL);
+  if (!exe) return s->exit_code;
+  StrList a = {0};
+  VEC_PUSH(&s->arena, a, exe);
+  if (s->opt.weights.n) {
+    const char *packed = cached_weights(s, p, exe);
+    if (!packed) return s->exit_code;
+    VEC_PUSH(&s->arena, a, "--weights");
+    VEC_PUSH(&s->arena, a, packed);
+  }
+  if (s->opt.threads != INT_UNSET) {
+    VEC_PUSH(&s->arena, a, "--threads");
+    VEC_PUSH(&s->arena, a, arena_printf(&s->arena, "%lld", (long long)s->opt.threads));
+  }
+  for (size_t i = 0; i < s->opt.rest.n; i++) VEC_PUSH(&s->arena, a, s->opt.rest.at[i]);
+  VEC_PUSH(&s->arena, a, NULL);
+  fflush(NULL);
+  execv(exe, (char *const *)(uintptr_t)a.at);
+  return session_fail(s, EXIT_IO, "cannot run %s: %s", exe, strerror(errno));
+}

@@ -1,0 +1,281 @@
+// session.c: the way every command goes: spec text -> module -> passes -> program, and how failures are reported.
+// Diagnostics about the spec go through the Diag sink; everything else (files, tools, flags) through session_fail.
+#include "driver.h"
+#include "embedded.h"
+#include "runtime/switchyard.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool use_colour(const Session *s) {
+  const char *c = s->opt.color;
+  if (c && !strcmp(c, "always")) return true;
+  if (c && !strcmp(c, "never")) return false;
+  const char *force = getenv("CLICOLOR_FORCE"), *no = getenv("NO_COLOR");
+  if (force && *force && strcmp(force, "0") != 0) return true;
+  if (no && *no) return false;
+  return isatty(STDERR_FILENO) != 0;
+}
+
+static bool json_diagnostics(const Session *s) { return s->opt.diagnostics && !strcmp(s->opt.diagnostics, "json"); }
+
+bool session_flush(Session *s) {
+  bool ok = s->diag.errors == 0;
+  if (s->diag.list.n) {
+    Buf b = {0};
+    if (json_diagnostics(s)) diag_print_json(&s->diag, &b);
+    else diag_print(&s->diag, &b, use_colour(s));
+    if (b.n) fwrite(b.s, 1, b.n, stderr);
+    buf_free(&b);
+  }
+  s->diag.list.n = 0;
+  if (!ok && !s->exit_code) s->exit_code = EXIT_WRONG;
+  return ok;
+}
+
+int session_fail(Session *s, int code, const char *fmt, ...) {
+  session_flush(s);
+  va_list ap;
+  va_start(ap, fmt);
+  Buf text = {0};
+  buf_vprintf(&text, fmt, ap);
+  va_end(ap);
+  Diag d;
+  diag_init(&d, &s->arena);
+  diag_error(&d, "", NO_SPAN, "%s", text.s);
+  Buf b = {0};
+  if (json_diagnostics(s)) diag_print_json(&d, &b);
+  else buf_printf(&b, "syc: error: %s\n", text.s);
+  fwrite(b.s, 1, b.n, stderr);
+  buf_free(&b);
+  buf_free(&text);
+  s->exit_code = code;
+  return code;
+}
+
+void session_note(Session *s, const char *fmt, ...) {
+  if (s->opt.quiet) return;
+  va_list ap;
+  va_start(ap, fmt);
+  vfprintf(stderr, fmt, ap);
+  va_end(ap);
+  fputc('\n', stderr);
+}
+
+/* specs -------------------------------------------------------------------------------------------------------------- */
+static void add_dep(Session *s, const char *path) { VEC_PUSH(&s->arena, s->deps, path); }
+
+const EmbeddedFile *embedded_find(const char *name) {
+  for (const EmbeddedFile *e = embedded_files; e->name; e++)
+    if (!strcmp(e->name, name)) return e;
+  return NULL;
+}
+
+// An embedded page by "models/vit.sy", "vit.sy" or "vit".
+static const EmbeddedFile *embedded_model(Session *s, const char *name) {
+  const char *base = strrchr(name, '/');
+  base = base ? base + 1 : name;
+  size_t n = strlen(base);
+  bool suffix = n > 3 && !strcmp(base + n - 3, ".sy");
+  return embedded_find(arena_printf(&s->arena, "models/%s%s", base, suffix ? "" : ".sy"));
+}
+
+char *session_read_spec(Session *s, const char *spec, const char **path, const char **preset, size_t *n) {
+  const char *colon = strrchr(spec, ':');
+  if (colon && strchr(colon, '/')) colon = NULL;
+  size_t len = colon ? (size_t)(colon - spec) : strlen(spec);
+  *path = arena_strndup(&s->arena, spec, len);
+  *preset = colon && colon[1] ? colon + 1 : NULL;
+  const char *err = NULL;
+  char *text = NULL;
+  if (!strcmp(*path, "-") || access(*path, F_OK) == 0) {
+    text = file_read(&s->arena, *path, n, &err);
+    if (text) add_dep(s, *path);
+  } else {
+    const EmbeddedFile *e = embedded_model(s, *path);
+    if (e) {
+      *n = e->size;
+      *path = e->name;
+      return arena_strndup(&s->arena, e->text, e->size);
+    }
+    err = "no such file, and no model of that name comes with syc (syc help models lists them)";
+  }
+  if (!text) session_fail(s, EXIT_IO, "cannot read %s: %s", *path, err);
+  return text;
+}
+
+typedef struct Finder {
+  Session *s;
+  const char *dir; // of the spec
+} Finder;
+
+static const char *find_used(void *ud, const char *name, size_t *n, const char **path) {
+  Finder *f = ud;
+  Session *s = f->s;
+  const char *dirs[40] = {f->dir};
+  size_t nd = 1;
+  for (size_t i = 0; i < s->opt.include.n && nd < 39; i++) dirs[nd++] = s->opt.include.at[i];
+  for (size_t i = 0; i < nd; i++) {
+    const char *file = arena_printf(&s->arena, "%s/%s.sy", dirs[i], name), *err;
+    if (access(file, R_OK) != 0) continue;
+    char *text = file_read(&s->arena, file, n, &err);
+    if (!text) continue;
+    add_dep(s, file);
+    *path = file;
+    return text;
+  }
+  const EmbeddedFile *e = embedded_model(s, name);
+  if (!e) return NULL;
+  *n = e->size;
+  *path = e->name;
+  return e->text;
+}
+
+static bool narrow_dims(Session *s, Module *m) {
+  for (size_t i = 0; i < s->opt.dim.name.n; i++) {
+    const char *name = s->opt.dim.name.at[i], *text = s->opt.dim.value.at[i];
+    char *end;
+    long long v = strtoll(text, &end, 10);
+    RuntimeDim *d = NULL;
+    for (size_t k = 0; k < m->ndim; k++)
+      if (!strcmp(m->dim[k].name, name)) d = &m->dim[k];
+    if (!d) {
+      Buf have = {0};
+      for (size_t k = 0; k < m->ndim; k++) buf_printf(&have, "%s%s", k ? ", " : "", m->dim[k].name);
+      session_fail(s, EXIT_USAGE, "--dim %s: the model has no such run-time dim (it has %s)", name, have.s ? have.s : "none");
+      buf_free(&have);
+      return false;
+    }
+    if (end == text || *end || v < d->lo || v > d->hi) {
+      session_fail(s, EXIT_USAGE, "--dim %s=%s: must be a number from %lld to %lld", name, text, (long long)d->lo, (long long)d->hi);
+      return false;
+    }
+    d->hi = v;
+  }
+  return true;
+}
+
+Module *session_module(Session *s, const char *spec, const Defines *extra, const char *const *routes, size_t nroutes) {
+  const char *path, *preset;
+  size_t n;
+  char *text = session_read_spec(s, spec, &path, &preset, &n);
+  if (!text) return NULL;
+  char *dir = arena_strdup(&s->arena, path), *slash = strrchr(dir, '/');
+  if (slash) *slash = 0;
+  Finder f = {s, slash ? dir : "."};
+  Defines def = {0};
+  for (int which = 0; which < 2; which++) { // the command line's come last and win
+    const Defines *d = which ? &s->opt.define : extra;
+    for (size_t i = 0; d && i < d->name.n; i++) {
+      VEC_PUSH(&s->arena, def.name, d->name.at[i]);
+      VEC_PUSH(&s->arena, def.value, d->value.at[i]);
+    }
+  }
+  StrList list = {0};
+  for (size_t i = 0; i < nroutes; i++) VEC_PUSH(&s->arena, list, routes[i]);
+  if (!nroutes && s->opt.routes) {
+    char *copy = arena_strdup(&s->arena, s->opt.routes), *save = NULL;
+    for (char *r = strtok_r(copy, ",", &save); r; r = strtok_r(NULL, ",", &save)) VEC_PUSH(&s->arena, list, r);
+  }
+  FrontOptions o = {.entry_or_preset = preset,
+                    .define_name = def.name.at,
+                    .define_value = def.value.at,
+                    .ndefine = def.name.n,
+                    .routes = list.at,
+                    .nroutes = list.n,
+                    .find = find_used,
+                    .ud = &f};
+  Module *m = front_compile(&s->arena, &s->names, &s->diag, path, text, n, &o);
+  if (!session_flush(s) || !m || !narrow_dims(s, m)) {
+    if (!s->exit_code) s->exit_code = EXIT_WRONG;
+    return NULL;
+  }
+  return m;
+}
+
+/* passes and program --------------------------------------------------------------------------------------------------- */
+static void after_pass(void *ud, const char *pass, const Module *m, size_t changes, double ms) {
+  Session *s = ud;
+  if (s->opt.time_passes) fprintf(stderr, "%-12s %8zu changes %9.2f ms\n", pass, changes, ms);
+  const char *dump = s->opt.dump_after;
+  if (!dump || (strcmp(dump, "all") != 0 && strcmp(dump, pass) != 0)) return;
+  Buf b = {0};
+  buf_printf(&b, "# after %s: %zu changes\n", pass, changes);
+  module_print(m, &b);
+  fwrite(b.s, 1, b.n, stderr);
+  buf_free(&b);
+}
+
+bool session_passes(Session *s, Module *m) {
+  if (s->opt.dump_after && strcmp(s->opt.dump_after, "all") != 0) {
+    bool known = false;
+    for (size_t i = 0; i < pass_count; i++) known = known || !strcmp(pass_list[i].name, s->opt.dump_after);
+    if (!known) {
+      session_fail(s, EXIT_USAGE, "--dump-after: there is no pass '%s' (--print-passes lists them)", s->opt.dump_after);
+      return false;
+    }
+  }
+  PassOptions o = {.disable = s->opt.disable.at,
+                   .ndisable = s->opt.disable.n,
+                   .stop_after = s->opt.stop_after,
+                   .start_from = s->opt.start_from,
+                   .time = s->opt.time_passes,
+                   .verify = true,
+                   .remarks = s->opt.remarks,
+                   .after = after_pass,
+                   .ud = s};
+  bool ok = passes_run(m, &o);
+  return session_flush(s) && ok;
+}
+
+size_t session_targets(Session *s, const char *list, const Target **out) {
+  size_t n = 0;
+  if (!list) {
+    bool arm = !strcmp(sy_cpu_isa(), "neon");
+    for (size_t i = 0; targets[i] && n < MAX_TARGETS; i++) {
+      bool neon = !strcmp(targets[i]->name, "neon");
+      if (neon == arm || !strcmp(targets[i]->name, "portable")) out[n++] = targets[i];
+    }
+    return n;
+  }
+  char *copy = arena_strdup(&s->arena, list), *save = NULL;
+  for (char *name = strtok_r(copy, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
+    const Target *t = target_by_name(name);
+    if (!t) {
+      Buf have = {0};
+      for (size_t i = 0; targets[i]; i++) buf_printf(&have, "%s%s", i ? ", " : "", targets[i]->name);
+      session_fail(s, EXIT_USAGE, "--isa: there is no instruction set '%s' (known: %s)", name, have.s);
+      buf_free(&have);
+      return 0;
+    }
+    bool twice = false;
+    for (size_t i = 0; i < n; i++) twice = twice || out[i] == t;
+    if (!twice && n < MAX_TARGETS) out[n++] = t;
+  }
+  if (!n) session_fail(s, EXIT_USAGE, "--isa: the list is empty");
+  for (size_t i = 1; i < n; i++) // by rank, whatever the order given
+    for (size_t k = i; k > 0 && out[k - 1]->rank > out[k]->rank; k--) {
+      const Target *t = out[k];
+      out[k] = out[k - 1];
+      out[k - 1] = t;
+    }
+  return n;
+}
+
+Program *session_program(Session *s, Module *m, const Target *const *target, size_t n) {
+  if (!session_passes(s, m)) return NULL;
+  Program *p = program_lower(m, target, n);
+  if (!session_flush(s)) return NULL;
+  return p;
+}
+
+const char *session_prefix(Session *s, const Module *m) {
+  const char *from = s->opt.prefix ? s->opt.prefix : m->name;
+  char *id = arena_printf(&s->arena, "%s", from);
+  for (char *c = id; *c; c++)
+    if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9' && c != id))) *c = '_';
+  if (s->opt.prefix && strcmp(id, from) != 0)
+    session_fail(s, EXIT_USAGE, "--prefix %s: must be a C identifier, such as %s", from, id);
+  return id;
+}

@@ -1,0 +1,213 @@
+// elab.h: what the files of the elaborator share. Elaboration runs the program at compile time: numbers, truth values and
+// dims are computed, blocks are instantiated per call, loops unrolled; tensors become graph values.
+//
+// Invariants: a failed expression gives CV_ERROR after exactly one report, and CV_ERROR operands are never reported again;
+// recursion of the evaluator is at most ELAB_MAX_DEPTH levels, its work at most ELAB_MAX_STEPS nodes a route.
+#ifndef SY_ELAB_H
+#define SY_ELAB_H
+
+#include "ast.h"
+#include "frontend.h"
+#include "ir/op/op.h"
+
+#ifdef SY_FUZZING
+enum { ELAB_MAX_STEPS = 20000 };
+#else
+enum { ELAB_MAX_STEPS = 1000000 };
+#endif
+enum { ELAB_MAX_DEPTH = 1200, ELAB_MAX_CALLS = 64, ELAB_MAX_REPEAT = 4096, ELAB_MAX_SCOPE = 400, ELAB_MAX_ARGS = 14 };
+
+typedef enum CtKind {
+  CV_ERROR, // reported already
+  CV_NONE,  // no value (a body without result)
+  CV_INT,   // integer or run-time dim: d
+  CV_REAL,  // f
+  CV_BOOL,  // b
+  CV_STR,   // s
+  CV_LIST,  // item[n]: a literal list, or the results of a block that returns several
+  CV_TENSOR,
+  CV_MASK,  // mask
+  CV_KEY,   // the `key` of a mask expression
+  CV_QUERY, // the `query`
+  CV_TYPE,  // type (an element type when rank 0)
+  CV_LAZY,  // a weight of the model that no route has used yet: node
+  CV_COUNT
+} CtKind;
+
+typedef struct MaskTree MaskTree;
+typedef struct CtVal CtVal;
+struct CtVal {
+  CtKind kind;
+  const char *name; // what to call it in messages (a parameter, a let), or NULL
+  Dim d;
+  double f;
+  bool b;
+  const char *s;
+  const CtVal *item;
+  size_t n;
+  Val v;
+  const MaskTree *mask;
+  const Type *type;
+  const Node *node;
+};
+struct MaskTree {
+  MaskOp op;
+  bool on_key;
+  int32_t index; // MASK_IS: modality
+  Val tensor;    // MASK_ARG
+  Span span;
+  const MaskTree *a, *b;
+};
+
+typedef struct DimNames {
+  const char *at[MAX_RANK];
+} DimNames;
+
+typedef struct Binding {
+  const char *name;
+  CtVal val;
+  Span span;
+} Binding;
+typedef struct Env {
+  struct Env *up;
+  VEC(Binding) var;
+  bool carry; // body of repeat or if: `let` rebinds names of the enclosing body
+} Env;
+
+typedef struct Unit Unit;
+typedef struct BlockDef {
+  const Node *node;
+  Env *env;   // where it was defined
+  Unit *unit; // whose names it sees
+  bool in_model;
+} BlockDef;
+struct Unit { // a source file
+  const char *name;
+  uint32_t file;
+  Node *tree;
+  Env *env; // its top-level lets
+  VEC(BlockDef) block;
+  VEC(Unit *) use;
+  bool loading;
+};
+
+typedef struct WeightDecl {
+  const char *key;
+  Type type;
+  Span span;
+} WeightDecl;
+
+typedef struct Elab {
+  Arena *arena;
+  Intern *names;
+  Diag *diag;
+  const FrontOptions *opt;
+  Module *m;
+  Graph *g; // route being built, NULL outside
+  VEC(Unit *) unit;
+  Unit *main;
+  VEC(BlockDef) model_block;
+  VEC(WeightDecl) weight;
+  Env *model_env;
+  VEC(DimNames) dimname; // by value id of g
+  // position of the evaluation
+  Unit *unit_now;
+  bool in_model; // blocks of the model are visible
+  const char *scope;
+  unsigned calls, depth;
+  size_t steps;
+  bool stopped; // a bound was exceeded: unwind
+} Elab;
+
+/* elab.c: environment, reports, statements */
+extern const CtVal CT_ERROR, CT_NONE;
+Diagnostic *elab_error(Elab *e, const char *code, Span at, const char *fmt, ...) SY_PRINTF(4, 5);
+Env *env_new(Elab *e, Env *up, bool carry);
+Binding *env_find(Env *env, const char *name);
+void env_set(Elab *e, Env *env, const char *name, CtVal v, Span at);
+CtVal eval_body(Elab *e, Env *env, const Node *body, bool *returned); // runs the statements; value of the last or of return
+void eval_scoped(Elab *e, Env *env, const Path *path, const char **saved); // enters a scope; restore e->scope = *saved
+const char *scope_join(Elab *e, const char *a, const char *b, Span at);
+const char *path_text(Elab *e, Env *env, const Path *p);
+void weight_declare(Elab *e, Env *env, const Node *n);
+CtVal weight_use(Elab *e, const Node *n, Env *env, const char *scope);
+
+/* elab_unit.c: files, models, entries, routes: front_compile. */
+const BlockDef *block_find(const Elab *e, const char *name);
+void block_names(const Elab *e, const char *name, const char **best, size_t *dist);
+
+/* elab_expr.c */
+CtVal eval(Elab *e, Env *env, const Node *n);
+bool want_int(Elab *e, CtVal v, Span at, const char *what, int64_t lo, int64_t hi, int64_t *out); // constant integer
+bool want_real(Elab *e, CtVal v, Span at, const char *what, double *out);
+bool want_bool(Elab *e, CtVal v, Span at, const char *what, bool *out);
+bool want_tensor(Elab *e, CtVal v, Span at, const char *what);
+const char *kind_text(Elab *e, CtVal v); // "the integer dim=768", "f32[B, 197, dim=768]"
+CtVal ct_int(int64_t i);
+CtVal ct_dim(Dim d);
+CtVal ct_real(double f);
+CtVal ct_bool(bool b);
+CtVal ct_tensor(Val v);
+void near_name(const char *want, const char *have, const char **best, size_t *dist);
+void hint_near(Elab *e, Diagnostic *g, const char *best);
+
+/* elab_num.c: compile-time arithmetic on non-tensors */
+CtVal num_binary(Elab *e, AstOp op, CtVal a, CtVal b, Span at);
+CtVal num_unary(Elab *e, AstOp op, CtVal a, Span at);
+bool dim_arith(AstOp op, Dim a, Dim b, Dim *out);
+
+/* elab_type.c: declared types, names of dims, conversions */
+bool eval_type(Elab *e, Env *env, const Node *n, Type *out, DimNames *names);
+const char *type_text(Elab *e, const Type *t, const DimNames *names);
+const char *val_text(Elab *e, Val v);
+const char *axis_text(Elab *e, Val v, int axis);
+DimNames *val_names(Elab *e, Val v);
+// v with the declared type: adds or drops segment tags; reports `what` if it does not fit.
+CtVal coerce(Elab *e, CtVal v, const Type *t, const DimNames *names, Span at, const char *what);
+CtVal add_op(Elab *e, Op op, const Val *args, size_t n, const Attr *attr, size_t nattr, Span at);
+CtVal add_typed(Elab *e, Op op, Val arg, const Attr *attr, size_t nattr, const Type *t, Span at);
+const Type *val_type(Elab *e, Val v);
+int modality_find(const Module *m, const char *name);
+void modality_unknown(Elab *e, const char *name, Span at);
+
+/* elab_seg.c: slices and segments */
+CtVal eval_index(Elab *e, Env *env, const Node *n);
+CtVal eval_multiway(Elab *e, Env *env, const Node *n);
+CtVal eval_switch(Elab *e, Env *env, const Node *n);
+CtVal eval_as(Elab *e, Env *env, const Node *n);
+
+/* elab_tensor.c: operators on tensors, with checked shapes */
+CtVal tensor_binary(Elab *e, AstOp op, CtVal a, CtVal b, Span at);
+CtVal tensor_elementwise(Elab *e, Op op, const char *verb, CtVal a, CtVal b, const Attr *attr, size_t nattr, Span at);
+bool number_for(Elab *e, CtVal v, DType dt, Span at, double *x); // v as an element of type dt
+CtVal tensor_lift(Elab *e, CtVal v, DType dt, Span at); // a number as a scalar tensor
+
+/* elab_mask.c */
+bool is_mask_part(CtVal v); // key, query or a mask
+CtVal mask_compare(Elab *e, AstOp op, CtVal a, CtVal b, Span at);
+CtVal mask_logic(Elab *e, AstOp op, CtVal a, CtVal b, Span at);
+CtVal mask_is(Elab *e, CtVal a, const char *modality, Span at, Span name_at);
+CtVal mask_arg(Elab *e, CtVal tensor, Span at);
+// Text of the `where` attribute (NULL: everything is visible); appends the bool tensors it reads to args[*n].
+bool mask_lower(Elab *e, CtVal where, Span at, Val *args, size_t *n, size_t max, const char **text);
+
+/* elab_call.c: calls of blocks; elab_builtin.c: calls of builtins */
+typedef struct CallArg {
+  const char *name;
+  Span name_span;
+  CtVal val;
+  Span span;
+} CallArg;
+CtVal eval_call(Elab *e, Env *env, const Node *n);
+// Calls builtin `name`. False if there is none.
+bool builtin_call(Elab *e, const char *name, const CallArg *arg, size_t n, Span at, CtVal *out);
+bool builtin_exists(const char *name);
+void builtin_names(const char *name, const char **best, size_t *dist);
+
+/* list.c: the comment lines directly above offset `at` of a text, joined; "" if none */
+const char *front_comment_above(Arena *a, const char *text, uint32_t at);
+
+/* prepare.c */
+void prepare_add(Elab *e, Env *env, const Node *n, const Node *model);
+
+#endif

@@ -1,0 +1,156 @@
+// elab_mask.c: mask expressions: compile-time values built from `key`, `query`, modalities and bool tensors.
+//
+//   attention(q, k, v, heads = h, where = key <= query and text_mask[key])
+//     where = "(and (le key query) (arg 3))", and text_mask becomes operand 3
+//
+// A mask is an ordinary value: it can be named with let and passed to a block. Comparisons of key and query are kept as
+// le, lt, eq; the others are turned round. Constants are folded.
+#include "elab.h"
+
+bool is_mask_part(CtVal v) { return v.kind == CV_MASK || v.kind == CV_KEY || v.kind == CV_QUERY; }
+
+static CtVal mask_value(Elab *e, MaskTree t) {
+  MaskTree *m = ARENA_NEW(e->arena, MaskTree);
+  *m = t;
+  return (CtVal){.kind = CV_MASK, .mask = m};
+}
+
+static CtVal mask_not(Elab *e, CtVal a, Span at) {
+  return mask_value(e, (MaskTree){.op = MASK_NOT, .a = a.mask, .span = at});
+}
+
+CtVal mask_compare(Elab *e, AstOp op, CtVal a, CtVal b, Span at) {
+  bool ok = (a.kind == CV_KEY && b.kind == CV_QUERY) || (a.kind == CV_QUERY && b.kind == CV_KEY);
+  if (!ok || op < AO_eq || op > AO_ge) {
+    Diagnostic *g = elab_error(e, "E0120", at, "a mask cannot be made of this");
+    diag_hint(e->diag, g, "compare key with query (key <= query), test a modality (key is vision), or read a mask "
+                          "tensor (text_mask[key])");
+    return CT_ERROR;
+  }
+  bool key_left = a.kind == CV_KEY;
+  switch (op) {
+  case AO_le: return mask_value(e, (MaskTree){.op = MASK_LE, .on_key = key_left, .span = at});
+  case AO_lt: return mask_value(e, (MaskTree){.op = MASK_LT, .on_key = key_left, .span = at});
+  case AO_ge: return mask_value(e, (MaskTree){.op = MASK_LE, .on_key = !key_left, .span = at});
+  case AO_gt: return mask_value(e, (MaskTree){.op = MASK_LT, .on_key = !key_left, .span = at});
+  case AO_eq: return mask_value(e, (MaskTree){.op = MASK_EQ, .on_key = true, .span = at});
+  default: return mask_not(e, mask_value(e, (MaskTree){.op = MASK_EQ, .on_key = true, .span = at}), at);
+  }
+}
+
+CtVal mask_logic(Elab *e, AstOp op, CtVal a, CtVal b, Span at) {
+  bool usable_a = a.kind == CV_MASK || a.kind == CV_BOOL, usable_b = b.kind == CV_MASK || b.kind == CV_BOOL;
+  if (op == AO_not && a.kind == CV_MASK) return mask_not(e, a, at);
+  if (op == AO_not || !usable_a || !usable_b) {
+    Diagnostic *g = elab_error(e, "E0120", at, "'%s' in a mask needs masks on both sides", ast_op_text[op]);
+    diag_hint(e->diag, g, "a bool tensor becomes a mask by naming whose row it describes: text_mask[key]");
+    return CT_ERROR;
+  }
+  bool is_and = op == AO_and;
+  if (a.kind == CV_BOOL) return a.b == is_and ? b : a; // true and m = m, false or m = m, ...
+  if (b.kind == CV_BOOL) return b.b == is_and ? a : b;
+  return mask_value(e, (MaskTree){.op = is_and ? MASK_AND : MASK_OR, .a = a.mask, .b = b.mask, .span = at});
+}
+
+CtVal mask_is(Elab *e, CtVal a, const char *modality, Span at, Span name_at) {
+  int index = modality_find(e->m, modality);
+  if (index < 0) {
+    modality_unknown(e, modality, name_at);
+    return CT_ERROR;
+  }
+  if (a.kind != CV_KEY && a.kind != CV_QUERY) {
+    Diagnostic *g = elab_error(e, "E0120", at, "'is' asks for the modality of key or query, not of %s", kind_text(e, a));
+    diag_hint(e->diag, g, "to treat the segments of a tensor differently use switch");
+    return CT_ERROR;
+  }
+  return mask_value(e, (MaskTree){.op = MASK_IS, .on_key = a.kind == CV_KEY, .index = index, .span = at});
+}
+
+CtVal mask_arg(Elab *e, CtVal tensor, Span at) {
+  const Type *t = val_type(e, tensor.v);
+  if (t->dtype != DT_BOOL || t->rank != 2) {
+    Diagnostic *g = elab_error(e, "E0120", at, "a mask tensor is bool[B, keys], this is %s", val_text(e, tensor.v));
+    if (t->dtype != DT_BOOL) diag_hint(e->diag, g, "compare it to get truth values, as in (x != 0)[key]");
+    return CT_ERROR;
+  }
+  return mask_value(e, (MaskTree){.op = MASK_ARG, .tensor = tensor.v, .span = at});
+}
+
+typedef struct Lowering {
+  Elab *e;
+  Val *args;
+  size_t *n, max;
+  Buf text;
+  bool ok;
+} Lowering;
+
+static void lower_arg(Lowering *l, const MaskTree *t) {
+  size_t i = 3;
+  while (i < *l->n && l->args[i].id != t->tensor.id) i++;
+  if (i == l->max) {
+    elab_error(l->e, "E0120", t->span, "a mask reads at most %zu tensors", l->max - 3);
+    l->ok = false;
+    return;
+  }
+  if (i == *l->n) l->args[(*l->n)++] = t->tensor;
+  const Type *have = val_type(l->e, t->tensor), *k = val_type(l->e, l->args[1]);
+  if (k->rank == 3 && (!dim_equal(have->dim[1], k->dim[1]) || !dim_equal(have->dim[0], k->dim[0]))) {
+    Diagnostic *g = elab_error(l->e, "E0254", t->span, "the mask is %s, but the keys are %s", val_text(l->e, t->tensor),
+                               val_text(l->e, l->args[1]));
+    if (k->nseg > 1) diag_hint(l->e->diag, g, "cover every segment: concat(fill(true, bool[B, n]), mask)");
+    l->ok = false;
+  }
+  buf_printf(&l->text, "(arg %zu)", i);
+}
+
+static void lower(Lowering *l, const MaskTree *t) { // at most as deep as the source is nested and named
+  static const char *const compare_text[] = {[MASK_LE] = "le", [MASK_LT] = "lt", [MASK_EQ] = "eq"};
+  if (l->text.n > 4000) {
+    if (l->ok) elab_error(l->e, "E0120", t->span, "this mask is too large");
+    l->ok = false;
+    return;
+  }
+  switch (t->op) {
+  case MASK_TRUE: buf_puts(&l->text, "true"); break;
+  case MASK_LE:
+  case MASK_LT:
+  case MASK_EQ: buf_printf(&l->text, t->on_key ? "(%s key query)" : "(%s query key)", compare_text[t->op]); break;
+  case MASK_IS:
+    buf_printf(&l->text, "(is %s %s)", t->on_key ? "key" : "query", l->e->m->modality[t->index].name);
+    break;
+  case MASK_ARG: lower_arg(l, t); break;
+  case MASK_NOT:
+    buf_puts(&l->text, "(not ");
+    lower(l, t->a);
+    buf_putc(&l->text, ')');
+    break;
+  case MASK_AND:
+  case MASK_OR:
+    buf_puts(&l->text, t->op == MASK_AND ? "(and " : "(or ");
+    lower(l, t->a);
+    buf_putc(&l->text, ' ');
+    lower(l, t->b);
+    buf_putc(&l->text, ')');
+    break;
+  }
+}
+
+bool mask_lower(Elab *e, CtVal where, Span at, Val *args, size_t *n, size_t max, const char **text) {
+  *text = NULL;
+  if (where.kind == CV_ERROR) return false;
+  if (where.kind == CV_BOOL && where.b) return true;
+  if (where.kind == CV_BOOL) {
+    elab_error(e, "E0120", at, "this mask hides every key from every query");
+    return false;
+  }
+  if (where.kind != CV_MASK) {
+    Diagnostic *g = elab_error(e, "E0120", at, "'where' needs a mask, not %s", kind_text(e, where));
+    if (where.kind == CV_TENSOR) diag_hint(e->diag, g, "read a mask tensor at the key: where = mask[key]");
+    return false;
+  }
+  Lowering l = {.e = e, .args = args, .n = n, .max = max, .ok = true};
+  lower(&l, where.mask);
+  if (l.ok) *text = intern_n(e->names, l.text.s, l.text.n);
+  buf_free(&l.text);
+  return l.ok;
+}

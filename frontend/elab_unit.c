@@ -1,0 +1,509 @@
+// elab_unit.c: front_compile: files and `use`, the choice of the entry, parameters, model-level statements, routes.
+//
+//   vit.sy --use std--> std.sy        blocks of both are visible in vit.sy
+//   syc build vit.sy:large -D depth=2   preset `large`, then the defines, then the defaults of the model
+//
+// Model-level weights are lazy: one that no selected route reads is not asked for.
+#include "elab.h"
+#include "parse.h"
+
+#include <string.h>
+
+/* files ------------------------------------------------------------------------------------------------------------------------ */
+
+enum { CTX_FILE = 1, CTX_MODEL = 2 };
+static const uint8_t allowed[N_COUNT] = {
+    [N_use] = CTX_FILE,   [N_modality] = CTX_FILE,          [N_model] = CTX_FILE,  [N_preset] = CTX_FILE,
+    [N_route] = CTX_MODEL, [N_block] = CTX_FILE | CTX_MODEL, [N_let] = CTX_FILE | CTX_MODEL,
+    [N_dim] = CTX_MODEL,  [N_weight] = CTX_MODEL,           [N_prepare] = CTX_MODEL, [N_expr_stmt] = CTX_FILE | CTX_MODEL,
+};
+
+static bool check_place(Elab *e, const Node *n, int ctx) {
+  if (n->kind == N_error || (n->kind == N_body && n->op == N_modality && ctx == CTX_FILE)) return true;
+  if (allowed[n->kind] & ctx) return true;
+  const char *text = n->kind == N_body ? "a modality" : node_info[n->kind].text;
+  Diagnostic *g = elab_error(e, "E0012", n->span, "%s cannot stand %s", text,
+                             ctx == CTX_FILE ? "at the top of a file" : "directly in a model");
+  if (ctx == CTX_FILE && (allowed[n->kind] & CTX_MODEL)) diag_hint(e->diag, g, "put it inside 'model name(...) { ... }'");
+  else if (ctx == CTX_MODEL && (allowed[n->kind] & CTX_FILE)) diag_hint(e->diag, g, "put it at the top of the file");
+  else diag_hint(e->diag, g, "put it inside a block or a route");
+  return false;
+}
+
+static bool same_name(Elab *e, const Node *n, const Node *other) {
+  if (n->name != other->name) return false;
+  Diagnostic *g = elab_error(e, "E0105", n->name_span, "'%s' is defined twice", n->name);
+  diag_note(e->diag, g, other->name_span, "the first definition");
+  return true;
+}
+
+static void add_modalities(Elab *e, const Node *list) {
+  for (size_t i = 0; i < list->list.n; i++) {
+    const Node *n = list->list.at[i];
+    int known = n->kind == N_modality ? modality_find(e->m, n->name) : 0;
+    if (n->kind != N_modality) continue;
+    for (const char *s = n->text; *s; s++)
+      if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-", *s)) {
+        elab_error(e, "E0009", n->span, "the path segment of a modality consists of letters, digits, '_', '-' and '.'");
+        return;
+      }
+    if (known >= 0) {
+      if (strcmp(e->m->modality[known].infix, n->text) != 0)
+        elab_error(e, "E0105", n->span, "the modality '%s' is declared with two different path segments", n->name);
+    } else if (e->m->nmodality == MAX_MODALITIES) {
+      elab_error(e, "E0126", n->span, "at most %d modalities", MAX_MODALITIES);
+    } else {
+      e->m->modality[e->m->nmodality++] = (Modality){n->name, n->text};
+    }
+  }
+}
+
+static Unit *load(Elab *e, const char *name, const char *path, const char *text, size_t n);
+
+static void load_use(Elab *e, Unit *u, const Node *n) {
+  for (size_t i = 0; i < e->unit.n; i++) {
+    if (strcmp(e->unit.at[i]->name, n->name) != 0) continue;
+    if (e->unit.at[i]->loading) {
+      Diagnostic *g = elab_error(e, "E0112", n->span, "'%s' uses itself", n->name);
+      diag_hint(e->diag, g, "move what both need into a third file");
+      return;
+    }
+    VEC_PUSH(e->arena, u->use, e->unit.at[i]);
+    return;
+  }
+  size_t size = 0;
+  const char *path = arena_printf(e->arena, "%s.sy", n->name);
+  const char *text = e->opt->find ? e->opt->find(e->opt->ud, n->name, &size, &path) : NULL;
+  if (!text) {
+    Diagnostic *g = elab_error(e, "E0112", n->name_span, "no file '%s.sy' was found", n->name);
+    diag_hint(e->diag, g, "it is looked for beside this file and in the library of models");
+    return;
+  }
+  if (e->unit.n >= 64) {
+    elab_error(e, "E0112", n->span, "more than 64 files are used");
+    return;
+  }
+  Unit *used = load(e, n->name, path, text, size);
+  if (used) VEC_PUSH(e->arena, u->use, used);
+}
+
+static Unit *load(Elab *e, const char *name, const char *path, const char *text, size_t n) {
+  Unit *u = ARENA_NEW(e->arena, Unit);
+  VEC_PUSH(e->arena, e->unit, u);
+  u->name = name;
+  u->file = diag_add_file(e->diag, path, text, n);
+  u->loading = true;
+  u->env = env_new(e, NULL, false);
+  u->tree = parse_file(e->arena, e->names, e->diag, u->file);
+  for (size_t i = 0; i < u->tree->list.n; i++) {
+    const Node *d = u->tree->list.at[i];
+    if (!check_place(e, d, CTX_FILE)) continue;
+    if (d->kind == N_use) load_use(e, u, d);
+    if (d->kind == N_body) add_modalities(e, d);
+    if (d->kind == N_model || d->kind == N_preset || d->kind == N_block) {
+      bool twice = false;
+      for (size_t k = 0; k < i && !twice; k++) twice = u->tree->list.at[k]->kind == d->kind && same_name(e, d, u->tree->list.at[k]);
+    }
+    if (d->kind == N_block) VEC_PUSH(e->arena, u->block, ((BlockDef){d, u->env, u, false}));
+  }
+  e->unit_now = u;
+  for (size_t i = 0; i < u->tree->list.n && e->diag->errors == 0; i++) {
+    Node *d = u->tree->list.at[i];
+    bool returned;
+    if (d->kind == N_let || d->kind == N_expr_stmt)
+      (void)eval_body(e, u->env, &(Node){.kind = N_body, .list = {.at = &d, .n = 1}, .span = d->span}, &returned);
+  }
+  u->loading = false;
+  return u;
+}
+
+/* blocks by name ------------------------------------------------------------------------------------------------------------------ */
+
+static const BlockDef *find_in(const BlockDef *at, size_t n, const char *name) {
+  for (size_t i = 0; i < n; i++)
+    if (strcmp(at[i].node->name, name) == 0) return &at[i];
+  return NULL;
+}
+
+const BlockDef *block_find(const Elab *e, const char *name) {
+  const BlockDef *b = e->in_model ? find_in(e->model_block.at, e->model_block.n, name) : NULL;
+  const Unit *u = e->unit_now;
+  if (!b && u) b = find_in(u->block.at, u->block.n, name);
+  for (size_t i = 0; !b && u && i < u->use.n; i++) b = find_in(u->use.at[i]->block.at, u->use.at[i]->block.n, name);
+  return b;
+}
+
+static void near_in(const BlockDef *at, size_t n, const char *name, const char **best, size_t *dist) {
+  for (size_t i = 0; i < n; i++) near_name(name, at[i].node->name, best, dist);
+}
+
+void block_names(const Elab *e, const char *name, const char **best, size_t *dist) {
+  if (e->in_model) near_in(e->model_block.at, e->model_block.n, name, best, dist);
+  const Unit *u = e->unit_now;
+  if (u) near_in(u->block.at, u->block.n, name, best, dist);
+  for (size_t i = 0; u && i < u->use.n; i++) near_in(u->use.at[i]->block.at, u->use.at[i]->block.n, name, best, dist);
+}
+
+/* the entry ------------------------------------------------------------------------------------------------------------------------- */
+
+static const Node *find_decl(const Unit *u, NodeKind kind, const char *name) {
+  for (size_t i = 0; i < u->tree->list.n; i++) {
+    const Node *d = u->tree->list.at[i];
+    if (d->kind == kind && (!name || strcmp(d->name, name) == 0)) return d;
+  }
+  return NULL;
+}
+
+static const char *entry_list(Elab *e) {
+  Buf b = {0};
+  for (size_t i = 0; i < e->main->tree->list.n; i++) {
+    const Node *d = e->main->tree->list.at[i];
+    if (d->kind == N_model || d->kind == N_preset) buf_printf(&b, "%s%s", b.n ? ", " : "", d->name);
+  }
+  const char *s = arena_strdup(e->arena, b.s ? b.s : "none");
+  buf_free(&b);
+  return s;
+}
+
+static const char *file_stem(Elab *e, const char *path) {
+  const char *slash = strrchr(path, '/');
+  const char *base = slash ? slash + 1 : path;
+  return arena_strndup(e->arena, base, strcspn(base, "."));
+}
+
+// The model to compile; *preset if one was named.
+static const Node *choose_entry(Elab *e, const char *path, const Node **preset) {
+  const char *want = e->opt->entry_or_preset;
+  Span top = {e->main->file, 0, 0};
+  const Node *model;
+  *preset = want ? find_decl(e->main, N_preset, want) : NULL;
+  if (*preset) {
+    const Node *call = (*preset)->a;
+    model = call->kind == N_call ? find_decl(e->main, N_model, call->name) : NULL;
+    if (!model) elab_error(e, "E0113", (*preset)->span, "the preset '%s' names no model of this file", want);
+    return model;
+  }
+  if (want) {
+    model = find_decl(e->main, N_model, want);
+    if (model) return model;
+    Diagnostic *g = elab_error(e, "E0113", top, "no model or preset is called '%s'", want);
+    diag_hint(e->diag, g, "the entries of this file: %s", entry_list(e));
+    return NULL;
+  }
+  size_t models = 0;
+  for (size_t i = 0; i < e->main->tree->list.n; i++) models += e->main->tree->list.at[i]->kind == N_model;
+  model = find_decl(e->main, N_model, models == 1 ? NULL : file_stem(e, path));
+  if (model) return model;
+  Diagnostic *g = elab_error(e, "E0113", top, models ? "this file has several models" : "this file has no model");
+  if (models) diag_hint(e->diag, g, "name one: FILE:NAME with one of %s", entry_list(e));
+  else diag_hint(e->diag, g, "a model looks like: model name(size = 224) { route ... }");
+  return NULL;
+}
+
+/* parameters ------------------------------------------------------------------------------------------------------------------------- */
+
+static bool known_param(Elab *e, const Node *model, const char *name, Span at) {
+  const char *best = NULL;
+  size_t dist = 0;
+  for (size_t i = 0; i < model->list.n; i++) {
+    if (strcmp(model->list.at[i]->name, name) == 0) return true;
+    near_name(name, model->list.at[i]->name, &best, &dist);
+  }
+  Diagnostic *g = elab_error(e, "E0114", at, "the model '%s' has no parameter '%s'", model->name, name);
+  hint_near(e, g, best);
+  return false;
+}
+
+static bool is_define(const Elab *e, const char *name, size_t *at) {
+  for (size_t i = e->opt->ndefine; i-- > 0;)
+    if (strcmp(e->opt->define_name[i], name) == 0) return *at = i, true;
+  return false;
+}
+
+// -D name=value: the value is an expression over the parameters before it.
+static CtVal eval_define(Elab *e, Env *env, size_t i, Span *at) {
+  const char *value = e->opt->define_value[i] ? e->opt->define_value[i] : "";
+  size_t n = strlen(value);
+  const char *path = arena_printf(e->arena, "-D %s", e->opt->define_name[i]);
+  uint32_t file = diag_add_file(e->diag, path, arena_strndup(e->arena, value, n), n);
+  *at = (Span){file, 0, (uint32_t)n};
+  size_t before = e->diag->errors;
+  Node *expr = parse_expression(e->arena, e->names, e->diag, file);
+  if (e->diag->errors > before) return CT_ERROR;
+  if (expr->kind == N_body) {
+    elab_error(e, "E0114", *at, "-D %s needs a value", e->opt->define_name[i]);
+    return CT_ERROR;
+  }
+  return eval(e, env, expr);
+}
+
+static CtVal convert_param(Elab *e, const Node *p, CtVal def, CtVal v, Span at) {
+  if (v.kind == CV_ERROR || def.kind == CV_ERROR) return CT_ERROR;
+  if (v.kind == CV_INT && def.kind == CV_REAL) return ct_real((double)v.d.c);
+  if (v.kind == def.kind) return v;
+  static const char *const want[CV_COUNT] = {[CV_INT] = "an integer", [CV_REAL] = "a number", [CV_BOOL] = "true or false"};
+  elab_error(e, "E0114", at, "the parameter '%s' is %s, not %s", p->name, want[def.kind] ? want[def.kind] : "of another kind",
+             kind_text(e, v));
+  return CT_ERROR;
+}
+
+static const Node *preset_arg(const Node *preset, const char *name) {
+  for (size_t i = 0; preset && i < preset->a->list.n; i++) {
+    const Node *a = preset->a->list.at[i];
+    if (a->kind == N_arg && a->name && strcmp(a->name, name) == 0) return a;
+  }
+  return NULL;
+}
+
+static bool check_preset(Elab *e, const Node *model, const Node *preset) {
+  bool ok = true;
+  for (size_t i = 0; preset && i < preset->a->list.n; i++) {
+    const Node *a = preset->a->list.at[i];
+    if (a->kind != N_arg) return false;
+    if (!a->name) {
+      elab_error(e, "E0114", a->span, "a preset names its parameters: %s(dim = 768)", model->name);
+      ok = false;
+    } else {
+      ok = known_param(e, model, a->name, a->name_span) && ok;
+      for (size_t k = 0; k < i; k++)
+        if (preset->a->list.at[k]->name == a->name) {
+          elab_error(e, "E0114", a->span, "the parameter '%s' is given twice", a->name);
+          ok = false;
+        }
+    }
+  }
+  return ok;
+}
+
+static bool bind_params(Elab *e, const Node *model, const Node *preset) {
+  bool ok = check_preset(e, model, preset);
+  for (size_t i = 0; i < e->opt->ndefine; i++)
+    ok = known_param(e, model, e->opt->define_name[i], (Span){e->main->file, model->name_span.lo, model->name_span.hi}) && ok;
+  for (size_t i = 0; i < model->list.n && ok; i++) {
+    const Node *p = model->list.at[i];
+    for (size_t k = 0; k < i; k++) ok = !same_name(e, p, model->list.at[k]) && ok;
+    if (!p->a || p->type) {
+      Diagnostic *g = elab_error(e, "E0114", p->span, "a parameter of a model has a default and no type");
+      diag_hint(e->diag, g, "write %s = 1", p->name);
+      return false;
+    }
+    const Node *set = preset_arg(preset, p->name);
+    size_t d = 0;
+    Span at = set ? set->span : p->span;
+    CtVal def = eval(e, e->model_env, p->a), v = def;
+    if (def.kind != CV_INT && def.kind != CV_REAL && def.kind != CV_BOOL && def.kind != CV_ERROR) {
+      elab_error(e, "E0114", p->span, "a parameter of a model is an integer, a real number or a truth value");
+      return false;
+    }
+    if (set) v = convert_param(e, p, def, eval(e, e->model_env, set->a), at);
+    if (is_define(e, p->name, &d)) v = convert_param(e, p, def, eval_define(e, e->model_env, d, &at), at);
+    if (v.kind == CV_ERROR) ok = false;
+    v.name = NULL;
+    env_set(e, e->model_env, p->name, v, p->name_span);
+  }
+  return ok && e->diag->errors == 0;
+}
+
+/* the model ------------------------------------------------------------------------------------------------------------------------------ */
+
+static void add_dim(Elab *e, const Node *n) {
+  int64_t lo, hi;
+  if (!want_int(e, eval(e, e->model_env, n->a), n->a->span, "the least value of a dim", 1, INT32_MAX, &lo)) return;
+  if (!want_int(e, eval(e, e->model_env, n->b), n->b->span, "the largest value of a dim", 1, INT32_MAX, &hi)) return;
+  if (hi < lo) {
+    elab_error(e, "E0119", n->span, "the dim '%s' has no values: %lld..%lld", n->name, (long long)lo, (long long)hi);
+    return;
+  }
+  if (e->m->ndim == MAX_DIMS) {
+    elab_error(e, "E0119", n->span, "a model has at most %d run-time dims", MAX_DIMS);
+    return;
+  }
+  int32_t sym = (int32_t)e->m->ndim;
+  e->m->dim[e->m->ndim++] = (RuntimeDim){n->name, lo, hi};
+  env_set(e, e->model_env, n->name, ct_dim((Dim){0, 1, sym}), n->name_span);
+}
+
+static bool defined_before(Elab *e, const Node *n) {
+  Binding *b = env_find(e->model_env, n->name);
+  if (!b) return false;
+  Diagnostic *g = elab_error(e, "E0105", n->name_span, "'%s' is defined twice", n->name);
+  diag_note(e->diag, g, b->span, "the first definition");
+  return true;
+}
+
+// Statements of the model in order; blocks first, so that their order does not matter.
+static void run_model(Elab *e, const Node *model) {
+  const NodeList *l = &model->a->list;
+  for (size_t i = 0; i < l->n; i++) {
+    const Node *n = l->at[i];
+    if (!check_place(e, n, CTX_MODEL)) continue;
+    for (size_t k = 0; k < i && (n->kind == N_block || n->kind == N_route); k++)
+      if (l->at[k]->kind == n->kind && same_name(e, n, l->at[k])) break;
+    if (n->kind == N_block) VEC_PUSH(e->arena, e->model_block, ((BlockDef){n, e->model_env, e->main, true}));
+  }
+  for (size_t i = 0; i < l->n && !e->stopped; i++) {
+    Node *n = l->at[i];
+    bool returned;
+    if (n->kind == N_dim && !defined_before(e, n)) add_dim(e, n);
+    if (n->kind == N_weight && !defined_before(e, n))
+      env_set(e, e->model_env, n->name, (CtVal){.kind = CV_LAZY, .node = n}, n->name_span);
+    if (n->kind == N_let || n->kind == N_expr_stmt)
+      (void)eval_body(e, e->model_env, &(Node){.kind = N_body, .list = {.at = &n, .n = 1}, .span = n->span}, &returned);
+  }
+}
+
+static Env *route_inputs(Elab *e, const Node *route) {
+  Env *env = env_new(e, e->model_env, false);
+  bool ok = true;
+  for (size_t i = 0; i < route->list.n; i++) {
+    const Node *p = route->list.at[i];
+    Type t;
+    DimNames names;
+    for (size_t k = 0; k < i; k++)
+      if (same_name(e, p, route->list.at[k])) return NULL;
+    if (!p->type || p->a) {
+      Diagnostic *g = elab_error(e, "E0127", p->span, "an input of a route has a type and no default");
+      diag_hint(e->diag, g, "write %s: f32[B, 3, size, size]", p->name);
+      ok = false;
+      continue;
+    }
+    if (!eval_type(e, env, p->type, &t, &names)) {
+      ok = false;
+      continue;
+    }
+    Val v = graph_input(e->g, p->name, &t, p->span);
+    if (!v.id) return NULL;
+    *val_names(e, v) = names;
+    VEC_PUSH(e->arena, env->var, ((Binding){p->name, ct_tensor(v), p->name_span}));
+  }
+  return ok ? env : NULL;
+}
+
+static void route_outputs(Elab *e, Env *env, const Node *route, CtVal v) {
+  size_t n = v.kind == CV_LIST ? v.n : v.kind == CV_NONE ? 0 : 1;
+  if (v.kind == CV_ERROR) return;
+  if (n != route->list2.n) {
+    Diagnostic *g = elab_error(e, "E0117", route->name_span, "the route '%s' declares %zu output%s but returns %zu",
+                               route->name, route->list2.n, route->list2.n == 1 ? "" : "s", n);
+    if (n == 0) diag_hint(e->diag, g, "end it with 'return ...'");
+    return;
+  }
+  for (size_t i = 0; i < n; i++) {
+    const Node *out = route->list2.at[i];
+    CtVal x = v.kind == CV_LIST ? v.item[i] : v;
+    Type t;
+    DimNames names;
+    if (!out->name) {
+      elab_error(e, "E0127", out->span, "an output of a route has a name: -> logits: f32[B, classes]");
+      return;
+    }
+    for (size_t k = 0; k < i; k++)
+      if (same_name(e, out, route->list2.at[k])) return;
+    if (out->type) {
+      if (!eval_type(e, env, out->type, &t, &names)) return;
+      x = coerce(e, x, &t, &names, out->span, arena_printf(e->arena, "the output '%s'", out->name));
+    }
+    if (!want_tensor(e, x, out->span, arena_printf(e->arena, "the output '%s'", out->name))) return;
+    graph_output(e->g, out->name, x.v, out->span);
+  }
+}
+
+static const char *comment_above(Elab *e, const Node *n) {
+  const SourceFile *f = &e->diag->files.at[n->span.file - 1];
+  return front_comment_above(e->arena, f->text, n->span.lo);
+}
+
+static void build_route(Elab *e, const Node *route) {
+  bool returned;
+  e->g = graph_new(e->m, route->name);
+  e->g->about = comment_above(e, route);
+  e->dimname.n = 0;
+  memset(&e->dimname, 0, sizeof e->dimname);
+  e->steps = 0;
+  e->scope = "";
+  e->unit_now = e->main;
+  e->in_model = true;
+  Env *env = route_inputs(e, route);
+  if (env) {
+    const char *saved;
+    eval_scoped(e, env, route->path, &saved);
+    CtVal v = eval_body(e, env, route->a, &returned);
+    e->scope = "";
+    route_outputs(e, env, route, v);
+  }
+  e->g = NULL;
+}
+
+static const Node *find_route(Elab *e, const Node *model, const char *name) {
+  const char *best = NULL;
+  size_t dist = 0;
+  for (size_t i = 0; i < model->a->list.n; i++) {
+    const Node *n = model->a->list.at[i];
+    if (n->kind != N_route) continue;
+    if (strcmp(n->name, name) == 0) return n;
+    near_name(name, n->name, &best, &dist);
+  }
+  hint_near(e, elab_error(e, "E0115", model->name_span, "the model '%s' has no route '%s'", model->name, name), best);
+  return NULL;
+}
+
+static void build_routes(Elab *e, const Node *model) {
+  size_t n = 0;
+  if (e->opt->nroutes) {
+    for (size_t i = 0; i < e->opt->nroutes; i++) {
+      const Node *r = find_route(e, model, e->opt->routes[i]);
+      for (size_t k = 0; r && k < i; k++)
+        if (strcmp(e->opt->routes[k], e->opt->routes[i]) == 0) r = NULL; // named twice
+      if (r) build_route(e, r);
+    }
+    return;
+  }
+  for (size_t i = 0; i < model->a->list.n && !e->stopped; i++) {
+    if (model->a->list.at[i]->kind != N_route) continue;
+    build_route(e, model->a->list.at[i]);
+    n++;
+  }
+  if (!n && !e->diag->errors)
+    diag_hint(e->diag, elab_error(e, "E0115", model->name_span, "the model '%s' has no route", model->name),
+              "a route is an entry point: route classify(image: f32[B, 3, size, size]) -> logits { ... }");
+}
+
+// The same mistake in a block that several routes or layers use is reported once.
+static void drop_repeated(Diag *d) {
+  size_t n = 0;
+  for (size_t i = 0; i < d->list.n; i++) {
+    const Diagnostic *g = &d->list.at[i];
+    bool seen = false;
+    for (size_t k = 0; k < n && !seen; k++) {
+      const Diagnostic *h = &d->list.at[k];
+      seen = g->span.file && h->severity == g->severity && h->span.file == g->span.file && h->span.lo == g->span.lo &&
+             h->span.hi == g->span.hi && strcmp(h->code, g->code) == 0;
+    }
+    if (seen && g->severity == SEV_ERROR && d->errors) d->errors--;
+    if (!seen) d->list.at[n++] = d->list.at[i];
+  }
+  d->list.n = n;
+}
+
+Module *front_compile(Arena *a, Intern *names, Diag *diag, const char *path, const char *text, size_t n,
+                      const FrontOptions *o) {
+  static const FrontOptions none = {0};
+  Elab e = {.arena = a, .names = names, .diag = diag, .opt = o ? o : &none, .scope = ""};
+  const Node *preset;
+  size_t before = diag->errors;
+  e.m = module_new(a, names, diag, "");
+  e.main = load(&e, file_stem(&e, path), path, text, n);
+  const Node *model = diag->errors == before ? choose_entry(&e, path, &preset) : NULL;
+  if (model) {
+    e.m->name = model->name;
+    e.unit_now = e.main;
+    e.in_model = true;
+    e.model_env = env_new(&e, e.main->env, false);
+    if (bind_params(&e, model, preset)) run_model(&e, model);
+    for (size_t i = 0; i < model->a->list.n && diag->errors == before; i++)
+      if (model->a->list.at[i]->kind == N_prepare) prepare_add(&e, e.model_env, model->a->list.at[i], model);
+    if (diag->errors == before) build_routes(&e, model);
+  }
+  drop_repeated(diag);
+  return diag->errors == before ? e.m : NULL;
+}

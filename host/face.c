@@ -1,0 +1,350 @@
+// face.c - the flow of a compiled model's command line: find the weights, start threads, pick the route that fits what
+// is given, run it batch by batch, show what comes out.
+//
+// Weights: --weights FILE, else PROGRAM.syw, else MODEL.syw in the program's folder, else the blob linked in between
+// sy_embedded_weights and sy_embedded_weights_end.
+//
+//   $ ./vit cat.jpg --labels imagenet.txt --top 1
+//   cat.jpg
+//      63.12%  tabby
+#include "face_parts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__GNUC__)
+extern const unsigned char sy_embedded_weights[] __attribute__((weak));
+extern const unsigned char sy_embedded_weights_end[] __attribute__((weak));
+#endif
+
+typedef struct Face {
+  const sy_model *model;
+  const char *program;
+  FaceArgs args;
+  sy_map map;
+  const void *weights;
+  size_t weights_bytes;
+  sy_pool *pool;
+  void *arena, *ctx;
+  FaceRun run;
+  HostLabels labels;
+  FaceArray all[FACE_MAX_TENSORS]; // for --out: outputs of all calls, joined on the first axis
+  double seconds, best;            // of the calls alone; the fastest
+  size_t calls, items;
+  bool nan;
+  HostError err;
+} Face;
+
+/* weights -----------------------------------------------------------------------------------------------------------
+ */
+static void program_path(const Face *f, char *dst, size_t room) {
+  ssize_t n = readlink("/proc/self/exe", dst, room - 1);
+  if (n > 0)
+    dst[n] = 0;
+  else
+    snprintf(dst, room, "%s", f->program);
+}
+
+static sy_status use_file(Face *f, const char *path) {
+  sy_status s = sy_map_open(&f->map, path, 0);
+  f->weights = f->map.data;
+  f->weights_bytes = f->map.bytes;
+  return s;
+}
+
+static bool use_embedded(Face *f) {
+#if defined(__GNUC__)
+  const unsigned char *volatile start = sy_embedded_weights, *volatile end = sy_embedded_weights_end;
+  if (!start || !end || (uintptr_t)end <= (uintptr_t)start) return false;
+  f->weights = start;
+  f->weights_bytes = (size_t)((uintptr_t)end - (uintptr_t)start);
+  return true;
+#else
+  (void)f;
+  return false;
+#endif
+}
+
+static int find_weights(Face *f) {
+  char exe[4000], first[4100], second[4400];
+  if (f->args.weights) {
+    sy_status s = use_file(f, f->args.weights);
+    if (s == SY_OK) return FACE_OK;
+    host_fail(&f->err, "%.300s: %s", f->args.weights,
+              f->map.sys_errno ? strerror(f->map.sys_errno) : sy_strerror((int)s));
+    return FACE_IO;
+  }
+  program_path(f, exe, sizeof exe);
+  snprintf(first, sizeof first, "%s.syw", exe);
+  char *slash = strrchr(exe, '/');
+  int dir = slash ? (int)(slash - exe + 1) : 0;
+  snprintf(second, sizeof second, "%.*s%.256s.syw", dir, exe, f->model->info->model);
+  if (use_file(f, first) == SY_OK || use_file(f, second) == SY_OK || use_embedded(f)) return FACE_OK;
+  host_fail(&f->err,
+            "no weights: neither %.120s nor %.120s can be read. Make the file with\n"
+            "  syc weights pack MODEL.sy --weights CHECKPOINT.safetensors -o %s.syw\nor name one with --weights FILE",
+            first, second, f->model->info->model);
+  return FACE_IO;
+}
+
+static int start_model(Face *f) {
+  unsigned threads = f->args.threads ? (unsigned)f->args.threads : sy_cpu_cores();
+  f->pool = sy_pool_new(threads);
+  size_t bytes = f->model->arena_bytes(threads);
+  f->arena = aligned_alloc(SY_ALIGN, (bytes + SY_ALIGN - 1) / SY_ALIGN * SY_ALIGN);
+  if (!f->pool || !f->arena) {
+    host_fail(&f->err, "%zu bytes of memory and %u threads cannot be had", bytes, threads);
+    return FACE_IO;
+  }
+  sy_exec exec = sy_pool_exec(f->pool);
+  sy_config config = {SY_ABI_VERSION, f->weights, f->weights_bytes, f->arena, bytes, &exec, f->args.isa};
+  sy_status s = f->model->init(&f->ctx, &config);
+  if (s == SY_OK) return FACE_OK;
+  if (s == SY_EINVAL && f->args.isa)
+    host_fail(&f->err, "--isa %.40s: one of portable, avx2, avx512, neon is needed", f->args.isa);
+  else if (s == SY_EPLAN || s == SY_EWEIGHTS)
+    host_fail(&f->err, "%.300s: %s; make it anew with syc weights pack", f->args.weights ? f->args.weights : "weights",
+              f->model->strerror((int)s));
+  else
+    host_fail(&f->err, "%s", f->model->strerror((int)s));
+  return s == SY_EINVAL ? FACE_USAGE : FACE_IO;
+}
+
+/* route -------------------------------------------------------------------------------------------------------------
+ */
+static bool named_input(const FaceArgs *a, const char *name) {
+  size_t n = strlen(name);
+  for (size_t i = 0; i < a->input.n; i++)
+    if (!strncmp(a->input.at[i], name, n) && a->input.at[i][n] == '=') return true;
+  return false;
+}
+
+// How well a route fits what was given: -1 = an input is missing, else the number of given kinds that it uses.
+static int route_fit(const Face *f, const sy_route *r) {
+  const sy_info *info = f->model->info;
+  bool image = false, text = false;
+  int named = 0;
+  for (unsigned i = 0; i < r->ninput; i++) {
+    const char *name = r->input[i].name;
+    if (named_input(&f->args, name)) {
+      named++;
+    } else if (face_prepare_is(info, name, "picture")) {
+      if (!f->args.image.n) return -1;
+      image = true;
+    } else if (face_prepare_is(info, name, "clip_bpe")) {
+      if (!f->args.text.n) return -1;
+      text = true;
+    } else {
+      return -1;
+    }
+  }
+  return named + image + text;
+}
+
+static int pick_route(Face *f) {
+  const sy_info *info = f->model->info;
+  int best = -1;
+  for (unsigned i = 0; i < info->nroute; i++) {
+    const sy_route *r = &info->route[i];
+    if (f->args.route) {
+      if (strcmp(f->args.route, r->name) != 0) continue;
+      f->run.route = r;
+      return FACE_OK;
+    }
+    int fit = route_fit(f, r);
+    if (fit > best) {
+      best = fit;
+      f->run.route = r;
+    }
+  }
+  if (f->run.route) return FACE_OK;
+  if (f->args.route)
+    host_fail(&f->err, "there is no route %.60s; --help lists them", f->args.route);
+  else
+    host_fail(&f->err, "no route can run on what is given; --help lists the routes and their inputs");
+  return FACE_USAGE;
+}
+
+/* running -----------------------------------------------------------------------------------------------------------
+ */
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void progress(const Face *f, size_t done) {
+  char bar[31];
+  if (f->run.total < 8 || !isatty(STDERR_FILENO)) return;
+  size_t full = done * 30 / f->run.total;
+  for (size_t i = 0; i < 30; i++) bar[i] = i < full ? '#' : '.';
+  bar[30] = 0;
+  fprintf(stderr, "\r[%s] %zu/%zu", bar, done, f->run.total);
+  if (done == f->run.total) fprintf(stderr, "\r%*s\r", 60, "");
+}
+
+static sy_status call_once(Face *f) {
+  const void *in[FACE_MAX_TENSORS];
+  unsigned route = (unsigned)(f->run.route - f->model->info->route);
+  for (unsigned i = 0; i < FACE_MAX_TENSORS; i++) in[i] = f->run.in[i];
+  sy_status s = SY_OK;
+  for (size_t k = 0; k < f->args.repeat && s == SY_OK; k++) {
+    double start = now();
+    s = f->model->call(f->ctx, route, f->run.dims, in, f->run.out);
+    double took = now() - start;
+    f->seconds += took;
+    if (f->calls++ == 0 || took < f->best) f->best = took;
+    f->items += f->run.count;
+  }
+  return s;
+}
+
+static bool join(FaceArray *all, const FaceArray *a, HostError *err) {
+  size_t size = face_dtype_bytes(a->dtype);
+  bool first = !all->data;
+  void *data = realloc(all->data, (all->n + a->n) * size + 1);
+  if (!data) return host_fail(err, "out of memory");
+  memcpy((char *)data + all->n * size, a->data, a->n * size);
+  size_t rows = first ? 0 : all->dim[0], n = all->n + a->n;
+  *all = *a;
+  all->data = data;
+  all->n = n;
+  if (a->rank) all->dim[0] += rows;
+  return true;
+}
+
+static int show_outputs(Face *f, bool *started) {
+  const sy_route *route = f->run.route;
+  for (unsigned o = 0; o < route->noutput; o++) {
+    FaceArray a;
+    if (!face_run_output(&f->run, o, &a, &f->err)) return FACE_IO;
+    size_t nan = face_count_nan(&a);
+    if (nan) {
+      fprintf(stderr, "%s: output %s has %zu values that are not numbers; are the weights those of this model?\n",
+              f->program, route->output[o].name, nan);
+      f->nan = true;
+    }
+    bool ok = !f->args.out || join(&f->all[o], &a, &f->err);
+    bool main = face_prepare(f->model->info, route->output[o].name) || !f->args.out;
+    if (ok && main) face_show(&f->run, o, &a, f->labels.count ? &f->labels : NULL, started);
+    face_array_free(&a);
+    if (!ok) return FACE_IO;
+  }
+  return FACE_OK;
+}
+
+static int write_outputs(Face *f) {
+  const sy_route *route = f->run.route;
+  char path[4096];
+  for (unsigned o = 0; f->args.out && o < route->noutput; o++) {
+    size_t n = strlen(f->args.out);
+    if (n > 4 && !strcmp(f->args.out + n - 4, ".npy")) n -= 4;
+    if (n > 3000) n = 3000;
+    if (route->noutput > 1)
+      snprintf(path, sizeof path, "%.*s-%.200s.npy", (int)n, f->args.out, route->output[o].name);
+    else
+      snprintf(path, sizeof path, "%.4000s", f->args.out);
+    if (!face_npy_write(path, &f->all[o], &f->err)) return FACE_IO;
+  }
+  return FACE_OK;
+}
+
+static int run_batches(Face *f) {
+  bool started = false;
+  FaceRun *r = &f->run;
+  for (size_t at = 0; at < r->total; at += r->count) {
+    size_t count = r->total - at < r->batch ? r->total - at : r->batch;
+    if (!face_run_fill(r, at, count, &f->err)) return FACE_IO;
+    sy_status s = call_once(f);
+    if (s != SY_OK) {
+      host_fail(&f->err, "route %s: %s%s", r->route->name, f->model->strerror((int)s),
+                s == SY_EINDEX ? " (is --vocab the vocabulary of this model?)" : "");
+      return FACE_IO;
+    }
+    progress(f, at + count);
+    int code = show_outputs(f, &started);
+    if (code) return code;
+  }
+  return write_outputs(f);
+}
+
+static int run_route(Face *f) {
+  int code = pick_route(f);
+  if (code) return code;
+  f->run.info = f->model->info;
+  f->run.args = &f->args;
+  if (!face_run_start(&f->run, &f->err)) return FACE_USAGE;
+  if (f->args.labels && !host_labels_load(f->args.labels, &f->labels, &f->err)) return FACE_IO;
+  if (f->args.json) {
+    printf("{\"model\": ");
+    face_json_string(f->model->info->model);
+    printf(", \"route\": ");
+    face_json_string(f->run.route->name);
+    printf(", \"isa\": \"%s\", \"results\": [", f->model->isa(f->ctx));
+  }
+  code = run_batches(f);
+  if (f->args.json) printf("\n  ]");
+  double ms = f->calls ? 1e3 * f->seconds / (double)f->calls : 0;
+  if (f->args.json && f->args.time)
+    printf(", \"calls\": %zu, \"mean_ms\": %.4f, \"best_ms\": %.4f", f->calls, ms, 1e3 * f->best);
+  if (f->args.json) printf("}\n");
+  if (f->args.time && !f->args.json)
+    printf("%zu calls on %s, %u threads: mean %.3f ms, best %.3f ms, %.1f items a second\n", f->calls,
+           f->model->isa(f->ctx), sy_pool_threads(f->pool), ms, 1e3 * f->best,
+           f->seconds > 0 ? (double)f->items / f->seconds : 0);
+  return code ? code : f->nan ? FACE_CHECK : FACE_OK;
+}
+
+static int selftest(Face *f) {
+  sy_status s = f->model->selftest(f->ctx);
+  printf("self-test of %s on %s: %s\n", f->model->info->model, f->model->isa(f->ctx),
+         s == SY_OK ? "passed" : f->model->strerror((int)s));
+  return s == SY_OK ? FACE_OK : FACE_CHECK;
+}
+
+static int run(Face *f, int argc, char **argv) {
+  const sy_info *info = f->model->info;
+  if (!face_args_parse(&f->args, argc, argv, &f->err)) return FACE_USAGE;
+  if (f->args.help) {
+    face_args_help(info, f->program);
+  } else if (f->args.version) {
+    printf("%s, plan %016llx, compiled by Switchyard (interface %u)\n", info->model,
+           (unsigned long long)info->plan_hash, SY_ABI_VERSION);
+  } else if (f->args.describe) {
+    face_describe(info, f->args.json);
+  } else {
+    bool nothing = !f->args.image.n && !f->args.text.n && !f->args.input.n && !f->args.selftest;
+    if (nothing && !f->args.route) {
+      host_fail(&f->err, "nothing to do; try %.100s --help", f->program);
+      return FACE_USAGE;
+    }
+    int code = find_weights(f);
+    if (!code) code = start_model(f);
+    if (!code) code = f->args.selftest ? selftest(f) : run_route(f);
+    return code;
+  }
+  return FACE_OK;
+}
+
+int face_main(const sy_model *model, int argc, char **argv) {
+  Face f = {.model = model};
+  const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+  f.program = slash ? slash + 1 : argc > 0 ? argv[0] : model->info->model;
+  int code = run(&f, argc, argv);
+  if (fflush(stdout) != 0 && !code) {
+    host_fail(&f.err, "standard output cannot be written");
+    code = FACE_IO;
+  }
+  if (f.err.text[0] && code) fprintf(stderr, "%s: %s\n", f.program, f.err.text);
+  face_run_free(&f.run);
+  for (unsigned i = 0; i < FACE_MAX_TENSORS; i++) face_array_free(&f.all[i]);
+  if (f.labels.count) host_labels_free(&f.labels);
+  sy_pool_free(f.pool);
+  sy_map_close(&f.map);
+  free(f.arena);
+  face_args_free(&f.args);
+  return code;
+}

@@ -1,0 +1,262 @@
+// face_data.c - fills the inputs of a route from pictures, sentences and NumPy files, and reads its outputs back.
+//
+// Run-time dims follow from the data: an axis of extent constant + factor * dim that holds n rows gives dim; two inputs
+// that disagree are an error that names both. Buffers have the layout of the compiled model: strides of the bounds.
+// One item too few for a constant batch axis is no error: the rest stays zero and is not shown.
+//
+//   route match(image: f32[B,3,224,224], text: i32[T,77]), two pictures, three sentences   ->   B = 2, T = 3
+#include "face_parts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char code_of(const sy_tensor *t) {
+  return t->dtype[0] == 'f' ? 'f' : t->dtype[0] == 'b' ? 'b' : 'i';
+}
+
+static size_t extent_of(const FaceRun *r, const sy_dim *axis) {
+  return (size_t)(axis->constant + (axis->dim >= 0 ? axis->factor * r->dims[axis->dim] : 0));
+}
+
+static bool is_picture(const FaceRun *r, unsigned i) {
+  return face_prepare_is(r->info, r->route->input[i].name, "picture");
+}
+static bool is_text(const FaceRun *r, unsigned i) {
+  return face_prepare_is(r->info, r->route->input[i].name, "clip_bpe");
+}
+
+// Lets an axis hold n rows: sets its dim, or checks the one set before. `fewer`: a constant axis may hold less.
+static bool set_extent(FaceRun *r, const sy_tensor *t, unsigned d, size_t n, bool fewer, HostError *err) {
+  const sy_dim *a = &t->axis[d];
+  if (a->dim < 0) {
+    if (n == a->constant || (fewer && n < a->constant)) return true;
+    return host_fail(err, "%s: axis %u has %zu rows, the model wants %llu", t->name, d, n,
+                     (unsigned long long)a->constant);
+  }
+  const sy_bound *b = &r->info->dim[a->dim];
+  size_t value = n >= a->constant ? (n - (size_t)a->constant) / (size_t)a->factor : 0;
+  if (a->constant + a->factor * value != n || value < b->lo || value > b->hi)
+    return host_fail(err, "%s: axis %u has %zu rows, the model takes %llu to %llu", t->name, d, n,
+                     (unsigned long long)(a->constant + a->factor * b->lo),
+                     (unsigned long long)(a->constant + a->factor * b->hi));
+  if (r->dim_set[a->dim] && r->dims[a->dim] != value)
+    return host_fail(err, "%s: %s would be %zu, but another input made it %zu", t->name, b->name, value,
+                     r->dims[a->dim]);
+  r->dims[a->dim] = value;
+  r->dim_set[a->dim] = true;
+  return true;
+}
+
+// Copies between a dense array and a tensor in the layout of its bounds, over extent[0..rank).
+static void copy_rows(char *bounds, char *dense, const sy_tensor *t, const size_t *extent, size_t size,
+                      bool to_bounds) {
+  size_t at[6] = {0}, stride[6], s = size, row = t->rank ? extent[t->rank - 1] * size : size;
+  for (unsigned d = t->rank; d-- > 0;) {
+    stride[d] = s;
+    s *= (size_t)t->axis[d].bound;
+    if (!extent[d]) return;
+  }
+  for (;;) {
+    char *p = bounds;
+    for (unsigned d = 0; d + 1 < t->rank; d++) p += at[d] * stride[d];
+    memcpy(to_bounds ? p : dense, to_bounds ? dense : p, row);
+    dense += row;
+    unsigned d = t->rank ? t->rank - 1 : 0;
+    while (d > 0 && ++at[d - 1] == extent[d - 1]) at[--d] = 0;
+    if (d == 0) return;
+  }
+}
+
+/* starting ----------------------------------------------------------------------------------------------------------
+ */
+static bool load_given(FaceRun *r, HostError *err) {
+  for (size_t k = 0; k < r->args->input.n; k++) {
+    const char *s = r->args->input.at[k], *equals = strchr(s, '=');
+    if (!equals) return host_fail(err, "--input %.80s: NAME=FILE is needed", s);
+    unsigned i = 0;
+    while (i < r->route->ninput && (strlen(r->route->input[i].name) != (size_t)(equals - s) ||
+                                    strncmp(r->route->input[i].name, s, (size_t)(equals - s)) != 0))
+      i++;
+    if (i == r->route->ninput) return host_fail(err, "--input %.80s: route %s has no such input", s, r->route->name);
+    face_array_free(&r->given[i]);
+    if (!face_npy_read(equals + 1, &r->given[i], err)) return false;
+    if (r->given[i].dtype != code_of(&r->route->input[i]))
+      return host_fail(err, "%.200s: input %s takes %s elements", equals + 1, r->route->input[i].name,
+                       r->route->input[i].dtype);
+  }
+  return true;
+}
+
+static bool load_vocabulary(FaceRun *r, HostError *err) {
+  if (r->bpe) return true;
+  if (!r->args->vocab) return host_fail(err, "sentences need the tokenizer's vocabulary: --vocab FILE");
+  r->bpe = host_bpe_load(r->args->vocab, err);
+  return r->bpe != NULL;
+}
+
+static bool count_items(FaceRun *r, const sy_tensor *picture, const sy_tensor *text, HostError *err) {
+  const FaceArgs *a = r->args;
+  size_t images = r->pictures ? a->image.n / r->pictures : 0;
+  if (r->pictures && (a->image.n == 0 || a->image.n % r->pictures))
+    return host_fail(err, "route %s takes %zu picture%s an item, %zu given", r->route->name, r->pictures,
+                     r->pictures > 1 ? "s" : "", a->image.n);
+  if (text && a->text.n == 0) return host_fail(err, "route %s needs a sentence: --text TEXT", r->route->name);
+  r->paired = picture && text && picture->axis[0].dim >= 0 && picture->axis[0].dim == text->axis[0].dim;
+  if (r->paired && images > 1 && a->text.n > 1 && images != a->text.n)
+    return host_fail(err, "route %s takes one sentence a picture: %zu and %zu given", r->route->name, images,
+                     a->text.n);
+  const sy_tensor *main = picture ? picture : text;
+  r->total = picture ? images : text ? a->text.n : 1;
+  if (r->paired && a->text.n > r->total) r->total = a->text.n;
+  r->batch = main ? (size_t)main->axis[0].bound : 1;
+  for (unsigned d = 2; picture && d < picture->rank; d++)
+    if (picture->axis[d].dim >= 0) r->batch = 1; // pictures of different sizes
+  return true;
+}
+
+bool face_run_start(FaceRun *r, HostError *err) {
+  const sy_route *route = r->route;
+  if (route->ninput > FACE_MAX_TENSORS || route->noutput > FACE_MAX_TENSORS || r->info->ndim > FACE_MAX_DIMS)
+    return host_fail(err, "route %s has too many tensors for this program", route->name);
+  if (!load_given(r, err)) return false;
+  const sy_tensor *picture = NULL, *text = NULL;
+  for (unsigned i = 0; i < route->ninput; i++) {
+    const sy_tensor *t = &route->input[i];
+    if (r->given[i].data) continue;
+    if (is_picture(r, i)) {
+      if (t->rank != 4 || code_of(t) != 'f') return host_fail(err, "input %s is not f32[B,3,H,W]", t->name);
+      if (!picture) picture = t;
+      r->pictures++;
+    } else if (is_text(r, i)) {
+      if (t->rank != 2 || code_of(t) != 'i') return host_fail(err, "input %s is not i32[B,L]", t->name);
+      text = t;
+      if (!load_vocabulary(r, err)) return false;
+    } else {
+      return host_fail(err, "input %s of route %s is missing: --input %s=FILE.npy", t->name, route->name, t->name);
+    }
+  }
+  for (unsigned i = 0; i < route->ninput; i++)
+    if (!(r->in[i] = calloc(1, (size_t)route->input[i].bytes + 1))) return host_fail(err, "out of memory");
+  for (unsigned i = 0; i < route->noutput; i++)
+    if (!(r->out[i] = calloc(1, (size_t)route->output[i].bytes + 1))) return host_fail(err, "out of memory");
+  return count_items(r, picture, text, err);
+}
+
+void face_run_free(FaceRun *r) {
+  for (unsigned i = 0; i < FACE_MAX_TENSORS; i++) {
+    free(r->in[i]);
+    free(r->out[i]);
+    face_array_free(&r->given[i]);
+  }
+  if (r->bpe) host_bpe_free(r->bpe);
+  *r = (FaceRun){0};
+}
+
+/* filling -----------------------------------------------------------------------------------------------------------
+ */
+static bool fill_picture(FaceRun *r, unsigned i, const char *path, size_t row, HostError *err) {
+  const sy_tensor *t = &r->route->input[i];
+  HostPreprocess how;
+  HostImage photo = {0}, rgb = {0};
+  if (!face_option_picture(face_prepare(r->info, t->name)->options, &how, err)) return false;
+  bool ok = host_image_load(path, &photo, err) && host_preprocess(&photo, &how, &rgb, err);
+  host_image_free(&photo);
+  float *dense = NULL;
+  if (ok) {
+    size_t extent[4] = {1, 3, (size_t)rgb.height, (size_t)rgb.width}, item = 1;
+    for (unsigned d = 1; d < 4; d++) item *= (size_t)t->axis[d].bound;
+    ok = set_extent(r, t, 1, 3, false, err) && set_extent(r, t, 2, extent[2], false, err) &&
+         set_extent(r, t, 3, extent[3], false, err);
+    dense = ok ? malloc(3 * extent[2] * extent[3] * sizeof *dense) : NULL;
+    if (ok && !dense) ok = host_fail(err, "out of memory");
+    if (ok) {
+      host_normalise(&rgb, how.mean, how.std, dense);
+      copy_rows((char *)r->in[i] + row * item * sizeof *dense, (char *)dense, t, extent, sizeof *dense, true);
+    }
+  }
+  free(dense);
+  host_image_free(&rgb);
+  return ok;
+}
+
+static bool fill_pictures(FaceRun *r, unsigned i, size_t which, HostError *err) {
+  const FaceArgs *a = r->args;
+  size_t items = a->image.n / r->pictures;
+  if (!set_extent(r, &r->route->input[i], 0, r->count, true, err)) return false;
+  for (size_t k = 0; k < r->count; k++) {
+    size_t item = items == 1 ? 0 : r->first + k;
+    if (!fill_picture(r, i, a->image.at[item * r->pictures + which], k, err)) return false;
+  }
+  return true;
+}
+
+// Encodes the sentences of this call; a run-time second axis is as long as the longest.
+static bool fill_texts(FaceRun *r, unsigned i, HostError *err) {
+  const sy_tensor *t = &r->route->input[i];
+  const char *options = face_prepare(r->info, t->name)->options;
+  const FaceArgs *a = r->args;
+  bool all = r->pictures > 0 && !r->paired; // every sentence in every call
+  size_t count = all ? a->text.n : r->count, longest = 1, pitch = (size_t)t->axis[1].bound;
+  HostBpeOptions how = host_bpe_clip_options(r->bpe, pitch);
+  how.start = (int32_t)face_option_number(options, "start", how.start);
+  how.end = (int32_t)face_option_number(options, "end", how.end);
+  how.pad = (int32_t)face_option_number(options, "pad", how.pad);
+  if (count > t->axis[0].bound)
+    return host_fail(err, "%zu sentences given, the model takes %llu at once", count,
+                     (unsigned long long)t->axis[0].bound);
+  if (!set_extent(r, t, 0, count, true, err)) return false;
+  for (size_t k = 0; k < count; k++) {
+    const char *s = a->text.at[a->text.n == 1 ? 0 : all ? k : r->first + k];
+    HostIds ids = {0};
+    if (!host_bpe_encode(r->bpe, s, strlen(s), &how, &ids, err)) return false;
+    size_t used = ids.n;
+    while (used > 1 && ids.id[used - 1] == how.pad) used--;
+    if (used > longest) longest = used;
+    memcpy((int32_t *)r->in[i] + k * pitch, ids.id, (ids.n < pitch ? ids.n : pitch) * sizeof *ids.id);
+    host_ids_free(&ids);
+  }
+  return set_extent(r, t, 1, t->axis[1].dim < 0 ? pitch : longest, false, err);
+}
+
+static bool fill_given(FaceRun *r, unsigned i, HostError *err) {
+  const sy_tensor *t = &r->route->input[i];
+  FaceArray *a = &r->given[i];
+  if (a->rank != t->rank) return host_fail(err, "input %s has %u axes, the file has %u", t->name, t->rank, a->rank);
+  for (unsigned d = 0; d < t->rank; d++)
+    if (!set_extent(r, t, d, a->dim[d], false, err)) return false;
+  copy_rows(r->in[i], a->data, t, a->dim, face_dtype_bytes(a->dtype), true);
+  return true;
+}
+
+bool face_run_fill(FaceRun *r, size_t first, size_t count, HostError *err) {
+  r->first = first;
+  r->count = count;
+  memset(r->dims, 0, sizeof r->dims);
+  memset(r->dim_set, 0, sizeof r->dim_set);
+  size_t picture = 0;
+  for (unsigned i = 0; i < r->route->ninput; i++) {
+    bool ok = r->given[i].data   ? fill_given(r, i, err)
+              : is_picture(r, i) ? fill_pictures(r, i, picture++, err)
+                                 : fill_texts(r, i, err);
+    if (!ok) return false;
+  }
+  for (unsigned j = 0; j < r->info->ndim; j++)
+    if ((r->route->dims >> j & 1) && !r->dim_set[j])
+      return host_fail(err, "the value of %s does not follow from the inputs", r->info->dim[j].name);
+  return true;
+}
+
+bool face_run_output(const FaceRun *r, unsigned o, FaceArray *out, HostError *err) {
+  const sy_tensor *t = &r->route->output[o];
+  *out = (FaceArray){.dtype = code_of(t), .rank = t->rank, .n = 1};
+  for (unsigned d = 0; d < t->rank; d++) {
+    out->dim[d] = extent_of(r, &t->axis[d]);
+    out->n *= out->dim[d];
+  }
+  size_t size = face_dtype_bytes(out->dtype);
+  out->data = malloc(out->n * size + 1);
+  if (!out->data) return host_fail(err, "out of memory");
+  copy_rows(r->out[o], out->data, t, out->dim, size, false);
+  return true;
+}

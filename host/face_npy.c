@@ -1,0 +1,149 @@
+// face_npy.c - NumPy's .npy files, versions 1 to 3: reading little-endian C-order arrays of up to six axes, writing
+// float32, int32 and bool.
+//
+// Invariants: no byte of a file is trusted: sizes are checked against the file's length before memory is taken; f8
+// becomes float, i8 must fit int32_t. Writing goes to FILE.tmp first and is renamed, so that a file is whole or absent.
+//
+//   FaceArray a;
+//   if (!face_npy_read("x.npy", &a, &err)) return report(err.text);
+#include "face_parts.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const size_t npy_limit = (size_t)1 << 34;
+
+size_t face_dtype_bytes(char dtype) {
+  return dtype == 'b' ? 1 : 4;
+}
+
+void face_array_free(FaceArray *a) {
+  free(a->data);
+  *a = (FaceArray){0};
+}
+
+// The text behind 'key': in the header's Python dictionary.
+static const char *header_value(const char *header, const char *key) {
+  const char *s = strstr(header, key);
+  if (!s) return NULL;
+  s += strlen(key);
+  while (*s == ' ' || *s == ':') s++;
+  return s;
+}
+
+static bool read_shape(const char *s, FaceArray *a) {
+  if (!s || *s != '(') return false;
+  a->n = 1;
+  for (s++; *s && *s != ')';) {
+    char *end;
+    while (*s == ' ' || *s == ',') s++;
+    if (*s == ')') break;
+    if (*s < '0' || *s > '9' || a->rank == 6) return false;
+    errno = 0;
+    unsigned long long v = strtoull(s, &end, 10);
+    if (errno || v > npy_limit || (v && a->n > npy_limit / v)) return false;
+    a->dim[a->rank++] = (size_t)v;
+    a->n *= (size_t)v;
+    s = end;
+  }
+  return *s == ')';
+}
+
+typedef bool ConvertFn(const unsigned char *src, void *dst, size_t n);
+static bool convert_4(const unsigned char *src, void *dst, size_t n) {
+  memcpy(dst, src, 4 * n);
+  return true;
+}
+static bool convert_1(const unsigned char *src, void *dst, size_t n) {
+  for (size_t i = 0; i < n; i++) ((unsigned char *)dst)[i] = src[i] != 0;
+  return true;
+}
+static bool convert_f8(const unsigned char *src, void *dst, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    double d;
+    memcpy(&d, src + 8 * i, sizeof d);
+    ((float *)dst)[i] = (float)d;
+  }
+  return true;
+}
+static bool convert_i8(const unsigned char *src, void *dst, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    int64_t v;
+    memcpy(&v, src + 8 * i, sizeof v);
+    if (v < INT32_MIN || v > INT32_MAX) return false;
+    ((int32_t *)dst)[i] = (int32_t)v;
+  }
+  return true;
+}
+static const struct {
+  const char *descr;
+  char dtype;
+  size_t bytes;
+  ConvertFn *convert;
+} npy_types[] = {{"'<f4'", 'f', 4, convert_4},  {"'<f8'", 'f', 8, convert_f8}, {"'<i4'", 'i', 4, convert_4},
+                 {"'<i8'", 'i', 8, convert_i8}, {"'|b1'", 'b', 1, convert_1},  {"'|u1'", 'b', 1, convert_1}};
+
+static bool parse(const char *path, const char *bytes, size_t size, FaceArray *a, HostError *err) {
+  if (size < 12 || memcmp(bytes, "\x93NUMPY", 6) != 0) return host_fail(err, "%.300s: not a NumPy file", path);
+  const unsigned char *u = (const unsigned char *)bytes;
+  size_t start = u[6] == 1 ? 10 : 12, len = (size_t)u[8] | (size_t)u[9] << 8;
+  if (u[6] > 1) len |= (size_t)u[10] << 16 | (size_t)u[11] << 24;
+  char header[1024];
+  if (len >= sizeof header || len > size - start) return host_fail(err, "%.300s: damaged header", path);
+  memcpy(header, bytes + start, len);
+  header[len] = 0;
+  const char *descr = header_value(header, "'descr'"), *order = header_value(header, "'fortran_order'");
+  if (!descr || !order || !read_shape(header_value(header, "'shape'"), a))
+    return host_fail(err, "%.300s: damaged header, or more than six axes", path);
+  if (!strncmp(order, "True", 4))
+    return host_fail(err, "%.300s: Fortran order; save it with np.ascontiguousarray", path);
+  for (size_t i = 0; i < sizeof npy_types / sizeof *npy_types; i++) {
+    if (strncmp(descr, npy_types[i].descr, strlen(npy_types[i].descr)) != 0) continue;
+    if ((size - start - len) / npy_types[i].bytes < a->n) return host_fail(err, "%.300s: cut off", path);
+    a->dtype = npy_types[i].dtype;
+    a->data = malloc(a->n * face_dtype_bytes(a->dtype) + 1);
+    if (!a->data) return host_fail(err, "out of memory");
+    return npy_types[i].convert(u + start + len, a->data, a->n) ||
+           host_fail(err, "%.300s: an integer does not fit 32 bits", path);
+  }
+  return host_fail(err, "%.300s: element type %.8s is not one of f4 f8 i4 i8 b1 u1", path, descr);
+}
+
+bool face_npy_read(const char *path, FaceArray *out, HostError *err) {
+  size_t size = 0;
+  *out = (FaceArray){0};
+  char *bytes = host_read_file(path, npy_limit, &size, err);
+  if (!bytes) return false;
+  bool ok = parse(path, bytes, size, out, err);
+  free(bytes);
+  if (!ok) face_array_free(out);
+  return ok;
+}
+
+bool face_npy_write(const char *path, const FaceArray *a, HostError *err) {
+  char header[256], shape[160] = "";
+  size_t at = 0;
+  for (unsigned d = 0; d < a->rank; d++)
+    at +=
+        (size_t)snprintf(shape + at, sizeof shape - at, d || a->rank == 1 ? (d ? ", %zu" : "%zu,") : "%zu", a->dim[d]);
+  const char *descr = a->dtype == 'f' ? "<f4" : a->dtype == 'i' ? "<i4" : "|b1";
+  int n = snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, shape);
+  size_t len = ((size_t)n + 1 + 10 + 63) / 64 * 64 - 10;
+  memset(header + n, ' ', len - (size_t)n);
+  header[len - 1] = '\n';
+  const unsigned char start[10] = {
+      0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)(len & 255), (unsigned char)(len >> 8)};
+  char tmp[4096];
+  if ((size_t)snprintf(tmp, sizeof tmp, "%s.tmp", path) >= sizeof tmp) return host_fail(err, "the path is too long");
+  FILE *f = fopen(tmp, "wb");
+  if (!f) return host_fail(err, "%.300s: %s", tmp, strerror(errno));
+  bool ok = fwrite(start, 1, sizeof start, f) == sizeof start && fwrite(header, 1, len, f) == len &&
+            fwrite(a->data, face_dtype_bytes(a->dtype), a->n, f) == a->n;
+  ok = (fclose(f) == 0) && ok;
+  if (ok && rename(tmp, path) == 0) return true;
+  host_fail(err, "%.300s: %s", path, strerror(errno));
+  remove(tmp);
+  return false;
+}

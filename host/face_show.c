@@ -1,0 +1,276 @@
+// face_show.c - results on stdout: the best labels of each picture, the table of pictures against sentences, a summary
+// of any other tensor; the same as JSON; and --describe.
+//
+//   cat.jpg
+//      63.12%  tabby
+//      20.47%  tiger cat
+#include "face_parts.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void face_json_string(const char *s) {
+  putchar('"');
+  for (; *s; s++) {
+    unsigned char c = (unsigned char)*s;
+    if (c == '"' || c == '\\')
+      printf("\\%c", c);
+    else if (c < 32)
+      printf("\\u%04x", c);
+    else
+      putchar(c);
+  }
+  putchar('"');
+}
+
+static void json_number(double v) {
+  if (isfinite(v))
+    printf("%.9g", v);
+  else
+    printf("null"); // JSON has no NaN and no infinity
+}
+
+size_t face_count_nan(const FaceArray *a) {
+  size_t n = 0;
+  for (size_t i = 0; a->dtype == 'f' && i < a->n; i++) n += isnan(((const float *)a->data)[i]) != 0;
+  return n;
+}
+
+static const char *item_name(const FaceRun *r, size_t k, bool *is_text) {
+  const FaceArgs *a = r->args;
+  size_t item = r->first + k;
+  *is_text = !r->pictures;
+  if (r->pictures) return a->image.at[a->image.n == r->pictures ? 0 : item * r->pictures];
+  return a->text.n ? a->text.at[a->text.n == 1 ? 0 : item] : "input";
+}
+
+static void json_item(const FaceRun *r, size_t k, bool *started) {
+  bool is_text;
+  const char *name = item_name(r, k, &is_text);
+  printf("%s\n    {\"%s\": ", *started ? "," : "", is_text ? "text" : "image");
+  face_json_string(name);
+  *started = true;
+}
+
+// One line a class.
+static void show_top(const FaceRun *r, const sy_prepare *p, const HostTop *top, size_t n, const HostLabels *labels) {
+  char text[16];
+  bool softmax = !face_option(p->options, "softmax", text, sizeof text) || strcmp(text, "false") != 0;
+  for (size_t i = 0; i < n; i++) {
+    const char *name = labels && top[i].index < labels->count ? labels->name[top[i].index] : NULL;
+    if (r->args->json) {
+      printf("%s{\"index\": %zu, \"label\": ", i ? ", " : "", top[i].index);
+      if (name)
+        face_json_string(name);
+      else
+        printf("null");
+      printf(", \"logit\": ");
+      json_number((double)top[i].logit);
+      printf(", \"probability\": ");
+      json_number((double)top[i].probability);
+      printf("}");
+      continue;
+    }
+    if (softmax)
+      printf("  %6.2f%%  ", 100 * (double)top[i].probability);
+    else
+      printf("  %9.4f  ", (double)top[i].logit);
+    if (name)
+      printf("%s\n", name);
+    else
+      printf("class %zu\n", top[i].index);
+  }
+}
+
+static void show_labels(const FaceRun *r, const sy_prepare *p, const FaceArray *a, const HostLabels *labels,
+                        bool *started) {
+  size_t classes = a->dim[a->rank - 1], rows = classes ? a->n / classes : 0,
+         k = r->args->top < classes ? r->args->top : classes;
+  HostTop *top = malloc((k + 1) * sizeof *top);
+  if (!top) return;
+  for (size_t i = 0; i < rows && i < r->count; i++) {
+    bool is_text;
+    size_t n = host_top_k((const float *)a->data + i * classes, classes, k, top);
+    if (r->args->json) {
+      json_item(r, i, started);
+      printf(", \"top\": [");
+    } else {
+      printf("%s\n", item_name(r, i, &is_text));
+    }
+    show_top(r, p, top, n, labels);
+    if (r->args->json) printf("]}");
+  }
+  free(top);
+}
+
+// A row for each picture: softmax over the sentences.
+static void show_similarity(const FaceRun *r, const FaceArray *a, bool *started) {
+  size_t texts = a->dim[1];
+  float *p = malloc((texts + 1) * sizeof *p);
+  if (!p) return;
+  for (size_t i = 0; i < a->dim[0] && i < r->count; i++) {
+    bool is_text;
+    const float *row = (const float *)a->data + i * texts;
+    host_softmax(row, texts, p);
+    if (r->args->json) {
+      json_item(r, i, started);
+      printf(", \"texts\": [");
+    } else {
+      printf("%s\n", item_name(r, i, &is_text));
+    }
+    for (size_t j = 0; j < texts && j < r->args->text.n; j++) {
+      if (!r->args->json) {
+        printf("  %6.2f%%  %8.4f  %s\n", 100 * (double)p[j], (double)row[j], r->args->text.at[j]);
+        continue;
+      }
+      printf("%s{\"text\": ", j ? ", " : "");
+      face_json_string(r->args->text.at[j]);
+      printf(", \"logit\": ");
+      json_number((double)row[j]);
+      printf(", \"probability\": ");
+      json_number((double)p[j]);
+      printf("}");
+    }
+    if (r->args->json) printf("]}");
+  }
+  free(p);
+}
+
+static double element(const FaceArray *a, size_t i) {
+  if (a->dtype == 'f') return (double)((const float *)a->data)[i];
+  if (a->dtype == 'i') return ((const int32_t *)a->data)[i];
+  return ((const unsigned char *)a->data)[i];
+}
+
+static void show_summary(const FaceRun *r, const char *name, const FaceArray *a, bool *started) {
+  double lo = INFINITY, hi = -INFINITY, sum = 0;
+  for (size_t i = 0; i < a->n; i++) {
+    double v = element(a, i);
+    lo = v < lo ? v : lo;
+    hi = v > hi ? v : hi;
+    sum += v;
+  }
+  if (r->args->json) {
+    printf("%s\n    {\"output\": ", *started ? "," : "");
+    face_json_string(name);
+    printf(", \"shape\": [");
+    for (unsigned d = 0; d < a->rank; d++) printf("%s%zu", d ? ", " : "", a->dim[d]);
+    printf("], \"min\": ");
+    json_number(lo);
+    printf(", \"max\": ");
+    json_number(hi);
+    printf(", \"mean\": ");
+    json_number(a->n ? sum / (double)a->n : 0);
+    printf("}");
+    *started = true;
+    return;
+  }
+  printf("%s [", name);
+  for (unsigned d = 0; d < a->rank; d++) printf("%s%zu", d ? ", " : "", a->dim[d]);
+  printf("]  min %.6g  max %.6g  mean %.6g\n ", lo, hi, a->n ? sum / (double)a->n : 0);
+  for (size_t i = 0; i < a->n && i < 8; i++) printf(" %.6g", element(a, i));
+  printf("%s\n", a->n > 8 ? " ..." : "");
+}
+
+void face_show(const FaceRun *r, unsigned o, const FaceArray *a, const HostLabels *labels, bool *started) {
+  const sy_prepare *p = face_prepare(r->info, r->route->output[o].name);
+  if (p && !strcmp(p->kind, "labels") && a->dtype == 'f' && a->rank >= 1)
+    show_labels(r, p, a, labels, started);
+  else if (p && !strcmp(p->kind, "similarity") && a->dtype == 'f' && a->rank == 2 && r->args->text.n)
+    show_similarity(r, a, started);
+  else
+    show_summary(r, r->route->output[o].name, a, started);
+}
+
+/* --describe --------------------------------------------------------------------------------------------------------
+ */
+static void put_type(const sy_info *info, const sy_tensor *t) {
+  printf("%s[", t->dtype);
+  for (unsigned d = 0; d < t->rank; d++) {
+    const sy_dim *a = &t->axis[d];
+    if (d) putchar(',');
+    if (a->dim < 0) {
+      printf("%llu", (unsigned long long)a->constant);
+      continue;
+    }
+    if (a->constant) printf("%llu + ", (unsigned long long)a->constant);
+    if (a->factor > 1) printf("%llu*", (unsigned long long)a->factor);
+    printf("%s", info->dim[a->dim].name);
+  }
+  putchar(']');
+}
+
+static void describe_tensors(const sy_info *info, const char *what, const sy_tensor *t, unsigned n, bool json) {
+  if (json) printf(", \"%s\": [", what);
+  for (unsigned i = 0; i < n; i++) {
+    const sy_prepare *p = face_prepare(info, t[i].name);
+    if (json) {
+      printf("%s{\"name\": ", i ? ", " : "");
+      face_json_string(t[i].name);
+      printf(", \"type\": \"");
+      put_type(info, &t[i]);
+      printf("\", \"bytes\": %llu", (unsigned long long)t[i].bytes);
+      if (p) {
+        printf(", \"prepare\": {\"kind\": ");
+        face_json_string(p->kind);
+        printf(", \"options\": ");
+        face_json_string(p->options);
+        printf("}");
+      }
+      printf("}");
+      continue;
+    }
+    printf("  %-6s %s: ", what, t[i].name);
+    put_type(info, &t[i]);
+    if (p) printf("   %s(%s)", p->kind, p->options);
+    putchar('\n');
+  }
+  if (json) printf("]");
+}
+
+void face_describe(const sy_info *info, bool json) {
+  if (json) {
+    printf("{\"model\": ");
+    face_json_string(info->model);
+    printf(", \"plan_hash\": \"%016llx\", \"weights_bytes\": %llu, \"shared_bytes\": %llu, \"scratch_bytes\": %llu, "
+           "\"isas\": [",
+           (unsigned long long)info->plan_hash, (unsigned long long)info->weights_bytes,
+           (unsigned long long)info->shared_bytes, (unsigned long long)info->scratch_bytes);
+    for (unsigned i = 0; i < info->nisa; i++) printf("%s\"%s\"", i ? ", " : "", info->isa[i]);
+    printf("], \"dims\": [");
+    for (unsigned i = 0; i < info->ndim; i++) {
+      printf("%s{\"name\": ", i ? ", " : "");
+      face_json_string(info->dim[i].name);
+      printf(", \"min\": %llu, \"max\": %llu}", (unsigned long long)info->dim[i].lo,
+             (unsigned long long)info->dim[i].hi);
+    }
+    printf("], \"routes\": [");
+  } else {
+    printf("model %s, plan %016llx\nweights %.1f MiB, arena %.1f MiB + %.1f KiB a thread\ninstruction sets",
+           info->model, (unsigned long long)info->plan_hash, (double)info->weights_bytes / 1048576,
+           (double)info->shared_bytes / 1048576, (double)info->scratch_bytes / 1024);
+    for (unsigned i = 0; i < info->nisa; i++) printf(" %s", info->isa[i]);
+    putchar('\n');
+    for (unsigned i = 0; i < info->ndim; i++)
+      printf("dim %s = %llu..%llu\n", info->dim[i].name, (unsigned long long)info->dim[i].lo,
+             (unsigned long long)info->dim[i].hi);
+  }
+  for (unsigned i = 0; i < info->nroute; i++) {
+    const sy_route *r = &info->route[i];
+    if (json) {
+      printf("%s{\"name\": ", i ? ", " : "");
+      face_json_string(r->name);
+      printf(", \"flops\": %.9g, \"steps\": %u, \"arena_bytes\": %llu", r->flops, r->nstep,
+             (unsigned long long)r->arena_bytes);
+    } else {
+      printf("route %s: %.2f GFLOP, %u kernel launches, arena %.1f MiB\n", r->name, r->flops / 1e9, r->nstep,
+             (double)r->arena_bytes / 1048576);
+    }
+    describe_tensors(info, json ? "inputs" : "in", r->input, r->ninput, json);
+    describe_tensors(info, json ? "outputs" : "out", r->output, r->noutput, json);
+    if (json) printf("}");
+  }
+  if (json) printf("]}\n");
+}

@@ -1,0 +1,100 @@
+// image.h - pictures: decoding, and the preprocessing of the vision models, equal to Pillow's.
+//
+// A decoded picture keeps the channels that Pillow would give it, because some transforms resize
+// before they convert to RGB:
+//
+//   JPEG  grey -> L, YCbCr/RGB -> RGB, CMYK/YCCK -> RGB (Adobe's inverted inks)
+//   PNG   grey -> L, grey+alpha -> LA, RGB, RGBA, palette -> RGB with nearest_only;
+//         16 bits keep the high byte; tRNS is ignored, as converting to RGB drops it
+//   PPM   P6 -> RGB, P5 -> L (binary, any maxval up to 65535, scaled to 255)
+//
+// EXIF orientation is not applied. Pictures above HOST_MAX_PIXELS are refused before their memory is
+// allocated. Resizing is bit-equal to Pillow's Image.resize: antialiased, horizontal pass first, 8-bit
+// fixed-point coefficients, rounding and clipping to u8 after each pass; alpha is premultiplied
+// meanwhile. Reentrant.
+//
+//   HostError err;
+//   HostImage photo, rgb;
+//   HostPreprocess clip = {.resize = HOST_RESIZE_SHORTER, .filter = HOST_BICUBIC, .size = 224, .crop = 224,
+//                          .mean = {0.48145466f, 0.4578275f, 0.40821073f},
+//                          .std = {0.26862954f, 0.26130258f, 0.27577711f}};
+//   float pixels[3 * 224 * 224];
+//   if (!host_image_load("cat.jpg", &photo, &err)) return report(err.text);
+//   if (!host_preprocess(&photo, &clip, &rgb, &err)) ...         // rgb: u8[224, 224, 3]
+//   host_normalise(&rgb, clip.mean, clip.std, pixels);           // f32[3, 224, 224]
+//   host_image_free(&photo);
+//   host_image_free(&rgb);
+#ifndef SWITCHYARD_HOST_IMAGE_H
+#define SWITCHYARD_HOST_IMAGE_H
+
+#include "host.h"
+
+enum { HOST_MAX_PIXELS = 100 * 1000 * 1000 };
+
+// u8[height, width, channels], rows without padding. channels: 1 = L, 2 = LA, 3 = RGB, 4 = RGBA.
+typedef struct {
+  int width, height, channels;
+  bool nearest_only; // came from a palette or 1-bit picture, which Pillow resizes by nearest neighbour
+  uint8_t *pixel;    // malloc'd
+} HostImage;
+
+typedef enum { HOST_NEAREST, HOST_BILINEAR, HOST_BICUBIC } HostFilter;
+
+typedef enum {
+  HOST_RESIZE_SHORTER,       // shorter side = size, other int(size x long / short), in the picture's own channels,
+                             // then the centre crop, then RGB
+  HOST_RESIZE_SQUARE,        // RGB, then size x size, the aspect is not kept
+  HOST_RESIZE_SHORTER_CAPPED // RGB, then shorter side = size, longer at most `longest`, both rounded half up and
+                             // then floored to a multiple of `multiple`
+} HostResize;
+
+// How a model wants its pictures.
+typedef struct {
+  HostResize resize;
+  HostFilter filter;
+  int size;     // pixels; see HostResize
+  int crop;     // side of the centre crop after the resize, pixels; 0 = none
+  int longest;  // pixels; SHORTER_CAPPED only
+  int multiple; // pixels; SHORTER_CAPPED only; 0 means 1
+  float mean[3], std[3];
+} HostPreprocess;
+
+// ---- image.c ----
+
+// Decodes a file. On failure *out is empty and err says why. The caller frees with host_image_free.
+bool host_image_load(const char *path, HostImage *out, HostError *err);
+
+// Decodes n bytes; the kind is recognised by its first bytes.
+bool host_image_decode(const void *bytes, size_t n, HostImage *out, HostError *err);
+
+// Allocates width x height x channels bytes, uninitialised; false above HOST_MAX_PIXELS or without memory.
+bool host_image_new(HostImage *out, int width, int height, int channels, HostError *err);
+
+// Frees the pixels and empties the struct; an empty or zeroed struct is allowed.
+void host_image_free(HostImage *im);
+
+// ---- resize.c ----
+
+// Pillow's Image.resize of the whole picture to width x height. A nearest_only picture takes
+// HOST_NEAREST whatever the filter is. `out` is new; it must not be `in`.
+bool host_image_resize(const HostImage *in, int width, int height, HostFilter filter, HostImage *out, HostError *err);
+
+// New RGB picture: grey is repeated, alpha is dropped.
+bool host_image_to_rgb(const HostImage *in, HostImage *out, HostError *err);
+
+// New crop x crop picture from the middle; the offset is (n - crop) / 2 rounded half to even.
+// Fails if a side is shorter than crop.
+bool host_image_crop(const HostImage *in, int crop, HostImage *out, HostError *err);
+
+// Width and height after host_preprocess of a width x height picture; false if a side would be 0 or
+// the description makes no sense.
+bool host_preprocess_size(int width, int height, const HostPreprocess *how, int *out_width, int *out_height,
+                          HostError *err);
+
+// All steps up to u8[H, W, 3].
+bool host_preprocess(const HostImage *in, const HostPreprocess *how, HostImage *rgb, HostError *err);
+
+// dst f32[3, H, W] = (u8 / 255 - mean) / std of an RGB picture, in float arithmetic.
+void host_normalise(const HostImage *rgb, const float mean[3], const float std[3], float *dst);
+
+#endif

@@ -1,0 +1,11 @@
+// main.c - main of the executable that `syc build` makes of a model: the command line face over its glue file.
+//
+// Linked with PREFIX.c, PREFIX_glue.c (which defines sy_model_entry), the runtime and the host library. A weight file
+// may be linked in between the symbols sy_embedded_weights and sy_embedded_weights_end; see face.c.
+//
+//   cc vit.c vit_glue.c host/*.c runtime/*.c -ljpeg -lpng -lz -lm -lpthread -o vit
+#include "face.h"
+
+int main(int argc, char **argv) {
+  return face_main(sy_model_entry(), argc, argv);
+}

@@ -1,0 +1,284 @@
+// graph.h: the graph IR. SSA over tensors; one Graph per route, one Module per model.
+//
+// Semantics, stated once:
+//  * A Dim is  c + k * (run-time dim)  or a constant (k = 0). Every run-time dim has an upper bound in Module.dim[].
+//  * Storage: the strides of a tensor come from the upper bounds of its dims, so every address is affine with constant
+//    coefficients and a run-time dim is only ever a loop bound. Row-major, last axis contiguous. `pitch` (elements) may
+//    widen the last axis of an intermediate tensor; route inputs and outputs are never padded.
+//  * A segmented axis is a sum of named parts (vision: 197 + language: L). Part i starts at the sum of the upper bounds
+//    of the parts before it.
+//  * bool is one byte, 0 or 1. i32 wraps never: shapes and ids are checked. f32 follows IEEE-754, no fast-math.
+//  * Broadcasting (elementwise ops) is NumPy's: align the last axes, extent 1 stretches.
+//  * Values are listed in an order in which every operand stands before its user (graph_verify checks it).
+//
+// Text form (graph_print / graph_parse are inverse to each other, byte for byte):
+//   module "vit" dims { B = 1..32 } modalities { vision "A", language "B" }
+//   graph @classify {
+//     %1 = input "image" : f32[B,3,224,224]                                 # vit.sy:12:18
+//     %2 = weight "conv_proj.weight" : f32[768,3,16,16]
+//     %7 = linear %5, %6 {trans = 0} : f32[B,196,768] group 1 pitch 768 at 4096
+//     output "logits" = %9
+//   }
+#ifndef SY_GRAPH_H
+#define SY_GRAPH_H
+
+#include "base/base.h"
+
+typedef enum DType { DT_F32, DT_F16, DT_BF16, DT_I32, DT_BOOL, DT_COUNT } DType;
+typedef struct DTypeInfo {
+  const char *name; // "f32"
+  size_t bytes;
+} DTypeInfo;
+extern const DTypeInfo dtype_info[DT_COUNT];
+
+enum { MAX_RANK = 6, MAX_SEGS = 4, MAX_DIMS = 16, MAX_MODALITIES = 16 };
+
+typedef struct Dim {
+  int64_t c;   // constant part
+  int32_t k;   // factor of the run-time dim, 0 if constant
+  int32_t sym; // index into Module.dim; meaningless if k == 0; DIM_SEGS: see the segments (several run-time parts)
+} Dim;
+enum { DIM_SEGS = -2 };
+#define DIM(c_) ((Dim){(c_), 0, 0})
+
+typedef struct Seg { // one part of a segmented axis
+  int32_t modality;  // index into Module.modality
+  Dim len;
+} Seg;
+
+typedef struct Type {
+  DType dtype;
+  uint8_t rank;
+  uint8_t nseg;    // 0 = no segmented axis
+  uint8_t segaxis; // which axis, if nseg
+  Dim dim[MAX_RANK];
+  Seg seg[MAX_SEGS];
+} Type;
+
+/* Attributes: attrs.def lists every key with its kind, so that text and structs cannot drift apart. */
+typedef enum AttrKind { AK_INT, AK_FLOAT, AK_STR, AK_INTS } AttrKind;
+typedef enum AttrKey {
+#define ATTR(name, kind, doc) A_##name,
+#include "attrs.def"
+#undef ATTR
+  ATTR_COUNT
+} AttrKey;
+typedef struct AttrInfo {
+  const char *name;
+  AttrKind kind;
+  const char *doc;
+} AttrInfo;
+extern const AttrInfo attr_info[ATTR_COUNT];
+
+typedef struct Attr {
+  AttrKey key;
+  int64_t i;        // AK_INT
+  double f;         // AK_FLOAT; printed as %a
+  const char *s;    // AK_STR
+  const int64_t *v; // AK_INTS
+  size_t nv;
+} Attr;
+
+/* Operators: ops.def is the only list. */
+typedef enum Op {
+  OP_none,
+#define GOP(name, nargs, attrs, flags, shape, fold, grad, emit, doc) OP_##name,
+#include "ops.def"
+#undef GOP
+  OP_COUNT
+} Op;
+
+enum { // flags of an operator; passes ask these, never an operator's name
+  F_PURE = 1 << 0,
+  F_COMMUTATIVE = 1 << 1,
+  F_ELEMENTWISE = 1 << 2, // broadcasting, one output element from one element of each operand
+  F_ROWWISE = 1 << 3,     // a row (last axis) of the output depends on the same row of operand 0 only (others: weights)
+  F_CONTRACTION = 1 << 4, // matrix product: anchor of a GEMM group
+  F_VIEW = 1 << 5,        // renames elements; no data need move if the consumer takes strides
+  F_ATTENTION = 1 << 6,   // anchor of an attention group
+  F_SOURCE = 1 << 7,      // input, weight, constant: no operands
+  F_DATA = 1 << 8,        // reads rows chosen by data (embedding, gather)
+};
+
+typedef struct Val {
+  uint32_t id; // index into Graph.value; 0 = none
+} Val;
+#define NO_VAL ((Val){0})
+
+typedef struct Place { // where a materialised value lives
+  uint8_t kind;        // PLACE_*
+  uint32_t index;      // input/output/packed weight number
+  int64_t offset;      // bytes into the arena (PLACE_ARENA)
+} Place;
+enum { PLACE_NONE, PLACE_ARENA, PLACE_INPUT, PLACE_OUTPUT, PLACE_WEIGHT, PLACE_ALIAS };
+
+typedef struct Value {
+  Op op;
+  Type type;
+  uint32_t nargs;
+  Val *args;
+  uint32_t nattr;
+  Attr *attr; // sorted by key
+  Span span;
+  const char *label; // weight scope or source hint for comments, or NULL
+
+  // Filled by passes, printed when set:
+  uint32_t group;  // fuse: group number, 0 = none (views, sources)
+  int64_t pitch;   // layout: elements between rows of the last axis, 0 = unpadded
+  Place place;     // place
+  Val alias;       // place: this value is stored inside `alias` (a concat part); element offset below
+  int64_t alias_offset;
+  bool dead;       // erased; kept so that ids stay put until graph_compact
+} Value;
+
+typedef struct NamedVal {
+  const char *name;
+  Val val;
+  Span span;
+} NamedVal;
+
+typedef struct Graph {
+  const char *name; // route
+  const char *about;
+  VEC(Value) value; // [0] is the null value
+  VEC(NamedVal) output;
+  VEC(NamedVal) input; // in order of declaration
+  struct Module *module;
+  struct GraphCons *cons; // hash table of graph.c: equal pure operations are one value
+} Graph;
+
+typedef struct RuntimeDim {
+  const char *name; // "B"
+  int64_t lo, hi;   // inclusive
+} RuntimeDim;
+typedef struct Modality {
+  const char *name;  // "vision"
+  const char *infix; // path segment its weights carry, "" if none
+} Modality;
+typedef struct Prepare { // how a compiled program's command line fills an input / shows an output; see docs/language.md
+  const char *name;      // input or output name
+  const char *kind;      // "picture", "clip_bpe", "labels", "similarity" ...
+  const char *options;   // canonical text: key = value, ...
+} Prepare;
+
+typedef struct Module {
+  Arena *arena;
+  Intern *names;
+  Diag *diag;
+  const char *name; // entry
+  RuntimeDim dim[MAX_DIMS];
+  size_t ndim;
+  Modality modality[MAX_MODALITIES];
+  size_t nmodality;
+  VEC(Graph *) graph;
+  VEC(Prepare) prepare;
+  VEC(NamedVal) weight; // every weight the source declares for the routes compiled, in order (name only; for reports)
+} Module;
+
+/* op table (generated from ops.def in graph.c) --------------------------------------------------------------------- */
+typedef struct ShapeCtx ShapeCtx; // see op/op.h
+typedef struct OpInfo {
+  const char *name;
+  int nargs; // -1: one or more
+  uint64_t attrs; // set of allowed keys, bit 1 << AttrKey
+  uint32_t flags;
+  const char *doc;
+} OpInfo;
+extern const OpInfo op_info[OP_COUNT];
+Op op_by_name(const char *name); // OP_none if there is none
+
+/* dims and types (type.c) -------------------------------------------------------------------------------------------- */
+int64_t dim_bound(const Module *m, Dim d); // largest value; for DIM_SEGS use type_extent
+bool dim_equal(Dim a, Dim b);
+bool dim_is_const(Dim d);
+bool type_equal(const Type *a, const Type *b); // dtype, dims and segments
+int64_t type_extent(const Module *m, const Type *t, int axis);  // upper bound of an axis in elements
+int64_t type_elements(const Module *m, const Type *t);          // product of the extents
+int64_t type_bytes(const Module *m, const Type *t);
+void type_print(Buf *b, const Module *m, const Type *t);        // f32[B,vision: 197 + language: L,768]
+int64_t seg_start(const Module *m, const Type *t, int seg);     // first index of a segment on its axis (by bounds)
+int64_t dim_least(const Module *m, Dim d);                      // smallest value
+bool dim_add(Dim a, Dim b, Dim *out);                           // false: two different run-time dims, or overflow
+void dim_print(Buf *b, const Module *m, Dim d);                 // B, 2*B+1, 197
+// Makes `axis` the segmented axis of t and sets its dim to the sum of the parts (n = 0: takes the segments away).
+void type_set_segs(Type *t, int axis, const Seg *seg, int n);
+bool type_is_dense(const Type *t); // no run-time segment before the last: dense at run time without the segments too
+const char *type_problem(const Module *m, const Type *t); // why the type is ill-formed or too large (static text), or NULL
+
+/* building and rewriting (graph.c) ------------------------------------------------------------------------------------ */
+Module *module_new(Arena *a, Intern *names, Diag *diag, const char *name);
+Graph *graph_new(Module *m, const char *name);
+// Adds an operation: checks operand count and attributes, infers the type through the operator's shape rule. Reports a
+// user's mistake to Module.diag at `span` and returns NO_VAL. Pure operations are hash-consed.
+Val graph_add(Graph *g, Op op, const Val *args, size_t nargs, const Attr *attrs, size_t nattrs, Span span);
+Val graph_input(Graph *g, const char *name, const Type *t, Span span);
+Val graph_weight(Graph *g, const char *name, const Type *t, Span span); // same name and type => same value
+Val graph_scalar(Graph *g, double v, Span span);                        // f32 scalar constant (rank 0)
+void graph_output(Graph *g, const char *name, Val v, Span span);
+Value *graph_value(const Graph *g, Val v); // v must not be NO_VAL; pointer valid until the next graph_add
+const Attr *value_attr(const Value *v, AttrKey key); // NULL if absent
+int64_t value_int(const Value *v, AttrKey key, int64_t absent);
+double value_float(const Value *v, AttrKey key, double absent);
+const char *value_str(const Value *v, AttrKey key); // NULL if absent
+void graph_replace(Graph *g, Val old, Val with); // every use of old, outputs included; types must be equal
+typedef struct Uses {
+  uint32_t *start; // uses of value v: user[start[v] .. start[v+1])
+  uint32_t *user;
+} Uses;
+Uses graph_uses(const Graph *g, Arena *scratch); // outputs count as a use by value id UINT32_MAX
+size_t graph_dce(Graph *g);      // marks values that no output needs as dead; returns how many
+void graph_compact(Graph *g);    // drops the dead, sorts topologically (stable), renumbers
+bool graph_is_weight_only(const Graph *g, Val v); // depends on weights and constants alone
+
+Attr attr_int(AttrKey k, int64_t i);
+Attr attr_float(AttrKey k, double f);
+Attr attr_str(AttrKey k, const char *s);
+Attr attr_ints(AttrKey k, const int64_t *v, size_t n);
+
+/* text (graph_print.c, graph_parse.c) and checking (graph_verify.c) ---------------------------------------------------- */
+void module_print(const Module *m, Buf *out);
+void graph_print(const Graph *g, Buf *out);
+// Parses the text form. NULL after reporting to diag; never crashes on any bytes.
+Module *module_parse(Arena *a, Intern *names, Diag *diag, const char *text, size_t n, uint32_t file);
+// Checks every invariant stated above; false and *why (in the arena) at the first violation.
+bool graph_verify(const Graph *g, const char **why);
+bool module_verify(const Module *m, const char **why);
+
+/* reference evaluator (eval.c): naive loops, double accumulators, independent of the kernels ---------------------------- */
+typedef struct Tensor { // dense, row-major, at its actual (run-time) extents; segment parts are adjacent
+  DType dtype;
+  int rank;
+  int64_t dim[MAX_RANK];
+  size_t n; // elements
+  union {
+    double *f;   // f32, f16, bf16 values as doubles
+    int32_t *i;
+    uint8_t *b;
+  };
+} Tensor;
+typedef struct EvalEnv {
+  Arena *arena;
+  int64_t dim[MAX_DIMS];                                     // value of each run-time dim
+  bool (*weight)(void *ud, const char *name, const Type *t, Tensor *out); // fills out (already shaped); false: missing
+  bool (*input)(void *ud, const char *name, const Type *t, Tensor *out);
+  void *ud;
+  const char *error; // set on failure
+} EvalEnv;
+Tensor tensor_new(Arena *a, DType dt, int rank, const int64_t *dim);
+// Evaluates the values that `want` needs. out[i] receives want[i]. False with env->error set on failure.
+bool graph_eval(const Graph *g, EvalEnv *env, const Val *want, size_t nwant, Tensor *out);
+
+/* mask expressions (mask.c): the `where` attribute of attention -------------------------------------------------------- */
+// Text form, prefix: (le key query) (lt key query) (eq key query) (is key vision) (is query language) (arg 3) (not X)
+// (and X Y) (or X Y) true. "(arg n)" reads bool operand n of the attention at [batch, key].
+typedef enum MaskOp { MASK_TRUE, MASK_LE, MASK_LT, MASK_EQ, MASK_IS, MASK_ARG, MASK_NOT, MASK_AND, MASK_OR } MaskOp;
+typedef struct Mask {
+  MaskOp op;
+  bool on_key;   // MASK_IS: key (else query); MASK_LE/LT: key on the left side (else query on the left)
+  int32_t index; // MASK_IS: modality; MASK_ARG: operand number
+  struct Mask *a, *b;
+} Mask;
+Mask *mask_parse(Arena *a, const Module *m, const char *text); // NULL if malformed
+const char *mask_text(Arena *a, const Module *m, const Mask *mask);
+
+#endif

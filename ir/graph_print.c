@@ -1,0 +1,145 @@
+// graph_print.c: the text form of the graph IR. Syntax: ir/README.md; graph_parse.c reads it back.
+//
+//   module "vit" dims { B = 1..32 } modalities { vision "A", language "B" }
+//   prepare "image" "picture" "size = 224"
+//   weight "head.weight"
+//   graph @classify "image classification" {
+//     %1 = input "image" : f32[B,3,224,224]  # vit.sy:12:18
+//     output "logits" = %9
+//   }
+// Every field is printed; what is not printed does not exist. Live values are numbered 1.. in order, which are their
+// ids after graph_compact. The comment behind a value is its place and label; the parser keeps it as the label of a
+// value without a place, so that print -> parse -> print is the identity on comments too.
+#include "graph.h"
+#include "ir_lex.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void print_attr(Buf *b, const Attr *a) {
+  buf_printf(b, "%s = ", attr_info[a->key].name);
+  switch (attr_info[a->key].kind) {
+  case AK_INT: buf_printf(b, "%lld", (long long)a->i); return;
+  case AK_FLOAT: irlex_put_float(b, a->f); return;
+  case AK_STR: irlex_put_string(b, a->s); return;
+  case AK_INTS:
+    buf_putc(b, '[');
+    for (size_t i = 0; i < a->nv; i++) buf_printf(b, "%s%lld", i ? "," : "", (long long)a->v[i]);
+    buf_putc(b, ']');
+  }
+}
+
+static void print_attrs(Buf *b, const Value *v) {
+  const char *open = " {";
+  for (uint32_t i = 0; i < v->nattr; i++) {
+    if (v->attr[i].key == A_name) {
+      buf_putc(b, ' ');
+      irlex_put_string(b, v->attr[i].s);
+      continue;
+    }
+    buf_puts(b, open);
+    print_attr(b, &v->attr[i]);
+    open = ", ";
+  }
+  if (open[0] == ',') buf_putc(b, '}');
+}
+
+static const char *const place_name[] = {[PLACE_NONE] = "none",     [PLACE_ARENA] = "arena",   [PLACE_INPUT] = "input",
+                                         [PLACE_OUTPUT] = "output", [PLACE_WEIGHT] = "weight", [PLACE_ALIAS] = "alias"};
+
+// ` at 4096` arena, ` at input 0 + 64` others; nothing if it is the usual one.
+static void print_place(Buf *b, const Value *v) {
+  const Place *p = &v->place;
+  if (p->kind == (v->alias.id ? PLACE_ALIAS : PLACE_NONE) && !p->index && !p->offset) return;
+  if (p->kind == PLACE_ARENA && !p->index) {
+    buf_printf(b, " at %lld", (long long)p->offset);
+    return;
+  }
+  buf_printf(b, " at %s %u", p->kind <= PLACE_ALIAS ? place_name[p->kind] : "?", p->index);
+  if (p->offset) buf_printf(b, " + %lld", (long long)p->offset);
+}
+
+static void print_comment(Buf *b, const Module *m, const Value *v) {
+  const char *path;
+  uint32_t line, col;
+  bool place = m->diag && diag_place(m->diag, v->span, &path, &line, &col);
+  Buf c = {0};
+  if (place) buf_printf(&c, "%s:%u:%u", path, line, col);
+  if (place && v->label && v->label[0]) buf_putc(&c, ' ');
+  if (v->label) buf_puts(&c, v->label);
+  for (size_t i = 0; i < c.n; i++)
+    if ((unsigned char)c.s[i] < ' ') c.s[i] = ' ';
+  const char *s = c.s ? c.s : "";
+  while (*s == ' ') s++;
+  size_t n = strlen(s);
+  while (n && s[n - 1] == ' ') n--;
+  if (n) buf_puts(b, "  # ");
+  buf_putn(b, s, n);
+  buf_free(&c);
+}
+
+static void print_value(Buf *b, const Graph *g, const Value *v, const uint32_t *number, uint32_t id) {
+  buf_printf(b, "  %%%u = %s", number[id], op_info[v->op].name);
+  for (uint32_t i = 0; i < v->nargs; i++) buf_printf(b, "%s%%%u", i ? ", " : " ", number[v->args[i].id]);
+  print_attrs(b, v);
+  buf_puts(b, " : ");
+  type_print(b, g->module, &v->type);
+  if (v->group) buf_printf(b, " group %u", v->group);
+  if (v->pitch) buf_printf(b, " pitch %lld", (long long)v->pitch);
+  print_place(b, v);
+  if (v->alias.id) buf_printf(b, " in %%%u", number[v->alias.id]);
+  if (v->alias_offset) buf_printf(b, " shift %lld", (long long)v->alias_offset);
+  print_comment(b, g->module, v);
+  buf_putc(b, '\n');
+}
+
+void graph_print(const Graph *g, Buf *out) {
+  uint32_t *number = calloc(g->value.n, sizeof *number), count = 0;
+  CHECK(number);
+  for (size_t id = 1; id < g->value.n; id++)
+    if (!g->value.at[id].dead) number[id] = ++count;
+  buf_printf(out, "graph @%s", g->name);
+  if (g->about) {
+    buf_putc(out, ' ');
+    irlex_put_string(out, g->about);
+  }
+  buf_puts(out, " {\n");
+  for (uint32_t id = 1; id < g->value.n; id++)
+    if (!g->value.at[id].dead) print_value(out, g, &g->value.at[id], number, id);
+  for (size_t i = 0; i < g->output.n; i++) {
+    buf_puts(out, "  output ");
+    irlex_put_string(out, g->output.at[i].name);
+    buf_printf(out, " = %%%u\n", number[g->output.at[i].val.id]);
+  }
+  buf_puts(out, "}\n");
+  free(number);
+}
+
+void module_print(const Module *m, Buf *out) {
+  buf_puts(out, "module ");
+  irlex_put_string(out, m->name);
+  for (size_t i = 0; i < m->ndim; i++)
+    buf_printf(out, "%s%s = %lld..%lld%s", i ? ", " : " dims { ", m->dim[i].name, (long long)m->dim[i].lo,
+               (long long)m->dim[i].hi, i + 1 == m->ndim ? " }" : "");
+  for (size_t i = 0; i < m->nmodality; i++) {
+    buf_printf(out, "%s%s ", i ? ", " : " modalities { ", m->modality[i].name);
+    irlex_put_string(out, m->modality[i].infix ? m->modality[i].infix : "");
+    if (i + 1 == m->nmodality) buf_puts(out, " }");
+  }
+  buf_putc(out, '\n');
+  for (size_t i = 0; i < m->prepare.n; i++) {
+    const char *part[3] = {m->prepare.at[i].name, m->prepare.at[i].kind, m->prepare.at[i].options};
+    buf_puts(out, "prepare");
+    for (int k = 0; k < 3; k++) {
+      buf_putc(out, ' ');
+      irlex_put_string(out, part[k] ? part[k] : "");
+    }
+    buf_putc(out, '\n');
+  }
+  for (size_t i = 0; i < m->weight.n; i++) {
+    buf_puts(out, "weight ");
+    irlex_put_string(out, m->weight.at[i].name);
+    buf_putc(out, '\n');
+  }
+  for (size_t i = 0; i < m->graph.n; i++) graph_print(m->graph.at[i], out);
+}

@@ -1,0 +1,146 @@
+// graph_verify.c: checks every invariant of graph.h. Run after every pass; a violation is a bug of the pass, which the
+// pass driver reports as an internal error with the text found here.
+//
+// Checked per value: operands alive and above it, attributes allowed, sorted and complete, type well-formed and equal
+// to what the shape rule gives, pitch and place sensible, alias free of cycles and inside its target. Per graph:
+// outputs and inputs exist, names unique, sources of one name once. Runs in time linear in the graph (names of inputs
+// and outputs are compared pairwise).
+#include "graph.h"
+#include "op/op.h"
+
+#include <string.h>
+
+enum { ALIAS_DEPTH = 64 };
+
+static bool wrong(const Graph *g, uint32_t id, const char **why, const char *what) {
+  const Value *v = &g->value.at[id];
+  *why = arena_printf(g->module->arena, "@%s: %%%u = %s: %s", g->name, id, v->op < OP_COUNT ? op_info[v->op].name : "?",
+                      what);
+  return false;
+}
+
+static const char *check_operands(const Graph *g, uint32_t id) {
+  const Value *v = &g->value.at[id];
+  if (v->op <= OP_none || v->op >= OP_COUNT) return "unknown operator";
+  if (op_info[v->op].nargs >= 0 && (uint32_t)op_info[v->op].nargs != v->nargs) return "wrong number of operands";
+  for (uint32_t i = 0; i < v->nargs; i++) {
+    if (!v->args[i].id || v->args[i].id >= g->value.n) return "an operand does not exist";
+    if (g->value.at[v->args[i].id].dead) return "an operand was erased";
+    if (v->args[i].id >= id) return "an operand does not stand above its user";
+  }
+  return NULL;
+}
+
+static const char *check_attrs(const Value *v) {
+  uint64_t seen = 0;
+  for (uint32_t i = 0; i < v->nattr; i++) {
+    const Attr *a = &v->attr[i];
+    if (a->key >= ATTR_COUNT || !(op_info[v->op].attrs >> a->key & 1)) return "an attribute is not allowed here";
+    if (i && v->attr[i - 1].key >= a->key) return "attributes are not sorted";
+    if (attr_info[a->key].kind == AK_STR && !a->s) return "a text attribute is NULL";
+    seen |= 1ull << a->key;
+  }
+  return op_required_attrs(v->op) & ~seen ? "a required attribute is missing" : NULL;
+}
+
+static const char *check_type(const Graph *g, const Value *v) {
+  const char *why = type_problem(g->module, &v->type);
+  Type want;
+  if (why) return why;
+  if (!op_infer(g, v, &v->type, &why, &want)) return why;
+  if (type_equal(&want, &v->type)) return NULL;
+  Buf b = {0};
+  buf_puts(&b, "has type ");
+  type_print(&b, g->module, &v->type);
+  buf_puts(&b, ", its operands give ");
+  type_print(&b, g->module, &want);
+  why = arena_strdup(g->module->arena, b.s);
+  buf_free(&b);
+  return why;
+}
+
+// Elements of the storage of v, pitch included.
+static int64_t storage(const Module *m, const Value *v) {
+  int64_t n = type_elements(m, &v->type), last = v->type.rank ? type_extent(m, &v->type, v->type.rank - 1) : 1;
+  if (!v->pitch || last < 1) return n;
+  return __builtin_mul_overflow(n / last, v->pitch, &n) ? INT64_MAX : n;
+}
+
+static const char *check_alias(const Graph *g, const Value *v) {
+  if (!v->alias.id) return v->alias_offset ? "an alias offset without alias" : NULL;
+  const Value *x = v;
+  for (int depth = 0; x->alias.id; depth++) {
+    if (x->alias.id >= g->value.n) return "the alias does not exist";
+    x = &g->value.at[x->alias.id];
+    if (x->dead) return "the alias was erased";
+    if (depth == ALIAS_DEPTH) return "aliases form a cycle";
+  }
+  x = &g->value.at[v->alias.id];
+  if (v->alias_offset < 0 || v->alias_offset >= storage(g->module, x)) return "the alias offset is outside its target";
+  return v->type.dtype != x->type.dtype ? "the alias has another element type" : NULL;
+}
+
+static const char *check_place(const Graph *g, const Value *v) {
+  const Module *m = g->module;
+  int64_t last = v->type.rank ? type_extent(m, &v->type, v->type.rank - 1) : 1;
+  if (v->pitch && (v->pitch < last || v->pitch > INT32_MAX)) return "the pitch is less than a row, or huge";
+  if (v->pitch && v->op == OP_input) return "an input is padded";
+  if (v->place.offset < 0) return "the offset of the place is negative";
+  if (v->place.offset % (int64_t)dtype_info[v->type.dtype].bytes) return "the place is not aligned to an element";
+  switch (v->place.kind) {
+  case PLACE_NONE: return v->place.index || v->place.offset ? "a place without kind has numbers" : NULL;
+  case PLACE_ARENA: return v->place.index ? "a place in the arena has an index" : NULL;
+  case PLACE_INPUT: return v->place.index >= g->input.n ? "placed in an input that does not exist" : NULL;
+  case PLACE_OUTPUT: return v->place.index >= g->output.n ? "placed in an output that does not exist" : NULL;
+  case PLACE_WEIGHT: return NULL;
+  case PLACE_ALIAS: return v->alias.id ? NULL : "placed in an alias that is not set";
+  default: return "unknown kind of place";
+  }
+}
+
+static bool check_names(const Graph *g, const NamedVal *list, size_t n, bool input, const char **why) {
+  const char *what = input ? "input" : "output";
+  for (size_t i = 0; i < n; i++) {
+    const char *wrong_how = NULL;
+    uint32_t id = list[i].val.id;
+    if (!id || id >= g->value.n || g->value.at[id].dead)
+      wrong_how = "does not exist";
+    else if (input && g->value.at[id].op != OP_input)
+      wrong_how = "is no input operator";
+    else if (!input && g->value.at[id].pitch)
+      wrong_how = "is padded";
+    for (size_t j = 0; j < i && !wrong_how; j++)
+      if (!strcmp(list[i].name, list[j].name)) wrong_how = "is there twice";
+    if (!wrong_how) continue;
+    *why = arena_printf(g->module->arena, "@%s: the %s \"%s\" %s", g->name, what, list[i].name, wrong_how);
+    return false;
+  }
+  return true;
+}
+
+bool graph_verify(const Graph *g, const char **why) {
+  size_t inputs = 0;
+  for (uint32_t id = 1; id < g->value.n; id++) {
+    const Value *v = &g->value.at[id];
+    if (v->dead) continue;
+    const char *bad = check_operands(g, id);
+    if (!bad) bad = check_attrs(v);
+    if (!bad) bad = check_type(g, v);
+    if (!bad) bad = check_alias(g, v);
+    if (!bad) bad = check_place(g, v);
+    if (bad) return wrong(g, id, why, bad);
+    inputs += v->op == OP_input;
+  }
+  if (inputs != g->input.n) {
+    *why =
+        arena_printf(g->module->arena, "@%s: %zu input operators but %zu inputs listed", g->name, inputs, g->input.n);
+    return false;
+  }
+  return check_names(g, g->input.at, g->input.n, true, why) && check_names(g, g->output.at, g->output.n, false, why);
+}
+
+bool module_verify(const Module *m, const char **why) {
+  for (size_t i = 0; i < m->graph.n; i++)
+    if (!graph_verify(m->graph.at[i], why)) return false;
+  return true;
+}

@@ -1,0 +1,144 @@
+// mask.c: mask expressions, the `where` attribute of attention.
+//
+// Prefix text:  true | (le A B) | (lt A B) | (eq A B) | (is A modality) | (arg n) | (not X) | (and X Y) | (or X Y)
+// with A, B = key and query (two different ones). `le`/`lt`/`eq` compare positions in the sequence of keys; the query's
+// position is its row plus `qstart` (attribute or i32 operand). `is` asks for the segment; `(arg n)` reads operand n of
+// the attention, bool [B,N], at [batch, key].
+//   causal prefix:  (or (is key vision) (le key query))        padding:  (and (arg 3) (le key query))
+// mask_text prints the canonical text, which parses back to an equal tree.
+#include "graph.h"
+
+#include <string.h>
+
+enum { MASK_DEPTH = 64 }; // nesting limit: bounds the recursion on any input
+
+typedef struct MaskParser {
+  Arena *a;
+  const Module *m;
+  const char *at;
+} MaskParser;
+
+typedef enum MaskShape { MS_NONE, MS_COMPARE, MS_IS, MS_ARG, MS_UNARY, MS_BINARY } MaskShape;
+static const struct {
+  const char *name;
+  MaskShape shape;
+} mask_table[] = {
+    [MASK_TRUE] = {"true", MS_NONE}, [MASK_LE] = {"le", MS_COMPARE},  [MASK_LT] = {"lt", MS_COMPARE},
+    [MASK_EQ] = {"eq", MS_COMPARE},  [MASK_IS] = {"is", MS_IS},       [MASK_ARG] = {"arg", MS_ARG},
+    [MASK_NOT] = {"not", MS_UNARY},  [MASK_AND] = {"and", MS_BINARY}, [MASK_OR] = {"or", MS_BINARY},
+};
+enum { MASK_OPS = sizeof mask_table / sizeof *mask_table };
+
+static bool is_blank(char c) {
+  return c == ' ' || c == '\t' || c == '\n';
+}
+static void skip(MaskParser *p) {
+  while (is_blank(*p->at)) p->at++;
+}
+
+static bool take(MaskParser *p, char c) {
+  skip(p);
+  if (*p->at != c) return false;
+  p->at++;
+  return true;
+}
+
+// The next word; its length, 0 if there is none.
+static size_t word(MaskParser *p, const char **s) {
+  skip(p);
+  *s = p->at;
+  while (*p->at && !is_blank(*p->at) && *p->at != '(' && *p->at != ')') p->at++;
+  return (size_t)(p->at - *s);
+}
+
+static bool word_is(const char *s, size_t n, const char *want) {
+  return strlen(want) == n && !memcmp(s, want, n);
+}
+
+static bool side(MaskParser *p, bool *on_key) {
+  const char *s;
+  size_t n = word(p, &s);
+  *on_key = word_is(s, n, "key");
+  return *on_key || word_is(s, n, "query");
+}
+
+static bool number(MaskParser *p, int32_t *out) {
+  const char *s;
+  size_t n = word(p, &s);
+  *out = 0;
+  if (!n || n > 6) return false;
+  for (size_t i = 0; i < n; i++) {
+    if (s[i] < '0' || s[i] > '9') return false;
+    *out = 10 * *out + (s[i] - '0');
+  }
+  return true;
+}
+
+static bool modality(MaskParser *p, int32_t *out) {
+  const char *s;
+  size_t n = word(p, &s);
+  for (*out = 0; (size_t)*out < p->m->nmodality; ++*out)
+    if (word_is(s, n, p->m->modality[*out].name)) return true;
+  return false;
+}
+
+static Mask *parse(MaskParser *p, int depth) {
+  const char *s;
+  if (depth > MASK_DEPTH) return NULL;
+  bool paren = take(p, '(');
+  size_t n = word(p, &s);
+  int op = 0;
+  while (op < MASK_OPS && !word_is(s, n, mask_table[op].name)) op++;
+  if (op == MASK_OPS || paren == (op == MASK_TRUE)) return NULL;
+  Mask *m = ARENA_NEW(p->a, Mask);
+  m->op = (MaskOp)op;
+  bool right, ok = true;
+  switch (mask_table[op].shape) {
+  case MS_NONE: return m;
+  case MS_COMPARE:
+    ok = side(p, &m->on_key) && side(p, &right) && right != m->on_key;
+    if (op == MASK_EQ) m->on_key = true; // symmetric: one text
+    break;
+  case MS_IS: ok = side(p, &m->on_key) && modality(p, &m->index); break;
+  case MS_ARG: ok = number(p, &m->index); break;
+  case MS_UNARY:
+  case MS_BINARY:
+    ok = (m->a = parse(p, depth + 1)) != NULL;
+    if (ok && mask_table[op].shape == MS_BINARY) ok = (m->b = parse(p, depth + 1)) != NULL;
+    break;
+  }
+  return ok && take(p, ')') ? m : NULL;
+}
+
+Mask *mask_parse(Arena *a, const Module *m, const char *text) {
+  MaskParser p = {a, m, text};
+  Mask *mask = parse(&p, 0);
+  skip(&p);
+  return *p.at ? NULL : mask;
+}
+
+static void print(Buf *b, const Module *m, const Mask *x) {
+  static const char *const side_name[2] = {"query", "key"};
+  const char *name = mask_table[x->op].name;
+  switch (mask_table[x->op].shape) {
+  case MS_NONE: buf_puts(b, name); return;
+  case MS_COMPARE: buf_printf(b, "(%s %s %s)", name, side_name[x->on_key], side_name[!x->on_key]); return;
+  case MS_IS: buf_printf(b, "(%s %s %s)", name, side_name[x->on_key], m->modality[x->index].name); return;
+  case MS_ARG: buf_printf(b, "(%s %d)", name, (int)x->index); return;
+  case MS_UNARY:
+  case MS_BINARY:
+    buf_printf(b, "(%s ", name);
+    print(b, m, x->a);
+    if (x->b) buf_putc(b, ' ');
+    if (x->b) print(b, m, x->b);
+    buf_putc(b, ')');
+  }
+}
+
+const char *mask_text(Arena *a, const Module *m, const Mask *mask) {
+  Buf b = {0};
+  print(&b, m, mask);
+  const char *s = arena_strdup(a, b.s);
+  buf_free(&b);
+  return s;
+}

@@ -1,0 +1,181 @@
+// attention.c: multi-head attention with a mask expression.
+//
+//   q [B,M,H*d], k [B,N,H*d], v [B,N,H*e]  ->  [B,M,H*e], segments of q; further operands (numbers 3..): bool masks
+//   [B,N] that `where` reads as (arg n), and at most one i32 [B], the position of query row 0 (added to `qstart`).
+//   y[b,i,h,:] = sum_j w_j v[b,j,h,:],  w = softmax over j of scale * <q[b,i,h,:], k[b,j,h,:]>
+// A key hidden by `where` has weight 0, or, with `masked`, its score plus that number. A query that sees no key gets
+// zeros. Absent attributes: scale 1, where true, qstart 0.
+#include "op.h"
+
+#include <math.h>
+
+// Every (arg n) must be a bool operand, every (is ..) must ask a segmented axis.
+static bool check_mask(const ShapeCtx *c, const Mask *m) {
+  if (!m) return true;
+  if (m->op == MASK_ARG &&
+      (m->index < 3 || (size_t)m->index >= c->nargs || shape_arg(c, (size_t)m->index)->dtype != DT_BOOL))
+    return shape_error(c, "E0208", "the mask reads operand %d, which is no bool mask of this attention", (int)m->index);
+  if (m->op == MASK_IS) {
+    const Type *t = shape_arg(c, m->on_key ? 1 : 0);
+    if (!t->nseg || t->segaxis != 1)
+      return shape_error(c, "E0205", "the mask asks for the modality of the %s, but they have no segments",
+                         m->on_key ? "keys" : "queries");
+  }
+  return check_mask(c, m->a) && check_mask(c, m->b);
+}
+
+static bool check_heads(const ShapeCtx *c) {
+  int64_t heads = shape_int(c, A_heads, 0);
+  static const char *const role[3] = {"query", "key", "value"};
+  if (heads < 1) return shape_error(c, "E0208", "heads = %lld, must be at least 1", (long long)heads);
+  for (size_t i = 0; i < 3; i++) {
+    const Type *t = shape_arg(c, i);
+    if (!dim_is_const(t->dim[2]) || t->dim[2].c % heads)
+      return shape_error(c, "E0204", "the %s has %s columns, which %lld heads do not divide", role[i],
+                         shape_axis(c, t, 2), (long long)heads);
+  }
+  return true;
+}
+
+// Operands 3..: masks and the position of query 0.
+static bool check_extra(const ShapeCtx *c, const Type *k) {
+  int positions = 0;
+  for (size_t i = 3; i < c->nargs; i++) {
+    const Type *t = shape_arg(c, i);
+    if (t->dtype == DT_I32) {
+      if (++positions > 1) return shape_error(c, "E0201", "more than one operand with the position of query 0");
+      if (!shape_rank(c, i, 1)) return false;
+    } else if (t->dtype != DT_BOOL) {
+      return shape_error(c, "E0203", "operand %zu has %s elements, needs bool (a mask) or i32 (a position)", i + 1,
+                         dtype_info[t->dtype].name);
+    } else if (!shape_rank(c, i, 2)) {
+      return false;
+    } else if (!shape_axis_equal(k, 1, t, 1)) {
+      return shape_error(c, "E0204", "there are %s keys but the mask (operand %zu) has %s", shape_axis(c, k, 1), i + 1,
+                         shape_axis(c, t, 1));
+    }
+    if (!shape_axis_equal(k, 0, t, 0))
+      return shape_error(c, "E0204", "the batch is %s but operand %zu has %s", shape_axis(c, k, 0), i + 1,
+                         shape_axis(c, t, 0));
+  }
+  return true;
+}
+
+bool shape_attention(const ShapeCtx *c, Type *out) {
+  if (!shape_count(c, 3, 16)) return false;
+  const Type *q = shape_arg(c, 0), *k = shape_arg(c, 1), *v = shape_arg(c, 2);
+  for (size_t i = 0; i < 3; i++)
+    if (!shape_rank(c, i, 3)) return false;
+  ShapeCtx qkv = *c;
+  qkv.nargs = 3;
+  if (!shape_float(&qkv) || !check_heads(c)) return false;
+  if (!shape_axis_equal(q, 0, k, 0) || !shape_axis_equal(k, 0, v, 0))
+    return shape_error(c, "E0204", "batches differ: query %s, key %s, value %s", shape_axis(c, q, 0),
+                       shape_axis(c, k, 0), shape_axis(c, v, 0));
+  if (!dim_equal(q->dim[2], k->dim[2]))
+    return shape_error(c, "E0204", "the query has %s columns but the key has %s", shape_axis(c, q, 2),
+                       shape_axis(c, k, 2));
+  if (!shape_axis_equal(k, 1, v, 1))
+    return shape_error(c, "E0204", "there are %s keys but %s values", shape_axis(c, k, 1), shape_axis(c, v, 1));
+  if (!check_extra(c, k)) return false;
+  int64_t qstart = shape_int(c, A_qstart, 0);
+  if (qstart < 0 || qstart > INT32_MAX)
+    return shape_error(c, "E0208", "qstart = %lld is out of range", (long long)qstart);
+  const Attr *where = shape_attr(c, A_where);
+  if (where) {
+    const Mask *mask = mask_parse(c->g->module->arena, c->g->module, where->s);
+    if (!mask) return shape_error(c, "E0208", "malformed mask expression \"%s\"", where->s);
+    if (!check_mask(c, mask)) return false;
+  }
+  *out = *q;
+  out->dim[2] = v->dim[2];
+  return true;
+}
+
+/* Reference
+ * -------------------------------------------------------------------------------------------------------------- */
+
+typedef struct Row { // one query
+  const RefCtx *c;
+  size_t batch, query, key;
+  int64_t qstart;
+} Row;
+
+// Segment of a dense position on axis 1 of operand `arg`: its modality, -1 if there is none.
+static int32_t modality_at(const RefCtx *c, uint32_t arg, size_t position) {
+  const Type *t = &graph_value(c->g, c->v->args[arg])->type;
+  int64_t at = 0;
+  for (int s = 0; t->nseg && t->segaxis == 1 && s < t->nseg; s++) {
+    Type one = {.rank = 1, .dim = {t->seg[s].len}};
+    at += eval_dim(c->env, &one, 0);
+    if ((int64_t)position < at) return t->seg[s].modality;
+  }
+  return -1;
+}
+
+static bool sees(const Row *r, const Mask *m) {
+  int64_t key = (int64_t)r->key, query = (int64_t)r->query + r->qstart;
+  int64_t a = m->on_key ? key : query, b = m->on_key ? query : key;
+  switch (m->op) {
+  case MASK_TRUE: return true;
+  case MASK_LE: return a <= b;
+  case MASK_LT: return a < b;
+  case MASK_EQ: return a == b;
+  case MASK_IS: return modality_at(r->c, m->on_key ? 1 : 0, m->on_key ? r->key : r->query) == m->index;
+  case MASK_ARG: {
+    const Tensor *t = &r->c->arg[m->index];
+    return t->b[r->batch * (size_t)t->dim[1] + r->key];
+  }
+  case MASK_NOT: return !sees(r, m->a);
+  case MASK_AND: return sees(r, m->a) && sees(r, m->b);
+  case MASK_OR: return sees(r, m->a) || sees(r, m->b);
+  }
+  return false;
+}
+
+// Weights of one query's keys for one head: scores, mask, softmax. All zero if no key is seen.
+static void weigh(const RefCtx *c, const double *q, const double *k, const bool *seen, size_t keys, size_t d,
+                  size_t pitch, double *w) {
+  const Attr *masked = value_attr(c->v, A_masked);
+  double scale = value_float(c->v, A_scale, 1), most = -HUGE_VAL, sum = 0;
+  for (size_t j = 0; j < keys; j++) {
+    w[j] = 0;
+    for (size_t i = 0; i < d; i++) w[j] += q[i] * k[j * pitch + i];
+    w[j] *= scale;
+    if (!seen[j]) w[j] = masked ? w[j] + masked->f : -HUGE_VAL;
+    if (w[j] > most || isnan(w[j])) most = w[j];
+  }
+  bool none = true;
+  for (size_t j = 0; j < keys; j++) none = none && !seen[j] && (!masked || masked->f == -HUGE_VAL);
+  for (size_t j = 0; j < keys; j++) sum += w[j] = !seen[j] && !masked ? 0 : exp(w[j] - most);
+  for (size_t j = 0; j < keys; j++) w[j] = none ? 0 : w[j] / sum;
+}
+
+static int64_t query_start(const RefCtx *c, size_t batch) {
+  int64_t start = value_int(c->v, A_qstart, 0);
+  for (uint32_t i = 3; i < c->v->nargs; i++)
+    if (c->arg[i].dtype == DT_I32) start += c->arg[i].i[batch];
+  return start;
+}
+
+void ref_attention(const RefCtx *c, Tensor *out) {
+  size_t heads = (size_t)value_int(c->v, A_heads, 1), rows = (size_t)out->dim[1], keys = (size_t)c->arg[1].dim[1];
+  size_t nq = (size_t)c->arg[0].dim[2], nv = (size_t)out->dim[2], d = nq / heads, e = nv / heads;
+  const char *where = value_str(c->v, A_where);
+  const Mask all = {.op = MASK_TRUE}, *mask = where ? mask_parse(c->env->arena, c->g->module, where) : &all;
+  bool *seen = ARENA_ARRAY(c->env->arena, bool, keys);
+  double *w = ARENA_ARRAY(c->env->arena, double, keys);
+  for (size_t row = 0; row < (size_t)out->dim[0] * rows; row++) {
+    size_t b = row / rows;
+    Row r = {c, b, row % rows, 0, query_start(c, b)};
+    for (; r.key < keys; r.key++) seen[r.key] = sees(&r, mask);
+    for (size_t h = 0; h < heads; h++) {
+      const double *v = c->arg[2].f + b * keys * nv + h * e;
+      double *y = out->f + row * nv + h * e;
+      weigh(c, c->arg[0].f + row * nq + h * d, c->arg[1].f + b * keys * nq + h * d, seen, keys, d, nq, w);
+      for (size_t i = 0; i < e; i++) y[i] = 0;
+      for (size_t j = 0; j < keys; j++)
+        for (size_t i = 0; i < e && w[j] != 0; i++) y[i] += w[j] * v[j * nv + i];
+    }
+  }
+}

@@ -1,0 +1,102 @@
+// matmul.c: linear and matmul.
+//
+//   linear  x [..,K], w [N,K] (trans = 1: [K,N]), optional b [N]  ->  [..,N]; segments of x stay.
+//   matmul  a [..,M,K], b [..,K,N] (trans = 1: [..,N,K])          ->  [..,M,N]; leading axes of b equal those of a, or
+//   b
+//           has none. The summed axis may be segmented on both sides; the result has the segments of M or of N.
+// References sum in doubles in ascending order of k.
+#include "op.h"
+
+bool shape_linear(const ShapeCtx *c, Type *out) {
+  if (!shape_count(c, 2, 3) || !shape_float(c) || !shape_dense_rows(c) || !shape_rank(c, 1, 2)) return false;
+  const Type *x = shape_arg(c, 0), *w = shape_arg(c, 1);
+  int64_t trans = shape_int(c, A_trans, 0);
+  if (trans != 0 && trans != 1) return shape_error(c, "E0208", "trans = %lld, must be 0 or 1", (long long)trans);
+  int last = x->rank - 1, wk = trans ? 0 : 1;
+  if (w->nseg) return shape_error(c, "E0205", "the weight is segmented (%s)", shape_axis(c, w, w->segaxis));
+  if (!dim_equal(x->dim[last], w->dim[wk]))
+    return shape_error(c, "E0204", "x has %s columns but the weight takes %s", shape_axis(c, x, last),
+                       shape_axis(c, w, wk));
+  if (c->nargs == 3) {
+    if (!shape_rank(c, 2, 1)) return false;
+    if (!shape_axis_equal(shape_arg(c, 2), 0, w, 1 - wk))
+      return shape_error(c, "E0204", "the weight gives %s columns but the bias has %s", shape_axis(c, w, 1 - wk),
+                         shape_axis(c, shape_arg(c, 2), 0));
+  }
+  *out = *x;
+  if (x->nseg && x->segaxis == last) type_set_segs(out, 0, NULL, 0);
+  out->dim[last] = w->dim[1 - wk];
+  return true;
+}
+
+bool shape_matmul(const ShapeCtx *c, Type *out) {
+  if (!shape_float(c)) return false;
+  const Type *a = shape_arg(c, 0), *b = shape_arg(c, 1);
+  int64_t trans = shape_int(c, A_trans, 0);
+  if (trans != 0 && trans != 1) return shape_error(c, "E0208", "trans = %lld, must be 0 or 1", (long long)trans);
+  if (a->rank < 2 || b->rank < 2) return shape_error(c, "E0202", "both operands need at least two axes");
+  if (b->rank != 2 && b->rank != a->rank)
+    return shape_error(c, "E0202", "operand 1 has %d axes, so operand 2 needs %d or 2, has %d", a->rank, a->rank,
+                       b->rank);
+  int ak = a->rank - 1, bk = b->rank - (trans ? 1 : 2), bn = b->rank - (trans ? 2 : 1);
+  for (int i = 0; i + 2 < b->rank; i++)
+    if (!shape_axis_equal(a, i, b, i))
+      return shape_error(c, "E0204", "axis %d is %s in operand 1 and %s in operand 2", i, shape_axis(c, a, i),
+                         shape_axis(c, b, i));
+  if (!dim_equal(a->dim[ak], b->dim[bk]))
+    return shape_error(c, "E0204", "operand 1 has %s columns but operand 2 has %s %s", shape_axis(c, a, ak),
+                       shape_axis(c, b, bk), trans ? "columns" : "rows");
+  if (!shape_axis_equal(a, ak, b, bk))
+    return shape_error(c, "E0205", "the summed axis is %s in operand 1 and %s in operand 2", shape_axis(c, a, ak),
+                       shape_axis(c, b, bk));
+  *out = *a;
+  if (a->nseg && a->segaxis == ak) type_set_segs(out, 0, NULL, 0);
+  out->dim[ak] = b->dim[bn];
+  if (!b->nseg || b->segaxis == bk) return true;
+  if (b->segaxis != bn) { // a leading axis: the result has it from either side
+    if (!out->nseg) type_set_segs(out, b->segaxis, b->seg, b->nseg);
+    return true;
+  }
+  if (out->nseg)
+    return shape_error(c, "E0207", "rows (%s) and columns (%s) would both be segmented; use attention, or retag one",
+                       shape_axis(c, a, a->segaxis), shape_axis(c, b, bn));
+  type_set_segs(out, ak, b->seg, b->nseg);
+  return true;
+}
+
+// One row: y[n] = sum_k x[k] w(n,k), element (n,k) at n*sn + k*sk. Four columns at a time, each summed in order of k.
+static void row_times(const double *x, const double *w, double *y, size_t n, size_t k, size_t sn, size_t sk) {
+  size_t j = 0;
+  for (; j + 4 <= n; j += 4) {
+    double s[4] = {0};
+    const double *p = w + j * sn;
+    for (size_t i = 0; i < k; i++, p += sk)
+      for (size_t u = 0; u < 4; u++) s[u] += x[i] * p[u * sn];
+    for (size_t u = 0; u < 4; u++) y[j + u] = s[u];
+  }
+  for (; j < n; j++) {
+    double s = 0;
+    for (size_t i = 0; i < k; i++) s += x[i] * w[j * sn + i * sk];
+    y[j] = s;
+  }
+}
+
+void ref_linear(const RefCtx *c, Tensor *out) {
+  bool trans = value_int(c->v, A_trans, 0);
+  size_t n = (size_t)out->dim[out->rank - 1], k = (size_t)c->arg[0].dim[out->rank - 1];
+  for (size_t row = 0; n && row < out->n / n; row++) {
+    double *y = out->f + row * n;
+    row_times(c->arg[0].f + row * k, c->arg[1].f, y, n, k, trans ? 1 : k, trans ? n : 1);
+    for (size_t j = 0; j < n && c->v->nargs == 3; j++) y[j] += c->arg[2].f[j];
+  }
+}
+
+void ref_matmul(const RefCtx *c, Tensor *out) {
+  const Tensor *a = &c->arg[0], *b = &c->arg[1];
+  bool trans = value_int(c->v, A_trans, 0);
+  size_t m = (size_t)out->dim[out->rank - 2], n = (size_t)out->dim[out->rank - 1], k = (size_t)a->dim[a->rank - 1];
+  for (size_t row = 0; n && m && row < out->n / n; row++) {
+    const double *part = b->f + (b->rank > 2 ? row / m * n * k : 0);
+    row_times(a->f + row * k, part, out->f + row * n, n, k, trans ? k : 1, trans ? 1 : n);
+  }
+}

@@ -1,0 +1,135 @@
+// norm.c: operators on rows (the last axis): layer_norm, l2_norm, softmax, log_softmax, reduce_sum, reduce_max, argmax.
+//
+//   layer_norm  x [..,D], optional g [D], optional b [D]  ->  [..,D]
+//   softmax, log_softmax, l2_norm keep the type (shape_same in elementwise.c)
+//   reduce_sum, reduce_max  [..,D] -> [..,1];  argmax  [..,D] -> i32 [..]
+// All axes but the last keep their segments; a segmented last axis must be dense at run time. A softmax row is computed
+// relative to its maximum. argmax takes a NaN for the maximum, like the first one found.
+#include "op.h"
+
+#include <math.h>
+
+bool shape_norm(const ShapeCtx *c, Type *out) {
+  if (!shape_count(c, 1, 3) || !shape_float(c) || !shape_dense_rows(c)) return false;
+  const Type *x = shape_arg(c, 0);
+  double eps = shape_attr(c, A_eps)->f;
+  if (!(eps >= 0)) return shape_error(c, "E0208", "eps = %g is negative or not a number", eps);
+  for (size_t i = 1; i < c->nargs; i++) {
+    if (!shape_rank(c, i, 1)) return false;
+    if (!shape_axis_equal(x, x->rank - 1, shape_arg(c, i), 0))
+      return shape_error(c, "E0204", "x has %s columns but the %s has %s", shape_axis(c, x, x->rank - 1),
+                         i == 1 ? "gain" : "bias", shape_axis(c, shape_arg(c, i), 0));
+  }
+  *out = *x;
+  return true;
+}
+
+bool shape_reduce(const ShapeCtx *c, Type *out) {
+  if (!shape_dense_rows(c)) return false;
+  *out = *shape_arg(c, 0);
+  if (out->dtype == DT_BOOL) return shape_error(c, "E0203", "no arithmetic on bool elements; cast them");
+  if (out->nseg && out->segaxis == out->rank - 1) type_set_segs(out, 0, NULL, 0);
+  out->dim[out->rank - 1] = DIM(1);
+  return true;
+}
+
+bool shape_argmax(const ShapeCtx *c, Type *out) {
+  if (!shape_reduce(c, out)) return false;
+  out->dim[--out->rank] = DIM(0);
+  out->dtype = DT_I32;
+  return true;
+}
+
+static size_t row_length(const RefCtx *c) {
+  return (size_t)c->arg[0].dim[c->arg[0].rank - 1];
+}
+static size_t row_count(const RefCtx *c) {
+  return row_length(c) ? c->arg[0].n / row_length(c) : 0;
+}
+
+void ref_layer_norm(const RefCtx *c, Tensor *out) {
+  size_t n = row_length(c);
+  for (size_t r = 0; r < row_count(c); r++) {
+    const double *x = c->arg[0].f + r * n;
+    double *y = out->f + r * n, mean = 0, var = 0;
+    for (size_t i = 0; i < n; i++) mean += x[i];
+    mean /= (double)n;
+    for (size_t i = 0; i < n; i++) var += (x[i] - mean) * (x[i] - mean);
+    double scale = 1 / sqrt(var / (double)n + value_float(c->v, A_eps, 0));
+    for (size_t i = 0; i < n; i++) {
+      y[i] = (x[i] - mean) * scale;
+      if (c->v->nargs > 1) y[i] *= c->arg[1].f[i];
+      if (c->v->nargs > 2) y[i] += c->arg[2].f[i];
+    }
+  }
+}
+
+void ref_l2_norm(const RefCtx *c, Tensor *out) {
+  size_t n = row_length(c);
+  for (size_t r = 0; r < row_count(c); r++) {
+    const double *x = c->arg[0].f + r * n;
+    double sum = 0, eps = value_float(c->v, A_eps, 0);
+    for (size_t i = 0; i < n; i++) sum += x[i] * x[i];
+    double norm = sqrt(sum);
+    if (norm < eps) norm = eps;
+    for (size_t i = 0; i < n; i++) out->f[r * n + i] = x[i] / norm;
+  }
+}
+
+// Maximum of a row; a NaN wins. *at = its first position.
+static double row_max(const Tensor *t, size_t lo, size_t n, size_t *at) {
+  double most = tensor_get(t, lo);
+  *at = 0;
+  for (size_t i = 1; i < n && !isnan(most); i++) {
+    double x = tensor_get(t, lo + i);
+    if (x > most || isnan(x)) most = x, *at = i;
+  }
+  return most;
+}
+
+static double softmax_sum(const RefCtx *c, size_t lo, size_t n, double *most) {
+  size_t at;
+  double sum = 0;
+  *most = row_max(&c->arg[0], lo, n, &at);
+  for (size_t i = 0; i < n; i++) sum += exp(c->arg[0].f[lo + i] - *most);
+  return sum;
+}
+
+void ref_softmax(const RefCtx *c, Tensor *out) {
+  size_t n = row_length(c);
+  for (size_t r = 0; r < row_count(c); r++) {
+    double most, sum = softmax_sum(c, r * n, n, &most);
+    for (size_t i = 0; i < n; i++) out->f[r * n + i] = exp(c->arg[0].f[r * n + i] - most) / sum;
+  }
+}
+
+void ref_log_softmax(const RefCtx *c, Tensor *out) {
+  size_t n = row_length(c);
+  for (size_t r = 0; r < row_count(c); r++) {
+    double most, sum = softmax_sum(c, r * n, n, &most);
+    for (size_t i = 0; i < n; i++) out->f[r * n + i] = c->arg[0].f[r * n + i] - most - log(sum);
+  }
+}
+
+void ref_reduce_sum(const RefCtx *c, Tensor *out) {
+  size_t n = row_length(c);
+  for (size_t r = 0; r < out->n; r++) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += tensor_get(&c->arg[0], r * n + i);
+    ref_put(c, out, r, sum);
+  }
+}
+
+void ref_reduce_max(const RefCtx *c, Tensor *out) {
+  size_t at;
+  for (size_t r = 0; r < row_count(c); r++)
+    ref_put(c, out, r, row_max(&c->arg[0], r * row_length(c), row_length(c), &at));
+}
+
+void ref_argmax(const RefCtx *c, Tensor *out) {
+  for (size_t r = 0; r < row_count(c); r++) {
+    size_t at;
+    row_max(&c->arg[0], r * row_length(c), row_length(c), &at);
+    out->i[r] = (int32_t)at;
+  }
+}

@@ -1,0 +1,94 @@
+// op.h: the hooks of the operator table. A family file ir/op/<family>.c holds, for each of its operators, its shape
+// rule, folder and reference, together. The prototypes are generated from ops.def, so a missing hook is a link error
+// and a hook without a row is a compile error (-Wmissing-prototypes).
+#ifndef SY_OP_H
+#define SY_OP_H
+
+#include "../graph.h"
+
+// Shape rules: fill *out from the operands. `declared` is the type the caller asks for (reshape, slice, broadcast,
+// retag, sources) or NULL. On a user's mistake they report through shape_error and return false.
+struct ShapeCtx {
+  const Graph *g;
+  Op op;
+  Span span;
+  size_t nargs;
+  const Val *args;
+  const Type *arg[16]; // types of the first 16 operands
+  const Attr *attr;
+  size_t nattr;
+  const Type *declared;
+  const char **why; // set: shape_error stores its text here and reports nothing (graph_verify)
+};
+const Attr *shape_attr(const ShapeCtx *c, AttrKey k); // NULL if absent
+int64_t shape_int(const ShapeCtx *c, AttrKey k, int64_t absent);
+const Type *shape_arg(const ShapeCtx *c, size_t i); // type of operand i, any i
+const char *shape_axis(const ShapeCtx *c, const Type *t,
+                       int axis);                               // "768", "L", "vision: 197 + language: L" for messages
+bool shape_count(const ShapeCtx *c, size_t least, size_t most); // operand count in range, else an error
+bool shape_rank(const ShapeCtx *c, size_t arg, int rank);       // operand has this rank, else an error
+bool shape_float(const ShapeCtx *c);                            // all operands have one floating dtype, else an error
+bool shape_dense_rows(const ShapeCtx *c); // operand 0 has a last axis whose elements are adjacent at run time
+bool shape_axis_equal(const Type *a, int i, const Type *b,
+                      int j); // same dim; segments equal or absent on one dense side
+// Reports "op: <text>" with both shapes in notes; returns false so that rules can say `return shape_error(...)`.
+bool shape_error(const ShapeCtx *c, const char *code, const char *fmt, ...) SY_PRINTF(3, 4);
+/* Codes of shape errors (the letters after E02 are stable; texts may change):
+ *   E0201 wrong number of operands            E0208 attribute out of range or malformed
+ *   E0202 wrong rank                          E0209 range outside the axis
+ *   E0203 element types differ or do not fit  E0210 number of elements changes
+ *   E0204 extents do not match                E0211 two different values under one name
+ *   E0205 segments do not match               E0212 attribute missing
+ *   E0206 a run-time length not allowed here  E0213 type ill-formed or too large
+ *   E0207 one segmented axis per tensor
+ * Text of the graph IR: E0220 syntax, E0221 unknown name, E0222 defined twice, E0223 invalid graph. */
+
+// graph_add for operators whose type is declared by the caller (reshape, slice, broadcast, retag, constant).
+Val graph_add_typed(Graph *g, Op op, const Val *args, size_t nargs, const Attr *attrs, size_t nattrs, const Type *t,
+                    Span span);
+
+// The same for graph_parse: nothing is folded or shared, so that the values are exactly the lines of the text.
+Val graph_add_exact(Graph *g, Op op, const Val *args, size_t nargs, const Attr *attrs, size_t nattrs, const Type *t,
+                    Span span);
+// Attributes an operator cannot do without, as a set like OpInfo.attrs.
+uint64_t op_required_attrs(Op op);
+
+// Type of an operation by its shape rule. why: NULL = report to Module.diag, else the text goes there.
+bool op_infer(const Graph *g, const Value *v, const Type *declared, const char **why, Type *out);
+
+typedef bool ShapeFn(const ShapeCtx *c, Type *out);
+// Folders: given an operation about to be added, return an equal existing or simpler value, or NO_VAL.
+typedef Val FoldFn(Graph *g, const Value *v);
+// References: compute *out (already allocated and shaped) from the operands with doubles.
+typedef struct RefCtx {
+  const Graph *g;
+  const Value *v;
+  const EvalEnv *env;
+  const Tensor *arg;  // nargs operands
+  const char **error; // store a text to fail (ids out of range, i32 overflow)
+} RefCtx;
+typedef void RefFn(const RefCtx *c, Tensor *out);
+
+// Elements as doubles, whatever the dtype; i32 out of range on writing is an error.
+double tensor_get(const Tensor *t, size_t i);
+void ref_put(const RefCtx *c, Tensor *out, size_t i, double v);
+int64_t eval_dim(const EvalEnv *env, const Type *t, int axis); // extent of an axis at the run-time dims of env
+
+typedef struct OpHooks {
+  ShapeFn *shape;
+  FoldFn *fold;
+  RefFn *ref;
+} OpHooks;
+extern const OpHooks op_hooks[OP_COUNT];
+
+#define GOP(name, nargs, attrs, flags, shape, fold, grad, emit, doc) ShapeFn shape_##shape;
+#include "../ops.def"
+#undef GOP
+#define GOP(name, nargs, attrs, flags, shape, fold, grad, emit, doc) FoldFn fold_##fold;
+#include "../ops.def"
+#undef GOP
+#define GOP(name, nargs, attrs, flags, shape, fold, grad, emit, doc) RefFn ref_##name;
+#include "../ops.def"
+#undef GOP
+
+#endif

@@ -1,0 +1,75 @@
+// distribute.c: elementwise work on a concat moves into its parts, so that each part is computed where it is stored and
+// the concat itself costs nothing. Work on weights alone is kept free of run-time dims, so that the packer can do it.
+// Measure lowered: the number of elementwise operations between a concat and its parts' producers; then the number of
+// weight-only operations behind a broadcast.
+//
+//   concat(class, patches) + pos   =>   concat(class + pos[0:1], patches + pos[1:])
+#include "rewrite.h"
+#include "ir/op/op.h"
+
+PassFn pass_distribute;
+
+// The part of operand x that meets [start, start+len) of `axis` of the result.
+static Val part_of(RuleCtx *c, Val x, const Type *result, int axis, int64_t start, Dim len, Span at) {
+  const Type *t = &rule_value(c, x)->type;
+  int own = axis - (result->rank - t->rank);
+  if (own < 0 || (dim_is_const(t->dim[own]) && t->dim[own].c == 1)) return x;
+  return rule_slice(c, x, own, start, len, at);
+}
+
+static Val elementwise_concat(RuleCtx *c, Val v) {
+  Value e = *rule_value(c, v);
+  if (!(op_info[e.op].flags & F_ELEMENTWISE)) return NO_VAL;
+  const Module *m = c->g->module;
+  for (uint32_t which = 0; which < e.nargs; which++) {
+    if (!rule_is(c, e.args[which], OP_concat) || !rule_single_use(c, e.args[which])) continue;
+    Value cat = *rule_value(c, e.args[which]);
+    if (!type_equal(&cat.type, &e.type) || cat.nargs > 16) continue;
+    int axis = (int)value_int(&cat, A_axis, 0);
+    Val parts[16];
+    int64_t start = 0;
+    for (uint32_t p = 0; p < cat.nargs; p++) {
+      Type t = rule_value(c, cat.args[p])->type;
+      Val args[3];
+      for (uint32_t i = 0; i < e.nargs; i++)
+        args[i] = i == which ? cat.args[p] : part_of(c, e.args[i], &e.type, axis, start, t.dim[axis], e.span);
+      parts[p] = rule_op(c, e.op, args, e.nargs, &e);
+      start += type_extent(m, &t, axis);
+    }
+    Val y = rule_op(c, OP_concat, parts, cat.nargs, &cat);
+    if (!type_equal(&rule_value(c, y)->type, &e.type)) return NO_VAL;
+    return y;
+  }
+  return NO_VAL;
+}
+
+static bool has_runtime_dim(const Type *t) {
+  for (int d = 0; d < t->rank; d++)
+    if (!dim_is_const(t->dim[d])) return true;
+  return false;
+}
+
+// broadcast(w) + p => broadcast(w + p) for weights w, p: the sum has constant dims and is packed
+static Val weights_before_broadcast(RuleCtx *c, Val v) {
+  Value e = *rule_value(c, v);
+  if (!(op_info[e.op].flags & F_ELEMENTWISE) || !has_runtime_dim(&e.type) || !graph_is_weight_only(c->g, v)) return NO_VAL;
+  Val args[3];
+  bool any = false;
+  for (uint32_t i = 0; i < e.nargs; i++) {
+    args[i] = e.args[i];
+    while (rule_is(c, args[i], OP_broadcast)) args[i] = rule_value(c, args[i])->args[0], any = true;
+    if (has_runtime_dim(&rule_value(c, args[i])->type)) return NO_VAL;
+  }
+  if (!any) return NO_VAL;
+  Val y = rule_op(c, e.op, args, e.nargs, &e);
+  return y.id ? graph_add_typed(c->g, OP_broadcast, &y, 1, NULL, 0, &e.type, e.span) : NO_VAL;
+}
+
+static const Rule distribute_rules[] = {
+    {"elementwise_concat", "concat(x, y) + p => concat(x + p[x], y + p[y])", elementwise_concat},
+    {"weights_before_broadcast", "broadcast(w) + p => broadcast(w + p)", weights_before_broadcast},
+};
+
+size_t pass_distribute(Module *m, Arena *scratch, const PassOptions *o) {
+  return rewrite_run(m, scratch, o, "distribute", distribute_rules, sizeof distribute_rules / sizeof *distribute_rules);
+}

@@ -1,0 +1,187 @@
+// fuse.c: forms groups; each becomes one kernel. A group grows around an anchor (a matrix product, an attention, a row
+// operator) or is a map of pointwise work and data movement.
+//
+// A value joins the group of an operand when it is elementwise, has the operand's type, and is its only reader. What the
+// group's root is fed from outside is read through strides (access.c); views that no strides express, outputs that are
+// only views, and parts of a concat that live elsewhere get a copy, which is a view with a group of its own.
+//
+// Invariants afterwards: see pass.h. Weight-only values never have a group, except where a run-time dim stretches them.
+//
+//   %5 = linear %4, %w1, %b1 : f32[B,197,3072] group 3
+//   %6 = gelu %5 : f32[B,197,3072] group 3            # root: %5 is never stored
+#include "pass.h"
+#include "ir/op/op.h"
+
+PassFn pass_fuse;
+
+typedef struct Fuser {
+  Graph *g;
+  const PassOptions *opt;
+  Uses uses;
+  uint32_t known;  // values older than the copies made here
+  uint32_t groups; // numbers handed out
+} Fuser;
+
+static Value *val(const Fuser *f, Val v) { return graph_value(f->g, v); }
+static uint32_t flags_of(const Fuser *f, Val v) { return op_info[val(f, v)->op].flags; }
+
+static bool has_runtime_dim(const Type *t) {
+  for (int d = 0; d < t->rank; d++)
+    if (!dim_is_const(t->dim[d])) return true;
+  return false;
+}
+
+static bool packed(const Fuser *f, Val v) {
+  return graph_is_weight_only(f->g, v) && !has_runtime_dim(&val(f, v)->type);
+}
+
+static bool single_use(const Fuser *f, Val v) {
+  return v.id < f->known && f->uses.start[v.id + 1] - f->uses.start[v.id] == 1 &&
+         f->uses.user[f->uses.start[v.id]] != UINT32_MAX;
+}
+
+static bool same_shape(const Type *a, const Type *b) {
+  if (a->rank != b->rank) return false;
+  for (int d = 0; d < a->rank; d++)
+    if (!dim_equal(a->dim[d], b->dim[d])) return false;
+  return true;
+}
+
+static void remark(const Fuser *f, Val v, const char *what, const char *why) {
+  if (f->opt->remarks)
+    diag_remark(f->g->module->diag, "fuse", val(f, v)->span, "%s %s: %s", op_info[val(f, v)->op].name, what, why);
+}
+
+// The group an elementwise value may join: that of the operand computed last whose only reader it is.
+static uint32_t group_to_join(const Fuser *f, Val v) {
+  const Value *e = val(f, v);
+  uint32_t best = 0, best_id = 0;
+  for (uint32_t i = 0; i < e->nargs; i++) {
+    Val u = e->args[i];
+    const Value *o = val(f, u);
+    if (!o->group || u.id < best_id) continue;
+    if (flags_of(f, u) & F_VIEW) continue; // a copy
+    if (flags_of(f, u) & F_ATTENTION) {
+      remark(f, v, "not fused", "an attention stores its rows itself");
+      continue;
+    }
+    if (!same_shape(&o->type, &e->type)) continue;
+    if (!single_use(f, u)) {
+      remark(f, v, "not fused", "its operand has other readers and must be stored");
+      continue;
+    }
+    best = o->group;
+    best_id = u.id;
+  }
+  return best;
+}
+
+// A row operator takes pointwise work in front of it into its own kernel (embedding sums, position sums).
+static uint32_t map_to_join(const Fuser *f, Val v) {
+  const Value *e = val(f, v);
+  Val u = e->args[0];
+  const Value *o = val(f, u);
+  if (!o->group || !single_use(f, u) || (flags_of(f, u) & (F_VIEW | F_CONTRACTION | F_ATTENTION | F_ROWWISE))) return 0;
+  for (uint32_t i = 1; i < f->known; i++) { // the whole group must be a map, and none of it a patchify
+    const Value *w = &f->g->value.at[i];
+    if (w->group == o->group && ((op_info[w->op].flags & (F_CONTRACTION | F_ATTENTION | F_ROWWISE)) || w->op == OP_patchify))
+      return 0;
+  }
+  return o->group;
+}
+
+static Val copy_of(Fuser *f, Val v, const Type *t, Span at) {
+  // an identity reshape with a group of its own; never shared, so it is appended without hash-consing
+  Value c = {.op = OP_reshape, .type = *t, .nargs = 1, .span = at, .group = ++f->groups};
+  c.args = ARENA_NEW(f->g->module->arena, Val);
+  c.args[0] = v;
+  VEC_PUSH(f->g->module->arena, f->g->value, c);
+  return (Val){(uint32_t)f->g->value.n - 1};
+}
+
+static bool materialised(const Fuser *f, Val v) { return val(f, v)->group != 0 || val(f, v)->op == OP_concat; }
+
+// Operands of groups must be reachable through strides; make the first view that is not a copy.
+static void mend_views(Fuser *f) {
+  for (uint32_t i = 1; i < f->known; i++) {
+    Value *v = &f->g->value.at[i];
+    if (v->dead || packed(f, (Val){i}) || !(op_info[v->op].flags & F_VIEW) || v->group) continue;
+    if (!access_resolve(f->g, (Val){i}).ok) {
+      v->group = ++f->groups;
+      remark(f, (Val){i}, "copied", "no strides express this view");
+    }
+  }
+}
+
+static bool root_of_group(const Fuser *f, Val v) { // stored: some reader is outside its group
+  const Value *x = val(f, v);
+  if (!x->group) return false;
+  if (v.id >= f->known) return true;
+  for (uint32_t u = f->uses.start[v.id]; u < f->uses.start[v.id + 1]; u++) {
+    uint32_t user = f->uses.user[u];
+    if (user == UINT32_MAX || f->g->value.at[user].group != x->group) return true;
+  }
+  return false;
+}
+
+// Parts of a concat are stored in place when the concat is their only reader; others are copied into it.
+static void mend_concats(Fuser *f) {
+  for (uint32_t i = 1; i < f->known; i++) {
+    if (f->g->value.at[i].dead || f->g->value.at[i].op != OP_concat || packed(f, (Val){i})) continue;
+    for (uint32_t p = 0; p < f->g->value.at[i].nargs; p++) {
+      Val part = f->g->value.at[i].args[p];
+      bool in_place = (root_of_group(f, part) || val(f, part)->op == OP_concat) && !packed(f, part) && single_use(f, part);
+      if (in_place) continue;
+      Type t = val(f, part)->type;
+      Val copy = copy_of(f, part, &t, f->g->value.at[i].span);
+      f->g->value.at[i].args[p] = copy;
+      remark(f, part, "copied into a concat", "it has other readers or is stored elsewhere");
+    }
+  }
+}
+
+// An output must be a root or concat of its own: not a view, not a source, and each named once.
+static void mend_outputs(Fuser *f) {
+  for (size_t i = 0; i < f->g->output.n; i++) {
+    Val v = f->g->output.at[i].val;
+    bool twice = false, inside_concat = false;
+    for (size_t j = 0; j < i; j++) twice = twice || f->g->output.at[j].val.id == v.id;
+    for (uint32_t u = 1; u < f->g->value.n; u++) {
+      const Value *c = &f->g->value.at[u];
+      for (uint32_t p = 0; c->op == OP_concat && !c->dead && p < c->nargs; p++)
+        inside_concat = inside_concat || c->args[p].id == v.id;
+    }
+    if (materialised(f, v) && !packed(f, v) && !twice && !inside_concat) continue;
+    Type t = val(f, v)->type;
+    f->g->output.at[i].val = copy_of(f, v, &t, val(f, v)->span);
+  }
+}
+
+static size_t fuse_graph(Graph *g, Arena *scratch, const PassOptions *o) {
+  Fuser f = {.g = g, .opt = o, .uses = graph_uses(g, scratch), .known = (uint32_t)g->value.n};
+  for (uint32_t i = 1; i < f.known; i++) {
+    Val v = {i};
+    Value *x = val(&f, v);
+    uint32_t flags = op_info[x->op].flags;
+    if (x->dead || (flags & (F_SOURCE | F_VIEW)) || x->op == OP_concat || packed(&f, v)) continue;
+    uint32_t join = 0;
+    if (flags & F_ELEMENTWISE) join = group_to_join(&f, v);
+    if ((flags & F_ROWWISE) && !(flags & F_CONTRACTION)) join = map_to_join(&f, v);
+    x->group = join ? join : ++f.groups;
+  }
+  mend_views(&f);
+  mend_concats(&f);
+  mend_outputs(&f);
+  graph_compact(g);
+  return f.groups;
+}
+
+size_t pass_fuse(Module *m, Arena *scratch, const PassOptions *o) {
+  size_t changes = 0;
+  for (size_t i = 0; i < m->graph.n; i++) {
+    ArenaMark mark = arena_mark(scratch);
+    changes += fuse_graph(m->graph.at[i], scratch, o);
+    arena_reset(scratch, mark);
+  }
+  return changes;
+}

@@ -1,0 +1,75 @@
+// pass.h: the graph passes. One pass is one function over the module; the pipeline is the list in passes.def, with the
+// reasons for its order beside it. After each pass the driver (pass.c) drops dead values, verifies, dumps if asked, and
+// counts changes.
+//
+// What the passes leave behind, in the order of the pipeline:
+//   after `fuse`:   every value is a source, a view (group 0), a concat (group 0) or a member of a group (group > 0).
+//                   A group has one root: the only member used outside it; the root is what is stored. A view with a
+//                   group of its own is a copy.
+//   after `layout`: roots and concats have a pitch where rows are padded; weight operands of groups are weight-only values
+//                   that the packer evaluates (Program.weight) in the layout the kernel wants.
+//   after `place`:  every root, concat and route output has a place: arena offset, input/output number, or an alias into a
+//                   concat.
+#ifndef SY_PASS_H
+#define SY_PASS_H
+
+#include "ir/graph.h"
+
+typedef struct PassOptions {
+  const char **disable; // names of passes left out (only those that are not required)
+  size_t ndisable;
+  const char *stop_after, *start_from; // pass names or NULL
+  bool time;                           // fill the timings
+  bool verify;                         // verify after each pass (on by default in the driver)
+  bool remarks;                        // report what was and was not fused, and why
+  // called after each pass; `dump` decides from the name what to do with it
+  void (*after)(void *ud, const char *pass, const Module *m, size_t changes, double ms);
+  void *ud;
+} PassOptions;
+
+typedef size_t PassFn(Module *m, Arena *scratch, const PassOptions *o); // returns the number of changes
+typedef struct Pass {
+  const char *name;
+  PassFn *fn;
+  bool required;
+  const char *about; // one line for --print-passes
+} Pass;
+extern const Pass pass_list[];
+extern const size_t pass_count;
+
+// Runs the pipeline. False after an error was reported to Module.diag (a verifier failure is an ICE naming the pass).
+bool passes_run(Module *m, const PassOptions *o);
+
+typedef enum GroupKind {
+  GROUP_GEMM,      // anchor F_CONTRACTION; elementwise epilogue
+  GROUP_ATTENTION, // anchor F_ATTENTION
+  GROUP_ROW,       // anchor F_ROWWISE, not a contraction; elementwise members before (prologue) and after (epilogue)
+  GROUP_MAP,       // elementwise, data movement, gathers: every element of the root is computed on its own
+} GroupKind;
+typedef struct Group {
+  uint32_t id;
+  GroupKind kind;
+  Val anchor; // NO_VAL for maps
+  Val root;
+  VEC(Val) member; // topological order, anchor and root included
+} Group;
+// Groups of a graph in execution order, read off Value.group. After `fuse`.
+typedef struct GroupList {
+  Group *at;
+  size_t n;
+} GroupList;
+GroupList groups_collect(const Graph *g, Arena *a);
+
+// Where an operand's elements are: follows views and aliases down to a materialised value or source.
+// Element (i0, i1, ..) of `v` is element  offset + sum stride[d] * i_d  of the storage of `base`.
+typedef struct Access {
+  Val base; // root, concat, input, weight or weight-only value
+  int64_t offset;
+  int64_t stride[MAX_RANK]; // 0 for broadcast axes
+  bool ok;                  // false: the views cannot be expressed by strides (layout inserts a copy there)
+} Access;
+Access access_resolve(const Graph *g, Val v);
+// Elements of the storage of a base value (extent by upper bounds, pitch included).
+int64_t storage_elements(const Graph *g, Val base);
+
+#endif

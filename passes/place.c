@@ -1,0 +1,148 @@
+// place.c: gives every stored tensor its place: a route input or output, or an offset in the arena.
+//
+// A tensor lives from the group that first writes it to the last group that reads it. Larger tensors choose first; each
+// takes the lowest offset that is free during its whole life (greedy by size, as in Pisarchyk and Lee, "Efficient memory
+// management for deep neural net inference", 2020). place_check is independent of that: it looks at every pair.
+//
+//   %6 = gelu %5 : f32[B,197,3072] group 3 pitch 3088 at 4096
+#include "place.h"
+
+#include <stdlib.h>
+
+PassFn pass_place;
+
+enum { PLACE_ALIGN = 64 };
+
+// The value whose storage holds v: through views and aliases.
+static Val storage_of(const Graph *g, Val v) { return access_resolve(g, v).base; }
+
+LiveList place_live(const Graph *g, Arena *a) {
+  GroupList groups = groups_collect(g, a);
+  Live *by_value = ARENA_ARRAY(a, Live, g->value.n);
+  for (uint32_t i = 0; i < g->value.n; i++) by_value[i].first = UINT32_MAX;
+  for (size_t s = 0; s < groups.n; s++) {
+    const Group *grp = &groups.at[s];
+    Val out = storage_of(g, grp->root);
+    if (by_value[out.id].first == UINT32_MAX) by_value[out.id].first = (uint32_t)s;
+    by_value[out.id].last = (uint32_t)s;
+    for (size_t k = 0; k < grp->member.n; k++) {
+      const Value *v = graph_value(g, grp->member.at[k]);
+      for (uint32_t i = 0; i < v->nargs; i++) {
+        if (graph_value(g, v->args[i])->group == grp->id) continue;
+        Val in = storage_of(g, v->args[i]);
+        if (by_value[in.id].first != UINT32_MAX) by_value[in.id].last = (uint32_t)s;
+      }
+    }
+  }
+  for (size_t i = 0; i < g->output.n; i++) { // outputs are read by the caller, after everything
+    Val out = storage_of(g, g->output.at[i].val);
+    by_value[out.id].last = (uint32_t)groups.n;
+  }
+  LiveList list = {ARENA_ARRAY(a, Live, g->value.n), 0};
+  for (uint32_t i = 1; i < g->value.n; i++) {
+    if (by_value[i].first == UINT32_MAX) continue;
+    Live l = by_value[i];
+    l.val = (Val){i};
+    l.bytes = storage_elements(g, l.val) * (int64_t)dtype_info[graph_value(g, l.val)->type.dtype].bytes;
+    l.bytes = (l.bytes + PLACE_ALIGN - 1) / PLACE_ALIGN * PLACE_ALIGN;
+    l.outside = l.last == groups.n;
+    list.at[list.n++] = l;
+  }
+  return list;
+}
+
+static bool overlap_in_time(const Live *a, const Live *b) { return a->first <= b->last && b->first <= a->last; }
+
+int64_t place_lower_bound(const LiveList *l) {
+  int64_t best = 0;
+  for (size_t i = 0; i < l->n; i++) { // the sum changes only where something begins to live
+    int64_t sum = 0;
+    for (size_t j = 0; j < l->n; j++)
+      if (!l->at[j].outside && l->at[j].first <= l->at[i].first && l->at[j].last >= l->at[i].first) sum += l->at[j].bytes;
+    if (sum > best) best = sum;
+  }
+  return best;
+}
+
+int64_t place_arena_bytes(const Graph *g, const LiveList *l) {
+  int64_t top = 0;
+  for (size_t i = 0; i < l->n; i++) {
+    const Value *v = graph_value(g, l->at[i].val);
+    if (v->place.kind == PLACE_ARENA && v->place.offset + l->at[i].bytes > top) top = v->place.offset + l->at[i].bytes;
+  }
+  return top;
+}
+
+bool place_check(const Graph *g, Val *a, Val *b) {
+  Arena scratch = {0};
+  LiveList l = place_live(g, &scratch);
+  bool ok = true;
+  for (size_t i = 0; i < l.n && ok; i++)
+    for (size_t j = i + 1; j < l.n && ok; j++) {
+      const Place p = graph_value(g, l.at[i].val)->place, q = graph_value(g, l.at[j].val)->place;
+      bool disjoint = p.kind != q.kind || (p.kind == PLACE_OUTPUT && p.index != q.index) ||
+                      !overlap_in_time(&l.at[i], &l.at[j]) ||
+                      (p.kind == PLACE_ARENA && (p.offset + l.at[i].bytes <= q.offset || q.offset + l.at[j].bytes <= p.offset));
+      if (!disjoint) {
+        *a = l.at[i].val;
+        *b = l.at[j].val;
+        ok = false;
+      }
+    }
+  arena_free(&scratch);
+  return ok;
+}
+
+static int by_size(const void *pa, const void *pb) {
+  const Live *a = pa, *b = pb;
+  if (a->bytes != b->bytes) return a->bytes < b->bytes ? 1 : -1;
+  return (a->val.id > b->val.id) - (a->val.id < b->val.id);
+}
+static int by_offset(const void *pa, const void *pb) {
+  const int64_t *a = pa, *b = pb;
+  return (a[0] > b[0]) - (a[0] < b[0]);
+}
+
+static void place_graph(Graph *g, Arena *scratch) {
+  for (size_t i = 0; i < g->input.n; i++)
+    graph_value(g, g->input.at[i].val)->place = (Place){.kind = PLACE_INPUT, .index = (uint32_t)i};
+  for (size_t i = 0; i < g->output.n; i++) {
+    Val out = storage_of(g, g->output.at[i].val);
+    graph_value(g, out)->place = (Place){.kind = PLACE_OUTPUT, .index = (uint32_t)i};
+  }
+  LiveList l = place_live(g, scratch);
+  qsort(l.at, l.n, sizeof *l.at, by_size);
+  int64_t(*taken)[2] = arena_alloc(scratch, (l.n + 1) * sizeof *taken);
+  for (size_t i = 0; i < l.n; i++) {
+    Value *v = graph_value(g, l.at[i].val);
+    if (v->place.kind == PLACE_OUTPUT) continue;
+    size_t n = 0;
+    for (size_t j = 0; j < i; j++) {
+      const Place p = graph_value(g, l.at[j].val)->place;
+      if (p.kind != PLACE_ARENA || !overlap_in_time(&l.at[i], &l.at[j])) continue;
+      taken[n][0] = p.offset;
+      taken[n++][1] = p.offset + l.at[j].bytes;
+    }
+    qsort(taken, n, sizeof *taken, by_offset);
+    int64_t at = 0;
+    for (size_t k = 0; k < n; k++) {
+      if (taken[k][0] - at >= l.at[i].bytes) break;
+      if (taken[k][1] > at) at = taken[k][1];
+    }
+    v->place = (Place){.kind = PLACE_ARENA, .offset = at};
+  }
+}
+
+size_t pass_place(Module *m, Arena *scratch, const PassOptions *o) {
+  (void)o;
+  size_t changes = 0;
+  for (size_t i = 0; i < m->graph.n; i++) {
+    ArenaMark mark = arena_mark(scratch);
+    place_graph(m->graph.at[i], scratch);
+    changes += m->graph.at[i]->value.n;
+    Val a, b;
+    if (!place_check(m->graph.at[i], &a, &b)) ICE("place: %%%u and %%%u overlap while both live", a.id, b.id);
+    arena_reset(scratch, mark);
+  }
+  return changes;
+}

@@ -1,0 +1,165 @@
+// switchyard.h: the runtime beside a compiled model: a thread pool for its parallel_for hook, read-only mapping of the
+// packed weight file, what the CPU can do, and one struct (sy_model) through which a program drives any compiled model.
+// libc and POSIX threads only; nothing here depends on a model, and a compiled model works without it.
+//
+//   sy_map weights;                                            const sy_model *m = sy_model_entry();
+//   if (sy_map_open(&weights, "vit.syw", 0)) ...
+//   sy_pool *pool = sy_pool_new(sy_cpu_cores());
+//   sy_exec exec = sy_pool_exec(pool);
+//   sy_config c = {SY_ABI_VERSION, weights.data, weights.bytes, arena, m->arena_bytes(exec.threads), &exec, NULL};
+//   void *ctx;
+//   if (m->init(&ctx, &c)) ...                                 m->call(ctx, 0, dims, in, out);
+//   sy_pool_free(pool); sy_map_close(&weights);
+//
+// Errors are returned; nothing here prints, exits or keeps global state. Usable from C11 and C++11.
+#ifndef SWITCHYARD_H
+#define SWITCHYARD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SY_ABI_VERSION 1u
+#define SY_ALIGN 64u
+
+// The first eleven are those of every compiled model, with the same numbers.
+typedef enum sy_status {
+  SY_OK = 0,
+  SY_EINVAL,   // a null pointer, an unknown route or instruction set
+  SY_EABI,     // config was built against another ABI version
+  SY_EPLAN,    // the weight file belongs to another build of the model
+  SY_EWEIGHTS, // not a weight file, cut off, or damaged
+  SY_EARENA,   // the arena is too small
+  SY_EALIGN,   // arena or weights are not aligned to SY_ALIGN
+  SY_EISA,     // no compiled instruction set can run here under the cap
+  SY_ESHAPE,   // a run-time dim is out of bounds
+  SY_EINDEX,   // an id is outside its table
+  SY_ETEST,    // the self-test found different results
+  // of the runtime alone:
+  SY_EIO = 32, // a file cannot be opened or read
+  SY_ENOMEM,   // no memory
+  SY_ETHREAD   // a thread cannot be started
+} sy_status;
+
+// One line of English for any value; never NULL. (error.c)
+const char *sy_strerror(int status);
+
+/* pool.c: threads ------------------------------------------------------------------------------------------------- */
+typedef void sy_task(void *arg, size_t i);
+typedef struct sy_exec { // how a model runs things in parallel; the same layout as PREFIX_exec
+  // Calls task(arg, i) for every i < n, in any order and on any threads, and returns when all are done.
+  void (*parallel_for)(void *ud, size_t n, sy_task *task, void *arg);
+  void *ud;
+  unsigned threads; // how many run at once, the caller included
+} sy_exec;
+typedef struct sy_pool sy_pool;
+
+// A pool of `threads` threads, the caller of sy_pool_for included; 0 or 1: no thread is started. NULL when memory or
+// threads cannot be had. Free it with sy_pool_free, not from inside a task.
+sy_pool *sy_pool_new(unsigned threads);
+void sy_pool_free(sy_pool *pool); // NULL is allowed
+
+// Runs task(arg, i) for i < n on the pool (a sy_pool *, void * so that it fits the hook) and returns when all are done.
+// The caller takes part. A call from inside a task, or while another thread uses the pool, runs in the caller alone.
+void sy_pool_for(void *pool, size_t n, sy_task *task, void *arg);
+unsigned sy_pool_threads(const sy_pool *pool);
+sy_exec sy_pool_exec(sy_pool *pool); // valid while the pool lives; a NULL pool gives a serial exec
+
+/* map.c: weight files --------------------------------------------------------------------------------------------- */
+typedef struct sy_map {
+  const void *data; // aligned to at least SY_ALIGN
+  size_t bytes;
+  int mapped;    // 1: mmap, 0: read into memory
+  int sys_errno; // why sy_map_open failed, or 0
+} sy_map;
+enum {
+  SY_MAP_POPULATE = 1, // read all pages now
+  SY_MAP_READ = 2      // read into memory instead of mapping
+};
+// Maps a regular file read-only. SY_EIO (see sys_errno), SY_ENOMEM, or SY_EWEIGHTS for an empty file; *m is then empty.
+sy_status sy_map_open(sy_map *m, const char *path, unsigned flags);
+void sy_map_close(sy_map *m); // an empty map is allowed
+
+/* cpu.c ----------------------------------------------------------------------------------------------------------- */
+enum { SY_CPU_AVX2 = 1, SY_CPU_AVX512 = 2, SY_CPU_NEON = 4 };
+unsigned sy_cpu_features(void); // what this CPU and its kernel can run: AVX2 means avx2+fma+f16c, AVX512 f+bw+dq+vl
+const char *sy_cpu_isa(void);   // the best of "portable", "avx2", "avx512", "neon"
+unsigned sy_cpu_cores(void);    // cores this process may use, at least 1
+void sy_cpu_name(char *dst, size_t n); // "AMD EPYC 7763"; "unknown CPU" if it does not say
+
+/* a compiled model, in general terms: PREFIX_glue.c defines sy_model_entry --------------------------------------------
+ */
+typedef struct sy_dim { // one axis: constant + factor * (run-time dim)
+  uint64_t constant, factor;
+  int dim;        // index into sy_info.dim, -1 for a constant axis
+  uint64_t bound; // largest extent; strides are products of bounds
+} sy_dim;
+typedef struct sy_tensor {
+  const char *name, *dtype; // dtype: "f32", "i32", "bool"
+  unsigned rank;
+  sy_dim axis[6];
+  uint64_t elements, bytes; // of the caller's buffer, by bounds
+} sy_tensor;
+typedef struct sy_step { // one kernel launch
+  const char *kernel, *about;
+  double flops, bytes; // of the launch, as estimated by the compiler
+} sy_step;
+typedef struct sy_route {
+  const char *name;
+  unsigned dims; // bit j set: run-time dim j is used
+  unsigned ninput, noutput, nstep;
+  const sy_tensor *input, *output;
+  const sy_step *step;
+  double flops;
+  uint64_t arena_bytes; // shared part that this route needs
+} sy_route;
+typedef struct sy_prepare { // how a host fills an input or shows an output
+  const char *name, *kind, *options;
+} sy_prepare;
+typedef struct sy_bound {
+  const char *name;
+  uint64_t lo, hi;
+} sy_bound;
+typedef struct sy_info {
+  const char *model;
+  uint64_t plan_hash, weights_bytes, shared_bytes, scratch_bytes;
+  unsigned ndim, nroute, nisa, nprepare;
+  const sy_bound *dim;
+  const sy_route *route;
+  const char *const *isa; // compiled instruction sets, worst first
+  const sy_prepare *prepare;
+} sy_info;
+
+typedef struct sy_config {
+  uint32_t abi; // SY_ABI_VERSION
+  const void *weights;
+  size_t weights_bytes;
+  void *arena;
+  size_t arena_bytes;
+  const sy_exec *exec; // NULL: serial. Copied; ud must outlive the context
+  const char *max_isa; // NULL: the best
+} sy_config;
+
+typedef struct sy_model {
+  uint32_t abi;
+  const sy_info *info;
+  size_t (*arena_bytes)(unsigned threads);
+  sy_status (*init)(void **ctx, const sy_config *config);
+  // dims: one value for each of info->dim; those that the route does not use are ignored
+  sy_status (*call)(void *ctx, unsigned route, const size_t *dims, const void *const *in, void *const *out);
+  const char *(*isa)(const void *ctx);
+  sy_status (*selftest)(void *ctx);
+  const char *(*strerror)(int status);
+  // Calls fn after every step of a call; NULL unless the model was built with PREFIX_TRACE.
+  void (*set_trace)(void *ctx, void (*fn)(void *ud, unsigned step, const char *kernel, double flops), void *ud);
+} sy_model;
+const sy_model *sy_model_entry(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

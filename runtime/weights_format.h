@@ -1,0 +1,70 @@
+// weights_format.h: the packed weight file, shared by its writer (codegen/pack.c), its reader (the generated C, which
+// carries the same numbers as text) and tools. Depends on <stdint.h> and <string.h> alone.
+//
+//   offset 0            SyWeightsHeader (48 bytes), in the byte order of the target
+//   offset 48           SyWeightsEntry[count], in the order of Program.weight
+//   zero bytes up to    data_offset = 48 + 24 * count rounded up to 4096
+//   data_offset         data_bytes bytes of data; entry i is data[offset .. offset + bytes), offset a multiple of 64
+//   end of file         exactly data_offset + data_bytes
+//
+// The plan hash names everything that decides the content and the layout of the data area: a program refuses a file
+// with another hash. Checksums are over the bytes of an entry; sy_weights_checksum is the definition.
+#ifndef SY_WEIGHTS_FORMAT_H
+#define SY_WEIGHTS_FORMAT_H
+
+#include <stdint.h>
+#include <string.h>
+
+#define SY_WEIGHTS_MAGIC "SYWEIGHT" // 8 bytes, no terminator in the file
+#define SY_WEIGHTS_VERSION 1u
+#define SY_WEIGHTS_ENDIAN 0x01020304u // reads as this on a machine of the file's byte order
+#define SY_WEIGHTS_PAGE 4096u         // alignment of the data area in the file
+#define SY_WEIGHTS_ALIGN 64u          // alignment of every entry within the data area
+
+typedef struct SyWeightsHeader {
+  char magic[8];
+  uint32_t version;
+  uint32_t endian;
+  uint64_t plan_hash;
+  uint64_t data_offset; // from the start of the file
+  uint64_t data_bytes;
+  uint64_t count; // entries
+} SyWeightsHeader;
+
+typedef struct SyWeightsEntry {
+  uint64_t offset; // from data_offset
+  uint64_t bytes;
+  uint64_t checksum;
+} SyWeightsEntry;
+
+// Where the data begins in a file of `count` entries.
+static inline uint64_t sy_weights_data_offset(uint64_t count) {
+  uint64_t n = sizeof(SyWeightsHeader) + count * sizeof(SyWeightsEntry);
+  return (n + SY_WEIGHTS_PAGE - 1) / SY_WEIGHTS_PAGE * SY_WEIGHTS_PAGE;
+}
+
+// 64-bit checksum, for damage and not against an enemy. Eight lanes over 64-bit words in memory order: word w goes to
+// lane w % 8 as  lane = rotl(lane ^ word, 29) * M;  a last partial word is filled with zeros; lanes start at (i+1) * M.
+// Result: h = bytes; for each lane: h = rotl(h ^ lane, 31) * M; then h ^= h >> 32. Several bytes a cycle.
+static inline uint64_t sy_weights_checksum(const void *data, uint64_t bytes) {
+  const uint64_t m = UINT64_C(0x9e3779b97f4a7c15);
+  const unsigned char *p = (const unsigned char *)data;
+  uint64_t lane[8], block[8], h = bytes;
+  for (unsigned i = 0; i < 8; i++) lane[i] = (i + 1) * m;
+  for (uint64_t at = 0; at < bytes; at += 64) {
+    uint64_t n = bytes - at < 64 ? bytes - at : 64;
+    if (n < 64) memset(block, 0, sizeof block);
+    memcpy(block, p + at, (size_t)n);
+    for (unsigned i = 0; i < 8 && 8 * i < n; i++) {
+      uint64_t x = lane[i] ^ block[i];
+      lane[i] = (x << 29 | x >> 35) * m;
+    }
+  }
+  for (unsigned i = 0; i < 8; i++) {
+    uint64_t x = h ^ lane[i];
+    h = (x << 31 | x >> 33) * m;
+  }
+  return h ^ h >> 32;
+}
+
+#endif

@@ -1,0 +1,388 @@
+// kernels.c: the printed C gives the same bits as the interpreter, for every target, on gcc, clang and a cross
+// compiler.
+//
+// For each target the cases of kernel_cases.h are built, legalised and interpreted; then all targets are printed into
+// one C file with a small main, which is compiled (warnings are errors), run on the same inputs, and compared bit for
+// bit (NaNs count as equal). Buffers are 4-byte aligned there and nothing more. A compiler, CPU feature or emulator
+// that is missing is a skip with its reason. Controls, at the end: builds that must differ do differ.
+//
+//   kernels [number of random kernels per target, 200] [seed] [--keep]     exit 0 = all equal
+#include "kernel_cases.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MAX_SETS = 8 };
+
+typedef struct Set { // the cases of one target with what the interpreter made of them
+  Cases cases;
+  const Target *printed;            // its rows are used for printing; the target itself except in controls
+  void *(*expected)[CASE_MAX_BUFS]; // of each case
+} Set;
+
+typedef struct World {
+  Arena arena;
+  char dir[64];
+  Set set[MAX_SETS];
+  size_t nset, failures, compared, skipped;
+} World;
+
+/* what the interpreter gives
+ * --------------------------------------------------------------------------------------------------- */
+static void interpret(World *w, Set *s) {
+  s->expected = arena_alloc(&w->arena, s->cases.list.n * sizeof *s->expected);
+  for (size_t i = 0; i < s->cases.list.n; i++) {
+    const Case *c = &s->cases.list.at[i];
+    for (size_t b = 0; b < case_params(c->kernel); b++) {
+      s->expected[i][b] = arena_alloc(&w->arena, case_bytes(c->kernel, b));
+      memcpy(s->expected[i][b], c->memory[b], case_bytes(c->kernel, b));
+    }
+    kernel_interp(c->kernel, s->expected[i], c->dims, 0, kernel_tasks(c->kernel, c->dims));
+  }
+}
+
+static void add_set(World *w, const Target *t, unsigned nrandom, uint64_t seed) {
+  Set *s = &w->set[w->nset++];
+  *s = (Set){.cases = {.arena = &w->arena, .target = t, .seed = seed}, .printed = t};
+  cases_named(&s->cases);
+  cases_rows(&s->cases);
+  cases_random(&s->cases, nrandom);
+  interpret(w, s);
+}
+
+/* text must be the same after a round trip
+ * --------------------------------------------------------------------------------------- */
+static void check_text(World *w, const Case *c) {
+  Arena a = {0};
+  Intern names = {.arena = &a};
+  Diag diag;
+  diag_init(&diag, &a);
+  Buf one = {0}, two = {0};
+  kernel_print(c->kernel, &one);
+  Kernel *k = kernel_parse(&a, &names, &diag, one.s, one.n, diag_add_file(&diag, "printed.kir", one.s, one.n));
+  if (k) kernel_print(k, &two);
+  if (!k || strcmp(one.s, two.s)) {
+    w->failures++;
+    diag_print(&diag, &two, false);
+    printf("FAIL %s: print, parse, print is not the identity\n%s\n%s\n", c->kernel->name, one.s, two.s);
+  }
+  buf_free(&one);
+  buf_free(&two);
+  arena_free(&a);
+}
+
+/* the program
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
+static const char *const program_head[] = {
+    "#include <stdio.h>\n#include <stdlib.h>\n",
+    "typedef struct test_args {\n  void *p[16];\n  size_t dim[16];\n} test_args;\n",
+    "typedef struct entry {\n  const char *isa;\n  void (*run)(const test_args *, size_t, void *);\n",
+    "  size_t (*tasks)(const size_t *);\n  size_t scratch;\n} entry;\n\n",
+};
+
+static const char *const program_main[] = {
+    "static uint64_t number(FILE *f) {\n  uint64_t v = 0;\n",
+    "  if (fread(&v, sizeof v, 1, f) != 1) exit(3);\n  return v;\n}\n",
+    "int main(int argc, char **argv) { // ISA inputs outputs\n",
+    "  if (argc != 4) return 2;\n",
+    "  FILE *in = fopen(argv[2], \"rb\"), *out = fopen(argv[3], \"wb\");\n  if (!in || !out) return 3;\n",
+    "  for (size_t i = 0; entries[i].isa; i++) {\n    if (strcmp(entries[i].isa, argv[1])) continue;\n",
+    "    test_args args;\n    memset(&args, 0, sizeof args);\n    size_t size[16] = {0};\n",
+    "    for (size_t d = 0; d < 16; d++) args.dim[d] = (size_t)number(in);\n    const size_t n = (size_t)number(in);\n",
+    "    for (size_t b = 0; b < n; b++) {\n      size[b] = (size_t)number(in);\n",
+    "      args.p[b] = (char *)malloc(size[b] + 4) + 4; // aligned to 4 bytes only\n",
+    "      if (fread(args.p[b], 1, size[b], in) != size[b]) return 3;\n    }\n",
+    "    void *scratch = aligned_alloc(64, entries[i].scratch + 64);\n    if (!scratch) return 3;\n",
+    "    memset(scratch, 0xff, entries[i].scratch + 64);\n",
+    "    const size_t tasks = entries[i].tasks(args.dim);\n",
+    "    for (size_t t = tasks; t > 0; t--) entries[i].run(&args, t - 1, scratch); // any order\n",
+    "    for (size_t b = 0; b < n; b++) {\n",
+    "      if (fwrite(args.p[b], 1, size[b], out) != size[b]) return 3;\n      free((char *)args.p[b] - 4);\n    }\n",
+    "    free(scratch);\n  }\n  fclose(in);\n  return fclose(out);\n}\n",
+};
+
+static void emit_set(const Set *s, size_t number, Buf *out) {
+  const Target *t = s->printed;
+  buf_printf(out, "#if %s\n%s\n", t->macro, t->prelude);
+  for (size_t i = 0; i < s->cases.list.n; i++) {
+    const Kernel *k = s->cases.list.at[i].kernel;
+    char name[128];
+    snprintf(name, sizeof name, "%.60s_%zu_%zu", k->name, number, i);
+    emit_c_kernel(k, t, &(EmitC){"test", name, NULL}, out);
+    buf_printf(out, "static size_t %s_tasks(const size_t *d) {\n  (void)d;\n  return ", name);
+    emit_c_tasks(k, out);
+    buf_puts(out, ";\n}\n\n");
+  }
+  buf_puts(out, "#endif\n");
+}
+
+static void emit_program(const World *w, Buf *out) {
+  buf_puts(out, emit_c_scalar_prelude());
+  for (size_t i = 0; i < sizeof program_head / sizeof *program_head; i++) buf_puts(out, program_head[i]);
+  for (size_t i = 0; i < w->nset; i++) emit_set(&w->set[i], i, out);
+  buf_puts(out, "static const entry entries[] = {\n");
+  for (size_t i = 0; i < w->nset; i++) {
+    buf_printf(out, "#if %s\n", w->set[i].printed->macro);
+    for (size_t j = 0; j < w->set[i].cases.list.n; j++) {
+      const Kernel *k = w->set[i].cases.list.at[j].kernel;
+      char name[128];
+      snprintf(name, sizeof name, "%.60s_%zu_%zu", k->name, i, j);
+      buf_printf(out, "    {\"%s\", %s, %s_tasks, %d},\n", w->set[i].printed->name, name, name,
+                 (int)kernel_scratch_bytes(k));
+    }
+    buf_puts(out, "#endif\n");
+  }
+  buf_puts(out, "    {NULL, NULL, NULL, 0},\n};\n\n");
+  for (size_t i = 0; i < sizeof program_main / sizeof *program_main; i++) buf_puts(out, program_main[i]);
+}
+
+/* files and commands
+ * ------------------------------------------------------------------------------------------------------------------ */
+static const char *path(const World *w, const char *name) {
+  static char s[4][128];
+  static unsigned n;
+  char *p = s[n++ % 4];
+  snprintf(p, sizeof s[0], "%s/%s", w->dir, name);
+  return p;
+}
+
+static bool SY_PRINTF(1, 2) shell(const char *fmt, ...) {
+  char command[1000];
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(command, sizeof command, fmt, ap);
+  va_end(ap);
+  return system(command) == 0;
+}
+
+static void put_number(Buf *b, uint64_t v) {
+  buf_putn(b, (const char *)&v, sizeof v);
+}
+
+static void write_or_die(const char *file, const Buf *b) {
+  const char *err;
+  if (!file_write(file, b->s, b->n, &err)) ICE("%s: %s", file, err);
+}
+
+static void write_inputs(const World *w, const Set *s) {
+  Buf b = {0};
+  for (size_t i = 0; i < s->cases.list.n; i++) {
+    const Case *c = &s->cases.list.at[i];
+    size_t n = case_params(c->kernel);
+    for (size_t d = 0; d < 16; d++) put_number(&b, d < MAX_DIMS ? (uint64_t)c->dims[d] : 0);
+    put_number(&b, n);
+    for (size_t j = 0; j < n; j++) {
+      put_number(&b, case_bytes(c->kernel, j));
+      buf_putn(&b, c->memory[j], case_bytes(c->kernel, j));
+    }
+  }
+  write_or_die(path(w, "in.bin"), &b);
+  buf_free(&b);
+}
+
+/* comparing
+ * ---------------------------------------------------------------------------------------------------------------------------
+ */
+static bool same(DType dt, const char *a, const char *b) {
+  if (dtype_info[dt].bytes != 4) return !memcmp(a, b, dtype_info[dt].bytes);
+  uint32_t u, v;
+  memcpy(&u, a, 4), memcpy(&v, b, 4);
+  bool nans = (u & 0x7fffffffu) > 0x7f800000u && (v & 0x7fffffffu) > 0x7f800000u;
+  return u == v || (dt == DT_F32 && nans);
+}
+
+// Number of cases that differ; the first few are described if `loud`.
+static size_t compare(World *w, const Set *s, const char *what, bool loud) {
+  size_t n, at = 0, bad = 0;
+  const char *err;
+  char *out = file_read(&w->arena, path(w, "out.bin"), &n, &err);
+  if (!out) ICE("%s: %s", path(w, "out.bin"), err);
+  for (size_t i = 0; i < s->cases.list.n; i++) {
+    const Kernel *k = s->cases.list.at[i].kernel;
+    bool differs = false;
+    for (size_t b = 0; b < case_params(k); b++) {
+      size_t bytes = case_bytes(k, b), size = dtype_info[k->buf.at[b + 1].dtype].bytes;
+      if (at + bytes > n) ICE("%s: the output is too short", what);
+      for (size_t e = 0; e < bytes && !differs; e += size) {
+        const char *want = (const char *)s->expected[i][b] + e;
+        differs = !same(k->buf.at[b + 1].dtype, want, out + at + e);
+        if (!differs || !loud || bad >= 5) continue;
+        float fw, fg;
+        memcpy(&fw, want, 4), memcpy(&fg, out + at + e, 4);
+        printf("FAIL %s: %s: %s[%zu] is %a, the interpreter gives %a\n", what, k->name, k->buf.at[b + 1].name, e / size,
+               (double)fg, (double)fw);
+      }
+      at += bytes;
+    }
+    bad += differs;
+  }
+  if (at != n) ICE("%s: the output is too long", what);
+  w->compared += s->cases.list.n;
+  return bad;
+}
+
+/* runs
+ * -----------------------------------------------------------------------------------------------------------------------------------
+ */
+static bool cpu_has(const char *isa) {
+#if defined(__x86_64__) && defined(__GNUC__)
+  if (!strcmp(isa, "avx2")) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (!strcmp(isa, "avx512"))
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+#endif
+#if defined(__aarch64__)
+  if (!strcmp(isa, "neon")) return true;
+#endif
+  return !strcmp(isa, "portable");
+}
+
+typedef struct Build {
+  const char *cc, *flags, *run; // run: prefix of the command, or ""
+  const char *isas;             // to be run
+} Build;
+
+static const Build builds[] = {
+    {"gcc", "-O2", "", "portable neon avx2 avx512"},
+    {"clang", "-O2", "", "portable neon avx2 avx512"},
+    {"clang-19", "-O2", "", "portable neon avx2 avx512"},
+    {"gcc", "-O1 -DSY_PLAIN_C", "", "portable"}, // the branch for compilers without vector types
+    {"aarch64-linux-gnu-gcc", "-O2 -static", "qemu-aarch64", "portable neon"},
+};
+
+static bool have(const char *program) {
+  return !*program || shell("command -v %s >/dev/null 2>&1", program);
+}
+
+static bool compile(const World *w, const Build *b, const char *contract) {
+  return shell("%s -std=c11 %s %s -Wall -Wextra -Wconversion -Wshadow -pedantic -Werror -o %s %s -lm", b->cc, b->flags,
+               contract, path(w, "program"), path(w, "program.c"));
+}
+
+static void run_build(World *w, const Build *b) {
+  const char *missing = !have(b->cc) ? b->cc : !have(b->run) ? b->run : NULL;
+  if (missing) {
+    printf("skip %s %s: no %s here\n", b->cc, b->flags, missing);
+    w->skipped++;
+    return;
+  }
+  if (!compile(w, b, "-ffp-contract=off")) {
+    printf("FAIL %s %s: does not compile\n", b->cc, b->flags);
+    w->failures++;
+    return;
+  }
+  for (size_t i = 0; i < w->nset; i++) {
+    const Set *s = &w->set[i];
+    const char *isa = s->printed->name;
+    char what[200];
+    snprintf(what, sizeof what, "%s %s, %s", b->cc, b->flags, isa);
+    if (!strstr(b->isas, isa)) continue;
+    if (!*b->run && !cpu_has(isa)) {
+      printf("skip %s: this processor has no %s\n", what, isa);
+      w->skipped++;
+      continue;
+    }
+    write_inputs(w, s);
+    if (!shell("%s %s %s %s %s", b->run, path(w, "program"), isa, path(w, "in.bin"), path(w, "out.bin"))) {
+      printf("FAIL %s: does not run\n", what);
+      w->failures++;
+      continue;
+    }
+    size_t bad = compare(w, s, what, true);
+    printf("%s %s: %zu kernels, %zu differ\n", bad ? "FAIL" : "ok  ", what, s->cases.list.n, bad);
+    w->failures += bad;
+  }
+}
+
+/* controls: wrong builds must be found
+ * ------------------------------------------------------------------------------------------------------ */
+typedef struct Control {
+  const char *what, *isa, *flags;
+  KOp op; // row replaced, with all its dtypes; K_par = none
+  const char *row;
+} Control;
+
+static const Control controls[] = {
+    {"contraction allowed", "avx2", "-ffp-contract=fast", K_par, NULL},
+    {"-ffast-math", "avx2", "-ffast-math", K_par, NULL},
+    {"fma with swapped operands", "avx2", "-ffp-contract=off", K_fma, "_mm256_fmadd_ps(%0, %2, %1)"},
+    {"sub the wrong way round", "portable", "-ffp-contract=off", K_sub, "sy4_sub_f(%1, %0)"},
+    {"max with swapped operands", "portable", "-ffp-contract=off", K_max, "sy4_max_f(%1, %0)"},
+    {"lanes added in order", "portable", "-ffp-contract=off", K_hadd,
+     "(((SY_AT(%0, 0) + SY_AT(%0, 1)) + SY_AT(%0, 2)) + SY_AT(%0, 3))"},
+    {"none (must be equal)", "portable", "-ffp-contract=off", K_par, NULL},
+};
+
+static const Target *with_row(World *w, const Target *t, KOp op, const char *c) {
+  if (op == K_par) return t;
+  Target *copy = ARENA_NEW(&w->arena, Target);
+  IsaRow *rows = ARENA_ARRAY(&w->arena, IsaRow, t->nrows);
+  *copy = *t;
+  memcpy(rows, t->rows, t->nrows * sizeof *rows);
+  for (size_t i = 0; i < t->nrows; i++)
+    if (rows[i].op == op && rows[i].dtype == DT_F32 && rows[i].lanes == t->lanes) rows[i].c = c;
+  copy->rows = rows;
+  return copy;
+}
+
+static void run_control(World *w, const Control *c) {
+  Set *s = NULL;
+  for (size_t i = 0; i < w->nset; i++)
+    if (!strcmp(w->set[i].cases.target->name, c->isa)) s = &w->set[i];
+  if (!have("gcc") || !s || !cpu_has(c->isa)) {
+    printf("skip control %s: needs gcc and %s\n", c->what, c->isa);
+    w->skipped++;
+    return;
+  }
+  World one = {.nset = 1, .set = {*s}};
+  one.set[0].printed = with_row(w, s->cases.target, c->op, c->row);
+  memcpy(one.dir, w->dir, sizeof one.dir);
+  Buf text = {0};
+  emit_program(&one, &text);
+  write_or_die(path(w, "program.c"), &text);
+  buf_free(&text);
+  write_inputs(w, s);
+  Build b = {"gcc", "-O2 -Wno-error", "", ""};
+  size_t bad = 0;
+  bool ran = compile(w, &b, c->flags) &&
+             shell("%s %s %s %s", path(w, "program"), c->isa, path(w, "in.bin"), path(w, "out.bin"));
+  if (ran) bad = compare(&one, s, c->what, false);
+  bool wrong = c->op != K_par || !strstr(c->flags, "off");
+  bool ok = ran && (bad > 0) == wrong;
+  printf("%s control, %s: %zu of %zu differ\n", ok ? "ok  " : "FAIL", c->what, bad, s->cases.list.n);
+  w->failures += !ok;
+  arena_free(&one.arena);
+}
+
+int main(int argc, char **argv) {
+  World w = {0};
+  unsigned nrandom = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 200;
+  uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) | 1 : 0x5eed;
+  bool keep = argc > 3 && !strcmp(argv[3], "--keep");
+  const char *tmp = getenv("TMPDIR");
+  snprintf(w.dir, sizeof w.dir, "%.40s/kernelsXXXXXX", tmp ? tmp : "/tmp");
+  if (!mkdtemp(w.dir)) {
+    puts("no temporary directory");
+    return 3;
+  }
+  for (size_t i = 0; targets[i]; i++) add_set(&w, targets[i], nrandom, seed);
+  for (size_t i = 0; i < w.nset; i++)
+    for (size_t j = 0; j < w.set[i].cases.list.n; j++) check_text(&w, &w.set[i].cases.list.at[j]);
+  Buf text = {0};
+  emit_program(&w, &text);
+  write_or_die(path(&w, "program.c"), &text);
+  buf_free(&text);
+  for (size_t i = 0; i < sizeof builds / sizeof builds[0]; i++) run_build(&w, &builds[i]);
+  w.nset = 0; // controls: few random ones
+  for (size_t i = 0; targets[i]; i++) add_set(&w, targets[i], 10, seed);
+  for (size_t i = 0; i < sizeof controls / sizeof controls[0]; i++) run_control(&w, &controls[i]);
+  if (keep)
+    printf("kept: %s\n", w.dir);
+  else
+    shell("rm -rf %s", w.dir);
+  printf("%zu comparisons, %zu failures, %zu skipped\n", w.compared, w.failures, w.skipped);
+  arena_free(&w.arena);
+  return w.failures ? 1 : 0;
+}

@@ -1,0 +1,272 @@
+// graph_eval.c: the reference of every operator against values computed by hand, and the evaluator's errors. The last
+// test fails when an operator of ops.def has no case here.
+#include "graph_support.h"
+
+typedef struct Case {
+  const char *op; // operators the case stands for, blank-separated
+  const char *body;
+  const double *x, *y, *z, *want;
+  size_t n;
+} Case;
+
+#define NUM(...) LIST(__VA_ARGS__), sizeof(LIST(__VA_ARGS__)) / sizeof(double)
+#define IN(t) "%1 = input \"x\" : " t "\n"
+#define IN2(t, u) IN(t) "%2 = input \"y\" : " u "\n"
+#define IN3(t, u, v) IN2(t, u) "%3 = input \"z\" : " v "\n"
+#define RETURN(v) "output \"o\" = " v
+#define UNARY(op) op, IN("f32[4]") "%2 = " op " %1 : f32[4]\n" RETURN("%2"), LIST(-1, 0, 0.5, 2), 0, 0
+#define BINARY(op) op, IN2("f32[2,2]", "f32[2]") "%3 = " op " %1, %2 : f32[2,2]\n" RETURN("%3")
+#define SEQ "f32[B,vision: 1 + language: L,1]"
+
+#define CASES                                                                                                            \
+  {"input", IN("f32[L]") RETURN("%1"), LIST(5, 6), 0, 0, NUM(5, 6)},                                                     \
+      {"weight", "%1 = weight \"x\" : f32[2]\n" RETURN("%1"), LIST(5, 6), 0, 0, NUM(5, 6)},                              \
+      {"constant", "%1 = constant {value = 0.5} : f32[2]\n" RETURN("%1"), 0, 0, 0, NUM(0.5, 0.5)},                       \
+      {BINARY("add"), LIST(1, 2, 3, 4), LIST(10, 20), 0, NUM(11, 22, 13, 24)},                                           \
+      {BINARY("sub"), LIST(1, 2, 3, 4), LIST(10, 20), 0, NUM(-9, -18, -7, -16)},                                         \
+      {BINARY("mul"), LIST(1, 2, 3, 4), LIST(10, 20), 0, NUM(10, 40, 30, 80)},                                           \
+      {BINARY("div"), LIST(1, 2, 3, 0), LIST(2, 0), 0, NUM(0.5, INFINITY, 1.5, NAN)},                                    \
+      {BINARY("maximum"), LIST(1, 2, 3, NAN), LIST(2, 2), 0, NUM(2, 2, 3, 2)},                                           \
+      {BINARY("minimum"), LIST(1, 2, 3, 4), LIST(2, NAN), 0, NUM(1, NAN, 2, NAN)},                                       \
+      {UNARY("neg"), NUM(1, 0, -0.5, -2)},                                                                               \
+      {UNARY("exp"), NUM(0.36787944117144233, 1, 1.6487212707001282, 7.38905609893065)},                                 \
+      {UNARY("log"), NUM(NAN, -INFINITY, -0.6931471805599453, 0.6931471805599453)},                                      \
+      {UNARY("sqrt"), NUM(NAN, 0, 0.7071067811865476, 1.4142135623730951)},                                              \
+      {UNARY("tanh"), NUM(-0.7615941559557649, 0, 0.46211715726000973, 0.9640275800758169)},                             \
+      {UNARY("sigmoid"), NUM(0.2689414213699951, 0.5, 0.6224593312018546, 0.8807970779778823)},                          \
+      {UNARY("relu"), NUM(0, 0, 0.5, 2)},                                                                                \
+      {UNARY("gelu"), NUM(-0.15865525393145707, 0, 0.34573123063700656, 1.9544997361036416)},                            \
+      {UNARY("gelu_tanh"), NUM(-0.15880800939172324, 0, 0.34571400982514394, 1.9545976940877752)},                       \
+      {UNARY("quick_gelu"), NUM(-0.1542042340671787, 0.0, 0.35038843660638014, 1.9356586231442083)},                     \
+      {"compare",                                                                                                        \
+       IN2("f32[3]", "f32[]") "%3 = compare %1, %2 {cmp = \"ge\"} : bool[3]\n" RETURN("%3"),                             \
+       LIST(1, 2, NAN),                                                                                                  \
+       LIST(2),                                                                                                          \
+       0,                                                                                                                \
+       NUM(0, 1, 0)},                                                                                                    \
+      {"logical_and",                                                                                                    \
+       IN2("bool[4]", "bool[4]") "%3 = logical_and %1, %2 : bool[4]\n" RETURN("%3"),                                     \
+       LIST(0, 0, 1, 1),                                                                                                 \
+       LIST(0, 1, 0, 1),                                                                                                 \
+       0,                                                                                                                \
+       NUM(0, 0, 0, 1)},                                                                                                 \
+      {"logical_or",                                                                                                     \
+       IN2("bool[4]", "bool[4]") "%3 = logical_or %1, %2 : bool[4]\n" RETURN("%3"),                                      \
+       LIST(0, 0, 1, 1),                                                                                                 \
+       LIST(0, 1, 0, 1),                                                                                                 \
+       0,                                                                                                                \
+       NUM(0, 1, 1, 1)},                                                                                                 \
+      {"logical_not", IN("bool[2]") "%2 = logical_not %1 : bool[2]\n" RETURN("%2"), LIST(0, 1), 0, 0, NUM(1, 0)},        \
+      {"select",   IN3("bool[2,1]", "f32[2]", "f32[]") "%4 = select %1, %2, %3 : f32[2,2]\n" RETURN("%4"),               \
+       LIST(1, 0), LIST(5, 6),                                                                                           \
+       LIST(9),    NUM(5, 6, 9, 9)},                                                                                     \
+      {"cast",                                                                                                           \
+       IN("f32[4]") "%2 = cast %1 {to = \"i32\"} : i32[4]\n" RETURN("%2"),                                               \
+       LIST(-1.9, 0, 2.5, 1e9),                                                                                          \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(-1, 0, 2, 1000000000)},                                                                                       \
+      {"cast",                                                                                                           \
+       IN("f32[4]") "%2 = cast %1 {to = \"f16\"} : f16[4]\n" RETURN("%2"),                                               \
+       LIST(1.0001, 2049, 65520, 1e-8),                                                                                  \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(1, 2048, INFINITY, 0)},                                                                                       \
+      {"cast",           IN("f32[3]") "%2 = cast %1 {to = \"bf16\"} : bf16[3]\n" RETURN("%2"), LIST(257, 259, -3), 0, 0, \
+       NUM(256, 260, -3)},                                                                                               \
+      {"linear",                                                                                                         \
+       IN3("f32[2,3]", "f32[2,3]", "f32[2]") "%4 = linear %1, %2, %3 : f32[2,2]\n" RETURN("%4"),                         \
+       LIST(1, 2, 3, 4, 5, 6),                                                                                           \
+       LIST(1, 0, 0, 1, 1, 1),                                                                                           \
+       LIST(10, 20),                                                                                                     \
+       NUM(11, 26, 14, 35)},                                                                                             \
+      {"linear",    IN2("f32[1,2]", "f32[2,5]") "%4 = linear %1, %2 {trans = 1} : f32[1,5]\n" RETURN("%4"),              \
+       LIST(1, 10), LIST(1, 2, 3, 4, 5, 6, 7, 8, 9, 10),                                                                 \
+       0,           NUM(61, 72, 83, 94, 105)},                                                                           \
+      {"matmul",                                                                                                         \
+       IN2("f32[2,1,2]", "f32[2,2,1]") "%3 = matmul %1, %2 : f32[2,1,1]\n" RETURN("%3"),                                 \
+       LIST(1, 2, 3, 4),                                                                                                 \
+       LIST(5, 6, 7, 8),                                                                                                 \
+       0,                                                                                                                \
+       NUM(17, 53)},                                                                                                     \
+      {"matmul",                                                                                                         \
+       IN2("f32[2,2]", "f32[2,2]") "%3 = matmul %1, %2 {trans = 1} : f32[2,2]\n" RETURN("%3"),                           \
+       LIST(1, 2, 3, 4),                                                                                                 \
+       LIST(5, 6, 7, 8),                                                                                                 \
+       0,                                                                                                                \
+       NUM(17, 23, 39, 53)},                                                                                             \
+      {"layer_norm",                                                                                                     \
+       IN3("f32[1,2]", "f32[2]", "f32[2]") "%4 = layer_norm %1, %2, %3 {eps = 3} : f32[1,2]\n" RETURN("%4"),             \
+       LIST(1, 3),                                                                                                       \
+       LIST(2, 4),                                                                                                       \
+       LIST(10, 20),                                                                                                     \
+       NUM(9, 22)},                                                                                                      \
+      {"l2_norm",                                                                                                        \
+       IN("f32[2,2]") "%2 = l2_norm %1 {eps = 1} : f32[2,2]\n" RETURN("%2"),                                             \
+       LIST(3, 4, 0, 0.5),                                                                                               \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(0.6, 0.8, 0, 0.5)},                                                                                           \
+      {"softmax",                                                                                                        \
+       IN("f32[2,2]") "%2 = softmax %1 : f32[2,2]\n" RETURN("%2"),                                                       \
+       LIST(0, log(3), 1000, 1000),                                                                                      \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(0.25, 0.75, 0.5, 0.5)},                                                                                       \
+      {"log_softmax",                                                                                                    \
+       IN("f32[2]") "%2 = log_softmax %1 : f32[2]\n" RETURN("%2"),                                                       \
+       LIST(0, log(3)),                                                                                                  \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(log(0.25), log(0.75))},                                                                                       \
+      {"reduce_sum", IN("f32[2,2]") "%2 = reduce_sum %1 : f32[2,1]\n" RETURN("%2"), LIST(1, 2, 3, 4), 0, 0, NUM(3, 7)},  \
+      {"reduce_max", IN("f32[2,2]") "%2 = reduce_max %1 : f32[2,1]\n" RETURN("%2"), LIST(1, 2, -3, -4), 0, 0,            \
+       NUM(2, -3)},                                                                                                      \
+      {"argmax", IN("f32[2,3]") "%2 = argmax %1 : i32[2]\n" RETURN("%2"), LIST(1, 5, 5, 0, -1, -2), 0, 0, NUM(1, 0)},    \
+      {"attention", /* two keys with scores 0 and ln 3 */                                                                \
+       IN3("f32[1,1,1]", "f32[1,2,1]",                                                                                   \
+           "f32[1,2,1]") "%4 = attention %1, %2, %3 {heads = 1, scale = 0.5} : f32[1,1,1]\n" RETURN("%4"),               \
+       LIST(2),                                                                                                          \
+       LIST(0, log(3)),                                                                                                  \
+       LIST(4, 8),                                                                                                       \
+       NUM(7)},                                                                                                          \
+      {"attention", /* causal, two heads, equal scores: running means */                                                 \
+       IN3("f32[1,2,2]", "f32[1,2,2]", "f32[1,2,2]") "%4 = attention %1, %2, %3 {heads = 2, where = \"(le key "          \
+                                                     "query)\"} : f32[1,2,2]\n" RETURN("%4"),                            \
+       LIST(0, 0, 0, 0),                                                                                                 \
+       LIST(1, 1, 1, 1),                                                                                                 \
+       LIST(2, 20, 4, 40),                                                                                               \
+       NUM(2, 20, 3, 30)},                                                                                               \
+      {"attention", /* padding hides key 0; the second batch sees nothing */                                             \
+       IN2("f32[2,2,1]",                                                                                                 \
+           "bool[2,2]") "%4 = attention %1, %1, %1, %2 {heads = 1, where = \"(arg 3)\"} : f32[2,2,1]\n" RETURN("%4"),    \
+       LIST(1, 7, 3, 4),                                                                                                 \
+       LIST(0, 1, 0, 0),                                                                                                 \
+       0,                                                                                                                \
+       NUM(7, 7, 0, 0)},                                                                                                 \
+      {"attention", /* hidden by a finite score, query position from data */                                             \
+       IN2("f32[1,2,1]", "i32[1]") "%4 = constant {value = 0} : f32[1,1,1]\n"                                            \
+                                   "%5 = attention %4, %1, %1, %2 {heads = 1, masked = -0x0p+0, where = \"(eq key "      \
+                                   "query)\"} : f32[1,1,1]\n" RETURN("%5"),                                              \
+       LIST(1, 3),                                                                                                       \
+       LIST(1),                                                                                                          \
+       0,                                                                                                                \
+       NUM(2)},                                                                                                          \
+      {"attention", /* modality of the keys */                                                                           \
+       IN(SEQ) "%2 = attention %1, %1, %1 {heads = 1, where = \"(is key vision)\"} : " SEQ "\n" RETURN("%2"),            \
+       LIST(5, 1, 2),                                                                                                    \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(5, 5, 5)},                                                                                                    \
+      {"embedding",                                                                                                      \
+       IN2("f32[3,2]", "i32[2]") "%3 = embedding %1, %2 : f32[2,2]\n" RETURN("%3"),                                      \
+       LIST(1, 2, 3, 4, 5, 6),                                                                                           \
+       LIST(2, 0),                                                                                                       \
+       0,                                                                                                                \
+       NUM(5, 6, 1, 2)},                                                                                                 \
+      {"gather_rows",                                                                                                    \
+       IN2("f32[2,2,1]", "i32[2]") "%3 = gather_rows %1, %2 : f32[2,1]\n" RETURN("%3"),                                  \
+       LIST(1, 2, 3, 4),                                                                                                 \
+       LIST(1, 0),                                                                                                       \
+       0,                                                                                                                \
+       NUM(2, 3)},                                                                                                       \
+      {"patchify",                                                                                                       \
+       IN("f32[1,2,2,3]") "%2 = patchify %1 {patch = 2} : f32[1,1,8]\n" RETURN("%2"),                                    \
+       LIST(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12),                                                                      \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(1, 2, 4, 5, 7, 8, 10, 11)},                                                                                   \
+      {"patchify",                                                                                                       \
+       IN("f32[1,1,2,4]") "%2 = patchify %1 {patch = 2} : f32[1,2,4]\n" RETURN("%2"),                                    \
+       LIST(1, 2, 3, 4, 5, 6, 7, 8),                                                                                     \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(1, 2, 5, 6, 3, 4, 7, 8)},                                                                                     \
+      {"reshape",      IN("f32[2,L]") "%2 = reshape %1 : f32[1,2,L]\n" RETURN("%2"), LIST(1, 2, 3, 4), 0, 0,             \
+       NUM(1, 2, 3, 4)},                                                                                                 \
+      {"transpose",                                                                                                      \
+       IN("f32[1,2,3]") "%2 = transpose %1 {perm = [2,0,1]} : f32[3,1,2]\n" RETURN("%2"),                                \
+       LIST(1, 2, 3, 4, 5, 6),                                                                                           \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(1, 4, 2, 5, 3, 6)},                                                                                           \
+      {"slice",                                                                                                          \
+       IN("f32[2,3]") "%2 = slice %1 {axis = 1, start = 1} : f32[2,2]\n" RETURN("%2"),                                   \
+       LIST(1, 2, 3, 4, 5, 6),                                                                                           \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(2, 3, 5, 6)},                                                                                                 \
+      {"slice", /* start 6 by bounds (L <= 6) is position 2 at L = 2 */                                                  \
+       IN("f32[language: L + vision: 2]") "%2 = slice %1 {axis = 0, start = 7} : f32[vision: 1]\n" RETURN("%2"),         \
+       LIST(1, 2, 3, 4),                                                                                                 \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(4)},                                                                                                          \
+      {"concat",   IN2("f32[2,1]", "f32[2,2]") "%3 = concat %1, %2, %1 {axis = 1} : f32[2,4]\n" RETURN("%3"),            \
+       LIST(1, 2), LIST(3, 4, 5, 6),                                                                                     \
+       0,          NUM(1, 3, 4, 1, 2, 5, 6, 2)},                                                                         \
+      {"broadcast", IN("f32[2,1]") "%2 = broadcast %1 : f32[2,2,2]\n" RETURN("%2"),                                      \
+       LIST(1, 2),  0,                                                                                                   \
+       0,           NUM(1, 1, 2, 2, 1, 1, 2, 2)},                                                                        \
+      {"retag",  IN("f32[L]") "%2 = retag %1 {to = \"language\"} : f32[language: L]\n" RETURN("%2"), LIST(1, 2), 0, 0,   \
+       NUM(1, 2)},
+
+Test(graph_eval, every_operator) {
+  const Case list[] = {CASES};
+  for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+    check_eval(list[i].body, list[i].x, list[i].y, list[i].z, list[i].want, list[i].n);
+}
+
+Test(graph_eval, no_operator_is_missing) {
+  const Case list[] = {CASES};
+  for (int op = OP_none + 1; op < OP_COUNT; op++) {
+    bool found = false;
+    for (size_t i = 0; i < sizeof list / sizeof *list && !found; i++) found = !strcmp(list[i].op, op_info[op].name);
+    cr_assert(found, "%s has no case", op_info[op].name);
+  }
+}
+
+static void expect_failure(const char *text, const double *x, const double *y, int64_t b, const char *want) {
+  Bench bench;
+  Tensor out;
+  bench_parse(&bench, text);
+  Numbers in[2] = {{"x", x}, {"y", y}};
+  const char *error = bench_eval(&bench, in, y ? 2 : 1, b, 1, &out);
+  cr_assert(error && strstr(error, want), "%s", error ? error : "no error");
+  bench_free(&bench);
+}
+
+Test(graph_eval, errors) {
+  static const char *const head = "module \"t\" dims { B = 1..4 } graph @f {";
+  char text[1024];
+  snprintf(text, sizeof text, "%s%s}", head,
+           IN2("f32[3,2]", "i32[2]") "%3 = embedding %1, %2 : f32[2,2]\n" RETURN("%3"));
+  expect_failure(text, LIST(1, 2, 3, 4, 5, 6), LIST(0, 3), 1, "id 3 is outside 0..2");
+  expect_failure(text, LIST(1, 2, 3, 4, 5, 6), LIST(-1, 0), 1, "id -1");
+  expect_failure(text, LIST(1, 2, 3, 4, 5, 6), NULL, 1, "no value for the input y");
+  expect_failure(text, LIST(1, 2, 3, 4, 5, 6), LIST(0, 0), 5, "B = 5 is outside 1..4");
+  snprintf(text, sizeof text, "%s%s}", head, IN("i32[1]") "%2 = mul %1, %1 : i32[1]\n" RETURN("%2"));
+  expect_failure(text, LIST(65536), NULL, 1, "does not fit into i32");
+  snprintf(text, sizeof text, "%s%s}", head, IN("i32[1]") "%2 = div %1, %1 : i32[1]\n" RETURN("%2"));
+  expect_failure(text, LIST(0), NULL, 1, "does not fit into i32");
+}
+
+// A diamond 4000 deep: evaluation, liveness and marks must be neither recursive nor exponential.
+Test(graph_eval, deep_graph) {
+  Bench b;
+  bench_init(&b);
+  Type t = {.dtype = DT_F32, .rank = 1, .dim = {DIM(2)}};
+  Val x = graph_input(b.g, "x", &t, NO_SPAN), half = graph_scalar(b.g, 0.5, NO_SPAN);
+  for (int i = 0; i < 4000; i++) {
+    Val sum = graph_add(b.g, OP_add, (Val[]){x, x}, 2, NULL, 0, NO_SPAN);
+    x = graph_add(b.g, OP_mul, (Val[]){sum, half}, 2, NULL, 0, NO_SPAN);
+  }
+  graph_output(b.g, "x", x, NO_SPAN);
+  Numbers in = {"x", LIST(3, 4)};
+  Tensor out;
+  cr_assert_null(bench_eval(&b, &in, 1, 1, 1, &out));
+  cr_assert(out.f[0] == 3 && out.f[1] == 4);
+  cr_assert_not(graph_is_weight_only(b.g, x));
+  graph_compact(b.g);
+  bench_free(&b);
+}

@@ -1,0 +1,380 @@
+// host_image.c - decoding on pictures made here, resizing against a double-precision reference and known
+// values, top-k, and the golden preprocessing cases when the shared folder is there.
+#include <criterion/criterion.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jpeglib.h>
+#include <png.h>
+
+#include "../../host/check_host.h"
+#include "../../host/image.h"
+#include "../../host/topk.h"
+#include "host_support.h"
+
+// ---- making pictures ----
+
+typedef struct {
+  uint8_t *at;
+  size_t n;
+} Bytes;
+
+static void png_append(png_structp png, png_bytep data, size_t n) {
+  Bytes *b = png_get_io_ptr(png);
+  b->at = realloc(b->at, b->n + n);
+  memcpy(b->at + b->n, data, n);
+  b->n += n;
+}
+
+static void png_no_flush(png_structp png) {
+  (void)png;
+}
+
+// A PNG of w x h with the given rows (row_bytes each, already in PNG sample order).
+static Bytes make_png(int w, int h, int depth, int type, bool interlaced, const uint8_t *rows, size_t row_bytes,
+                      bool transparent) {
+  Bytes b = {0};
+  png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
+  png_infop info = png_create_info_struct(png);
+  png_set_write_fn(png, &b, png_append, png_no_flush);
+  png_set_IHDR(png, info, (png_uint_32)w, (png_uint_32)h, depth, type,
+               interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+               PNG_FILTER_TYPE_DEFAULT);
+  if (type == PNG_COLOR_TYPE_PALETTE) {
+    png_color palette[4] = {{10, 20, 30}, {255, 0, 0}, {0, 255, 0}, {0, 0, 255}};
+    png_set_PLTE(png, info, palette, 4);
+    uint8_t alpha[2] = {0, 128};
+    if (transparent) png_set_tRNS(png, info, alpha, 2, NULL);
+  } else if (transparent) {
+    png_color_16 key = {.red = 1, .green = 2, .blue = 3, .gray = 1};
+    png_set_tRNS(png, info, NULL, 0, &key);
+  }
+  png_bytep *row = malloc((size_t)h * sizeof *row);
+  for (int y = 0; y < h; y++) row[y] = (png_bytep)(uintptr_t)(rows + (size_t)y * row_bytes);
+  png_set_rows(png, info, row);
+  png_write_png(png, info, PNG_TRANSFORM_IDENTITY, NULL);
+  png_destroy_write_struct(&png, &info);
+  free(row);
+  return b;
+}
+
+// A JPEG of one colour; components 1, 3 or 4.
+static Bytes make_jpeg(int w, int h, int components, const uint8_t *colour) {
+  Bytes b = {0};
+  struct jpeg_compress_struct c;
+  struct jpeg_error_mgr err;
+  unsigned long n = 0;
+  c.err = jpeg_std_error(&err);
+  jpeg_create_compress(&c);
+  jpeg_mem_dest(&c, &b.at, &n);
+  c.image_width = (JDIMENSION)w;
+  c.image_height = (JDIMENSION)h;
+  c.input_components = components;
+  c.in_color_space = components == 1 ? JCS_GRAYSCALE : components == 3 ? JCS_RGB : JCS_CMYK;
+  jpeg_set_defaults(&c);
+  jpeg_set_quality(&c, 100, TRUE);
+  jpeg_start_compress(&c, TRUE);
+  uint8_t *row = malloc((size_t)(w * components));
+  for (int x = 0; x < w * components; x++) row[x] = colour[x % components];
+  for (int y = 0; y < h; y++) jpeg_write_scanlines(&c, &row, 1);
+  jpeg_finish_compress(&c);
+  jpeg_destroy_compress(&c);
+  free(row);
+  b.n = n;
+  return b;
+}
+
+static HostImage noise(int w, int h, int channels, uint32_t seed) {
+  HostImage im;
+  cr_assert(host_image_new(&im, w, h, channels, NULL));
+  for (int i = 0; i < w * h * channels; i++) {
+    seed = seed * 1664525u + 1013904223u;
+    im.pixel[i] = (uint8_t)(seed >> 24);
+  }
+  return im;
+}
+
+// ---- decoding ----
+
+Test(image, decodes_ppm_and_pgm) {
+  HostImage im;
+  HostError err;
+  cr_assert(host_image_decode("P6 # note\n2 1\n255\nabcdef", 24, &im, &err), "%s", err.text);
+  cr_assert(im.width == 2 && im.height == 1 && im.channels == 3);
+  cr_assert_arr_eq(im.pixel, "abcdef", 6);
+  host_image_free(&im);
+  cr_assert(host_image_decode("P5 2 1 3 \001\003", 11, &im, &err), "%s", err.text);
+  cr_assert(im.channels == 1 && im.pixel[0] == 85 && im.pixel[1] == 255);
+  host_image_free(&im);
+  static const char *const bad[] = {"P6 2 1 255 abcde",
+                                    "P6 2 1 255",
+                                    "P6 -2 1 255 abcdef",
+                                    "P6 2 1 0 abcdef",
+                                    "P6 99999999 99999999 255 a",
+                                    "P6 2 1 70000 abcdefabcdef",
+                                    "P6",
+                                    "P4 1 1 a",
+                                    ""};
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    cr_expect_not(host_image_decode(bad[i], strlen(bad[i]), &im, &err), "accepted %s", bad[i]);
+  cr_assert_not(host_image_decode("P6 20000 20000 255 a", 20, &im, &err));
+  cr_assert(strstr(err.text, "100 million"), "%s", err.text);
+}
+
+Test(image, decodes_every_kind_of_png) {
+  HostImage im;
+  HostError err;
+  static const uint8_t rgba[2 * 8] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+  for (int interlaced = 0; interlaced < 2; interlaced++) {
+    Bytes b = make_png(2, 2, 8, PNG_COLOR_TYPE_RGBA, interlaced, rgba, 8, false);
+    cr_assert(host_image_decode(b.at, b.n, &im, &err), "%s", err.text);
+    cr_assert(im.channels == 4 && !im.nearest_only);
+    cr_assert_arr_eq(im.pixel, rgba, 16);
+    host_image_free(&im);
+    for (size_t cut = 0; cut < b.n - 20; cut++) cr_expect_not(host_image_decode(b.at, cut, &im, &err));
+    free(b.at);
+  }
+  static const uint8_t wide[12] = {1, 99, 2, 99, 3, 99, 4, 99, 5, 99, 6, 99};
+  static const uint8_t high[6] = {1, 2, 3, 4, 5, 6};
+  Bytes b = make_png(2, 1, 16, PNG_COLOR_TYPE_RGB, false, wide, 12, false);
+  cr_assert(host_image_decode(b.at, b.n, &im, &err) && im.channels == 3);
+  cr_assert_arr_eq(im.pixel, high, 6);
+  host_image_free(&im);
+  free(b.at);
+  b = make_png(2, 1, 8, PNG_COLOR_TYPE_GRAY_ALPHA, false, high, 4, false);
+  cr_assert(host_image_decode(b.at, b.n, &im, &err) && im.channels == 2 && im.pixel[3] == 4);
+  host_image_free(&im);
+  free(b.at);
+  b = make_png(2, 1, 8, PNG_COLOR_TYPE_GRAY, false, high, 2, true);
+  cr_assert(host_image_decode(b.at, b.n, &im, &err) && im.channels == 1 && im.pixel[1] == 2, "tRNS is dropped");
+  host_image_free(&im);
+  free(b.at);
+  b = make_png(1, 1, 8, PNG_COLOR_TYPE_RGB, false, high, 3, true);
+  cr_assert(host_image_decode(b.at, b.n, &im, &err) && im.channels == 3);
+  host_image_free(&im);
+  free(b.at);
+  static const uint8_t bits[1] = {0x50}; // 01 01 00 00 as 2-bit grey
+  b = make_png(2, 1, 2, PNG_COLOR_TYPE_GRAY, false, bits, 1, false);
+  cr_assert(host_image_decode(b.at, b.n, &im, &err) && im.pixel[0] == 85 && !im.nearest_only);
+  host_image_free(&im);
+  free(b.at);
+  static const uint8_t index[4] = {0, 1, 2, 3};
+  for (int transparent = 0; transparent < 2; transparent++) {
+    b = make_png(4, 1, 8, PNG_COLOR_TYPE_PALETTE, false, index, 4, transparent);
+    cr_assert(host_image_decode(b.at, b.n, &im, &err), "%s", err.text);
+    cr_assert(im.channels == 3 && im.nearest_only && im.pixel[0] == 10 && im.pixel[3] == 255 && im.pixel[11] == 255);
+    HostImage half;
+    cr_assert(host_image_resize(&im, 2, 1, HOST_BICUBIC, &half, &err));
+    cr_assert(half.pixel[0] == 255 && half.pixel[5] == 255, "a palette picture is not blended");
+    host_image_free(&half);
+    host_image_free(&im);
+    free(b.at);
+  }
+}
+
+Test(image, decodes_jpeg_grey_rgb_and_cmyk) {
+  HostImage im;
+  HostError err;
+  static const uint8_t colour[4] = {200, 100, 50, 255};
+  static const int components[3] = {1, 3, 4};
+  for (int k = 0; k < 3; k++) {
+    Bytes b = make_jpeg(20, 10, components[k], colour);
+    cr_assert(host_image_decode(b.at, b.n, &im, &err), "%s", err.text);
+    cr_assert_eq(im.channels, k == 0 ? 1 : 3);
+    for (int c = 0; c < im.channels; c++) // inverted inks over white: RGB = the stored values
+      cr_expect(abs(im.pixel[c] - colour[c]) <= 2, "components %d: %d", components[k], im.pixel[c]);
+    host_image_free(&im);
+    cr_expect_not(host_image_decode(b.at, b.n - 2, &im, &err), "the end marker is missing");
+    cr_expect_not(host_image_decode(b.at, b.n / 2, &im, &err));
+    cr_expect_not(host_image_decode(b.at, 3, &im, &err));
+    free(b.at);
+  }
+  HostImage big = noise(200, 200, 3, 5); // entropy-coded data long enough to be cut in the middle
+  cr_assert_not(host_image_decode(big.pixel, 1000, &im, &err));
+  host_image_free(&big);
+}
+
+Test(image, refuses_huge_pictures_before_allocating) {
+  static const uint8_t colour[3] = {1, 2, 3};
+  HostImage im;
+  HostError err;
+  Bytes b = make_jpeg(8, 8, 3, colour);
+  for (size_t i = 0; i + 9 < b.n; i++)
+    if (b.at[i] == 0xff && b.at[i + 1] == 0xc0) memset(b.at + i + 5, 0x7f, 4); // 32639 x 32639
+  cr_assert_not(host_image_decode(b.at, b.n, &im, &err));
+  cr_assert(strstr(err.text, "100 million"), "%s", err.text);
+  free(b.at);
+}
+
+// ---- resizing ----
+
+static double kernel(double x, HostFilter f) {
+  x = fabs(x);
+  if (f == HOST_BILINEAR) return x < 1 ? 1 - x : 0;
+  if (x < 1) return 1.5 * x * x * x - 2.5 * x * x + 1;
+  return x < 2 ? -0.5 * x * x * x + 2.5 * x * x - 4 * x + 2 : 0;
+}
+
+// One pass along x in plain double; the vertical pass is the same on the transpose.
+static double reference(const HostImage *in, int y, int c, int x, int width, HostFilter f) {
+  double scale = (double)in->width / width, stretch = scale > 1 ? scale : 1, sum = 0, weights = 0;
+  for (int k = 0; k < in->width; k++) {
+    double w = kernel((k + 0.5 - (x + 0.5) * scale) / stretch, f);
+    sum += w * in->pixel[(y * in->width + k) * in->channels + c];
+    weights += w;
+  }
+  sum /= weights;
+  return sum < 0 ? 0 : sum > 255 ? 255 : sum;
+}
+
+Test(resize, agrees_with_a_double_reference) {
+  static const int sizes[][2] = {{50, 20}, {20, 50}, {33, 32}, {7, 1}, {1, 7}, {100, 3}};
+  for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
+    for (int f = HOST_BILINEAR; f <= HOST_BICUBIC; f++) {
+      HostImage in = noise(sizes[s][0], 3, 3, 9), out;
+      cr_assert(host_image_resize(&in, sizes[s][1], 3, (HostFilter)f, &out, NULL));
+      for (int i = 0; i < out.width * 9; i++) {
+        int y = i / (out.width * 3), x = i / 3 % out.width;
+        double want = reference(&in, y, i % 3, x, out.width, (HostFilter)f);
+        cr_expect(fabs(out.pixel[i] - want) < 0.51, "%d -> %d at %d: %d, %g", in.width, out.width, i, out.pixel[i],
+                  want);
+      }
+      // The vertical pass on the transposed picture gives the transposed result, bit for bit.
+      HostImage turned = noise(3, in.width, 3, 9), tall;
+      for (int y = 0; y < 3; y++)
+        for (int x = 0; x < in.width; x++) memcpy(turned.pixel + (x * 3 + y) * 3, in.pixel + (y * in.width + x) * 3, 3);
+      cr_assert(host_image_resize(&turned, 3, out.width, (HostFilter)f, &tall, NULL));
+      for (int y = 0; y < 3; y++)
+        for (int x = 0; x < out.width; x++)
+          cr_expect_arr_eq(tall.pixel + (x * 3 + y) * 3, out.pixel + (y * out.width + x) * 3, 3);
+      host_image_free(&in);
+      host_image_free(&out);
+      host_image_free(&turned);
+      host_image_free(&tall);
+    }
+}
+
+Test(resize, premultiplies_alpha) {
+  // Opaque red beside fully transparent green: the mean is red at half alpha, no green bleeds in.
+  HostImage in = noise(2, 1, 4, 1), out;
+  memcpy(in.pixel, "\xff\0\0\xff\0\xff\0\0", 8);
+  cr_assert(host_image_resize(&in, 1, 1, HOST_BILINEAR, &out, NULL));
+  cr_assert_arr_eq(out.pixel, "\xff\0\0\x80", 4);
+  host_image_free(&out);
+  cr_assert(host_image_resize(&in, 2, 1, HOST_BILINEAR, &out, NULL));
+  cr_assert_arr_eq(out.pixel, in.pixel, 8, "an unchanged size changes nothing");
+  host_image_free(&out);
+  host_image_free(&in);
+}
+
+Test(preprocess, sizes_and_crop_follow_the_rules) {
+  HostPreprocess how = {.resize = HOST_RESIZE_SHORTER, .size = 64, .crop = 64};
+  int w, h;
+  HostError err;
+  cr_assert(host_preprocess_size(640, 480, &how, &w, &h, &err) && w == 64 && h == 64);
+  how.crop = 0;
+  cr_assert(host_preprocess_size(640, 480, &how, &w, &h, &err) && w == 85 && h == 64);
+  cr_assert(host_preprocess_size(480, 641, &how, &w, &h, &err) && w == 64 && h == 85);
+  how.crop = 65;
+  cr_assert_not(host_preprocess_size(640, 480, &how, &w, &h, &err));
+  how = (HostPreprocess){.resize = HOST_RESIZE_SHORTER_CAPPED, .size = 384, .longest = 639, .multiple = 32};
+  cr_assert(host_preprocess_size(640, 480, &how, &w, &h, &err) && w == 512 && h == 384);
+  cr_assert(host_preprocess_size(2000, 500, &how, &w, &h, &err) && w == 608 && h == 160);
+  cr_assert_not(host_preprocess_size(100000, 10, &how, &w, &h, &err), "a side would be 0");
+  how = (HostPreprocess){.resize = HOST_RESIZE_SQUARE, .size = 0};
+  cr_assert_not(host_preprocess_size(10, 10, &how, &w, &h, &err));
+  // (n - crop) / 2 half to even: 1 -> 0, 3 -> 2, 5 -> 2, 7 -> 4
+  static const int spare[4] = {1, 3, 5, 7}, offset[4] = {0, 2, 2, 4};
+  for (int i = 0; i < 4; i++) {
+    HostImage in = noise(4 + spare[i], 4, 1, 3), out;
+    cr_assert(host_image_crop(&in, 4, &out, &err));
+    cr_expect_eq(out.pixel[0], in.pixel[offset[i]]);
+    host_image_free(&in);
+    host_image_free(&out);
+  }
+}
+
+Test(preprocess, normalises_channel_first) {
+  HostImage im = noise(2, 1, 3, 1);
+  memcpy(im.pixel, "\x00\x33\xff\xff\x66\x00", 6);
+  static const float mean[3] = {0.5f, 0.0f, 1.0f}, std[3] = {0.5f, 1.0f, 2.0f};
+  float got[6];
+  host_normalise(&im, mean, std, got);
+  static const float want[6] = {-1.0f, 1.0f, 0.2f, 0.4f, 0.0f, -0.5f};
+  for (int i = 0; i < 6; i++) cr_expect_float_eq(got[i], want[i], 1e-7);
+  host_image_free(&im);
+}
+
+Test(preprocess, grey_and_alpha_become_rgb) {
+  HostPreprocess how = {.resize = HOST_RESIZE_SHORTER, .size = 5, .crop = 5, .filter = HOST_BICUBIC};
+  for (int c = 1; c <= 4; c++) {
+    HostImage in = noise(17, 11, c, 4), rgb;
+    cr_assert(host_preprocess(&in, &how, &rgb, NULL));
+    cr_assert(rgb.width == 5 && rgb.height == 5 && rgb.channels == 3);
+    if (c < 3) cr_expect(rgb.pixel[0] == rgb.pixel[1] && rgb.pixel[1] == rgb.pixel[2]);
+    host_image_free(&in);
+    host_image_free(&rgb);
+  }
+}
+
+Test(preprocess, golden_cases) {
+  char shared[512], dir[600], path[700];
+  if (!shared_golden(shared)) cr_skip_test("skipped: no shared folder");
+  snprintf(dir, sizeof dir, "%s/preprocess", shared);
+  snprintf(path, sizeof path, "%s/cases.json", dir);
+  size_t n = 0;
+  HostCheckResult r;
+  char *json = host_read_file(path, 1 << 24, &n, NULL);
+  cJSON *root = cJSON_Parse(json), *c;
+  cr_assert_not_null(root);
+  cJSON_ArrayForEach(c, cJSON_GetObjectItem(root, "cases")) {
+    host_check_preprocess(c, dir, shared, &r);
+    cr_expect_eq(r.verdict, HOST_PASS, "%s: %s", cJSON_GetObjectItem(c, "name")->valuestring, r.text);
+    host_check_preprocess(c, dir, NULL, &r);
+    cr_expect_eq(r.verdict, HOST_SKIP);
+    // A wrong recipe must not pass.
+    cJSON_ReplaceItemInObject(cJSON_GetObjectItem(c, "attributes"), "filter", cJSON_CreateString("bilinear"));
+    cr_expect_not(host_check_preprocess(c, dir, shared, &r));
+  }
+  cJSON_Delete(root);
+  free(json);
+}
+
+// ---- top-k ----
+
+Test(topk, orders_and_sums) {
+  static const float logit[6] = {1, 3, 3, -INFINITY, 2, NAN};
+  HostTop top[6];
+  cr_assert_eq(host_top_k(logit, 5, 3, top), 3);
+  cr_assert(top[0].index == 1 && top[1].index == 2 && top[2].index == 4, "equal logits keep their order");
+  double sum = exp(-2) + 1 + 1 + 0 + exp(-1);
+  cr_assert_float_eq(top[0].probability, 1 / sum, 1e-7);
+  cr_assert_float_eq(top[2].probability, exp(-1) / sum, 1e-7);
+  cr_assert_eq(host_top_k(logit, 6, 9, top), 6);
+  cr_assert_eq(top[5].index, 5, "NaN last");
+  cr_assert_eq(host_top_k(logit, 5, 0, top), 0);
+  float p[3];
+  static const float large[3] = {1e30f, 1e30f, 0};
+  host_softmax(large, 3, p);
+  cr_assert(p[0] == 0.5f && p[1] == 0.5f && p[2] == 0.0f);
+}
+
+Test(topk, reads_labels) {
+  char path[64];
+  HostLabels labels;
+  snprintf(path, sizeof path, "/tmp/sy_labels_%ld", (long)getpid());
+  FILE *f = fopen(path, "wb");
+  fputs("cat\r\n\ndog, hot\n", f);
+  fclose(f);
+  cr_assert(host_labels_load(path, &labels, NULL));
+  cr_assert_eq(labels.count, 3);
+  cr_assert_str_eq(labels.name[0], "cat");
+  cr_assert_str_eq(labels.name[1], "");
+  cr_assert_str_eq(labels.name[2], "dog, hot");
+  host_labels_free(&labels);
+  unlink(path);
+  cr_assert_not(host_labels_load(path, &labels, NULL));
+}
