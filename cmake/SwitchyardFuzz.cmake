@@ -1,7 +1,14 @@
-# Fuzz targets: every tests/fuzz/*.c is one libFuzzer program in build-fuzz/fuzz. Seeds lie in tests/fuzz/corpus/NAME, where
-# NAME is the file's name with or without the leading "fuzz_".
+# Fuzz targets: every tests/fuzz/*.c with a LLVMFuzzerTestOneInput is one libFuzzer program in build-fuzz/fuzz. Seeds lie in
+# tests/fuzz/corpus/NAME, where NAME is the file's name with or without the leading "fuzz_". scripts/test.sh --ci runs them.
+#
+#   cmake --preset fuzz && cmake --build build-fuzz
+#   build-fuzz/fuzz/fuzz_image -max_total_time=60 /tmp/found tests/fuzz/corpus/fuzz_image
 file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/fuzz/*.c)
 foreach(source IN LISTS sources)
+  file(STRINGS ${source} entry REGEX "LLVMFuzzerTestOneInput")
+  if(NOT entry)
+    continue()
+  endif()
   get_filename_component(target ${source} NAME_WE)
   add_executable(${target} ${source})
   sy_target(${target})

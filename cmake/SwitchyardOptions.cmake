@@ -21,6 +21,7 @@ if(ENABLE_FUZZ)
     message(FATAL_ERROR "ENABLE_FUZZ needs clang: cmake --preset fuzz")
   endif()
   add_compile_options(-fsanitize=fuzzer-no-link)
+  add_compile_definitions(SY_FUZZING) # an internal error is an abort
 endif()
 
 # Include paths and warnings of a target of ours.

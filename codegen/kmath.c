@@ -1,7 +1,7 @@
 // kmath.c: exp, log, tanh, sigmoid and the three GELUs, built from kernel IR arithmetic.
 //
-// The coefficients are minimax fits of this project: a Remez exchange in 50-digit arithmetic (error = weighted relative or
-// absolute, as said at each table), rounded to f32. The classical frame of each function:
+// The coefficients are minimax fits of this project: a Remez exchange in 50-digit arithmetic (error = weighted relative
+// or absolute, as said at each table), rounded to f32. The classical frame of each function:
 //   exp:   x = n ln2 + r, |r| <= ln2/2;  e^x = 2^n (1 + r + r^2 P(r)), ln2 in two parts so that r is exact
 //   log:   x = 2^e (1 + f), 1 + f in [sqrt(1/2), sqrt 2);  ln x = e ln2 + f - f^2/2 + f^3 P(f)
 //   tanh:  |x| < 0.6: x + x^3 P(x^2);  else 1 - 2 / (e^2x + 1)
@@ -16,10 +16,18 @@
 static KVal num(Kernel *k, double v, KVal like) {
   return kb_const(k, v, DT_F32, k->ins.at[like.id].lanes);
 }
-static KVal add(Kernel *k, KVal a, KVal b) { return kb_op2(k, K_add, a, b); }
-static KVal sub(Kernel *k, KVal a, KVal b) { return kb_op2(k, K_sub, a, b); }
-static KVal mul(Kernel *k, KVal a, KVal b) { return kb_op2(k, K_mul, a, b); }
-static KVal fma_(Kernel *k, KVal a, KVal b, KVal c) { return kb_op3(k, K_fma, a, b, c); }
+static KVal add(Kernel *k, KVal a, KVal b) {
+  return kb_op2(k, K_add, a, b);
+}
+static KVal sub(Kernel *k, KVal a, KVal b) {
+  return kb_op2(k, K_sub, a, b);
+}
+static KVal mul(Kernel *k, KVal a, KVal b) {
+  return kb_op2(k, K_mul, a, b);
+}
+static KVal fma_(Kernel *k, KVal a, KVal b, KVal c) {
+  return kb_op3(k, K_fma, a, b, c);
+}
 
 // c[0] + c[1] x + .. + c[n-1] x^(n-1), Horner's rule.
 static KVal polynomial(Kernel *k, KVal x, const double *c, int n) {
@@ -71,8 +79,8 @@ KVal kmath_exp_neg(Kernel *k, KVal x) {
 }
 
 // (ln(1+f) - f + f^2/2) / f^3; error of ln(1+f) 6e-9, relative.
-static const double log_p[] = {0.3333333171,  -0.2500082103, 0.2000122684,  -0.1662335738,
-                               0.1420175848,  -0.131601825,  0.1276157491,  -0.07634494258};
+static const double log_p[] = {0.3333333171, -0.2500082103, 0.2000122684, -0.1662335738,
+                               0.1420175848, -0.131601825,  0.1276157491, -0.07634494258};
 
 KVal kmath_log(Kernel *k, KVal x) {
   KVal one = num(k, 1, x), zero = num(k, 0, x), inf = num(k, HUGE_VAL, x);
@@ -90,8 +98,8 @@ KVal kmath_log(Kernel *k, KVal x) {
   y = fma_(k, e, num(k, 1.42860677e-6, x), y);
   y = fma_(k, ff, num(k, -0.5, x), y);
   y = fma_(k, e, num(k, 0.693145751953125, x), add(k, f, y));
-  y = kb_op3(k, K_select, kb_op2(k, K_lt, x, inf), y, x);                           // inf and NaN stay
-  y = kb_op3(k, K_select, kb_op2(k, K_lt, x, zero), num(k, (double)NAN, x), y);     // negative
+  y = kb_op3(k, K_select, kb_op2(k, K_lt, x, inf), y, x);                       // inf and NaN stay
+  y = kb_op3(k, K_select, kb_op2(k, K_lt, x, zero), num(k, (double)NAN, x), y); // negative
   return kb_op3(k, K_select, kb_op2(k, K_eq, x, zero), num(k, -HUGE_VAL, x), y);
 }
 
@@ -114,8 +122,12 @@ static KVal times_sigmoid(Kernel *k, KVal y, KVal x) {
   return kb_op2(k, K_div, y, add(k, e, num(k, 1, x)));
 }
 
-KVal kmath_sigmoid(Kernel *k, KVal x) { return times_sigmoid(k, num(k, 1, x), x); }
-KVal kmath_quick_gelu(Kernel *k, KVal x) { return times_sigmoid(k, x, mul(k, x, num(k, 1.702, x))); }
+KVal kmath_sigmoid(Kernel *k, KVal x) {
+  return times_sigmoid(k, num(k, 1, x), x);
+}
+KVal kmath_quick_gelu(Kernel *k, KVal x) {
+  return times_sigmoid(k, x, mul(k, x, num(k, 1.702, x)));
+}
 
 KVal kmath_gelu_tanh(Kernel *k, KVal x) { // 1 + tanh u = 2 sigmoid(2u)
   const double c = 1.5957691216057308;    // 2 sqrt(2/pi)
@@ -126,8 +138,8 @@ KVal kmath_gelu_tanh(Kernel *k, KVal x) { // 1 + tanh u = 2 sigmoid(2u)
 // (Phi(x) - 1/2) / x = P(x^2) / Q(x^2) on |x| <= 5.6; error of gelu 9.4e-8, absolute, and less where |x| is small.
 static const double gelu_p[] = {0.3989419307,    0.03410762916,  0.00498309349,
                                 0.0001911501786, 9.792354514e-6, 8.745181967e-8};
-static const double gelu_q[] = {1.0,         0.2521591506,   0.02951962948,  0.00207043353, 9.285144985e-5,
-                                2.531698529e-6, 5.003508748e-9};
+static const double gelu_q[] = {
+    1.0, 0.2521591506, 0.02951962948, 0.00207043353, 9.285144985e-5, 2.531698529e-6, 5.003508748e-9};
 
 KVal kmath_gelu(Kernel *k, KVal x) {
   KVal half = num(k, 0.5, x), c = clamp(k, x, -5.6, 5.6), s = mul(k, c, c);

@@ -152,6 +152,7 @@ static bool lower_group(Lowering *l, RouteProgram *r, const Group *grp) {
     kernel_legalise(low.kernel, p->target[t]->has_fma);
     slot.k[t] = low.kernel;
     if (t == 0) first = low;
+    first.comment = low.comment; // the tile it names is that of the preferred target, which comes last
     if (low.narg != first.narg) ICE("lower: %s takes other operands on %s", low.name, p->target[t]->name);
   }
   slot.name = first.name;

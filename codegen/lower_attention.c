@@ -1,15 +1,16 @@
-// lower_attention.c: one kernel per attention: scores, mask, softmax and the weighted sum of values, per batch entry and
-// head; scores never leave L1/L2 scratch.
+// lower_attention.c: one kernel per attention: scores, mask, softmax and the weighted sum of values, per batch entry
+// and head; scores never leave L1/L2 scratch.
 //
 // One task (batch entry, head, block of queries):
-//   K of the head is packed as panels of 16 keys [slots/16][d][16], V as rows [slots][e rounded up to 16];
+//   K of the head is packed as panels of 16 keys [slots/16][d][16], V as panels of 16 columns
+//   [e/16][slots][16] (rows would fall into few sets of the first-level cache);
 //   per tile of query rows:  scores[rows][slots] = q K^T;  mask, maximum, e^(s - max), sum;  y = (e V) / sum
 // Keys are a list of parts (one, or the segments of the key axis), each with scratch slots of its own that start at a
 // multiple of 16, so that a part of run-time length leaves no gap that could be read. The mask expression is simplified
 // for each pair of query and key part; a pair that is fully hidden costs nothing, a fully visible one no mask work, and
 // for `key <= query` over the same part the loops stop at the last key that a tile sees.
-// The position of a key counts along the actual concatenation: the run-time lengths of the parts before it, plus its index.
-// A query that sees no key gets zeros. `masked` adds a number to hidden keys instead of removing them.
+// The position of a key counts along the actual concatenation: the run-time lengths of the parts before it, plus its
+// index. A query that sees no key gets zeros. `masked` adds a number to hidden keys instead of removing them.
 #include "kmath.h"
 #include "lower_util.h"
 
@@ -42,12 +43,13 @@ typedef struct Attention {
     KBufRef buf;
     int64_t b, n;
     KBufRef scratch; // 0.0 / 1.0 per slot
+    bool constant, value;
   } arg[16];
   KBufRef start_buf; // position of query 0, or none
-  int64_t start_stride;
+  int64_t start_stride, start_constant;
   Part key[MAX_SEGS], query[MAX_SEGS];
   int nkey, nquery;
-  KBufRef kt, vs, s, inv;
+  KBufRef kt, vs, s, inv, tile;
   int rows, width; // query rows and panels of a tile
   int64_t block;
   KIdx block_start, batch, head, start;
@@ -62,9 +64,12 @@ typedef struct QueryTile {
   bool causal[MAX_SEGS];      // key <= query over the same part: keys up to row + rows
 } QueryTile;
 
-static int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+static int64_t round_up(int64_t n, int64_t to) {
+  return (n + to - 1) / to * to;
+}
 
-/* masks ------------------------------------------------------------------------------------------------------------------ */
+/* masks
+ * ------------------------------------------------------------------------------------------------------------------ */
 static const Mask mask_true = {.op = MASK_TRUE};
 
 static bool mask_asks(const Mask *m, bool key) { // (is key ..) or (is query ..) somewhere
@@ -75,18 +80,20 @@ static bool mask_reads(const Mask *m, int arg) {
 }
 
 // The mask for keys of one part seen from queries of another; NULL = false.
-static const Mask *simplify(Arena *arena, const Mask *m, const Part *q, const Part *k) {
+static const Mask *simplify(const Attention *at, const Mask *m, const Part *q, const Part *k) {
+  Arena *arena = at->lo.arena;
   if (m->op == MASK_IS) return (m->on_key ? k : q)->modality == m->index ? &mask_true : NULL;
+  if (m->op == MASK_ARG && at->arg[m->index].constant) return at->arg[m->index].value ? &mask_true : NULL;
   if (m->op != MASK_NOT && m->op != MASK_AND && m->op != MASK_OR) return m;
-  const Mask *a = simplify(arena, m->a, q, k), *b = m->b ? simplify(arena, m->b, q, k) : NULL;
-  bool at = a && a->op == MASK_TRUE, bt = b && b->op == MASK_TRUE;
-  if (m->op == MASK_NOT && (!a || at)) return a ? NULL : &mask_true;
+  const Mask *a = simplify(at, m->a, q, k), *b = m->b ? simplify(at, m->b, q, k) : NULL;
+  bool all_a = a && a->op == MASK_TRUE, all_b = b && b->op == MASK_TRUE;
+  if (m->op == MASK_NOT && (!a || all_a)) return a ? NULL : &mask_true;
   if (m->op == MASK_AND) {
     if (!a || !b) return NULL;
-    if (at || bt) return at ? b : a;
+    if (all_a || all_b) return all_a ? b : a;
   }
   if (m->op == MASK_OR) {
-    if (at || bt) return &mask_true;
+    if (all_a || all_b) return &mask_true;
     if (!a || !b) return a ? a : b;
   }
   Mask *c = ARENA_NEW(arena, Mask), *ca = ARENA_NEW(arena, Mask), *cb = ARENA_NEW(arena, Mask);
@@ -113,7 +120,7 @@ static bool same_index(const KIdx *a, const KIdx *b) {
 // Query and key rows of the two parts are the same positions.
 static bool same_rows(const Attention *a, const Part *q, const Part *k) {
   return same_index(&q->position, &k->position) && same_index(&q->r.len, &k->r.len) && !a->start_buf.id &&
-         !value_int(a->anchor, A_qstart, 0);
+         !a->start_constant && !value_int(a->anchor, A_qstart, 0);
 }
 
 static KVal mask_value(const QueryTile *t, const Mask *m, const Part *part, KIdx key, KIdx row) {
@@ -139,24 +146,34 @@ static KVal mask_value(const QueryTile *t, const Mask *m, const Part *part, KIdx
   }
 }
 
-/* packing ------------------------------------------------------------------------------------------------------------------ */
+/* packing
+ * ------------------------------------------------------------------------------------------------------------------ */
 static KIdx row_address(const Attention *a, const Operand3 *o, KIdx row, int64_t head_columns) {
   KIdx i = ki_add(ki_mul(a->batch, o->b), ki_mul(row, o->row));
   return ki_add(i, ki_mul(a->head, head_columns * o->column));
 }
 
-static void pack_keys(Attention *a, const Part *p) {
-  Kernel *k = a->lo.k;
-  int64_t unroll = a->d % 4 ? 1 : 4;
-  KIdx panel = ki_var(kb_loop(k, "jp", kbound(ki_const(0)), kbound(p->r.len), PANEL));
-  KIdx j = ki_var(kb_loop(k, "j", kbound(panel), kbound_cap(ki_addc(panel, PANEL), p->r.len), 1));
-  KIdx c = ki_var(kb_loop(k, "c", kbound(ki_const(0)), kbound(ki_const(a->d)), unroll));
+static void pack_key(Attention *a, const Part *p, KIdx panel, KIdx j, KIdx c) {
   KIdx from = ki_add(row_address(a, &a->k, ki_addc(j, p->r.start), a->d), ki_mul(c, a->k.column));
   KIdx to = ki_add(ki_add(ki_mul(panel, a->d - 1), j), ki_addc(ki_mul(c, PANEL), p->slot * a->d));
-  for (int64_t u = 0; u < unroll; u++) {
-    KVal x = kb_load(k, a->k.buf, ki_addc(from, u * a->k.column), 1, 1, NULL);
-    kb_store(k, a->kt, ki_addc(to, u * PANEL), x, 1);
+  kb_store(a->lo.k, a->kt, to, kb_load(a->lo.k, a->k.buf, from, 1, 1, NULL), 1);
+}
+
+// Whole panels column by column: 16 adjacent stores; the keys behind them row by row.
+static void pack_keys(Attention *a, const Part *p) {
+  Kernel *k = a->lo.k;
+  int64_t whole = p->r.bound / PANEL * PANEL;
+  if (whole) {
+    KIdx panel = ki_var(kb_loop(k, "jp", kbound(ki_const(0)), kbound_floor(p->r.len, PANEL), PANEL));
+    KIdx c = ki_var(kb_loop(k, "c", kbound(ki_const(0)), kbound(ki_const(a->d)), 1));
+    for (int u = 0; u < PANEL; u++) pack_key(a, p, panel, ki_addc(panel, u), c);
+    kb_end(k);
+    kb_end(k);
   }
+  if (p->r.fixed && whole == p->r.bound) return;
+  KIdx panel = ki_var(kb_loop(k, "jp", kbound_floor(p->r.len, PANEL), kbound(p->r.len), PANEL));
+  KIdx j = ki_var(kb_loop(k, "j", kbound(panel), kbound(p->r.len), 1));
+  pack_key(a, p, panel, j, ki_var(kb_loop(k, "c", kbound(ki_const(0)), kbound(ki_const(a->d)), 1)));
   for (int i = 0; i < 3; i++) kb_end(k);
 }
 
@@ -175,9 +192,13 @@ static void pack_value(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unro
 static void pack_values(Attention *a, const Part *p) {
   Kernel *k = a->lo.k;
   KIdx j = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(p->r.len), 1));
-  PackRow r = {a, row_address(a, &a->v, ki_addc(j, p->r.start), a->e), ki_mul(ki_addc(j, p->slot), a->e_pad)};
-  Range columns = {0, ki_const(a->e), a->e, true};
-  lower_columns(&a->lo, &columns, a->v.column == 1, 1, NULL, 0, pack_value, &r);
+  for (int64_t c = 0; c < a->e; c += PANEL) {
+    int64_t n = a->e - c < PANEL ? a->e - c : PANEL;
+    KIdx to = ki_mul(ki_addc(j, p->slot), PANEL);
+    PackRow r = {a, row_address(a, &a->v, ki_addc(j, p->r.start), a->e), ki_addc(to, c * a->slots - c)};
+    Range columns = {c, ki_const(n), n, true};
+    lower_columns(&a->lo, &columns, a->v.column == 1, 1, NULL, 0, pack_value, &r);
+  }
   kb_end(k);
 }
 
@@ -205,7 +226,9 @@ static void pack_masks(Attention *a, const Part *p) {
   }
 }
 
-/* scores --------------------------------------------------------------------------------------------------------------------- */
+/* scores
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 // Keys of part i that the tile's last row sees.
 static KIdx seen_keys(const QueryTile *t, int i) {
   return t->causal[i] ? ki_addc(t->row, t->rows) : t->a->key[i].r.len;
@@ -216,27 +239,23 @@ static void emit_scores(const QueryTile *t, const Part *p, KIdx key, int panels)
   const Attention *a = t->a;
   Kernel *k = a->lo.k;
   int per_panel = PANEL / (int)k->lanes, vectors = panels * per_panel;
-  int64_t unroll = a->d % 2 ? 1 : 2;
   KVal acc[MAX_ACC], zero = kb_const(k, 0, DT_F32, k->lanes);
   for (int i = 0; i < t->rows * vectors; i++) {
     char name[32];
     snprintf(name, sizeof name, "s%d_%d", i / vectors, i % vectors);
     acc[i] = kb_var(k, zero, name);
   }
-  KIdx c = ki_var(kb_loop(k, "c", kbound(ki_const(0)), kbound(ki_const(a->d)), unroll));
+  KIdx c = ki_var(kb_loop(k, "c", kbound(ki_const(0)), kbound(ki_const(a->d)), 1));
   KIdx qi = ki_add(row_address(a, &a->q, ki_addc(t->row, t->q->r.start), a->d), ki_mul(c, a->q.column));
   KIdx ki = ki_add(ki_mul(ki_addc(key, p->slot), a->d), ki_mul(c, PANEL));
-  for (int64_t u = 0; u < unroll; u++) {
-    KVal b[MAX_ACC];
-    for (int v = 0; v < vectors; v++) {
-      int64_t at = (int64_t)(v / per_panel) * PANEL * a->d + (int64_t)(v % per_panel) * k->lanes + u * PANEL;
-      b[v] = kb_load(k, a->kt, ki_addc(ki, at), k->lanes, k->lanes, "k");
-    }
-    for (int r = 0; r < t->rows; r++) {
-      KVal q = kb_bcast(k, a->q.buf, ki_addc(qi, r * a->q.row + u * a->q.column), "q");
-      for (int v = 0; v < vectors; v++)
-        kb_set(k, acc[r * vectors + v], kb_op3(k, K_fma, q, b[v], acc[r * vectors + v]));
-    }
+  KVal b[MAX_ACC];
+  for (int v = 0; v < vectors; v++) {
+    int64_t at = (int64_t)(v / per_panel) * PANEL * a->d + (int64_t)(v % per_panel) * k->lanes;
+    b[v] = kb_load(k, a->kt, ki_addc(ki, at), k->lanes, k->lanes, "k");
+  }
+  for (int r = 0; r < t->rows; r++) {
+    KVal q = kb_bcast(k, a->q.buf, ki_addc(qi, r * a->q.row), "q");
+    for (int v = 0; v < vectors; v++) kb_set(k, acc[r * vectors + v], kb_op3(k, K_fma, q, b[v], acc[r * vectors + v]));
   }
   kb_end(k);
   for (int i = 0; i < t->rows * vectors; i++) {
@@ -267,7 +286,9 @@ static void emit_part_scores(const QueryTile *t, int i) {
   }
 }
 
-/* softmax ---------------------------------------------------------------------------------------------------------------------- */
+/* softmax
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 typedef struct SoftRow {
   const QueryTile *t;
   KIdx i;   // row within the tile
@@ -279,7 +300,8 @@ static KIdx score_address(const SoftRow *r, const Part *p, KIdx key) {
   return ki_addc(ki_add(ki_mul(r->i, r->t->a->slots), key), p->slot);
 }
 
-// Masks one vector of scores and joins it to the maximum. n: lanes that are keys, 0: as many as the run-time length says.
+// Masks one vector of scores and joins it to the maximum. n: lanes that are keys, 0: as many as the run-time length
+// says.
 static void emit_masked(const SoftRow *r, int i, KIdx key, const Mask *mask, int64_t n) {
   const Attention *a = r->t->a;
   const Part *p = &a->key[i];
@@ -311,15 +333,15 @@ static void emit_part_maximum(const SoftRow *r, int i) {
   const Part *p = &r->t->a->key[i];
   int64_t lanes = r->t->a->lo.k->lanes, whole = p->r.bound / lanes * lanes;
   const Mask *mask = r->t->mask[i] ? r->t->mask[i] : &(const Mask){.op = MASK_NOT, .a = &(Mask){.op = MASK_TRUE}};
-  if (r->t->causal[i]) { // the part's last vector lies behind or holds the diagonal: every key behind is hidden by the mask
+  if (r->t->causal[i]) { // the part's last vector lies behind or holds the diagonal: every key behind is hidden by the
+                         // mask
     bool only = mask->op == MASK_LE;
     KBound seen = kbound_floor(ki_addc(r->row, 1), lanes); // keys that the row surely sees
     if (only) emit_mask_loop(r, i, kbound(ki_const(0)), seen, &mask_true, lanes);
     emit_mask_loop(r, i, only ? seen : kbound(ki_const(0)), kbound(seen_keys(r->t, i)), mask, lanes);
     return;
   }
-  if (!p->r.fixed || whole)
-    emit_mask_loop(r, i, kbound(ki_const(0)), kbound_floor(p->r.len, lanes), mask, lanes);
+  if (!p->r.fixed || whole) emit_mask_loop(r, i, kbound(ki_const(0)), kbound_floor(p->r.len, lanes), mask, lanes);
   if (p->r.fixed && whole < p->r.bound) emit_masked(r, i, ki_const(whole), mask, p->r.bound - whole);
   if (!p->r.fixed) emit_mask_loop(r, i, kbound_floor(p->r.len, lanes), kbound(p->r.len), mask, 0);
 }
@@ -335,7 +357,9 @@ static void emit_part_exp(const SoftRow *r, int i) {
   kb_end(k);
 }
 
-static bool part_seen(const QueryTile *t, int i) { return t->mask[i] || t->a->masked; }
+static bool part_seen(const QueryTile *t, int i) {
+  return t->mask[i] || t->a->masked;
+}
 
 static void emit_softmax(const QueryTile *t) {
   const Attention *a = t->a;
@@ -356,7 +380,8 @@ static void emit_softmax(const QueryTile *t) {
   if (t->rows > 1) kb_end(k);
 }
 
-/* weighted sum of values ---------------------------------------------------------------------------------------------------------- */
+/* weighted sum of values
+ * ---------------------------------------------------------------------------------------------------------- */
 static void emit_weighted(const QueryTile *t, int64_t column, int panels) {
   const Attention *a = t->a;
   Kernel *k = a->lo.k;
@@ -372,9 +397,10 @@ static void emit_weighted(const QueryTile *t, int64_t column, int panels) {
     const Part *p = &a->key[i];
     KIdx j = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(seen_keys(t, i)), 1));
     KVal b[MAX_ACC];
-    for (int v = 0; v < vectors; v++)
-      b[v] = kb_load(k, a->vs, ki_addc(ki_mul(ki_addc(j, p->slot), a->e_pad), column + (int64_t)v * k->lanes), k->lanes,
-                     k->lanes, "v");
+    for (int v = 0; v < vectors; v++) {
+      int64_t c = column + (int64_t)v * k->lanes, at = c / PANEL * PANEL * a->slots + c % PANEL;
+      b[v] = kb_load(k, a->vs, ki_addc(ki_mul(ki_addc(j, p->slot), PANEL), at), k->lanes, k->lanes, "v");
+    }
     for (int r = 0; r < t->rows; r++) {
       KVal w = kb_bcast(k, a->s, ki_addc(j, p->slot + r * a->slots), "w");
       for (int v = 0; v < vectors; v++)
@@ -382,18 +408,25 @@ static void emit_weighted(const QueryTile *t, int64_t column, int panels) {
     }
     kb_end(k);
   }
-  for (int r = 0; r < t->rows; r++) {
-    KVal inv = kb_bcast(k, a->inv, ki_const(r), "inv");
-    for (int v = 0; v < vectors; v++) {
-      int64_t c = column + (int64_t)v * k->lanes, n = a->e - c < (int64_t)k->lanes ? a->e - c : (int64_t)k->lanes;
-      if (n <= 0) continue;
-      KIdx at = row_address(a, &a->y, ki_addc(t->row, t->q->r.start + r), a->e);
-      kb_store(k, a->y.buf, ki_addc(at, c), kb_op2(k, K_mul, acc[r * vectors + v], inv), n);
-    }
+  // Through scratch and a loop over rows: with the factors of all rows at hand gcc would spill accumulators.
+  int64_t pitch = (int64_t)a->width * PANEL;
+  for (int i = 0; i < t->rows * vectors; i++)
+    kb_store(k, a->tile, ki_const(i / vectors * pitch + (int64_t)(i % vectors) * k->lanes), acc[i], k->lanes);
+  KIdx r = t->rows > 1 ? ki_var(kb_loop(k, "i", kbound(ki_const(0)), kbound(ki_const(t->rows)), 1)) : ki_const(0);
+  KIdx to = row_address(a, &a->y, ki_addc(ki_add(t->row, r), t->q->r.start), a->e);
+  KVal inv = kb_bcast(k, a->inv, r, "inv");
+  for (int v = 0; v < vectors; v++) {
+    int64_t c = column + (int64_t)v * k->lanes, n = a->e - c < (int64_t)k->lanes ? a->e - c : (int64_t)k->lanes;
+    if (n <= 0) continue;
+    KVal y = kb_load(k, a->tile, ki_addc(ki_mul(r, pitch), (int64_t)v * k->lanes), k->lanes, k->lanes, NULL);
+    kb_store(k, a->y.buf, ki_addc(to, c), kb_op2(k, K_mul, y, inv), n);
   }
+  if (t->rows > 1) kb_end(k);
 }
 
-/* tasks ------------------------------------------------------------------------------------------------------------------------------ */
+/* tasks
+ * ------------------------------------------------------------------------------------------------------------------------------
+ */
 typedef struct TileContext {
   Attention *a;
   const Part *q;
@@ -405,7 +438,7 @@ static void emit_query_tile(Lowering *lo, KIdx row, int rows, bool tail, void *u
   Attention *a = c->a;
   QueryTile t = {.a = a, .q = c->q, .row = row, .rows = rows};
   for (int i = 0; i < a->nkey; i++) {
-    t.mask[i] = simplify(lo->arena, a->mask, c->q, &a->key[i]);
+    t.mask[i] = simplify(a, a->mask, c->q, &a->key[i]);
     t.causal[i] = !a->masked && hides_later(t.mask[i]) && same_rows(a, c->q, &a->key[i]);
     if (part_seen(&t, i)) emit_part_scores(&t, i);
   }
@@ -429,7 +462,7 @@ static void emit_tasks(Attention *a) {
     a->block_start = ki_var(kb_par(k, "t", kbound(ki_const(0)), kbound(ki_const(most)), a->block));
     pars++;
   }
-  a->start = ki_const(value_int(a->anchor, A_qstart, 0));
+  a->start = ki_const(value_int(a->anchor, A_qstart, 0) + a->start_constant);
   if (a->start_buf.id) {
     int64_t keys = type_extent(a->lo.m, &graph_value(a->lo.g, a->anchor->args[1])->type, 1);
     KVar v = kb_ldidx(k, a->start_buf, ki_mul(a->batch, a->start_stride), 0, keys - 1, "start");
@@ -478,8 +511,12 @@ static bool add_extra(Attention *a, int arg) {
   bool position = graph_value(a->lo.g, v)->type.dtype == DT_I32;
   if (!position && !mask_reads(a->mask, arg)) return true;
   if (!lower_operand(&a->lo, v, position ? "start" : "mask", &s, stride)) return false;
-  if (s.constant) return lower_fail(&a->lo, v, "a constant mask or position must be folded");
-  if (position) {
+  if (s.constant && position) {
+    a->start_constant = (int64_t)s.value;
+  } else if (s.constant) {
+    a->arg[arg].constant = true;
+    a->arg[arg].value = s.value != 0;
+  } else if (position) {
     a->start_buf = s.buf;
     a->start_stride = stride[0];
   } else {
@@ -515,6 +552,7 @@ static void add_scratch(Attention *a) {
   a->vs = kb_buf(k, "vs", DT_F32, KB_SCRATCH, a->slots * a->e_pad);
   a->s = kb_buf(k, "s", DT_F32, KB_SCRATCH, a->rows * a->slots);
   a->inv = kb_buf(k, "inv", DT_F32, KB_SCRATCH, a->rows);
+  a->tile = kb_buf(k, "tile", DT_F32, KB_SCRATCH, (int64_t)a->rows * a->width * PANEL);
   for (int i = 0; i < 16; i++)
     if (a->arg[i].buf.id) a->arg[i].scratch = kb_buf(k, "visible", DT_F32, KB_SCRATCH, a->slots);
 }
@@ -527,9 +565,9 @@ static bool finish(Attention *a) {
   double flops = 2 * (double)queries * (double)keys * (double)(a->d + a->e);
   if (a->block) flops *= (double)a->block / (double)(queries > a->block ? queries : a->block);
   const char *name = arena_printf(lo->arena, "attention_h%lld_d%lld", (long long)a->heads, (long long)a->d);
-  const char *comment = arena_printf(lo->arena, "attention, %lld heads of %lld and %lld, up to %lld x %lld, tile %d x %d",
-                                     (long long)a->heads, (long long)a->d, (long long)a->e, (long long)queries,
-                                     (long long)keys, a->rows, a->width * PANEL);
+  const char *comment = arena_printf(
+      lo->arena, "attention, %lld heads of %lld and %lld, up to %lld x %lld, tile %d x %d", (long long)a->heads,
+      (long long)a->d, (long long)a->e, (long long)queries, (long long)keys, a->rows, a->width * PANEL);
   double bytes = 4 * ((double)queries * (double)(a->d + a->e) + (double)keys * (double)(a->d + a->e));
   return lower_finish(lo, flops, bytes, name, comment);
 }

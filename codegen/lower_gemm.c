@@ -1,22 +1,24 @@
-// lower_gemm.c: groups around a matrix product with a packed weight:  y[.., n] = epilogue(bias[n] + sum_k x[.., k] w[n, k]).
+// lower_gemm.c: groups around a matrix product with a packed weight:  y[.., n] = epilogue(bias[n] + sum_k x[.., k] w[n,
+// k]).
 //
-// The weight lies in panels of 16 columns, [N/16][K][16], the same for all targets. A register tile is `rows` x `panels`;
-// its accumulators are named registers that start at the bias and run over all of K in ascending order, so an element's
-// bits do not depend on the tile that computes it, on the row tail or on the number of threads. Loops, outside in:
+// The weight lies in panels of 16 columns, [N/16][K][16], the same for all targets. A register tile is `rows` x
+// `panels`; its accumulators are named registers that start at the bias and run over all of K in ascending order, so an
+// element's bits do not depend on the tile that computes it, on the row tail or on the number of threads. Loops,
+// outside in:
 //   par over chunks of panel groups (and over blocks of rows where there are few panels)
 //     panel group: its panels stay in the second-level cache
 //       row axes, row tiles: exact row counts, see lower_tiles
-//         k, unrolled; then the epilogue on the tile through L1 scratch
+//         k, in blocks with prefetches between them; then the epilogue on the tile through L1 scratch
 // Weights stream from memory once a call: while the row tiles of a panel group run, each prefetches its share of the
-// next group's lines. The last group (fewer panels, or a last panel that is not full) is a separate instance, which runs
-// in the last task only.
+// next group's lines. The last group (fewer panels, or a last panel that is not full) is a separate instance, which
+// runs in the last task only.
 //
 // Products of two computed tensors are built by lower_matmul.c.
 #include "lower_matmul.h"
 
 #include <string.h>
 
-enum { UNROLL = 4, MAX_TILE_ROWS = 16, MAX_ACC = 64, MOST_TASKS = 16, AHEAD = 48 };
+enum { K_BLOCK = 32, MAX_TILE_ROWS = 16, MAX_ACC = 64, MOST_TASKS = 16, AHEAD = 48 };
 
 typedef struct Gemm {
   Lowering lo;
@@ -41,10 +43,15 @@ typedef struct Group16 { // one panel group
   bool prefetch_next;
 } Group16;
 
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+static int64_t least(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
 
-/* choosing tiles and tasks -------------------------------------------------------------------------------------------- */
+/* choosing tiles and tasks --------------------------------------------------------------------------------------------
+ */
 static int64_t row_bound(const Gemm *g) {
   int64_t m = 1;
   for (int d = 0; d + 1 < g->lo.rank; d++) m *= g->lo.axis[d].extent;
@@ -62,7 +69,8 @@ static int64_t row_least(const Gemm *g) {
   return m;
 }
 
-// The tile with the least work lost on left-over panels; very few rows get a wide tile, so that many loads are in flight.
+// The tile with the least work lost on left-over panels; very few rows get a wide tile, so that many loads are in
+// flight.
 static void choose_tile(Gemm *g) {
   const Target *t = g->lo.t;
   int per_panel = PANEL / (int)t->lanes, budget = (int)t->vregs * 3 / 4;
@@ -93,7 +101,8 @@ static int64_t wanted_tasks(const Gemm *g) {
   return tasks < 1 ? 1 : tasks > MOST_TASKS ? MOST_TASKS : (int64_t)tasks;
 }
 
-/* one register tile --------------------------------------------------------------------------------------------------- */
+/* one register tile ---------------------------------------------------------------------------------------------------
+ */
 typedef struct Tile {
   Gemm *g;
   const Group16 *p;
@@ -111,8 +120,9 @@ static void emit_prefetch(const Tile *t, KIdx k, int steps) {
   if (t->tail) { // perhaps the only rows: ahead in the panels at hand
     for (int j = 0; j < t->p->panels; j++)
       for (int s = 0; s < steps; s++)
-        kb_prefetch(kn, g->w, ki_addc(ki_add(ki_mul(t->p->panel, per_panel), ki_mul(k, PANEL)),
-                                      j * per_panel + PANEL * (s + AHEAD)), 1);
+        kb_prefetch(
+            kn, g->w,
+            ki_addc(ki_add(ki_mul(t->p->panel, per_panel), ki_mul(k, PANEL)), j * per_panel + PANEL * (s + AHEAD)), 1);
     return;
   }
   if (!t->p->prefetch_next) return;
@@ -149,8 +159,8 @@ static void emit_accumulators(Tile *t) {
   Kernel *k = t->g->lo.k;
   KVal init[MAX_ACC];
   for (int v = 0; v < t->vectors; v++)
-    init[v] = t->g->bias.id ? kb_load(k, t->g->bias, ki_addc(ki_mul(t->p->panel, PANEL), (int64_t)v * k->lanes), k->lanes,
-                                      k->lanes, "bias")
+    init[v] = t->g->bias.id ? kb_load(k, t->g->bias, ki_addc(ki_mul(t->p->panel, PANEL), (int64_t)v * k->lanes),
+                                      k->lanes, k->lanes, "bias")
                             : kb_const(k, 0, DT_F32, k->lanes);
   for (int r = 0; r < t->rows; r++)
     for (int v = 0; v < t->vectors; v++) {
@@ -160,17 +170,22 @@ static void emit_accumulators(Tile *t) {
     }
 }
 
+// The k loop is not unrolled (gcc then spills accumulators of the 16-register tile); prefetches stand between blocks of
+// k.
 static void emit_product(Tile *t) {
   const Gemm *g = t->g;
   Kernel *k = g->lo.k;
-  int64_t whole = g->k / UNROLL * UNROLL;
+  int64_t whole = g->k / K_BLOCK * K_BLOCK;
   if (whole) {
-    KVar v = kb_loop(k, "k", kbound(ki_const(0)), kbound(ki_const(whole)), UNROLL);
-    emit_prefetch(t, ki_var(v), UNROLL);
-    for (int u = 0; u < UNROLL; u++) emit_k_step(t, ki_addc(ki_var(v), u));
+    KIdx k0 = ki_var(kb_loop(k, "k0", kbound(ki_const(0)), kbound(ki_const(whole)), K_BLOCK));
+    emit_prefetch(t, k0, K_BLOCK);
+    emit_k_step(t, ki_var(kb_loop(k, "k", kbound(k0), kbound(ki_addc(k0, K_BLOCK)), 1)));
+    kb_end(k);
     kb_end(k);
   }
-  for (int64_t u = whole; u < g->k; u++) emit_k_step(t, ki_const(u));
+  if (whole == g->k) return;
+  emit_k_step(t, ki_var(kb_loop(k, "k", kbound(ki_const(whole)), kbound(ki_const(g->k)), 1)));
+  kb_end(k);
 }
 
 // Active lanes of vector v of the group.
@@ -187,7 +202,9 @@ static Point tile_point(const Gemm *g, KIdx row, KIdx column, uint32_t lanes, in
   return p;
 }
 
-static KIdx tile_row(const Gemm *g) { return g->lo.rank >= 2 ? g->at[g->lo.rank - 2] : ki_const(0); }
+static KIdx tile_row(const Gemm *g) {
+  return g->lo.rank >= 2 ? g->at[g->lo.rank - 2] : ki_const(0);
+}
 
 static void emit_plain_store(const Tile *t) {
   Gemm *g = t->g;
@@ -263,7 +280,8 @@ static void emit_tile(Gemm *g, const Group16 *p, int rows, bool tail) {
     emit_plain_store(&t);
 }
 
-/* rows ---------------------------------------------------------------------------------------------------------------- */
+/* rows ----------------------------------------------------------------------------------------------------------------
+ */
 typedef struct RowRange {
   Gemm *g;
   const Group16 *p;
@@ -296,7 +314,8 @@ static void emit_row_axes(Gemm *g, const Group16 *p, int d) {
   }
 }
 
-/* panel groups and tasks ------------------------------------------------------------------------------------------------ */
+/* panel groups and tasks
+ * ------------------------------------------------------------------------------------------------ */
 static void emit_tasks(Gemm *g) {
   Lowering *lo = &g->lo;
   Kernel *k = lo->k;
@@ -326,8 +345,7 @@ static void emit_tasks(Gemm *g) {
   if (left) { // in the last task
     Group16 p = {.panel = ki_const(g->main_panels), .panels = (int)left, .columns = g->n - g->main_panels * PANEL};
     bool guard = columns > 1;
-    if (guard)
-      kb_loop(k, "last", kbound(p.panel), kbound_cap(ki_addc(first, chunk), ki_const(g->panels)), left);
+    if (guard) kb_loop(k, "last", kbound(p.panel), kbound_cap(ki_addc(first, chunk), ki_const(g->panels)), left);
     emit_row_axes(g, &p, 0);
     if (guard) kb_end(k);
   }
@@ -388,6 +406,8 @@ bool lower_gemm(Arena *a, const Graph *g, const Group *grp, const Target *t, Low
   Gemm gm = {.lo = lower_begin(a, g, grp, t, out, "gemm"), .anchor = v};
   Lowering *lo = &gm.lo;
   int64_t trans = value_int(v, A_trans, 0);
+  if (graph_value(g, v->args[1])->type.dtype != DT_F32)
+    return lower_fail(lo, v->args[1], "products take f32 weights only");
   lower_domain(lo, &v->type);
   gm.n = v->type.dim[v->type.rank - 1].c;
   gm.k = type_extent(lo->m, &graph_value(g, v->args[1])->type, linear == (trans != 0) ? 0 : 1);
@@ -397,13 +417,13 @@ bool lower_gemm(Arena *a, const Graph *g, const Group *grp, const Target *t, Low
   if (v->nargs == 3) gm.bias = lower_weight(lo, v->args[2], "bias", PACK_VECTOR, false, gm.panels * PANEL);
   if (!lower_sources(lo) || !lower_root(lo)) return false;
   lower_collapse(lo, lo->rank - 1, 4 * (int64_t)t->tile[0].rows);
+  if (lo->rank > 4) return lower_fail(lo, grp->anchor, "its rows lie on more than three separate axes");
   choose_tile(&gm);
   int64_t left = gm.panels % gm.width;
   if (!left && gm.n % PANEL) left = gm.width;
   gm.main_panels = gm.panels - left;
   gm.through_scratch = grp->member.n > 1;
-  if (gm.through_scratch)
-    gm.scratch = kb_buf(lo->k, "tile", DT_F32, KB_SCRATCH, (int64_t)gm.rows * gm.width * PANEL);
+  if (gm.through_scratch) gm.scratch = kb_buf(lo->k, "tile", DT_F32, KB_SCRATCH, (int64_t)gm.rows * gm.width * PANEL);
   emit_tasks(&gm);
   return finish(&gm);
 }

@@ -1,7 +1,7 @@
 // lower_map.c: map groups, and the vector code of the elementwise operators (emit_<name> of ops.def).
 //
-// A map computes every element of its root on its own: elementwise chains, rows chosen by data (embedding, gather), copies
-// of views, patches of an image. Three shapes of kernel:
+// A map computes every element of its root on its own: elementwise chains, rows chosen by data (embedding, gather),
+// copies of views, patches of an image. Three shapes of kernel:
 //   * elementwise and gathers: axes joined where all operands allow; par over rows, vectors over the last axis;
 //   * a copy (a view with a group of its own): the same over the axes that result and source have in common;
 //   * patchify: loops b, py, px, c, y and vectors over x, elementwise members behind it included.
@@ -10,10 +10,13 @@
 
 #include <string.h>
 
-/* elementwise operators ------------------------------------------------------------------------------------------------ */
+/* elementwise operators
+ * ------------------------------------------------------------------------------------------------ */
 #include "kmath.h"
 
-static bool is_mask(const Kernel *k, KVal v) { return k->ins.at[v.id].dtype == DT_BOOL; }
+static bool is_mask(const Kernel *k, KVal v) {
+  return k->ins.at[v.id].dtype == DT_BOOL;
+}
 static KVal number_like(Kernel *k, double v, KVal like) {
   return kb_const(k, v, k->ins.at[like.id].dtype, k->ins.at[like.id].lanes);
 }
@@ -57,7 +60,9 @@ KVal emit_none(Kernel *k, const Value *v, const KVal *arg) {
   ICE("kernel %s: %s is not elementwise", k->name, op_info[v->op].name);
 }
 
-static KVal not_zero(Kernel *k, KVal x) { return kb_op1(k, K_not, kb_op2(k, K_eq, x, number_like(k, 0, x))); }
+static KVal not_zero(Kernel *k, KVal x) {
+  return kb_op1(k, K_not, kb_op2(k, K_eq, x, number_like(k, 0, x)));
+}
 
 KVal emit_compare(Kernel *k, const Value *v, const KVal *arg) {
   static const struct {
@@ -98,7 +103,8 @@ EmitFn *const lower_emit[OP_COUNT] = {
 #undef GOP
 };
 
-/* elementwise groups and gathers ----------------------------------------------------------------------------------------- */
+/* elementwise groups and gathers
+ * ----------------------------------------------------------------------------------------- */
 typedef struct Map {
   KIdx at[LOWER_AXES]; // rows of the current point
   bool vectors;
@@ -152,7 +158,8 @@ static bool finish_map(Lowering *lo, double elements) {
   type_print(&b, lo->m, &root->type);
   const char *comment = arena_printf(lo->arena, "%s %s", op_info[root->op].name, b.s);
   buf_free(&b);
-  const char *name = arena_printf(lo->arena, op_info[root->op].flags & F_VIEW ? "copy_%s" : "map_%s", op_info[root->op].name);
+  const char *name =
+      arena_printf(lo->arena, op_info[root->op].flags & F_VIEW ? "copy_%s" : "map_%s", op_info[root->op].name);
   return lower_finish(lo, elements * work_of(lo), 4 * elements * (double)(1 + lo->src.n), name, comment);
 }
 
@@ -173,9 +180,12 @@ static bool emit_map(Lowering *lo) {
   return finish_map(lo, elements);
 }
 
-/* copies of views ---------------------------------------------------------------------------------------------------------- */
-// Axes of a reshape that both sides share: each run of the finer side. False where the sides cut the elements differently.
-static bool common_axes(Lowering *lo, const Type *from, const int64_t *fs, const Type *to, const int64_t *ts, Source *src) {
+/* copies of views
+ * ---------------------------------------------------------------------------------------------------------- */
+// Axes of a reshape that both sides share: each run of the finer side. False where the sides cut the elements
+// differently.
+static bool common_axes(Lowering *lo, const Type *from, const int64_t *fs, const Type *to, const int64_t *ts,
+                        Source *src) {
   Axis axis[2 * MAX_RANK];
   int64_t a[2 * MAX_RANK], b[2 * MAX_RANK];
   int n = 0, i = from->rank - 1, j = to->rank - 1;
@@ -213,8 +223,6 @@ static bool lower_copy(Lowering *lo) {
   int64_t fs[MAX_RANK], ts[MAX_RANK];
   Source s;
   lower_domain(lo, to);
-  if (v->op == OP_reshape)
-    for (int d = 0; d < from->rank; d++) (void)lower_dim(lo, from->dim[d].sym >= 0 ? from->dim[d] : DIM(1));
   if (!lower_operand(lo, v->args[0], "x", &s, fs) || !lower_root(lo)) return false;
   int64_t skip = 0;
   const Attr *perm = value_attr(v, A_perm);
@@ -241,7 +249,8 @@ static bool lower_copy(Lowering *lo) {
   return emit_map(lo);
 }
 
-/* patches ------------------------------------------------------------------------------------------------------------------ */
+/* patches
+ * ------------------------------------------------------------------------------------------------------------------ */
 typedef struct Patches {
   Val member;
   Source image;

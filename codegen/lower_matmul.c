@@ -1,21 +1,22 @@
 // lower_matmul.c: products whose second operand is computed at run time. They are small (similarities of embeddings,
 // heads tied to computed tables), so the kernels are plain: one row of the result at a time, and either
 //   * vectors of columns, when the columns of b are adjacent:    acc[n..] += a[k] * b[k, n..]
-//   * dot products over k, when both have adjacent k:            acc[0..] += a[k..] * b[n, k..], then the lanes are added
+//   * dot products over k, when both have adjacent k:            acc[0..] += a[k..] * b[n, k..], then the lanes are
+//   added
 //   * single lanes otherwise.
-// The order over k is the same for every row and column, so results do not depend on the number of tasks. The epilogue is
-// applied to each vector or element before it is stored.
+// The order over k is the same for every row and column, so results do not depend on the number of tasks. The epilogue
+// is applied to each vector or element before it is stored.
 #include "lower_matmul.h"
 
 #include <string.h>
 
 typedef struct Matmul {
   const Value *anchor;
-  size_t a, b;      // indices into Lowering.src
-  int64_t ak, bk;   // strides over k
+  size_t a, b;    // indices into Lowering.src
+  int64_t ak, bk; // strides over k
   Axis k;
-  bool dots;        // vectors over k
-  const KIdx *at;   // row indices of the current row
+  bool dots;      // vectors over k
+  const KIdx *at; // row indices of the current row
 } Matmul;
 
 static KVal scalar_product(Lowering *lo, const Matmul *m, const Point *p, KVal acc, const Range *r, KBound from) {

@@ -1,5 +1,5 @@
-// lower_matmul.h: the product of two computed tensors (CLIP's similarity [B,E] x [T,E]^T); lower_gemm.c calls it for groups
-// whose second operand is no packed weight.
+// lower_matmul.h: the product of two computed tensors (CLIP's similarity [B,E] x [T,E]^T); lower_gemm.c calls it for
+// groups whose second operand is no packed weight.
 #ifndef SY_LOWER_MATMUL_H
 #define SY_LOWER_MATMUL_H
 

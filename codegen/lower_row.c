@@ -1,8 +1,8 @@
 // lower_row.c: groups around an operator on rows (the last axis): normalisations, softmax, reductions, argmax.
 //
-// A row is walked two or three times while it lies in the first-level cache. The first walk evaluates what stands before
-// the anchor (embedding sums, position sums) into a scratch row, unless it is a plain load; the last walk applies what
-// stands behind it and stores. Sums run in four accumulators of one vector each, joined in a fixed order.
+// A row is walked two or three times while it lies in the first-level cache. The first walk evaluates what stands
+// before the anchor (embedding sums, position sums) into a scratch row, unless it is a plain load; the last walk
+// applies what stands behind it and stores. Sums run in four accumulators of one vector each, joined in a fixed order.
 //   layer_norm: mean; then the sums of x - mean and of its square (the first corrects the rounding of the mean); then
 //               (x - mean - correction) / sqrt(var + eps)
 //   softmax:    maximum; e^(x - max) into scratch with its sum; product with 1 / sum
@@ -17,8 +17,8 @@
 enum { ACC = 4, TASK_ELEMENTS = 12288 };
 
 typedef struct Row Row;
-typedef void Term(Row *r, KVal x, uint32_t lanes, KVal *term);  // what a walk accumulates
-typedef KVal Result(Row *r, KVal x, uint32_t lanes);            // the anchor's value at an element
+typedef void Term(Row *r, KVal x, uint32_t lanes, KVal *term); // what a walk accumulates
+typedef KVal Result(Row *r, KVal x, uint32_t lanes);           // the anchor's value at an element
 struct Row {
   Lowering *lo;
   const Value *anchor;
@@ -41,8 +41,12 @@ struct Row {
   Point p;
 };
 
-static KVal in(Row *r, int i, uint32_t lanes) { return lower_in(r->lo, r->s[i], lanes); }
-static KVal num(Row *r, double v, uint32_t lanes) { return kb_const(r->lo->k, v, DT_F32, lanes); }
+static KVal in(Row *r, int i, uint32_t lanes) {
+  return lower_in(r->lo, r->s[i], lanes);
+}
+static KVal num(Row *r, double v, uint32_t lanes) {
+  return kb_const(r->lo->k, v, DT_F32, lanes);
+}
 
 static Point point_at(const Row *r, KIdx c, uint32_t lanes, int64_t n) {
   Point p = {.lanes = lanes, .n = n};
@@ -59,7 +63,8 @@ static KVal x_at(Row *r, KIdx c, uint32_t lanes, int64_t n) {
   return x;
 }
 
-/* sums and maxima ----------------------------------------------------------------------------------------------------- */
+/* sums and maxima -----------------------------------------------------------------------------------------------------
+ */
 static void reduce_column(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
   Row *r = ud;
   Kernel *k = lo->k;
@@ -80,8 +85,7 @@ static void reduce(Row *r, Term *term, int terms, KOp join, double identity, KVa
   bool wide = r->vectors && k->lanes > 1, single = !wide || !r->columns.fixed;
   r->term = term, r->terms = terms, r->join = join, r->identity = identity;
   for (int i = 0; i < terms; i++) {
-    for (int a = 0; a < ACC && wide; a++)
-      r->acc[i][a] = kb_var(k, kb_const(k, identity, r->dtype, k->lanes), "acc");
+    for (int a = 0; a < ACC && wide; a++) r->acc[i][a] = kb_var(k, kb_const(k, identity, r->dtype, k->lanes), "acc");
     if (single) r->rest[i] = kb_var(k, kb_const(k, identity, r->dtype, 1), "rest");
   }
   lower_columns(r->lo, &r->columns, r->vectors, ACC, NULL, 0, reduce_column, r);
@@ -129,7 +133,8 @@ static KVal row_length(Row *r) {
   return r->columns.fixed ? num(r, (double)r->columns.bound, 1) : kb_index(r->lo->k, r->columns.len, DT_F32, 1);
 }
 
-/* layer_norm, l2_norm --------------------------------------------------------------------------------------------------- */
+/* layer_norm, l2_norm
+ * --------------------------------------------------------------------------------------------------- */
 static void term_deviation(Row *r, KVal x, uint32_t lanes, KVal *term) { // s[0] = mean
   Kernel *k = r->lo->k;
   term[0] = kb_op2(k, K_sub, x, in(r, 0, lanes));
@@ -163,7 +168,9 @@ static void term_square(Row *r, KVal x, uint32_t lanes, KVal *term) {
   (void)lanes;
   term[0] = kb_op2(r->lo->k, K_mul, x, x);
 }
-static KVal result_scaled(Row *r, KVal x, uint32_t lanes) { return kb_op2(r->lo->k, K_mul, x, in(r, 0, lanes)); }
+static KVal result_scaled(Row *r, KVal x, uint32_t lanes) {
+  return kb_op2(r->lo->k, K_mul, x, in(r, 0, lanes));
+}
 
 static void row_l2_norm(Row *r) {
   Kernel *k = r->lo->k;
@@ -174,7 +181,8 @@ static void row_l2_norm(Row *r) {
   store(r, result_scaled);
 }
 
-/* softmax, log_softmax ---------------------------------------------------------------------------------------------------- */
+/* softmax, log_softmax
+ * ---------------------------------------------------------------------------------------------------- */
 static void term_exp(Row *r, KVal x, uint32_t lanes, KVal *term) { // s[0] = maximum
   term[0] = kmath_exp_neg(r->lo->k, kb_op2(r->lo->k, K_sub, x, in(r, 0, lanes)));
 }
@@ -207,14 +215,17 @@ static void row_log_softmax(Row *r) {
   store(r, result_log_softmax);
 }
 
-/* reductions ------------------------------------------------------------------------------------------------------------- */
+/* reductions
+ * ------------------------------------------------------------------------------------------------------------- */
 static void row_reduce_sum(Row *r) {
   KVal s;
   reduce(r, term_x, 1, K_add, 0, &s);
   store_one(r, s);
 }
 
-static double least_of(DType t) { return t == DT_I32 ? (double)INT32_MIN : -HUGE_VAL; }
+static double least_of(DType t) {
+  return t == DT_I32 ? (double)INT32_MIN : -HUGE_VAL;
+}
 
 static void row_reduce_max(Row *r) {
   KVal s;
@@ -272,7 +283,8 @@ static void row_argmax(Row *r) {
   store_one(r, r->rest[1]);
 }
 
-/* reduction across rows ---------------------------------------------------------------------------------------------------- */
+/* reduction across rows
+ * ---------------------------------------------------------------------------------------------------- */
 // [.., D, N] -> [.., D, 1] where D is adjacent and N is not: the columns of the domain are D here, N is `columns`.
 typedef struct Across {
   Row *r;
@@ -309,7 +321,9 @@ static void across_row(Lowering *lo, KIdx *at, void *ud) {
   kb_end(lo->k);
 }
 
-/* groups ------------------------------------------------------------------------------------------------------------------- */
+/* groups
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 static const struct {
   Op op;
   void (*row)(Row *r);
@@ -343,7 +357,9 @@ static bool finish_row(Lowering *lo, const Value *anchor, double row_elements, i
   return lower_finish(lo, n * (anchor->op == OP_softmax ? 20 : 8), 8 * n, name, comment);
 }
 
-static bool is_reduction(Op op) { return op == OP_reduce_sum || op == OP_reduce_max; }
+static bool is_reduction(Op op) {
+  return op == OP_reduce_sum || op == OP_reduce_max;
+}
 
 // Is x stored with its last axis apart and the axis before it adjacent?
 static bool runs_across(const Lowering *lo, const Value *anchor) {
@@ -387,10 +403,12 @@ bool lower_row(Arena *arena, const Graph *g, const Group *grp, const Target *t, 
   r->plain = !lower_is_member(&lo, r->x);
   int c = lo.rank - 1;
   r->vectors = v->op == OP_argmax || is_reduction(v->op) || lo.root.stride[c] == 1 || lo.axis[c].extent == 1;
-  for (size_t i = 0; i < lo.src.n; i++) r->vectors = r->vectors && lo.src.at[i].stride[c] >= 0 && lo.src.at[i].stride[c] <= 1;
+  for (size_t i = 0; i < lo.src.n; i++)
+    r->vectors = r->vectors && lo.src.at[i].stride[c] >= 0 && lo.src.at[i].stride[c] <= 1;
   lower_collapse(&lo, lo.rank - 1, INT64_MAX);
   if (!r->plain || row_table[rk.entry].keeps)
-    r->row = kb_buf(lo.k, "row", r->dtype, KB_SCRATCH, (r->columns.bound + K_MAX_LANES - 1) / K_MAX_LANES * K_MAX_LANES);
+    r->row =
+        kb_buf(lo.k, "row", r->dtype, KB_SCRATCH, (r->columns.bound + K_MAX_LANES - 1) / K_MAX_LANES * K_MAX_LANES);
   int64_t rows = TASK_ELEMENTS / r->columns.bound;
   rows = rows < 1 ? 1 : rows > 16 ? 16 : rows;
   lower_rows(&lo, rows, emit_row, &rk);

@@ -7,7 +7,8 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* setting up -------------------------------------------------------------------------------------------------------- */
+/* setting up --------------------------------------------------------------------------------------------------------
+ */
 Lowering lower_begin(Arena *a, const Graph *g, const Group *grp, const Target *t, Lowered *out, const char *name) {
   Lowering lo = {.arena = a, .g = g, .m = g->module, .grp = grp, .t = t, .out = out};
   *out = (Lowered){0};
@@ -22,7 +23,7 @@ bool lower_fail(Lowering *lo, Val at, const char *fmt, ...) {
   vsnprintf(text, sizeof text, fmt, ap);
   va_end(ap);
   const Value *v = graph_value(lo->g, at);
-  diag_error(lo->m->diag, "E0301", v->span, "%s: %s", op_info[v->op].name, text);
+  diag_error(lo->m->diag, "E0303", v->span, "%s: %s", op_info[v->op].name, text);
   lo->failed = true;
   return false;
 }
@@ -260,7 +261,8 @@ bool lower_finish(Lowering *lo, double flops, double bytes, const char *name, co
   return true;
 }
 
-/* loops ------------------------------------------------------------------------------------------------------------- */
+/* loops -------------------------------------------------------------------------------------------------------------
+ */
 typedef struct Rows {
   Lowering *lo;
   int n;                     // axes that are rows
@@ -408,7 +410,8 @@ void lower_tiles(Lowering *lo, const Range *r, int rows, const KIdx *block, int6
   }
 }
 
-/* elements ------------------------------------------------------------------------------------------------------------ */
+/* elements ------------------------------------------------------------------------------------------------------------
+ */
 KVal lower_in(Lowering *lo, KVal scalar, uint32_t lanes) {
   return lanes == 1 ? scalar : kb_splat(lo->k, scalar);
 }

@@ -1,10 +1,11 @@
-// lower_util.h: what the four lowerings share: the iteration domain of a group, its operands as strides over that domain,
-// loops over rows and columns, and the evaluation of one vector of elements of any member.
+// lower_util.h: what the four lowerings share: the iteration domain of a group, its operands as strides over that
+// domain, loops over rows and columns, and the evaluation of one vector of elements of any member.
 //
-// A domain is a list of axes, the last one being the columns. An axis is one range, or several where a segmented axis has
-// run-time parts (part i starts at the sum of the upper bounds before it, so ranges are where the elements are stored).
-// An operand (Source) is a buffer whose element 0 is the operand's first element, with one stride per axis of the domain:
-// offsets live in KernelArg, so that equal layers give equal kernels. A point is one index per axis and a lane count.
+// A domain is a list of axes, the last one being the columns. An axis is one range, or several where a segmented axis
+// has run-time parts (part i starts at the sum of the upper bounds before it, so ranges are where the elements are
+// stored). An operand (Source) is a buffer whose element 0 is the operand's first element, with one stride per axis of
+// the domain: offsets live in KernelArg, so that equal layers give equal kernels. A point is one index per axis and a
+// lane count.
 //
 //   %7 = add(linear, %pos) : f32[B,196,768]  ->  axes B, 196, 768; source %pos: strides 0, 768, 1
 #ifndef SY_LOWER_UTIL_H
@@ -57,7 +58,8 @@ typedef struct Lowering {
   VEC(struct LowerMemo {
     uint32_t id;
     KVal value;
-  }) memo;
+  })
+  memo;
   bool failed; // reported to diag
 } Lowering;
 
@@ -71,10 +73,10 @@ typedef struct Point {
 
 /* setting up */
 Lowering lower_begin(Arena *a, const Graph *g, const Group *grp, const Target *t, Lowered *out, const char *name);
-bool lower_fail(Lowering *lo, Val at, const char *fmt, ...) SY_PRINTF(3, 4); // reports E0301; false
-KIdx lower_dim(Lowering *lo, Dim d);                                        // declares the run-time dim
-Axis lower_axis(Lowering *lo, const Type *t, int axis, bool by_segment);    // by_segment: one range per part, always
-void lower_domain(Lowering *lo, const Type *t);                             // axes of the domain = axes of the type
+bool lower_fail(Lowering *lo, Val at, const char *fmt, ...) SY_PRINTF(3, 4); // reports E0303; false
+KIdx lower_dim(Lowering *lo, Dim d);                                         // declares the run-time dim
+Axis lower_axis(Lowering *lo, const Type *t, int axis, bool by_segment);     // by_segment: one range per part, always
+void lower_domain(Lowering *lo, const Type *t);                              // axes of the domain = axes of the type
 bool lower_is_member(const Lowering *lo, Val v);
 bool lower_is_packed(const Graph *g, Val v); // evaluated when weights are packed
 // Adds parameter `name` for an operand that is no member; its strides over its own axes go to stride[].
@@ -95,16 +97,17 @@ typedef void LowerRow(Lowering *lo, KIdx *at, void *ud); // at[]: all axes but t
 void lower_rows(Lowering *lo, int64_t rows_per_task, LowerRow *body, void *ud);
 typedef void LowerColumn(Lowering *lo, KIdx col, uint32_t lanes, int64_t n, int unrolled, void *ud);
 // All columns of a range: vectors, `unroll` at a time, and a tail (a partial vector, or single lanes at run time). With
-// `vectors` false single lanes only. block: restricts the loop to [*block, *block + size) of the range, NULL: all of it.
+// `vectors` false single lanes only. block: restricts the loop to [*block, *block + size) of the range, NULL: all of
+// it.
 void lower_columns(Lowering *lo, const Range *r, bool vectors, int unroll, const KIdx *block, int64_t size,
                    LowerColumn *body, void *ud);
 // Rows of a range in tiles of at most `rows`: a constant number in tiles of two sizes that differ by one; a run-time
-// number (or a block of rows) by a ladder: tiles of 12 rows up to floor(M, 12), then of 6 up to floor(M, 6), 3, 1. `tail`:
-// the tile stands behind larger ones of a run-time number. row counts within the range. block as for lower_columns; its
-// size is a multiple of `rows`.
+// number (or a block of rows) by a ladder: tiles of 12 rows up to floor(M, 12), then of 6 up to floor(M, 6), 3, 1.
+// `tail`: the tile stands behind larger ones of a run-time number. row counts within the range. block as for
+// lower_columns; its size is a multiple of `rows`.
 typedef void LowerTile(Lowering *lo, KIdx row, int rows, bool tail, void *ud);
 void lower_tiles(Lowering *lo, const Range *r, int rows, const KIdx *block, int64_t size, LowerTile *body, void *ud);
-void lower_data(Lowering *lo, const KIdx *at);            // reads the row numbers of embeddings and gathers
+void lower_data(Lowering *lo, const KIdx *at); // reads the row numbers of embeddings and gathers
 KIdx lower_address(const Lowering *lo, const Source *s, const Point *p);
 KVal lower_load(Lowering *lo, const Source *s, const Point *p);
 KVal lower_element(Lowering *lo, const Point *p, Val v);  // value of a member or operand

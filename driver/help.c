@@ -24,11 +24,12 @@ const CommandInfo commands[] = {
      "syc build models/clip.sy:b32 --routes image --isa avx2 -o clip.o  # one route, one instruction set\n"},
     {"emit", C_EMIT, cmd_emit, "SPEC[:PRESET] [--emit=KIND,...] [-o FILE] [options]",
      "print what the compiler makes of a model, at any step",
-     "Without -o the text goes to standard output. Graph IR can be read back: it is a reproducer of what the\n"
-     "passes did, and --start-from goes on from there.\n",
-     "syc emit vit:tiny --emit=ir  # graph IR as the front end builds it\n"
+     "Without -o text goes to standard output; several kinds need -o NAME and get their suffixes. Graph IR (.ir) is\n"
+     "an input too: a dump is a reproducer, and --start-from goes on from there.\n",
+     "syc emit vit:tiny --emit=ir@input  # graph IR as the front end builds it\n"
      "syc emit vit:tiny --emit=ir@fuse  # after the pass `fuse`\n"
-     "syc emit vit:tiny --emit=c,h -o out/vit.c  # the C module and its header\n"},
+     "syc emit vit:tiny --emit=c -o vit.c  # vit.c and vit.h, for your own program\n"
+     "syc emit vit.ir --start-from=fuse --emit=kir  # go on from a dump\n"},
     {"run", C_RUN, cmd_run, "SPEC[:PRESET] --weights FILE [options] -- ARGUMENTS", "compile into the cache and run",
      "What stands behind -- goes to the compiled model. The executable and its packed weights are kept in\n"
      "$XDG_CACHE_HOME/switchyard, so a second run starts at once.\n",
@@ -57,15 +58,15 @@ const CommandInfo commands[] = {
      "syc fmt models/*.sy  # in place\n"
      "syc fmt --check models/*.sy  # for continuous integration\n"},
     {"weights", C_WEIGHTS, cmd_weights,
-     "init SPEC[:PRESET] [--seed N] -o FILE\ncheck SPEC[:PRESET] --weights FILE\ninspect FILE\n"
-     "pack SPEC[:PRESET] --weights FILE -o FILE",
-     "make, check, list or pack weights",
-     "init makes seeded weights, the same on every machine, for trying things out. check compares a checkpoint with\n"
-     "the model: missing, mis-shaped and unused tensors, with near names. inspect lists a checkpoint's tensors. pack\n"
-     "writes the file a compiled model maps (.syw).\n",
+     "init SPEC[:PRESET] [--seed N] -o FILE\ninspect FILE\npack SPEC[:PRESET] --weights FILE -o FILE",
+     "make, look at and pack weights",
+     "init makes seeded weights under the checkpoint's names, the same on every machine, for trying things out.\n"
+     "inspect lists a checkpoint's tensors: types, shapes, ranges, NaN and infinite elements. pack writes the file "
+     "that\n"
+     "a compiled model maps (.syw); tensors that are missing or mis-shaped are all reported, with near names.\n",
      "syc weights init vit:tiny --seed 1 -o tiny.safetensors  # random, but always the same\n"
-     "syc weights check vit:base --weights vit_b_16.safetensors  # does it fit?\n"
-     "syc weights pack vit:base --weights vit_b_16.safetensors -o vit.syw\n"},
+     "syc weights inspect vit_b_16.safetensors  # what is in it\n"
+     "syc weights pack vit:base --weights vit_b_16.safetensors -o vit.syw  # for an executable built without it\n"},
     {"help", C_HELP, cmd_help, "[COMMAND|models]\n--man\n--completions=bash|zsh|fish", "explain syc or one command",
      "`syc help models` lists the models that come with syc. The man page and the completion scripts are made from\n"
      "the same tables as these pages.\n",
@@ -103,11 +104,11 @@ const HelpPair help_environment[] = {
 
 const HelpPair help_emit_kinds[] = {
     {"ast", "the syntax tree of the program as it was read"},
-    {"ir", "graph IR before the passes: tensors and operators, one function a route"},
-    {"ir@PASS", "graph IR after a pass (syc emit --print-passes lists them); it can be read back"},
+    {"ir", "graph IR after all passes: tensors and operators, one function a route"},
+    {"ir@PASS", "graph IR after a pass (syc emit --print-passes lists them); ir@input: before the first"},
     {"kir", "kernel IR: the loops of every kernel, once for each instruction set"},
-    {"c", "the C module: kernels, launch lists, dispatch by instruction set; needs only the C library"},
-    {"h", "its header, for C and C++"},
+    {"c", "the C module and, beside it, its header: kernels, launch lists, dispatch by instruction set"},
+    {"h", "the header alone, for C and C++"},
     {"dot", "the graph with its fused groups, for Graphviz"},
     {"json", "routes, tensors, weights, launches and memory, for scripts"},
     {"obj", "the C module compiled (.o)"},
@@ -117,8 +118,7 @@ const HelpPair help_emit_kinds[] = {
     {0},
 };
 
-/* pages --------------------------------------------------------------------------------------------------------------
- */
+/* pages --------------------------------------------------------------------------------------------------------- */
 enum { PAGE_WIDTH = 100, MAX_LEFT = 30 };
 
 // "-o, --output FILE"; returns the width. `dst` may be too small for no option.
@@ -130,7 +130,10 @@ static int option_left(const HelpOption *o, char *dst, size_t room) {
   else
     n = snprintf(dst, room, "    %s%s", one_dash ? "-" : "--", o->name);
   if (n < 0 || (size_t)n >= room) return 0;
-  int more = o->value ? snprintf(dst + n, room - (size_t)n, " %s", o->value) : 0;
+  bool optional = !strcmp(o->kind, "MAYBE"); // --name or --name=value
+  int more = o->value
+                 ? snprintf(dst + n, room - (size_t)n, "%s%s%s", optional ? "[=" : " ", o->value, optional ? "]" : "")
+                 : 0;
   return n + (more > 0 ? more : 0);
 }
 
@@ -178,12 +181,22 @@ static void print_options(FILE *f, unsigned bit, bool common) {
   }
 }
 
-// Text lines, each behind `indent`.
-static void print_lines(FILE *f, const char *indent, const char *text) {
-  for (const char *end; *text; text = *end ? end + 1 : end) {
-    end = text + strcspn(text, "\n");
-    fprintf(f, "%s%.*s\n", indent, (int)(end - text), text);
-  }
+// Example lines "COMMAND  # what it does", the explanations in one column.
+static void print_examples(FILE *f, const char *text) {
+  const char *mark = "  # ";
+  int widest = 0;
+  for (int pass = 0; pass < 2; pass++)
+    for (const char *s = text, *end; *s; s = *end ? end + 1 : end) {
+      end = s + strcspn(s, "\n");
+      const char *about = strstr(s, mark);
+      int n = (int)((about && about < end ? about : end) - s);
+      if (pass == 0)
+        widest = n > widest ? n : widest;
+      else if (about && about < end)
+        fprintf(f, "  %-*.*s%.*s\n", widest, n, s, (int)(end - about), about);
+      else
+        fprintf(f, "  %.*s\n", n, s);
+    }
 }
 
 void help_general(FILE *f) {
@@ -195,7 +208,7 @@ void help_general(FILE *f) {
   fputs("\nA SPEC is a .sy file, - for standard input, or the name of a model that comes with syc (syc help models).\n"
         "\nExamples:\n"
         "  syc build vit:base --weights vit_b_16.safetensors -o vit   # then: ./vit cat.jpg --top 5\n"
-        "  syc emit vit:tiny --emit=c,h -o out/vit.c                  # C for your own program\n"
+        "  syc build vit:tiny -o vit.c                                # C (and vit.h) for your own program\n"
         "  syc explain vit:base                                       # what it costs\n"
         "\nsyc help COMMAND explains a command, syc --help=all everything; syc --version.\n",
         f);
@@ -231,13 +244,12 @@ void help_command(FILE *f, const char *command) {
     print_pairs(f, help_emit_kinds, 12);
   }
   fputs("\nExamples:\n", f);
-  print_lines(f, "  ", c->examples);
+  print_examples(f, c->examples);
   fputs("\nExit status:\n", f);
   print_pairs(f, help_exit_codes, 6);
 }
 
-/* syc help models
- * ------------------------------------------------------------------------------------------------------ */
+/* syc help models ----------------------------------------------------------------------------------------------- */
 // The presets of a page, read from its lines "preset NAME = ...".
 static void print_presets(FILE *f, const char *text) {
   const char *word = "preset ", *sep = "";
@@ -270,8 +282,7 @@ static void print_models(FILE *f) {
   fputs("`use std` finds the building blocks; syc explain NAME:PRESET says what a model costs.\n", f);
 }
 
-/* syc help
- * --------------------------------------------------------------------------------------------------------------- */
+/* syc help ------------------------------------------------------------------------------------------------------ */
 int cmd_help(Session *s) {
   if (s->opt.man) {
     help_man(stdout);

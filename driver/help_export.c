@@ -6,6 +6,7 @@
 //   syc help --man > syc.1        syc help --completions=zsh > _syc
 #include "help.h"
 
+#include <ctype.h>
 #include <string.h>
 
 static bool one_dash(const HelpOption *o) {
@@ -20,9 +21,11 @@ static bool is_file(const char *value) {
 static bool is_folder(const char *value) {
   return value && !strcmp(value, "DIR");
 }
-// A value may be left out, or can only be joined by "=": completions then offer the option alone.
+static bool is_optional(const HelpOption *o) {
+  return !strcmp(o->kind, "MAYBE");
+} // --name or --name=value
 static bool takes_word(const HelpOption *o) {
-  return o->value && strcmp(o->kind, "FLAG") != 0 && strcmp(o->kind, "MAYBE") != 0;
+  return o->value && !is_optional(o);
 }
 
 // Text with `quote` before each of the characters in `special`.
@@ -38,8 +41,7 @@ static void put_choices(FILE *f, const char *value, char sep) {
   for (; *value; value++) fputc(*value == '|' ? sep : *value, f);
 }
 
-/* man page
- * ------------------------------------------------------------------------------------------------------------- */
+/* man page ------------------------------------------------------------------------------------------------------ */
 // One line of text for roff: hyphens that can be copied, no accidental requests.
 static void put_roff(FILE *f, const char *s, size_t n) {
   if (n && (s[0] == '.' || s[0] == '\'')) fputs("\\&", f);
@@ -81,9 +83,9 @@ static void man_option(FILE *f, const HelpOption *o) {
   put_roff(f, o->name, strlen(o->name));
   fputs("\\fR", f);
   if (o->value) {
-    fputs(" \\fI", f);
+    fputs(is_optional(o) ? "[=\\fI" : " \\fI", f);
     put_roff(f, o->value, strlen(o->value));
-    fputs("\\fR", f);
+    fputs(is_optional(o) ? "\\fR]" : "\\fR", f);
   }
   fputc('\n', f);
   put_roff_lines(f, o->help, "");
@@ -119,9 +121,9 @@ void help_man(FILE *f) {
       fputc('\n', f);
     }
     fputs(".fi\n.PP\n", f);
-    fputs("To ", f);
-    put_roff_lines(f, c->about, "");
-    fputs(".PP\n", f);
+    fprintf(f, "%c", toupper((unsigned char)c->about[0]));
+    put_roff(f, c->about + 1, strlen(c->about + 1));
+    fputs(".\n.PP\n", f);
     put_roff_lines(f, c->detail, "");
     fputs(".PP\n.RS\n.nf\n", f);
     put_roff_lines(f, c->examples, "");
@@ -134,8 +136,7 @@ void help_man(FILE *f) {
   man_pairs(f, "ENVIRONMENT", help_environment);
 }
 
-/* completions
- * ---------------------------------------------------------------------------------------------------------- */
+/* completions --------------------------------------------------------------------------------------------------- */
 static void put_command_names(FILE *f) {
   for (const CommandInfo *c = commands; c->name; c++) fprintf(f, "%s%s", c == commands ? "" : " ", c->name);
 }
@@ -183,7 +184,7 @@ static void complete_bash(FILE *f) {
   put_command_names(f);
   fputs(" models\" -- \"$word\"))\n"
         "       elif [ \"${COMP_WORDS[1]}\" = weights ] && [ \"$COMP_CWORD\" -eq 2 ]; then\n"
-        "         COMPREPLY=($(compgen -W \"init check inspect pack\" -- \"$word\"))\n"
+        "         COMPREPLY=($(compgen -W \"init inspect pack\" -- \"$word\"))\n"
         "       else COMPREPLY=($(compgen -f -- \"$word\")); fi ;;\n"
         "  esac\n}\ncomplete -o filenames -F _syc syc\n",
         f);
@@ -244,12 +245,12 @@ static void complete_zsh(FILE *f) {
       put_command_names(f);
       fputs(" models)' ;;\n", f);
     } else {
-      fputs(c->bit == C_WEIGHTS ? "      '1:action:(init check inspect pack)' '*:file:_files' ;;\n"
+      fputs(c->bit == C_WEIGHTS ? "      '1:action:(init inspect pack)' '*:file:_files' ;;\n"
                                 : "      '*:file:_files' ;;\n",
             f);
     }
   }
-  fputs("  esac\n}\ncompdef _syc syc\n", f);
+  fputs("  esac\n}\nif [ \"$funcstack[1]\" = _syc ]; then _syc \"$@\"; else compdef _syc syc; fi\n", f);
 }
 
 static void complete_fish(FILE *f) {

@@ -19,7 +19,9 @@ const char *const ast_op_text[AO_COUNT] = {
 #undef AOP
 };
 
-void node_list_add(Arena *a, NodeList *l, Node *n) { VEC_PUSH(a, *l, n); }
+void node_list_add(Arena *a, NodeList *l, Node *n) {
+  VEC_PUSH(a, *l, n);
+}
 
 static void print_path(Buf *out, const Path *p) {
   buf_puts(out, p->absolute ? " @/" : " @");

@@ -1,7 +1,7 @@
 // ast.h: the syntax tree of a .sy file: arena nodes with a Span each; ast_kinds.def lists the kinds and their fields.
 //
-// Invariants: no node is ever NULL where its kind needs one (a failed part is an N_error node); `depth` of every node is at
-// most AST_MAX_DEPTH, so that recursive walks cannot exhaust the stack; names are interned.
+// Invariants: no node is ever NULL where its kind needs one (a failed part is an N_error node); `depth` of every node
+// is at most AST_MAX_DEPTH, so that recursive walks cannot exhaust the stack; names are interned.
 #ifndef SY_AST_H
 #define SY_AST_H
 
@@ -57,10 +57,11 @@ struct Node {
 
 /* Operators: one list for the parser, the evaluator and the printer. AOP(name, text, graph operator or none) */
 #define AST_OPS(AOP)                                                                                                   \
-  AOP(add, "+", add) AOP(sub, "-", sub) AOP(mul, "*", mul) AOP(div, "/", div) AOP(mod, "%", none) AOP(pow, "^", none)  \
-  AOP(eq, "==", compare) AOP(ne, "!=", compare) AOP(lt, "<", compare) AOP(le, "<=", compare) AOP(gt, ">", compare)     \
-  AOP(ge, ">=", compare) AOP(and, "and", logical_and) AOP(or, "or", logical_or) AOP(not, "not", logical_not)           \
-  AOP(neg, "-", neg)
+  AOP(add, "+", add)                                                                                                   \
+  AOP(sub, "-", sub) AOP(mul, "*", mul) AOP(div, "/", div) AOP(mod, "%", none) AOP(pow, "^", none)                     \
+      AOP(eq, "==", compare) AOP(ne, "!=", compare) AOP(lt, "<", compare) AOP(le, "<=", compare) AOP(gt, ">", compare) \
+          AOP(ge, ">=", compare) AOP(and, "and", logical_and) AOP(or, "or", logical_or) AOP(not, "not", logical_not)   \
+              AOP(neg, "-", neg)
 typedef enum AstOp {
 #define AOP(name, text, gop) AO_##name,
   AST_OPS(AOP)

@@ -4,8 +4,8 @@
 //   repeat i in depth { let x = g(x) }  # rebinds the outer x: carried from turn to turn
 //   if relative { let bias = ... }      # decided at compile time; rebinds as repeat does
 //
-// A body's value is what `return` gives, or its last expression. After a failed turn a repeat stops, so that an error in
-// its body is reported once.
+// A body's value is what `return` gives, or its last expression. After a failed turn a repeat stops, so that an error
+// in its body is reported once.
 #include "elab.h"
 
 #include <string.h>
@@ -21,7 +21,9 @@ Diagnostic *elab_error(Elab *e, const char *code, Span at, const char *fmt, ...)
   return g;
 }
 
-/* names --------------------------------------------------------------------------------------------------------------------- */
+/* names
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 Env *env_new(Elab *e, Env *up, bool carry) {
   Env *env = ARENA_NEW(e->arena, Env);
@@ -55,11 +57,14 @@ void env_set(Elab *e, Env *env, const char *name, CtVal v, Span at) {
   }
   if (v.kind != CV_LAZY) v.name = v.kind == CV_INT || v.kind == CV_REAL ? name : v.name;
   Binding *b = env_own(to, name);
-  if (b) *b = (Binding){name, v, at};
-  else VEC_PUSH(e->arena, to->var, ((Binding){name, v, at}));
+  if (b)
+    *b = (Binding){name, v, at};
+  else
+    VEC_PUSH(e->arena, to->var, ((Binding){name, v, at}));
 }
 
-/* scopes and weights --------------------------------------------------------------------------------------------------------- */
+/* scopes and weights
+ * --------------------------------------------------------------------------------------------------------- */
 
 const char *scope_join(Elab *e, const char *a, const char *b, Span at) {
   if (!*b) return a;
@@ -80,7 +85,8 @@ const char *path_text(Elab *e, Env *env, const Path *p) {
     }
     int64_t v;
     CtVal x = eval(e, env, p->part[i].expr);
-    if (x.kind == CV_STR) buf_puts(&b, x.s);
+    if (x.kind == CV_STR)
+      buf_puts(&b, x.s);
     else if (want_int(e, x, p->part[i].expr->span, "an expression in a path", INT64_MIN, INT64_MAX, &v))
       buf_printf(&b, "%lld", (long long)v);
   }
@@ -138,7 +144,9 @@ void weight_declare(Elab *e, Env *env, const Node *n) {
   env_set(e, env, n->name, v, n->name_span);
 }
 
-/* statements -------------------------------------------------------------------------------------------------------------------- */
+/* statements
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 static void run_let(Elab *e, Env *env, const Node *n) {
   CtVal v = eval(e, env, n->a);
@@ -150,7 +158,8 @@ static void run_let(Elab *e, Env *env, const Node *n) {
   if (names > 1 && v.kind != CV_ERROR && (v.kind != CV_LIST || v.n != names)) {
     if (v.kind == CV_LIST)
       elab_error(e, "E0117", n->a->span, "%zu names for %zu values", names, v.n);
-    else elab_error(e, "E0117", n->a->span, "%zu names for one value, %s", names, kind_text(e, v));
+    else
+      elab_error(e, "E0117", n->a->span, "%zu names for one value, %s", names, kind_text(e, v));
     v = CT_ERROR;
   }
   for (size_t i = 0; i < names; i++) {
@@ -161,7 +170,8 @@ static void run_let(Elab *e, Env *env, const Node *n) {
       DimNames dn;
       if (eval_type(e, env, n->type, &t, &dn))
         one = coerce(e, one, &t, &dn, n->a->span, arena_printf(e->arena, "'%s'", name->name));
-      else one = CT_ERROR;
+      else
+        one = CT_ERROR;
     }
     if (name->kind == N_ident) env_set(e, env, name->name, one, name->span);
   }
@@ -263,5 +273,5 @@ CtVal eval_body(Elab *e, Env *env, const Node *body, bool *returned) {
     failed = failed || v.kind == CV_ERROR;
   }
   e->depth--;
-  return failed && v.kind == CV_NONE ? CT_ERROR : v;
+  return e->stopped || diag_full(e->diag) || (failed && v.kind == CV_NONE) ? CT_ERROR : v;
 }

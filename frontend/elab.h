@@ -1,8 +1,8 @@
-// elab.h: what the files of the elaborator share. Elaboration runs the program at compile time: numbers, truth values and
-// dims are computed, blocks are instantiated per call, loops unrolled; tensors become graph values.
+// elab.h: what the files of the elaborator share. Elaboration runs the program at compile time: numbers, truth values
+// and dims are computed, blocks are instantiated per call, loops unrolled; tensors become graph values.
 //
-// Invariants: a failed expression gives CV_ERROR after exactly one report, and CV_ERROR operands are never reported again;
-// recursion of the evaluator is at most ELAB_MAX_DEPTH levels, its work at most ELAB_MAX_STEPS nodes a route.
+// Invariants: a failed expression gives CV_ERROR after exactly one report, and CV_ERROR operands are never reported
+// again; recursion of the evaluator is at most ELAB_MAX_DEPTH levels, its work at most ELAB_MAX_STEPS nodes a route.
 #ifndef SY_ELAB_H
 #define SY_ELAB_H
 
@@ -125,7 +125,8 @@ Diagnostic *elab_error(Elab *e, const char *code, Span at, const char *fmt, ...)
 Env *env_new(Elab *e, Env *up, bool carry);
 Binding *env_find(Env *env, const char *name);
 void env_set(Elab *e, Env *env, const char *name, CtVal v, Span at);
-CtVal eval_body(Elab *e, Env *env, const Node *body, bool *returned); // runs the statements; value of the last or of return
+CtVal eval_body(Elab *e, Env *env, const Node *body,
+                bool *returned); // runs the statements; value of the last or of return
 void eval_scoped(Elab *e, Env *env, const Path *path, const char **saved); // enters a scope; restore e->scope = *saved
 const char *scope_join(Elab *e, const char *a, const char *b, Span at);
 const char *path_text(Elab *e, Env *env, const Path *p);
@@ -180,7 +181,7 @@ CtVal eval_as(Elab *e, Env *env, const Node *n);
 CtVal tensor_binary(Elab *e, AstOp op, CtVal a, CtVal b, Span at);
 CtVal tensor_elementwise(Elab *e, Op op, const char *verb, CtVal a, CtVal b, const Attr *attr, size_t nattr, Span at);
 bool number_for(Elab *e, CtVal v, DType dt, Span at, double *x); // v as an element of type dt
-CtVal tensor_lift(Elab *e, CtVal v, DType dt, Span at); // a number as a scalar tensor
+CtVal tensor_lift(Elab *e, CtVal v, DType dt, Span at);          // a number as a scalar tensor
 
 /* elab_mask.c */
 bool is_mask_part(CtVal v); // key, query or a mask

@@ -1,9 +1,10 @@
-// elab_builtin.c: the builtins: one row of `table` each, with its parameters ("x, gain?" : ? = optional, * = any number).
+// elab_builtin.c: the builtins: one row of `table` each, with its parameters ("x, gain?" : ? = optional, * = any
+// number).
 //
 //   affine(x, weight, bias, transposed = true)     layer_norm(x, gain, bias, eps = 1e-6)     width(x)
 //
-// Arguments are bound to parameters by position or name before the function runs; functions check kinds and shapes and add
-// graph operations. On compile-time numbers exp, log, sqrt, min and max compute numbers.
+// Arguments are bound to parameters by position or name before the function runs; functions check kinds and shapes and
+// add graph operations. On compile-time numbers exp, log, sqrt, min and max compute numbers.
 #include "elab.h"
 
 #include <math.h>
@@ -20,7 +21,9 @@ typedef struct Call {
 } Call;
 typedef CtVal BuiltinFn(Elab *e, Call *c);
 
-static bool given(const Call *c, int i) { return c->slot[i].kind != CV_NONE; }
+static bool given(const Call *c, int i) {
+  return c->slot[i].kind != CV_NONE;
+}
 
 static const char *role(Elab *e, const Call *c, const char *what) {
   return arena_printf(e->arena, "'%s' of %s", what, c->name);
@@ -30,9 +33,12 @@ static bool tensor_at(Elab *e, Call *c, int i, const char *what) {
   return want_tensor(e, c->slot[i], c->span[i], role(e, c, what));
 }
 
-static bool is_one_number(CtVal v) { return (v.kind == CV_INT && !v.d.k) || v.kind == CV_REAL; }
+static bool is_one_number(CtVal v) {
+  return (v.kind == CV_INT && !v.d.k) || v.kind == CV_REAL;
+}
 
-/* elementwise ------------------------------------------------------------------------------------------------------------------ */
+/* elementwise
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static CtVal call_unary(Elab *e, Call *c) {
   if (is_one_number(c->slot[0]) && (c->op == OP_exp || c->op == OP_log || c->op == OP_sqrt)) {
@@ -81,7 +87,9 @@ static CtVal call_cast(Elab *e, Call *c) {
   return add_op(e, OP_cast, &c->slot[0].v, 1, &to, 1, c->at);
 }
 
-/* contractions ------------------------------------------------------------------------------------------------------------------- */
+/* contractions
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 static CtVal call_affine(Elab *e, Call *c) {
   bool trans = false;
@@ -114,12 +122,13 @@ static CtVal call_matmul(Elab *e, Call *c) {
   if (x->rank > 1 && y->rank > 1) {
     int in = trans ? y->rank - 1 : y->rank - 2;
     if (!dim_equal(x->dim[x->rank - 1], y->dim[in])) {
-      Diagnostic *g = elab_error(e, "E0252", c->at, "cannot multiply the matrices %s and %s: %s columns meet %s %s",
-                                 val_text(e, c->slot[0].v), val_text(e, c->slot[1].v),
-                                 axis_text(e, c->slot[0].v, x->rank - 1), axis_text(e, c->slot[1].v, in),
-                                 trans ? "columns" : "rows");
+      Diagnostic *g =
+          elab_error(e, "E0252", c->at, "cannot multiply the matrices %s and %s: %s columns meet %s %s",
+                     val_text(e, c->slot[0].v), val_text(e, c->slot[1].v), axis_text(e, c->slot[0].v, x->rank - 1),
+                     axis_text(e, c->slot[1].v, in), trans ? "columns" : "rows");
       if (dim_equal(x->dim[x->rank - 1], y->dim[trans ? y->rank - 2 : y->rank - 1]))
-        diag_hint(e->diag, g, "the second one looks transposed: matmul(a, b, transposed = %s)", trans ? "false" : "true");
+        diag_hint(e->diag, g, "the second one looks transposed: matmul(a, b, transposed = %s)",
+                  trans ? "false" : "true");
       return CT_ERROR;
     }
   }
@@ -128,7 +137,9 @@ static CtVal call_matmul(Elab *e, Call *c) {
   return add_op(e, OP_matmul, args, 2, &a, 1, c->at);
 }
 
-/* rows ----------------------------------------------------------------------------------------------------------------------------- */
+/* rows
+ * -----------------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool want_eps(Elab *e, Call *c, int i, double absent, double *eps) {
   *eps = absent;
@@ -155,8 +166,8 @@ static CtVal call_layer_norm(Elab *e, Call *c) {
     args[n++] = c->slot[i].v;
     const Type *x = val_type(e, args[0]), *g = val_type(e, args[i]);
     if (x->rank && g->rank == 1 && !dim_equal(x->dim[x->rank - 1], g->dim[0])) {
-      elab_error(e, "E0253", c->span[i], "the %s is %s, but the rows of %s have %s columns", what[i], val_text(e, args[i]),
-                 val_text(e, args[0]), axis_text(e, args[0], x->rank - 1));
+      elab_error(e, "E0253", c->span[i], "the %s is %s, but the rows of %s have %s columns", what[i],
+                 val_text(e, args[i]), val_text(e, args[0]), axis_text(e, args[0], x->rank - 1));
       return CT_ERROR;
     }
   }
@@ -171,7 +182,9 @@ static CtVal call_l2_norm(Elab *e, Call *c) {
   return add_op(e, OP_l2_norm, &c->slot[0].v, 1, &a, 1, c->at);
 }
 
-/* attention -------------------------------------------------------------------------------------------------------------------------- */
+/* attention
+ * --------------------------------------------------------------------------------------------------------------------------
+ */
 
 enum { AT_Q, AT_K, AT_V, AT_HEADS, AT_SCALE, AT_WHERE, AT_MASKED, AT_START };
 
@@ -223,15 +236,19 @@ static CtVal call_attention(Elab *e, Call *c) {
   CtVal mask = given(c, AT_WHERE) ? c->slot[AT_WHERE] : ct_bool(true);
   if (!mask_lower(e, mask, c->span[AT_WHERE], args, &n, sizeof args / sizeof args[0] - 1, &where)) return CT_ERROR;
   if (where) attr[na++] = attr_str(A_where, where);
-  if (given(c, AT_START) && c->slot[AT_START].kind == CV_TENSOR) args[n++] = c->slot[AT_START].v;
+  if (given(c, AT_START) && c->slot[AT_START].kind == CV_TENSOR)
+    args[n++] = c->slot[AT_START].v;
   else if (given(c, AT_START)) {
-    if (!want_int(e, c->slot[AT_START], c->span[AT_START], "'start' of attention", 0, INT32_MAX, &start)) return CT_ERROR;
+    if (!want_int(e, c->slot[AT_START], c->span[AT_START], "'start' of attention", 0, INT32_MAX, &start))
+      return CT_ERROR;
     attr[na++] = attr_int(A_qstart, start);
   }
   return add_op(e, OP_attention, args, n, attr, na, c->at);
 }
 
-/* rows by data ------------------------------------------------------------------------------------------------------------------------ */
+/* rows by data
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
 
 static CtVal call_two(Elab *e, Call *c) {
   if (!tensor_at(e, c, 0, "the first operand") || !tensor_at(e, c, 1, "the second operand")) return CT_ERROR;
@@ -243,12 +260,13 @@ static CtVal call_two(Elab *e, Call *c) {
   return add_op(e, c->op, args, 2, NULL, 0, c->at);
 }
 
-/* movement ----------------------------------------------------------------------------------------------------------------------------- */
+/* movement
+ * -----------------------------------------------------------------------------------------------------------------------------
+ */
 
 static CtVal call_patchify(Elab *e, Call *c) {
   int64_t patch;
-  if (!tensor_at(e, c, 0, "image") ||
-      !want_int(e, c->slot[1], c->span[1], "'patch' of patchify", 1, 65536, &patch))
+  if (!tensor_at(e, c, 0, "image") || !want_int(e, c->slot[1], c->span[1], "'patch' of patchify", 1, 65536, &patch))
     return CT_ERROR;
   const Type *t = val_type(e, c->slot[0].v);
   if (t->rank == 4 && !t->dim[2].k && !t->dim[3].k && (t->dim[2].c < patch || t->dim[3].c < patch)) {
@@ -379,7 +397,9 @@ static CtVal call_fill(Elab *e, Call *c) {
   return add_typed(e, OP_constant, NO_VAL, &a, 1, c->slot[1].type, c->at);
 }
 
-/* compile time --------------------------------------------------------------------------------------------------------------------------- */
+/* compile time
+ * ---------------------------------------------------------------------------------------------------------------------------
+ */
 
 static CtVal call_extent(Elab *e, Call *c) {
   int64_t axis;
@@ -404,7 +424,9 @@ static CtVal call_require(Elab *e, Call *c) {
   return CT_ERROR;
 }
 
-/* the table ---------------------------------------------------------------------------------------------------------------------------------- */
+/* the table
+ * ----------------------------------------------------------------------------------------------------------------------------------
+ */
 
 static const struct Builtin {
   const char *name, *params;
@@ -456,7 +478,9 @@ static const struct Builtin *find(const char *name) {
   return NULL;
 }
 
-bool builtin_exists(const char *name) { return find(name) != NULL; }
+bool builtin_exists(const char *name) {
+  return find(name) != NULL;
+}
 
 void builtin_names(const char *name, const char **best, size_t *dist) {
   for (size_t i = 0; i < NBUILTIN; i++) near_name(name, table[i].name, best, dist);
@@ -486,6 +510,17 @@ static size_t split(const char *s, Param *p, bool *many) {
   return n;
 }
 
+static void hint_signature(Elab *e, Diagnostic *g, const struct Builtin *b) {
+  Param p[MAX_SLOTS];
+  bool many;
+  size_t n = split(b->params, p, &many);
+  Buf s = {0};
+  if (many) buf_puts(&s, "x, ...");
+  for (size_t i = 0; i < n; i++) buf_printf(&s, "%s%s%s", s.n ? ", " : "", p[i].name, p[i].optional ? "?" : "");
+  diag_hint(e->diag, g, "it is %s(%s)", b->name, s.s ? s.s : "");
+  buf_free(&s);
+}
+
 static bool bind(Elab *e, const struct Builtin *b, const CallArg *arg, size_t n, Call *c) {
   Param p[MAX_SLOTS];
   bool many;
@@ -499,8 +534,10 @@ static bool bind(Elab *e, const struct Builtin *b, const CallArg *arg, size_t n,
         size_t dist = 0;
         for (size_t j = 0; j < np; j++) near_name(arg[i].name, p[j].name, &best, &dist);
         Diagnostic *g = elab_error(e, "E0104", arg[i].name_span, "%s has no parameter '%s'", b->name, arg[i].name);
-        if (best) hint_near(e, g, arena_strdup(e->arena, best));
-        else diag_hint(e->diag, g, "it is %s(%s)", b->name, b->params);
+        if (best)
+          hint_near(e, g, arena_strdup(e->arena, best));
+        else
+          hint_signature(e, g, b);
         return false;
       }
     } else if (many) {
@@ -510,7 +547,7 @@ static bool bind(Elab *e, const struct Builtin *b, const CallArg *arg, size_t n,
     }
     if (k >= MAX_SLOTS || (!many && k >= np)) {
       Diagnostic *g = elab_error(e, "E0103", c->at, "too many arguments for %s", b->name);
-      diag_hint(e->diag, g, "it is %s(%s)", b->name, b->params);
+      hint_signature(e, g, b);
       return false;
     }
     if (given(c, (int)k)) {
@@ -523,7 +560,7 @@ static bool bind(Elab *e, const struct Builtin *b, const CallArg *arg, size_t n,
   for (size_t k = 0; k < np; k++) {
     if (given(c, (int)k) || p[k].optional) continue;
     Diagnostic *g = elab_error(e, "E0103", c->at, "%s needs a value for '%s'", b->name, p[k].name);
-    diag_hint(e->diag, g, "it is %s(%s)", b->name, b->params);
+    hint_signature(e, g, b);
     return false;
   }
   return true;

@@ -4,7 +4,8 @@
 //   block linear(x, out) { weight weight: f32[out, width(x)] ... }
 //   linear(h, 4 * dim)   @mlp.fc1        # weights mlp.fc1.weight, mlp.fc1.bias
 //
-// Names resolve to blocks of the model, then of the file, then of the files it uses, then to builtins. Recursion is bounded.
+// Names resolve to blocks of the model, then of the file, then of the files it uses, then to builtins. Recursion is
+// bounded.
 #include "elab.h"
 
 #include <string.h>
@@ -15,7 +16,8 @@ static CtVal unknown_call(Elab *e, const Node *n) {
   Diagnostic *g = elab_error(e, "E0102", n->name_span, "no block is called '%s'", n->name);
   block_names(e, n->name, &best, &dist);
   builtin_names(n->name, &best, &dist);
-  if (best) hint_near(e, g, best);
+  if (best)
+    hint_near(e, g, best);
   else if (e->unit_now && e->unit_now->use.n == 0)
     diag_hint(e->diag, g, "'use std' at the top of the file brings linear, norm, attention blocks ...");
   return CT_ERROR;

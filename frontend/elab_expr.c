@@ -9,16 +9,28 @@
 const CtVal CT_ERROR = {.kind = CV_ERROR};
 const CtVal CT_NONE = {.kind = CV_NONE};
 
-CtVal ct_int(int64_t i) { return (CtVal){.kind = CV_INT, .d = DIM(i)}; }
-CtVal ct_dim(Dim d) { return (CtVal){.kind = CV_INT, .d = d}; }
-CtVal ct_real(double f) { return (CtVal){.kind = CV_REAL, .f = f}; }
-CtVal ct_bool(bool b) { return (CtVal){.kind = CV_BOOL, .b = b}; }
-CtVal ct_tensor(Val v) { return (CtVal){.kind = CV_TENSOR, .v = v}; }
+CtVal ct_int(int64_t i) {
+  return (CtVal){.kind = CV_INT, .d = DIM(i)};
+}
+CtVal ct_dim(Dim d) {
+  return (CtVal){.kind = CV_INT, .d = d};
+}
+CtVal ct_real(double f) {
+  return (CtVal){.kind = CV_REAL, .f = f};
+}
+CtVal ct_bool(bool b) {
+  return (CtVal){.kind = CV_BOOL, .b = b};
+}
+CtVal ct_tensor(Val v) {
+  return (CtVal){.kind = CV_TENSOR, .v = v};
+}
 
-/* near names ------------------------------------------------------------------------------------------------------------- */
+/* near names
+ * ------------------------------------------------------------------------------------------------------------- */
 
 void near_name(const char *want, const char *have, const char **best, size_t *dist) {
-  size_t d = edit_distance(want, have), most = (strlen(want) + 2) / 3;
+  size_t d = edit_distance(want, have), most = (strlen(want) + 2) / 3, n = strlen(have);
+  if (n >= 3 && strncmp(want, have, n) == 0) d = 1; // an abbreviation: epsilon, eps
   if (d <= most && (!*best || d < *dist)) *best = have, *dist = d;
 }
 
@@ -26,7 +38,8 @@ void hint_near(Elab *e, Diagnostic *g, const char *best) {
   if (best) diag_hint(e->diag, g, "did you mean '%s'?", best);
 }
 
-/* what a value is called in messages -------------------------------------------------------------------------------------- */
+/* what a value is called in messages
+ * -------------------------------------------------------------------------------------- */
 
 static const char *int_text(Elab *e, CtVal v) {
   if (!v.d.k && v.name) return arena_printf(e->arena, "%s=%lld", v.name, (long long)v.d.c);
@@ -40,8 +53,8 @@ static const char *int_text(Elab *e, CtVal v) {
 
 const char *kind_text(Elab *e, CtVal v) {
   static const char *const text[CV_COUNT] = {
-      [CV_ERROR] = "an error", [CV_NONE] = "nothing",          [CV_LIST] = "a list", [CV_MASK] = "a mask",
-      [CV_KEY] = "key",        [CV_QUERY] = "query",           [CV_TYPE] = "a type", [CV_LAZY] = "a weight",
+      [CV_ERROR] = "an error", [CV_NONE] = "nothing",       [CV_LIST] = "a list", [CV_MASK] = "a mask",
+      [CV_KEY] = "key",        [CV_QUERY] = "query",        [CV_TYPE] = "a type", [CV_LAZY] = "a weight",
       [CV_STR] = "a string",   [CV_BOOL] = "a truth value",
   };
   if (v.kind == CV_INT) return int_text(e, v);
@@ -51,7 +64,8 @@ const char *kind_text(Elab *e, CtVal v) {
   return text[v.kind];
 }
 
-/* conversions ---------------------------------------------------------------------------------------------------------------- */
+/* conversions
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 bool want_int(Elab *e, CtVal v, Span at, const char *what, int64_t lo, int64_t hi, int64_t *out) {
   if (v.kind == CV_ERROR) return false;
@@ -60,7 +74,8 @@ bool want_int(Elab *e, CtVal v, Span at, const char *what, int64_t lo, int64_t h
     return false;
   }
   if (v.d.c < lo || v.d.c > hi) {
-    elab_error(e, "E0130", at, "%s is %lld, must be in %lld..%lld", what, (long long)v.d.c, (long long)lo, (long long)hi);
+    elab_error(e, "E0130", at, "%s is %lld, must be in %lld..%lld", what, (long long)v.d.c, (long long)lo,
+               (long long)hi);
     return false;
   }
   *out = v.d.c;
@@ -89,15 +104,24 @@ bool want_tensor(Elab *e, CtVal v, Span at, const char *what) {
   return false;
 }
 
-/* expressions ---------------------------------------------------------------------------------------------------------------- */
+/* expressions
+ * ---------------------------------------------------------------------------------------------------------------- */
 
-static CtVal eval_int(Elab *e, Env *env, const Node *n) { return (void)e, (void)env, ct_int(n->i); }
-static CtVal eval_real(Elab *e, Env *env, const Node *n) { return (void)e, (void)env, ct_real(n->f); }
-static CtVal eval_bool(Elab *e, Env *env, const Node *n) { return (void)e, (void)env, ct_bool(n->i != 0); }
+static CtVal eval_int(Elab *e, Env *env, const Node *n) {
+  return (void)e, (void)env, ct_int(n->i);
+}
+static CtVal eval_real(Elab *e, Env *env, const Node *n) {
+  return (void)e, (void)env, ct_real(n->f);
+}
+static CtVal eval_bool(Elab *e, Env *env, const Node *n) {
+  return (void)e, (void)env, ct_bool(n->i != 0);
+}
 static CtVal eval_string(Elab *e, Env *env, const Node *n) {
   return (void)e, (void)env, (CtVal){.kind = CV_STR, .s = n->text};
 }
-static CtVal eval_error(Elab *e, Env *env, const Node *n) { return (void)e, (void)env, (void)n, CT_ERROR; }
+static CtVal eval_error(Elab *e, Env *env, const Node *n) {
+  return (void)e, (void)env, (void)n, CT_ERROR;
+}
 
 static CtVal eval_ident(Elab *e, Env *env, const Node *n) {
   Binding *b = env_find(env, n->name);
@@ -115,10 +139,11 @@ static CtVal eval_ident(Elab *e, Env *env, const Node *n) {
   for (Env *s = env; s; s = s->up)
     for (size_t i = 0; i < s->var.n; i++) near_name(n->name, s->var.at[i].name, &best, &dist);
   if (block_find(e, n->name) || builtin_exists(n->name))
-    diag_hint(e->diag, g, "'%s' is a block; a call has parentheses: %s(...)", n->name, n->name);
+    diag_hint(e->diag, g, "'%s' is called with parentheses: %s(...)", n->name, n->name);
   else if (modality_find(e->m, n->name) >= 0)
     diag_hint(e->diag, g, "'%s' is a modality; it selects a segment of a tensor: x[:, %s]", n->name, n->name);
-  else hint_near(e, g, best);
+  else
+    hint_near(e, g, best);
   return CT_ERROR;
 }
 
@@ -152,7 +177,8 @@ static CtVal eval_unary(Elab *e, Env *env, const Node *n) {
 static CtVal eval_binary(Elab *e, Env *env, const Node *n) {
   AstOp op = (AstOp)n->op;
   CtVal a = eval(e, env, n->a);
-  if (a.kind == CV_BOOL && ((op == AO_and && !a.b) || (op == AO_or && a.b))) return a; // the right side is not looked at
+  if (a.kind == CV_BOOL && ((op == AO_and && !a.b) || (op == AO_or && a.b)))
+    return a; // the right side is not looked at
   CtVal b = eval(e, env, n->b);
   if (a.kind == CV_ERROR || b.kind == CV_ERROR) return CT_ERROR;
   if (is_mask_part(a) || is_mask_part(b))
@@ -193,10 +219,14 @@ static CtVal eval_scoped_expr(Elab *e, Env *env, const Node *n) {
 
 typedef CtVal EvalFn(Elab *e, Env *env, const Node *n);
 static EvalFn *const eval_table[N_COUNT] = {
-    [N_error] = eval_error,   [N_int] = eval_int,         [N_real] = eval_real,         [N_bool] = eval_bool,
-    [N_string] = eval_string, [N_ident] = eval_ident,     [N_list] = eval_list,         [N_type] = eval_type_literal,
-    [N_call] = eval_call,     [N_index] = eval_index,     [N_unary] = eval_unary,       [N_binary] = eval_binary,
-    [N_is] = eval_is,         [N_as] = eval_as,           [N_if] = eval_if_expr,        [N_multiway] = eval_multiway,
+    [N_error] = eval_error,   [N_int] = eval_int,
+    [N_real] = eval_real,     [N_bool] = eval_bool,
+    [N_string] = eval_string, [N_ident] = eval_ident,
+    [N_list] = eval_list,     [N_type] = eval_type_literal,
+    [N_call] = eval_call,     [N_index] = eval_index,
+    [N_unary] = eval_unary,   [N_binary] = eval_binary,
+    [N_is] = eval_is,         [N_as] = eval_as,
+    [N_if] = eval_if_expr,    [N_multiway] = eval_multiway,
     [N_switch] = eval_switch, [N_scoped] = eval_scoped_expr,
 };
 

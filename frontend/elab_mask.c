@@ -7,7 +7,9 @@
 // le, lt, eq; the others are turned round. Constants are folded.
 #include "elab.h"
 
-bool is_mask_part(CtVal v) { return v.kind == CV_MASK || v.kind == CV_KEY || v.kind == CV_QUERY; }
+bool is_mask_part(CtVal v) {
+  return v.kind == CV_MASK || v.kind == CV_KEY || v.kind == CV_QUERY;
+}
 
 static CtVal mask_value(Elab *e, MaskTree t) {
   MaskTree *m = ARENA_NEW(e->arena, MaskTree);
@@ -23,8 +25,9 @@ CtVal mask_compare(Elab *e, AstOp op, CtVal a, CtVal b, Span at) {
   bool ok = (a.kind == CV_KEY && b.kind == CV_QUERY) || (a.kind == CV_QUERY && b.kind == CV_KEY);
   if (!ok || op < AO_eq || op > AO_ge) {
     Diagnostic *g = elab_error(e, "E0120", at, "a mask cannot be made of this");
-    diag_hint(e->diag, g, "compare key with query (key <= query), test a modality (key is vision), or read a mask "
-                          "tensor (text_mask[key])");
+    diag_hint(e->diag, g,
+              "compare key with query (key <= query), test a modality (key is vision), or read a mask "
+              "tensor (text_mask[key])");
     return CT_ERROR;
   }
   bool key_left = a.kind == CV_KEY;
@@ -59,7 +62,8 @@ CtVal mask_is(Elab *e, CtVal a, const char *modality, Span at, Span name_at) {
     return CT_ERROR;
   }
   if (a.kind != CV_KEY && a.kind != CV_QUERY) {
-    Diagnostic *g = elab_error(e, "E0120", at, "'is' asks for the modality of key or query, not of %s", kind_text(e, a));
+    Diagnostic *g =
+        elab_error(e, "E0120", at, "'is' asks for the modality of key or query, not of %s", kind_text(e, a));
     diag_hint(e->diag, g, "to treat the segments of a tensor differently use switch");
     return CT_ERROR;
   }

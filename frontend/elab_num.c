@@ -81,9 +81,15 @@ static bool compare(AstOp op, int order) {
                        : order >= 0;
 }
 
-static bool is_compare(AstOp op) { return op >= AO_eq && op <= AO_ge; }
-static bool is_number(CtVal v) { return v.kind == CV_INT || v.kind == CV_REAL; }
-static double real_of(CtVal v) { return v.kind == CV_REAL ? v.f : (double)v.d.c; }
+static bool is_compare(AstOp op) {
+  return op >= AO_eq && op <= AO_ge;
+}
+static bool is_number(CtVal v) {
+  return v.kind == CV_INT || v.kind == CV_REAL;
+}
+static double real_of(CtVal v) {
+  return v.kind == CV_REAL ? v.f : (double)v.d.c;
+}
 
 static CtVal wrong_operands(Elab *e, AstOp op, CtVal a, CtVal b, Span at) {
   elab_error(e, "E0106", at, "'%s' does not work on %s and %s", ast_op_text[op], kind_text(e, a), kind_text(e, b));

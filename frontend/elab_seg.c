@@ -10,7 +10,9 @@
 
 #include <string.h>
 
-/* slices ---------------------------------------------------------------------------------------------------------------------- */
+/* slices
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
 static CtVal slice(Elab *e, CtVal x, int axis, int64_t start, Dim len, Span at) {
   Type t = *val_type(e, x.v);
@@ -58,7 +60,10 @@ static CtVal slice_range(Elab *e, CtVal x, int axis, int64_t lo, int64_t hi, Spa
   Val part[MAX_SEGS];
   size_t n = 0;
   int64_t pos = 0;
-  if (hi >= 0 && hi <= lo) return range_error(e, x, axis, at, "an empty range");
+  if (hi >= 0 && hi <= lo) {
+    elab_error(e, "E0124", at, "this range is empty");
+    return CT_ERROR;
+  }
   for (int s = 0; s < nseg && (hi < 0 || pos < hi); s++) {
     Dim len = segs ? t.seg[s].len : t.dim[axis];
     int64_t from = lo > pos ? lo - pos : 0, least = dim_least(e->m, len);
@@ -68,8 +73,10 @@ static CtVal slice_range(Elab *e, CtVal x, int axis, int64_t lo, int64_t hi, Spa
       continue;
     }
     if (from >= least && !(from == 0 && least == 0)) return range_error(e, x, axis, at, "the start of this range");
-    if (hi >= 0 && hi - pos <= least) take = DIM(hi - pos - from); // ends inside this part
-    else if (hi >= 0 && len.k) return range_error(e, x, axis, at, "the end of this range");
+    if (hi >= 0 && hi - pos <= least)
+      take = DIM(hi - pos - from); // ends inside this part
+    else if (hi >= 0 && len.k)
+      return range_error(e, x, axis, at, "the end of this range");
     CtVal p = slice(e, x, axis, (segs ? seg_start(e->m, &t, s) : 0) + from, take, at);
     if (p.kind == CV_ERROR) return p;
     part[n++] = p.v;
@@ -77,8 +84,10 @@ static CtVal slice_range(Elab *e, CtVal x, int axis, int64_t lo, int64_t hi, Spa
       pos = hi;
       break;
     }
-    if (!len.k) pos += len.c;
-    else pos += 0; // only "to the end" follows a run-time part
+    if (!len.k)
+      pos += len.c;
+    else
+      pos += 0; // only "to the end" follows a run-time part
   }
   if (n == 0 || (hi >= 0 && pos < hi)) return range_error(e, x, axis, at, "this range");
   if (n == 1) return ct_tensor(part[0]);
@@ -181,14 +190,17 @@ CtVal eval_index(Elab *e, Env *env, const Node *n) {
     }
     x = index_axis(e, env, x, axis, item, &dropped);
     if (x.kind == CV_ERROR) return x;
-    if (dropped) x = drop_axis(e, x, axis, item->span);
-    else axis++;
+    if (dropped)
+      x = drop_axis(e, x, axis, item->span);
+    else
+      axis++;
     if (x.kind == CV_ERROR) return x;
   }
   return x;
 }
 
-/* multiway and switch ----------------------------------------------------------------------------------------------------------- */
+/* multiway and switch
+ * ----------------------------------------------------------------------------------------------------------- */
 
 // The tensor that multiway or switch runs over: a name with a segmented axis.
 static bool segmented(Elab *e, Env *env, const Node *n, CtVal *x) {
@@ -200,7 +212,8 @@ static bool segmented(Elab *e, Env *env, const Node *n, CtVal *x) {
   if (e->m->nmodality)
     diag_hint(e->diag, g, "name its modality: %s as %s, or declare the type of the block that made it", n->name,
               e->m->modality[0].name);
-  else diag_hint(e->diag, g, "declare modalities first: modality vision \"A\", language \"B\"");
+  else
+    diag_hint(e->diag, g, "declare modalities first: modality vision \"A\", language \"B\"");
   return false;
 }
 
@@ -221,8 +234,8 @@ static CtVal join(Elab *e, const Val *part, size_t n, int axis, Span at) {
   if (n == 1) return ct_tensor(part[0]);
   for (size_t i = 0; i < n; i++)
     if (val_type(e, part[i])->rank <= axis) {
-      elab_error(e, "E0122", at, "an arm gives %s, which has no axis %d to put the segments back on", val_text(e, part[i]),
-                 axis);
+      elab_error(e, "E0122", at, "an arm gives %s, which has no axis %d to put the segments back on",
+                 val_text(e, part[i]), axis);
       return CT_ERROR;
     }
   Attr a = attr_int(A_axis, axis);
@@ -290,8 +303,8 @@ CtVal eval_switch(Elab *e, Env *env, const Node *n) {
       if (!a->name || strcmp(a->name, modality) == 0) arm = a;
     }
     if (!arm) {
-      Diagnostic *g = elab_error(e, "E0123", n->span, "'%s' is %s, but no arm is for '%s'", n->name, val_text(e, x.v),
-                                 modality);
+      Diagnostic *g =
+          elab_error(e, "E0123", n->span, "'%s' is %s, but no arm is for '%s'", n->name, val_text(e, x.v), modality);
       diag_hint(e->diag, g, "add an arm '%s -> ...' or 'else -> ...'", modality);
       return CT_ERROR;
     }
@@ -321,7 +334,8 @@ CtVal eval_as(Elab *e, Env *env, const Node *n) {
     return CT_ERROR;
   }
   if (t.dim[axis].k && t.dim[axis].sym == DIM_SEGS) {
-    elab_error(e, "E0122", n->span, "%s has two segments of run-time length, which cannot become one", val_text(e, x.v));
+    elab_error(e, "E0122", n->span, "%s has two segments of run-time length, which cannot become one",
+               val_text(e, x.v));
     return CT_ERROR;
   }
   Seg s = {m, t.dim[axis]};

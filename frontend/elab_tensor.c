@@ -5,13 +5,16 @@
 #include "elab.h"
 
 bool number_for(Elab *e, CtVal v, DType dt, Span at, double *x) {
-  if (v.kind == CV_BOOL && dt == DT_BOOL) *x = v.b;
-  else if (v.kind == CV_INT && !v.d.k && dt != DT_BOOL) *x = (double)v.d.c;
-  else if (v.kind == CV_REAL && dt != DT_BOOL && dt != DT_I32) *x = v.f;
+  if (v.kind == CV_BOOL && dt == DT_BOOL)
+    *x = v.b;
+  else if (v.kind == CV_INT && !v.d.k && dt != DT_BOOL)
+    *x = (double)v.d.c;
+  else if (v.kind == CV_REAL && dt != DT_BOOL && dt != DT_I32)
+    *x = v.f;
   else {
     if (v.kind == CV_ERROR) return false;
-    Diagnostic *g = elab_error(e, "E0106", at, "%s cannot be combined with a tensor of %s", kind_text(e, v),
-                               dtype_info[dt].name);
+    Diagnostic *g =
+        elab_error(e, "E0106", at, "%s cannot be combined with a tensor of %s", kind_text(e, v), dtype_info[dt].name);
     if (v.kind == CV_INT && v.d.k) diag_hint(e->diag, g, "a run-time dim is a size, not a value");
     return false;
   }
@@ -30,7 +33,9 @@ CtVal tensor_lift(Elab *e, CtVal v, DType dt, Span at) {
   return add_typed(e, OP_constant, NO_VAL, &a, 1, &t, at);
 }
 
-static bool is_one(Dim d) { return dim_equal(d, DIM(1)); }
+static bool is_one(Dim d) {
+  return dim_equal(d, DIM(1));
+}
 
 // Do the two broadcast? If not, *axis counts from the right.
 static bool broadcasts(const Type *a, const Type *b, int *axis) {
@@ -83,18 +88,12 @@ CtVal tensor_binary(Elab *e, AstOp op, CtVal a, CtVal b, Span at) {
     Op op;
     const char *verb, *cmp;
   } row[AO_COUNT] = {
-      [AO_add] = {OP_add, "add", NULL},
-      [AO_sub] = {OP_sub, "subtract", NULL},
-      [AO_mul] = {OP_mul, "multiply", NULL},
-      [AO_div] = {OP_div, "divide", NULL},
-      [AO_eq] = {OP_compare, "compare", "eq"},
-      [AO_ne] = {OP_compare, "compare", "ne"},
-      [AO_lt] = {OP_compare, "compare", "lt"},
-      [AO_le] = {OP_compare, "compare", "le"},
-      [AO_gt] = {OP_compare, "compare", "gt"},
-      [AO_ge] = {OP_compare, "compare", "ge"},
-      [AO_and] = {OP_logical_and, "and", NULL},
-      [AO_or] = {OP_logical_or, "or", NULL},
+      [AO_add] = {OP_add, "add", NULL},         [AO_sub] = {OP_sub, "subtract", NULL},
+      [AO_mul] = {OP_mul, "multiply", NULL},    [AO_div] = {OP_div, "divide", NULL},
+      [AO_eq] = {OP_compare, "compare", "eq"},  [AO_ne] = {OP_compare, "compare", "ne"},
+      [AO_lt] = {OP_compare, "compare", "lt"},  [AO_le] = {OP_compare, "compare", "le"},
+      [AO_gt] = {OP_compare, "compare", "gt"},  [AO_ge] = {OP_compare, "compare", "ge"},
+      [AO_and] = {OP_logical_and, "and", NULL}, [AO_or] = {OP_logical_or, "or", NULL},
   };
   if (row[op].op == OP_none) {
     Diagnostic *g = elab_error(e, "E0106", at, "'%s' does not work on tensors", ast_op_text[op]);

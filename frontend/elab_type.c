@@ -1,12 +1,14 @@
 // elab_type.c: declared types, the names of dims in messages, and adding graph operations under those names.
 //
-// Every tensor value carries, beside its Type, a name for each axis where one is known ("dim" for 768): declared types give
-// them, operations hand them on to axes of equal extent. They appear only in messages: f32[B, 197, dim=768].
+// Every tensor value carries, beside its Type, a name for each axis where one is known ("dim" for 768): declared types
+// give them, operations hand them on to axes of equal extent. They appear only in messages: f32[B, 197, dim=768].
 #include "elab.h"
 
 #include <string.h>
 
-const Type *val_type(Elab *e, Val v) { return &graph_value(e->g, v)->type; }
+const Type *val_type(Elab *e, Val v) {
+  return &graph_value(e->g, v)->type;
+}
 
 DimNames *val_names(Elab *e, Val v) {
   while (e->dimname.n <= v.id) VEC_PUSH(e->arena, e->dimname, (DimNames){0});
@@ -24,17 +26,24 @@ void modality_unknown(Elab *e, const char *name, Span at) {
   size_t dist = 0;
   Diagnostic *g = elab_error(e, "E0111", at, "no modality is called '%s'", name);
   for (size_t i = 0; i < e->m->nmodality; i++) near_name(name, e->m->modality[i].name, &best, &dist);
-  if (best) hint_near(e, g, best);
-  else diag_hint(e->diag, g, "declare it at the top of the file: modality %s", name);
+  if (best)
+    hint_near(e, g, best);
+  else
+    diag_hint(e->diag, g, "declare it at the top of the file: modality %s", name);
 }
 
-/* text ----------------------------------------------------------------------------------------------------------------- */
+/* text
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 static void put_dim(Elab *e, Buf *b, Dim d, const char *name) {
-  if (d.k && d.sym == DIM_SEGS) buf_puts(b, "?");
-  else if (!d.k && name) buf_printf(b, "%s=%lld", name, (long long)d.c);
-  else if (!d.k) buf_printf(b, "%lld", (long long)d.c);
-  else if (d.c > 0) buf_printf(b, "%lld + ", (long long)d.c);
+  if (d.k && d.sym == DIM_SEGS)
+    buf_puts(b, "?");
+  else if (!d.k && name)
+    buf_printf(b, "%s=%lld", name, (long long)d.c);
+  else if (!d.k)
+    buf_printf(b, "%lld", (long long)d.c);
+  else if (d.c > 0)
+    buf_printf(b, "%lld + ", (long long)d.c);
   if (!d.k || d.sym == DIM_SEGS) return;
   if (d.k != 1) buf_printf(b, "%d*", (int)d.k);
   buf_puts(b, e->m->dim[d.sym].name);
@@ -67,7 +76,9 @@ const char *type_text(Elab *e, const Type *t, const DimNames *names) {
   return s;
 }
 
-const char *val_text(Elab *e, Val v) { return type_text(e, val_type(e, v), val_names(e, v)); }
+const char *val_text(Elab *e, Val v) {
+  return type_text(e, val_type(e, v), val_names(e, v));
+}
 
 const char *axis_text(Elab *e, Val v, int axis) {
   Buf b = {0};
@@ -77,7 +88,8 @@ const char *axis_text(Elab *e, Val v, int axis) {
   return s;
 }
 
-/* declared types --------------------------------------------------------------------------------------------------------- */
+/* declared types
+ * --------------------------------------------------------------------------------------------------------- */
 
 static bool eval_length(Elab *e, Env *env, const Node *n, Dim *out, const char **name) {
   CtVal v = eval(e, env, n);
@@ -139,7 +151,8 @@ bool eval_type(Elab *e, Env *env, const Node *n, Type *out, DimNames *names) {
     if (axis->kind != N_axis) return false;
     if (axis->list.n == 1 && !axis->list.at[0]->name)
       ok = eval_length(e, env, axis->list.at[0]->a, &t.dim[i], &dn.at[i]) && ok;
-    else ok = eval_segs(e, env, axis, &t, i) && ok;
+    else
+      ok = eval_segs(e, env, axis, &t, i) && ok;
   }
   const char *why = ok ? type_problem(e->m, &t) : NULL;
   if (why) elab_error(e, "E0126", n->span, "this type cannot be used: %s", why);
@@ -149,7 +162,8 @@ bool eval_type(Elab *e, Env *env, const Node *n, Type *out, DimNames *names) {
   return true;
 }
 
-/* adding operations ------------------------------------------------------------------------------------------------------- */
+/* adding operations
+ * ------------------------------------------------------------------------------------------------------- */
 
 static bool names_axis(Elab *e, const Type *t, int i, Val arg, int j, DimNames *dn) {
   const Type *a = val_type(e, arg);
@@ -205,7 +219,8 @@ CtVal add_typed(Elab *e, Op op, Val arg, const Attr *attr, size_t nattr, const T
   return ct_tensor(v);
 }
 
-/* conversion to a declared type ------------------------------------------------------------------------------------------- */
+/* conversion to a declared type
+ * ------------------------------------------------------------------------------------------- */
 
 static bool same_segs(const Type *a, const Type *b) {
   if (a->nseg != b->nseg || (a->nseg && a->segaxis != b->segaxis)) return false;
@@ -228,7 +243,8 @@ CtVal coerce(Elab *e, CtVal v, const Type *t, const DimNames *names, Span at, co
   if (!fits) {
     Diagnostic *g = elab_error(e, "E0127", at, "%s is declared as %s, but this is %s", what, type_text(e, t, names),
                                val_text(e, v.v));
-    if (have->dtype != t->dtype) diag_hint(e->diag, g, "convert it: cast(x, %s)", dtype_info[t->dtype].name);
+    if (have->dtype != t->dtype)
+      diag_hint(e->diag, g, "convert it: cast(x, %s)", dtype_info[t->dtype].name);
     else if (have->nseg && t->nseg && have->rank == t->rank)
       diag_hint(e->diag, g, "the segments differ; 'x as %s' re-tags a tensor", e->m->modality[t->seg[0].modality].name);
     return CT_ERROR;

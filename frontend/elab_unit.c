@@ -9,13 +9,23 @@
 
 #include <string.h>
 
-/* files ------------------------------------------------------------------------------------------------------------------------ */
+/* files
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
 
 enum { CTX_FILE = 1, CTX_MODEL = 2 };
 static const uint8_t allowed[N_COUNT] = {
-    [N_use] = CTX_FILE,   [N_modality] = CTX_FILE,          [N_model] = CTX_FILE,  [N_preset] = CTX_FILE,
-    [N_route] = CTX_MODEL, [N_block] = CTX_FILE | CTX_MODEL, [N_let] = CTX_FILE | CTX_MODEL,
-    [N_dim] = CTX_MODEL,  [N_weight] = CTX_MODEL,           [N_prepare] = CTX_MODEL, [N_expr_stmt] = CTX_FILE | CTX_MODEL,
+    [N_use] = CTX_FILE,
+    [N_modality] = CTX_FILE,
+    [N_model] = CTX_FILE,
+    [N_preset] = CTX_FILE,
+    [N_route] = CTX_MODEL,
+    [N_block] = CTX_FILE | CTX_MODEL,
+    [N_let] = CTX_FILE | CTX_MODEL,
+    [N_dim] = CTX_MODEL,
+    [N_weight] = CTX_MODEL,
+    [N_prepare] = CTX_MODEL,
+    [N_expr_stmt] = CTX_FILE | CTX_MODEL,
 };
 
 static bool check_place(Elab *e, const Node *n, int ctx) {
@@ -24,9 +34,12 @@ static bool check_place(Elab *e, const Node *n, int ctx) {
   const char *text = n->kind == N_body ? "a modality" : node_info[n->kind].text;
   Diagnostic *g = elab_error(e, "E0012", n->span, "%s cannot stand %s", text,
                              ctx == CTX_FILE ? "at the top of a file" : "directly in a model");
-  if (ctx == CTX_FILE && (allowed[n->kind] & CTX_MODEL)) diag_hint(e->diag, g, "put it inside 'model name(...) { ... }'");
-  else if (ctx == CTX_MODEL && (allowed[n->kind] & CTX_FILE)) diag_hint(e->diag, g, "put it at the top of the file");
-  else diag_hint(e->diag, g, "put it inside a block or a route");
+  if (ctx == CTX_FILE && (allowed[n->kind] & CTX_MODEL))
+    diag_hint(e->diag, g, "put it inside 'model name(...) { ... }'");
+  else if (ctx == CTX_MODEL && (allowed[n->kind] & CTX_FILE))
+    diag_hint(e->diag, g, "put it at the top of the file");
+  else
+    diag_hint(e->diag, g, "put it inside a block or a route");
   return false;
 }
 
@@ -102,7 +115,8 @@ static Unit *load(Elab *e, const char *name, const char *path, const char *text,
     if (d->kind == N_body) add_modalities(e, d);
     if (d->kind == N_model || d->kind == N_preset || d->kind == N_block) {
       bool twice = false;
-      for (size_t k = 0; k < i && !twice; k++) twice = u->tree->list.at[k]->kind == d->kind && same_name(e, d, u->tree->list.at[k]);
+      for (size_t k = 0; k < i && !twice; k++)
+        twice = u->tree->list.at[k]->kind == d->kind && same_name(e, d, u->tree->list.at[k]);
     }
     if (d->kind == N_block) VEC_PUSH(e->arena, u->block, ((BlockDef){d, u->env, u, false}));
   }
@@ -117,7 +131,8 @@ static Unit *load(Elab *e, const char *name, const char *path, const char *text,
   return u;
 }
 
-/* blocks by name ------------------------------------------------------------------------------------------------------------------ */
+/* blocks by name
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static const BlockDef *find_in(const BlockDef *at, size_t n, const char *name) {
   for (size_t i = 0; i < n; i++)
@@ -144,7 +159,9 @@ void block_names(const Elab *e, const char *name, const char **best, size_t *dis
   for (size_t i = 0; u && i < u->use.n; i++) near_in(u->use.at[i]->block.at, u->use.at[i]->block.n, name, best, dist);
 }
 
-/* the entry ------------------------------------------------------------------------------------------------------------------------- */
+/* the entry
+ * -------------------------------------------------------------------------------------------------------------------------
+ */
 
 static const Node *find_decl(const Unit *u, NodeKind kind, const char *name) {
   for (size_t i = 0; i < u->tree->list.n; i++) {
@@ -195,12 +212,16 @@ static const Node *choose_entry(Elab *e, const char *path, const Node **preset) 
   model = find_decl(e->main, N_model, models == 1 ? NULL : file_stem(e, path));
   if (model) return model;
   Diagnostic *g = elab_error(e, "E0113", top, models ? "this file has several models" : "this file has no model");
-  if (models) diag_hint(e->diag, g, "name one: FILE:NAME with one of %s", entry_list(e));
-  else diag_hint(e->diag, g, "a model looks like: model name(size = 224) { route ... }");
+  if (models)
+    diag_hint(e->diag, g, "name one: FILE:NAME with one of %s", entry_list(e));
+  else
+    diag_hint(e->diag, g, "a model looks like: model name(size = 224) { route ... }");
   return NULL;
 }
 
-/* parameters ------------------------------------------------------------------------------------------------------------------------- */
+/* parameters
+ * -------------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool known_param(Elab *e, const Node *model, const char *name, Span at) {
   const char *best = NULL;
@@ -241,9 +262,10 @@ static CtVal convert_param(Elab *e, const Node *p, CtVal def, CtVal v, Span at) 
   if (v.kind == CV_ERROR || def.kind == CV_ERROR) return CT_ERROR;
   if (v.kind == CV_INT && def.kind == CV_REAL) return ct_real((double)v.d.c);
   if (v.kind == def.kind) return v;
-  static const char *const want[CV_COUNT] = {[CV_INT] = "an integer", [CV_REAL] = "a number", [CV_BOOL] = "true or false"};
-  elab_error(e, "E0114", at, "the parameter '%s' is %s, not %s", p->name, want[def.kind] ? want[def.kind] : "of another kind",
-             kind_text(e, v));
+  static const char *const want[CV_COUNT] = {
+      [CV_INT] = "an integer", [CV_REAL] = "a number", [CV_BOOL] = "true or false"};
+  elab_error(e, "E0114", at, "the parameter '%s' is %s, not %s", p->name,
+             want[def.kind] ? want[def.kind] : "of another kind", kind_text(e, v));
   return CT_ERROR;
 }
 
@@ -278,7 +300,9 @@ static bool check_preset(Elab *e, const Node *model, const Node *preset) {
 static bool bind_params(Elab *e, const Node *model, const Node *preset) {
   bool ok = check_preset(e, model, preset);
   for (size_t i = 0; i < e->opt->ndefine; i++)
-    ok = known_param(e, model, e->opt->define_name[i], (Span){e->main->file, model->name_span.lo, model->name_span.hi}) && ok;
+    ok = known_param(e, model, e->opt->define_name[i],
+                     (Span){e->main->file, model->name_span.lo, model->name_span.hi}) &&
+         ok;
   for (size_t i = 0; i < model->list.n && ok; i++) {
     const Node *p = model->list.at[i];
     for (size_t k = 0; k < i; k++) ok = !same_name(e, p, model->list.at[k]) && ok;
@@ -304,7 +328,9 @@ static bool bind_params(Elab *e, const Node *model, const Node *preset) {
   return ok && e->diag->errors == 0;
 }
 
-/* the model ------------------------------------------------------------------------------------------------------------------------------ */
+/* the model
+ * ------------------------------------------------------------------------------------------------------------------------------
+ */
 
 static void add_dim(Elab *e, const Node *n) {
   int64_t lo, hi;

@@ -1,9 +1,9 @@
-// format.c: canonical formatting of .sy text (syc fmt). Works on the tokens of the lexer, so comments and the author's line
-// breaks survive; the grammar must accept the text first.
+// format.c: canonical formatting of .sy text (syc fmt). Works on the tokens of the lexer, so comments and the author's
+// line breaks survive; the grammar must accept the text first.
 //
-//   rules: 2 blanks a brace level; a line inside ( or [ is aligned one behind the bracket; one blank around binary operators,
-//   none inside brackets; two blanks before an @path that closes a statement and before a comment at the end of a line;
-//   comments of neighbouring lines in one column; at most one empty line in a row, none after { or before }.
+//   rules: 2 blanks a brace level; a line inside ( or [ is aligned one behind the bracket; one blank around binary
+//   operators, none inside brackets; two blanks before an @path that closes a statement and before a comment at the end
+//   of a line; comments of neighbouring lines in one column; at most one empty line in a row, none after { or before }.
 //
 // Invariant: formatting the result again changes nothing; the tokens are the same before and after.
 #include "frontend.h"
@@ -38,7 +38,8 @@ typedef struct Formatter {
   size_t nopen, braces;
 } Formatter;
 
-/* pieces ------------------------------------------------------------------------------------------------------------------ */
+/* pieces
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static bool is_operand_end(int kind) {
   static const int ends[] = {T_NAME, T_INT, T_REAL, T_STRING, T_DTYPE, ')', ']', '}', T_TRUE, T_FALSE, T_PATH};
@@ -74,14 +75,23 @@ static size_t newlines(const Formatter *f, uint32_t lo, uint32_t hi) {
   return n;
 }
 
-/* spacing ------------------------------------------------------------------------------------------------------------------ */
+/* spacing
+ * ------------------------------------------------------------------------------------------------------------------ */
 
-static bool is_open(int k) { return k == '(' || k == '[' || k == T_TYPE_OPEN; }
-static bool is_close(int k) { return k == ')' || k == ']'; }
-static bool is_sum(int k) { return k == '^' || k == T_RANGE || k == T_UNTIL; } // written without blanks
+static bool is_open(int k) {
+  return k == '(' || k == '[' || k == T_TYPE_OPEN;
+}
+static bool is_close(int k) {
+  return k == ')' || k == ']';
+}
+static bool is_sum(int k) {
+  return k == '^' || k == T_RANGE || k == T_UNTIL;
+} // written without blanks
 
 // Inside the brackets of an index a ':' has no blanks; elsewhere it has one behind.
-static bool in_index(const Formatter *f) { return f->nopen && f->open[f->nopen - 1].c == '['; }
+static bool in_index(const Formatter *f) {
+  return f->nopen && f->open[f->nopen - 1].c == '[';
+}
 
 static size_t gap(const Formatter *f, const Piece *a, const Piece *b) {
   if (b->kind == T_COMMENT) return 2;
@@ -94,14 +104,18 @@ static size_t gap(const Formatter *f, const Piece *a, const Piece *b) {
   return 1;
 }
 
-/* lines -------------------------------------------------------------------------------------------------------------------- */
+/* lines
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 static void new_line(Formatter *f, bool blank) {
   Line l = {.blank_before = blank};
   VEC_PUSH(&f->arena, f->line, l);
 }
 
-static Line *last_line(Formatter *f) { return &f->line.at[f->line.n - 1]; }
+static Line *last_line(Formatter *f) {
+  return &f->line.at[f->line.n - 1];
+}
 
 static size_t columns(const char *s, size_t n) { // code points
   size_t c = 0;
@@ -113,8 +127,10 @@ static void indent(Formatter *f, const Piece *x, bool continued) {
   Line *l = last_line(f);
   size_t levels = f->braces - (x->kind == '}' && f->braces ? 1 : 0), column = 2 * levels;
   bool inside = f->nopen && f->open[f->nopen - 1].c != '{';
-  if (inside) column = f->open[f->nopen - 1].column;
-  else if (continued) column += 4;
+  if (inside)
+    column = f->open[f->nopen - 1].column;
+  else if (continued)
+    column += 4;
   for (size_t i = 0; i < column; i++) buf_putc(&l->code, ' ');
 }
 
@@ -133,8 +149,8 @@ static void track(Formatter *f, const Piece *x) { // after the piece was written
 
 // Does the piece go on the statement of the line before? (the lexer dropped the newline)
 static bool continues(const Piece *a) {
-  static const int goes_on[] = {'+', '-', '*', '/', '%', '^', '=', ',', '<', '>', T_EQ, T_NE, T_LE, T_GE,
-                                T_AND, T_OR, T_NOT, T_ARROW};
+  static const int goes_on[] = {'+', '-',  '*',  '/',  '%',  '^',   '=',  ',',   '<',
+                                '>', T_EQ, T_NE, T_LE, T_GE, T_AND, T_OR, T_NOT, T_ARROW};
   for (size_t i = 0; i < sizeof goes_on / sizeof goes_on[0]; i++)
     if (a->kind == goes_on[i]) return true;
   return false;

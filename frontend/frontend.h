@@ -28,7 +28,8 @@ typedef struct FrontOptions {
 Module *front_compile(Arena *a, Intern *names, Diag *diag, const char *path, const char *text, size_t n,
                       const FrontOptions *o);
 
-/* What a file offers, without elaborating it ---------------------------------------------------------------------------- */
+/* What a file offers, without elaborating it
+ * ---------------------------------------------------------------------------- */
 typedef struct FrontParam {
   const char *name;
   const char *text;  // model: source text of the default; input, output: of the type; "" if none
@@ -62,8 +63,9 @@ typedef struct FrontListing {
 // Parses the text and lists its entries. NULL after syntax errors.
 const FrontListing *front_list(Arena *a, Intern *names, Diag *diag, const char *path, const char *text, size_t n);
 
-// Canonical formatting: appends the formatted text to *out. False (and nothing appended) if the text has syntax errors, which go to diag
-// under the path "input.sy". Idempotent; comments, blank lines (at most one) and line breaks inside brackets survive.
+// Canonical formatting: appends the formatted text to *out. False (and nothing appended) if the text has syntax errors,
+// which go to diag under the path "input.sy". Idempotent; comments, blank lines (at most one) and line breaks inside
+// brackets survive.
 bool front_format(const char *text, size_t n, Buf *out, Diag *diag);
 // The syntax tree as indented text (--emit=ast). False after syntax errors.
 bool front_dump_ast(Arena *a, Intern *names, Diag *diag, const char *path, const char *text, size_t n, Buf *out);

@@ -11,7 +11,9 @@
 
 #include <string.h>
 
-static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
+static bool is_blank(char c) {
+  return c == ' ' || c == '\t' || c == '\r';
+}
 
 // The comment lines directly above offset `at`, joined by blanks.
 const char *front_comment_above(Arena *a, const char *text, uint32_t at) {
@@ -53,7 +55,9 @@ typedef struct Lister {
   const char *text;
 } Lister;
 
-static const char *slice(const Lister *l, uint32_t lo, uint32_t hi) { return arena_strndup(l->a, l->text + lo, hi - lo); }
+static const char *slice(const Lister *l, uint32_t lo, uint32_t hi) {
+  return arena_strndup(l->a, l->text + lo, hi - lo);
+}
 
 static FrontParam param_of(const Lister *l, const Node *n) {
   const Node *value = n->a ? n->a : n->type;

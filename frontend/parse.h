@@ -4,8 +4,8 @@
 //   Node *file = parse_file(arena, names, diag, file_number);    // kind N_body: the declarations of a file
 //   Node *e = parse_expression(arena, names, diag, file_number); // one expression: -D values
 //
-// Tokens carry byte-offset Spans. A newline is a token only between statements: the lexer keeps a stack of open brackets
-// and drops newlines inside ( and [ and after an operator or a comma.
+// Tokens carry byte-offset Spans. A newline is a token only between statements: the lexer keeps a stack of open
+// brackets and drops newlines inside ( and [ and after an operator or a comma.
 #ifndef SY_PARSE_H
 #define SY_PARSE_H
 
@@ -39,7 +39,7 @@ typedef struct Parser {
   Span open_span[PARSE_MAX_NEST]; // where
   size_t nopen;
   bool too_deep;
-  bool quiet; // a lexical error was reported: skip the syntax error it causes
+  bool quiet;       // a lexical error was reported: skip the syntax error it causes
   bool keep_tokens; // record every token (the formatter)
   VEC(Comment) comment;
   VEC(Token) token;
@@ -67,7 +67,7 @@ void seg_extend(Parser *p, NodeList *axis, AstOp op, Node *term); // last segmen
 // The token at `span` ('@' included) as a path; its {expressions} are parsed with the same grammar.
 Path *path_new(Parser *p, Span span);
 Span span_join(Span a, Span b);
-bool parse_stopped(const Parser *p); // enough errors
+bool parse_stopped(const Parser *p);                    // enough errors
 void parse_later(Parser *p, const char *word, Span at); // reports a reserved construct
 void parse_unexpected(Parser *p, Span at, const char *got, const char *expected, bool is_end);
 int parse_run(Parser *p, uint32_t lo, uint32_t hi, int start); // lexer.l: the grammar over text[lo, hi)

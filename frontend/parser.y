@@ -91,11 +91,12 @@ seps: %empty | seps T_NEWLINE;
 /* Declarations and statements share one rule: where each may stand is checked later, with a better message. */
 lines:
   line { $$ = list_of(p, $1); }
-| lines T_NEWLINE line { $$ = list_with(p, $1, $3); if (parse_stopped(p)) YYABORT; }
+| lines newline line { $$ = list_with(p, $1, $3); if (parse_stopped(p)) YYABORT; }
 ;
+newline: T_NEWLINE { yyerrok; }; // after an error the next line is reported again
 line:
   %empty { $$ = NULL; }
-| error { $$ = NULL; yyerrok; }
+| error { $$ = NULL; }
 | use | modality | preset | model | block | route | later | let | dim | weight | repeat | return | prepare | expr_stmt
 ;
 body: '{' lines '}' { $$ = NODE(body, @$, .list = $2); };

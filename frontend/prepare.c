@@ -1,5 +1,5 @@
-// prepare.c: `prepare NAME: KIND(option = value, ...)`: how the command line of a compiled program fills an input or shows
-// an output. Recorded in the module as canonical text; the host library reads it.
+// prepare.c: `prepare NAME: KIND(option = value, ...)`: how the command line of a compiled program fills an input or
+// shows an output. Recorded in the module as canonical text; the host library reads it.
 //
 //   prepare image: picture(resize = shorter(256), crop = 224, filter = bilinear, mean = [0.485, 0.456, 0.406], ...)
 //     kind "picture", options "resize=shorter(256), crop=224, filter=bilinear, mean=[0.485, 0.456, 0.406], ..."
@@ -111,8 +111,10 @@ void prepare_add(Elab *e, Env *env, const Node *n, const Node *model) {
   }
   if (!known) {
     Diagnostic *g = elab_error(e, "E0121", n->a->name_span, "there is no preparation '%s'", n->a->name);
-    if (best) hint_near(e, g, best);
-    else diag_hint(e->diag, g, "there are picture, clip_bpe, bert_wordpiece, sentencepiece, labels, similarity");
+    if (best)
+      hint_near(e, g, best);
+    else
+      diag_hint(e->diag, g, "there are picture, clip_bpe, bert_wordpiece, sentencepiece, labels, similarity");
     return;
   }
   Buf out = {0};
@@ -121,7 +123,8 @@ void prepare_add(Elab *e, Env *env, const Node *n, const Node *model) {
     const Node *a = n->a->list.at[i];
     ok = a->kind == N_arg && a->name && has_word(known, a->name);
     if (!ok) {
-      diag_hint(e->diag, elab_error(e, "E0121", a->span, "%s has no such option", n->a->name), "its options are%s", known);
+      diag_hint(e->diag, elab_error(e, "E0121", a->span, "%s has no such option", n->a->name), "its options are%s",
+                known);
       break;
     }
     buf_printf(&out, "%s%s=", i ? ", " : "", a->name);

@@ -11,7 +11,9 @@ Span span_join(Span a, Span b) {
   return (Span){a.file, a.lo < b.lo ? a.lo : b.lo, a.hi > b.hi ? a.hi : b.hi};
 }
 
-bool parse_stopped(const Parser *p) { return diag_full(p->diag) || p->too_deep; }
+bool parse_stopped(const Parser *p) {
+  return diag_full(p->diag) || p->too_deep;
+}
 
 Node *node_fill(Parser *p, NodeKind kind, Span span, Node fields) {
   Node *n = ARENA_NEW(p->arena, Node);
@@ -21,7 +23,9 @@ Node *node_fill(Parser *p, NodeKind kind, Span span, Node fields) {
   return n;
 }
 
-static unsigned depth_of(const Node *n) { return n ? n->depth : 0u; }
+static unsigned depth_of(const Node *n) {
+  return n ? n->depth : 0u;
+}
 
 Node *node_finish(Parser *p, Node *n) {
   unsigned d = 0;
@@ -63,10 +67,12 @@ void seg_extend(Parser *p, NodeList *axis, AstOp op, Node *term) {
   axis->at[axis->n - 1] = node_finish(p, seg);
 }
 
-/* paths ---------------------------------------------------------------------------------------------------------------- */
+/* paths
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static Node *parse_range(Parser *outer, uint32_t lo, uint32_t hi) {
-  Parser p = {.arena = outer->arena, .names = outer->names, .diag = outer->diag, .file = outer->file, .text = outer->text};
+  Parser p = {
+      .arena = outer->arena, .names = outer->names, .diag = outer->diag, .file = outer->file, .text = outer->text};
   Span span = {outer->file, lo, hi};
   if (parse_run(&p, lo, hi, T_START_EXPR) != 0 || !p.result) {
     Node *bad = ARENA_NEW(outer->arena, Node);
@@ -98,10 +104,12 @@ Path *path_new(Parser *p, Span span) {
       break;
     }
     for (from = ++i; i < span.hi && s[i] != '}'; i++) continue;
-    if (i >= span.hi) wrong = "this '{' in a path is never closed";
-    else VEC_PUSH(p->arena, part, ((PathPart){.expr = parse_range(p, from, i++)}));
+    if (i >= span.hi)
+      wrong = "this '{' in a path is never closed";
+    else
+      VEC_PUSH(p->arena, part, ((PathPart){.expr = parse_range(p, from, i++)}));
   }
-  if (part.n) { // dots separate: none at the ends, no two together
+  if (part.n && !wrong) { // dots separate: none at the ends, no two together
     const PathPart *a = &part.at[0], *b = &part.at[part.n - 1];
     if (a->text && a->text[0] == '.') wrong = "a path does not start with '.'";
     if (b->text && b->text[strlen(b->text) - 1] == '.') wrong = "a path does not end with '.'";
@@ -114,7 +122,8 @@ Path *path_new(Parser *p, Span span) {
   return path;
 }
 
-/* errors --------------------------------------------------------------------------------------------------------------- */
+/* errors
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static const struct {
   const char *word, *advice;
@@ -136,11 +145,11 @@ void parse_unexpected(Parser *p, Span at, const char *got, const char *expected,
     p->quiet = false;
     return;
   }
-  const char *word = is_end ? got : arena_printf(p->arena, "'%.*s'", (int)(at.hi - at.lo > 40 ? 40 : at.hi - at.lo), p->text + at.lo);
+  const char *word =
+      is_end ? got : arena_printf(p->arena, "'%.*s'", (int)(at.hi - at.lo > 40 ? 40 : at.hi - at.lo), p->text + at.lo);
   if (strcmp(got, "this") == 0) return; // a bad character: the lexer has reported it
   Diagnostic *g = diag_error(p->diag, "E0001", at, "unexpected %s%s", word, expected);
   if (strcmp(word, "'='") == 0) diag_hint(p->diag, g, "a new name needs 'let'; a comparison is written ==");
-  if (strcmp(word, "'@'") == 0) diag_hint(p->diag, g, "a path follows '@' at once, without a blank");
 }
 
 // The first byte that is no valid UTF-8, or n.
@@ -180,7 +189,9 @@ Node *parse_file(Arena *arena, Intern *names, Diag *diag, uint32_t file) {
   return parse_all(&p, T_START_FILE);
 }
 
-Node *parse_with(Parser *p) { return parse_all(p, T_START_FILE); }
+Node *parse_with(Parser *p) {
+  return parse_all(p, T_START_FILE);
+}
 
 Node *parse_expression(Arena *arena, Intern *names, Diag *diag, uint32_t file) {
   Parser p = {.arena = arena, .names = names, .diag = diag, .file = file};

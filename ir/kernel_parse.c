@@ -23,7 +23,8 @@ typedef struct Parser {
   Kernel *k;
   Named *slot; // hash table of values, nslot a power of two
   size_t nslot, used;
-  KVar open[MAX_DEPTH]; // variables of the open loops
+  VEC(Span) span; // of each instruction
+  Span begin;     // first token of the statement being read
 } Parser;
 
 /* names of values -----------------------------------------------------------------------------------------------------
@@ -202,6 +203,7 @@ static bool parse_type(Parser *p, DType *dt, uint8_t *lanes) {
 /* instructions
  * ---------------------------------------------------------------------------------------------------------------- */
 static KVal push(Parser *p, KIns s) {
+  while (p->span.n <= p->k->ins.n) VEC_PUSH(p->k->arena, p->span, p->begin);
   VEC_PUSH(p->k->arena, p->k->ins, s);
   return (KVal){(uint32_t)(p->k->ins.n - 1)};
 }
@@ -312,6 +314,7 @@ static bool parse_definition(Parser *p) {
 // statement := loop | "}" | effect | definition
 static bool parse_statement(Parser *p) {
   static const KOp word[] = {K_par, K_loop, K_store, K_set, K_prefetch};
+  p->begin = irlex_span(&p->lex);
   if (p->lex.tok == IT_LOCAL) return parse_definition(p);
   for (size_t i = 0; i < sizeof word / sizeof word[0]; i++) {
     if (!irlex_accept(&p->lex, kop_info[word[i]].name)) continue;
@@ -408,7 +411,9 @@ Kernel *kernel_parse(Arena *a, Intern *names, Diag *diag, const char *text, size
     return NULL;
   }
   const char *why = NULL;
+  unsigned i = 0;
   if (kernel_verify(p.k, &why)) return p.k;
-  diag_error(diag, "E0223", (Span){file, 0, 0}, "kernel @%s: %s", p.k->name, why);
+  Span place = sscanf(why, "instruction %u", &i) == 1 && i < p.span.n ? p.span.at[i] : (Span){file, 0, 0};
+  diag_error(diag, "E0223", place, "kernel @%s: %s", p.k->name, why);
   return NULL;
 }

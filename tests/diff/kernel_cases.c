@@ -232,8 +232,24 @@ Kernel *case_gemm(Arena *a, const Target *t, const char *name, int64_t m, int64_
   return k;
 }
 
+// a * b + c and a * b - c, each rounded twice: what contraction would change in most elements.
+static void add_unfused(Cases *c) {
+  uint32_t w = c->target->lanes;
+  Kernel *k = kernel_new(c->arena, "unfused", w);
+  KBufRef in[3], y = kb_buf(k, "y", DT_F32, KB_OUT, 128);
+  for (int i = 0; i < 3; i++) in[i] = kb_buf(k, "x", DT_F32, KB_IN, 64);
+  KVar i = kb_par(k, "i", upto(0), upto(64), w);
+  KVal v[3];
+  for (int j = 0; j < 3; j++) v[j] = kb_load(k, in[j], ki_var(i), w, w, NULL);
+  kb_store(k, y, ki_var(i), kb_op2(k, K_add, kb_op2(k, K_mul, v[0], v[1]), v[2]), w);
+  kb_store(k, y, ki_addc(ki_var(i), 64), kb_op2(k, K_sub, kb_op2(k, K_mul, v[1], v[2]), v[0]), w);
+  kb_end(k);
+  case_add(c, k, 0);
+}
+
 void cases_named(Cases *c) {
   const Target *t = c->target;
+  add_unfused(c);
   add_layer_norm(c, 77);
   add_layer_norm(c, 64);
   add_softmax(c);

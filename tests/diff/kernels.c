@@ -249,6 +249,7 @@ static const Build builds[] = {
     {"clang", "-O2", "", "portable neon avx2 avx512"},
     {"clang-19", "-O2", "", "portable neon avx2 avx512"},
     {"gcc", "-O1 -DSY_PLAIN_C", "", "portable"}, // the branch for compilers without vector types
+    {"clang", "-O1 -fsanitize=address,undefined -fno-sanitize-recover=all", "", "portable avx2 avx512"},
     {"aarch64-linux-gnu-gcc", "-O2 -static", "qemu-aarch64", "portable neon"},
 };
 

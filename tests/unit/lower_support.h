@@ -1,5 +1,5 @@
-// lower_support.h: runs a graph given as text through the passes, the lowerings and the kernel interpreter, and compares
-// its outputs with the reference evaluator. Inputs and weights are numbers made from their names.
+// lower_support.h: runs a graph given as text through the passes, the lowerings and the kernel interpreter, and
+// compares its outputs with the reference evaluator. Inputs and weights are numbers made from their names.
 #ifndef SY_TEST_LOWER_SUPPORT_H
 #define SY_TEST_LOWER_SUPPORT_H
 
@@ -10,10 +10,10 @@
 #include <string.h>
 
 typedef struct LowerCase {
-  const char *text;            // body of the graph; dims B = 1..3, L = 1..21, T = 1..9
-  double id_limit;             // i32 inputs are in [0, id_limit)
-  double spread, centre;       // f32 inputs; 0: 1, 0
-  const char *const *disable;  // passes left out
+  const char *text;           // body of the graph; dims B = 1..3, L = 1..21, T = 1..9
+  double id_limit;            // i32 inputs are in [0, id_limit)
+  double spread, centre;      // f32 inputs; 0: 1, 0
+  const char *const *disable; // passes left out
   size_t ndisable;
 } LowerCase;
 
@@ -52,7 +52,9 @@ static inline bool lower_weight_get(void *ud, const char *name, const Type *t, T
   return lower_weight_tensor(ud, name, t, out);
 }
 
-static inline int64_t lower_dim_value(Dim d, const int64_t *dims) { return d.k ? d.c + d.k * dims[d.sym] : d.c; }
+static inline int64_t lower_dim_value(Dim d, const int64_t *dims) {
+  return d.k ? d.c + d.k * dims[d.sym] : d.c;
+}
 
 static inline int64_t eval_extent(const Type *t, int axis, const int64_t *dims) {
   if (!t->nseg || t->segaxis != axis) return lower_dim_value(t->dim[axis], dims);
@@ -191,6 +193,8 @@ static inline LowerRun lower_run(const LowerCase *c, const char *target, const i
   return r;
 }
 
-static inline void lower_run_free(LowerRun *r) { arena_free(&r->arena); }
+static inline void lower_run_free(LowerRun *r) {
+  arena_free(&r->arena);
+}
 
 #endif

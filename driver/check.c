@@ -1,0 +1,260 @@
+// check.c: `syc check MODEL --golden DIR`: the cases of DIR that belong to MODEL, one line a tensor, and a verdict.
+//
+// A case belongs to MODEL if MODEL is its file, or a folder (or the models inside syc: "models") that has it. Cases of
+// operators, pictures and tokenizers belong to every model. What is not built yet, or needs a file that is not here, is
+// skipped and says so; skipped cases do not fail.
+//
+//   PASS  clip/text  text_embed f32[3,24]  abs 1.2e-07  rel 3.1e-07  limit 4.1e-06
+#include "check.h"
+#include "embedded.h"
+#include "host/check_host.h"
+#include "runtime/switchyard.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MAX_DEPTH = 6 };
+static const char *const verdict_name[] = {"PASS", "FAIL", "SKIP"};
+
+/* which model ---------------------------------------------------------------------------------------------------------
+ */
+static const char *base_name(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash ? slash + 1 : path;
+}
+
+static bool is_folder(const char *path) {
+  struct stat st;
+  return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool is_embedded(const char *name) {
+  for (const EmbeddedFile *e = embedded_files; e->name; e++)
+    if (!strncmp(e->name, "models/", 7) && !strcmp(e->name + 7, name)) return true;
+  return false;
+}
+
+// The spec of a case's model under MODEL, or NULL if the case is of another model.
+static const char *spec_of(Session *s, const char *model, const cJSON *kase) {
+  const char *file = json_text(kase, "model"), *entry = json_text(kase, "entry");
+  if (!file || !entry || strchr(file, '/')) return NULL;
+  size_t n = strlen(model);
+  while (n > 1 && model[n - 1] == '/') n--;
+  char *where = arena_strndup(&s->arena, model, n);
+  char *colon = strrchr(where, ':');
+  if (colon && !strchr(colon, '/')) *colon = 0;
+  if (is_folder(where)) {
+    const char *path = arena_printf(&s->arena, "%s/%s", where, file);
+    return access(path, R_OK) == 0 ? arena_printf(&s->arena, "%s:%s", path, entry) : NULL;
+  }
+  const char *base = base_name(where);
+  if (!strcmp(base, "models")) return is_embedded(file) ? arena_printf(&s->arena, "models/%s:%s", file, entry) : NULL;
+  size_t stem = strlen(file) > 3 ? strlen(file) - 3 : 0;
+  bool same = !strcmp(base, file) || (strlen(base) == stem && !memcmp(base, file, stem));
+  return same ? arena_printf(&s->arena, "%s:%s", where, entry) : NULL;
+}
+
+/* cases ---------------------------------------------------------------------------------------------------------------
+ */
+static bool chosen(const Session *s, const char *set, const char *name) {
+  if (!s->opt.only.n) return true;
+  for (size_t i = 0; i < s->opt.only.n; i++) {
+    const char *want = s->opt.only.at[i];
+    size_t n = strlen(set);
+    if (!strcmp(want, name) || (!strncmp(want, set, n) && want[n] == '/' && !strcmp(want + n + 1, name))) return true;
+  }
+  return false;
+}
+
+static void run_host(Check *c, const Case *k, CheckResult *r) {
+  HostCheckResult h = {0};
+  bool pictures = !strcmp(k->kind, "preprocess");
+  (pictures ? host_check_preprocess : host_check_tokenize)(k->json, k->dir, c->shared, &h);
+  check_settle(c, r, h.verdict == HOST_PASS ? PASS : h.verdict == HOST_SKIP ? SKIP : FAIL, "%s", h.text);
+}
+
+static void print_result(const Check *c, const CheckResult *r) {
+  if (c->s->opt.json) return;
+  for (size_t i = 0; i < r->output.n; i++) {
+    const CheckOutput *o = &r->output.at[i];
+    printf("%s  %s/%s  %s %s  abs %.2g  rel %.2g  limit %.2g\n", verdict_name[o->verdict], r->set, r->name, o->name,
+           o->shape, o->max_abs, o->max_rel, o->limit);
+  }
+  if (!r->output.n || (r->verdict != PASS && r->reason))
+    printf("%s  %s/%s%s%s\n", verdict_name[r->verdict], r->set, r->name, r->reason ? "  " : "",
+           r->reason ? r->reason : "");
+  fflush(stdout);
+}
+
+static void run_one(Check *c, const Case *k) {
+  CheckResult r = {.set = k->set, .name = k->name, .kind = k->kind};
+  if (!strcmp(k->kind, "forward") || !strcmp(k->kind, "op"))
+    check_case(c, k, &r);
+  else if (!strcmp(k->kind, "preprocess") || !strcmp(k->kind, "tokenize"))
+    run_host(c, k, &r);
+  else
+    check_settle(c, &r, SKIP, "cases of kind %s are not built yet", k->kind);
+  print_result(c, &r);
+  VEC_PUSH(&c->s->arena, c->result, r);
+}
+
+static bool run_file(Check *c, const char *dir, const char *path) {
+  Session *s = c->s;
+  const char *err = NULL;
+  size_t n = 0;
+  char *text = file_read(&s->arena, path, &n, &err);
+  if (!text) return session_fail(s, EXIT_IO, "cannot read %s: %s", path, err), false;
+  cJSON *json = cJSON_ParseWithLength(text, n);
+  const cJSON *list = cJSON_GetObjectItemCaseSensitive(json, "cases"), *v;
+  const char *set = json_text(json, "set");
+  if (!cJSON_IsArray(list)) {
+    cJSON_Delete(json);
+    return session_fail(s, EXIT_IO, "%s: no list of cases in it", path), false;
+  }
+  set = arena_strdup(&s->arena, set ? set : base_name(dir));
+  cJSON_ArrayForEach(v, list) {
+    const char *name = json_text(v, "name"), *kind = json_text(v, "kind");
+    if (!name || !kind) continue;
+    Case k = {v, dir, NULL, set, arena_strdup(&s->arena, name), arena_strdup(&s->arena, kind)};
+    k.spec = spec_of(s, s->opt.arg.at[0], v);
+    if ((!k.spec && json_text(v, "model")) || !chosen(s, set, name)) continue;
+    run_one(c, &k);
+  }
+  // names of outputs point into the JSON; they are needed for the report
+  for (size_t i = 0; i < c->result.n; i++)
+    for (size_t o = 0; o < c->result.at[i].output.n; o++)
+      if (c->result.at[i].set == set)
+        c->result.at[i].output.at[o].name = arena_strdup(&s->arena, c->result.at[i].output.at[o].name);
+  cJSON_Delete(json);
+  return true;
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b) {
+  return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+// Every cases.json at or below a folder, in the order of names. Counts them.
+static bool run_tree(Check *c, const char *dir, int depth, size_t *files) {
+  const char *path = arena_printf(&c->s->arena, "%s/cases.json", dir);
+  if (access(path, F_OK) == 0) {
+    ++*files;
+    if (!run_file(c, dir, path)) return false;
+  }
+  struct dirent **list = NULL;
+  int n = depth < MAX_DEPTH ? scandir(dir, &list, NULL, by_name) : 0;
+  bool ok = true;
+  for (int i = 0; i < n; i++) {
+    const char *sub = arena_printf(&c->s->arena, "%s/%s", dir, list[i]->d_name);
+    if (ok && list[i]->d_name[0] != '.' && is_folder(sub)) ok = run_tree(c, sub, depth + 1, files);
+    free(list[i]);
+  }
+  free(list);
+  return ok;
+}
+
+/* report --------------------------------------------------------------------------------------------------------------
+ */
+static void add_number(cJSON *o, const char *key, double v) {
+  if (isfinite(v))
+    cJSON_AddNumberToObject(o, key, v);
+  else
+    cJSON_AddStringToObject(o, key, "inf");
+}
+
+static void print_json(const Check *c, const size_t count[3]) {
+  cJSON *root = cJSON_CreateObject(), *cases = cJSON_AddArrayToObject(root, "cases");
+  for (size_t i = 0; i < c->result.n; i++) {
+    const CheckResult *r = &c->result.at[i];
+    cJSON *o = cJSON_CreateObject(), *outputs = cJSON_AddArrayToObject(o, "outputs");
+    cJSON_AddStringToObject(o, "set", r->set);
+    cJSON_AddStringToObject(o, "case", r->name);
+    cJSON_AddStringToObject(o, "kind", r->kind);
+    cJSON_AddStringToObject(o, "verdict", verdict_name[r->verdict]);
+    if (r->reason) cJSON_AddStringToObject(o, "reason", r->reason);
+    for (size_t k = 0; k < r->output.n; k++) {
+      const CheckOutput *x = &r->output.at[k];
+      char hash[20];
+      snprintf(hash, sizeof hash, "%016llx", (unsigned long long)x->hash);
+      cJSON *e = cJSON_CreateObject();
+      cJSON_AddStringToObject(e, "name", x->name);
+      cJSON_AddStringToObject(e, "shape", x->shape);
+      add_number(e, "max_abs", x->max_abs);
+      add_number(e, "max_rel", x->max_rel);
+      add_number(e, "limit", x->limit);
+      cJSON_AddStringToObject(e, "verdict", verdict_name[x->verdict]);
+      cJSON_AddStringToObject(e, "hash", hash);
+      cJSON_AddItemToArray(outputs, e);
+    }
+    cJSON_AddItemToArray(cases, o);
+  }
+  cJSON_AddStringToObject(root, "backend", c->interp ? "interp" : "c");
+  cJSON_AddStringToObject(root, "isa", c->isa);
+  cJSON_AddNumberToObject(root, "threads", c->threads);
+  cJSON_AddNumberToObject(root, "passed", (double)count[PASS]);
+  cJSON_AddNumberToObject(root, "failed", (double)count[FAIL]);
+  cJSON_AddNumberToObject(root, "skipped", (double)count[SKIP]);
+  char *text = cJSON_Print(root);
+  puts(text ? text : "{}");
+  free(text);
+  cJSON_Delete(root);
+}
+
+static int report(Check *c) {
+  size_t count[3] = {0};
+  double worst = 0;
+  for (size_t i = 0; i < c->result.n; i++) {
+    count[c->result.at[i].verdict]++;
+    for (size_t k = 0; k < c->result.at[i].output.n; k++) {
+      const CheckOutput *o = &c->result.at[i].output.at[k];
+      if (o->limit > 0 && o->max_abs / o->limit > worst) worst = o->max_abs / o->limit;
+    }
+  }
+  if (c->s->opt.json)
+    print_json(c, count);
+  else
+    printf("%zu passed, %zu failed, %zu skipped (%s, %s, %u thread%s); largest share of a tolerance used: %.2g\n",
+           count[PASS], count[FAIL], count[SKIP], c->interp ? "interpreter" : "compiled C", c->isa, c->threads,
+           c->threads == 1 ? "" : "s", worst);
+  return count[FAIL] ? EXIT_CHECK : EXIT_OK;
+}
+
+/* the command ---------------------------------------------------------------------------------------------------------
+ */
+static bool set_up(Check *c) {
+  Session *s = c->s;
+  if (s->opt.arg.n != 1)
+    return session_fail(s, EXIT_USAGE, "syc check takes one model or folder of models (syc check --help)"), false;
+  if (!s->opt.golden) return session_fail(s, EXIT_USAGE, "syc check: where are the cases? (--golden DIR)"), false;
+  const char *backend = s->opt.backend ? s->opt.backend : "c";
+  c->interp = !strcmp(backend, "interp");
+  if (!c->interp && strcmp(backend, "c") != 0)
+    return session_fail(s, EXIT_USAGE, "--backend takes interp or c, not '%s'", backend), false;
+  if (s->opt.threads != INT_UNSET && (s->opt.threads < 1 || s->opt.threads > 1024))
+    return session_fail(s, EXIT_USAGE, "--threads takes 1 to 1024"), false;
+  c->threads = s->opt.threads == INT_UNSET ? 1 : (unsigned)s->opt.threads;
+  const Target *t[MAX_TARGETS];
+  size_t n = session_targets(s, s->opt.isa ? s->opt.isa : c->interp ? "portable" : sy_cpu_isa(), t);
+  if (!n) return false;
+  c->target = t[n - 1];
+  c->isa = c->target->name;
+  const char *env = getenv("SWITCHYARD_SHARED");
+  c->shared = s->opt.shared ? s->opt.shared : env && *env ? env : NULL;
+  c->temp = temp_dir(s, NULL);
+  return c->temp != NULL;
+}
+
+int cmd_check(Session *s) {
+  Check c = {.s = s};
+  size_t files = 0;
+  if (!set_up(&c)) return s->exit_code;
+  if (!is_folder(s->opt.golden)) return session_fail(s, EXIT_IO, "%s is not a folder", s->opt.golden);
+  if (!run_tree(&c, s->opt.golden, 0, &files)) return s->exit_code;
+  if (!files) return session_fail(s, EXIT_IO, "there is no cases.json in or below %s", s->opt.golden);
+  if (!c.result.n)
+    return session_fail(s, EXIT_WRONG, "no case below %s belongs to %s", s->opt.golden, s->opt.arg.at[0]);
+  return report(&c);
+}

@@ -1,0 +1,113 @@
+// check.h: what the files of `syc check` share.
+//
+//   check.c         finds the cases, chooses, prints
+//   check_case.c    one case: tensors, dims, the program, comparison
+//   check_op.c      the one-operator graph of an `op` case
+//   check_run.c     running a route: interpreter, compiled C here, compiled C under qemu
+//   check_layout.c  dense tensors <-> the caller's buffers of the C API
+//   check_fault.c   after a failure: where the values depart from the reference evaluator
+#ifndef SY_CHECK_H
+#define SY_CHECK_H
+
+#include <cjson/cJSON.h>
+
+#include "weights.h"
+
+typedef enum Verdict { PASS, FAIL, SKIP } Verdict;
+
+typedef struct CheckOutput { // one compared tensor
+  const char *name, *shape;
+  double max_abs, max_rel; // largest difference; the same over the largest wanted magnitude
+  double limit;            // atol + rtol * max|want|
+  Verdict verdict;
+  uint64_t hash; // of the bytes of the result
+} CheckOutput;
+
+typedef struct CheckResult {
+  const char *set, *name, *kind;
+  Verdict verdict;
+  const char *reason; // why skipped or failed, NULL if there is nothing to say
+  VEC(CheckOutput) output;
+} CheckResult;
+
+typedef struct Check { // one `syc check`
+  Session *s;
+  bool interp;     // --backend interp
+  const char *isa; // the instruction set compiled for
+  const Target *target;
+  unsigned threads;
+  const char *shared; // folder or NULL
+  const char *temp;   // folder for packed weights and buffers
+  const char *runner; // cross-compiled driver/embed/runner.c, once made
+  size_t runs;
+  VEC(CheckResult) result;
+} Check;
+
+typedef struct Case { // an element of "cases"
+  const cJSON *json;
+  const char *dir;  // folder of cases.json
+  const char *spec; // "models/clip.sy:clip"; NULL for an op
+  const char *set, *name, *kind;
+} Case;
+
+// Sets verdict and reason; returns false so that steps can say `return check_settle(...)`.
+bool check_settle(Check *c, CheckResult *r, Verdict v, const char *fmt, ...) SY_PRINTF(4, 5);
+const char *json_text(const cJSON *object, const char *key); // NULL unless a string
+double json_number(const cJSON *object, const char *key, double otherwise);
+
+// Runs a `forward` or `op` case.
+void check_case(Check *c, const Case *k, CheckResult *r);
+// The module of a case as elaborated, or NULL with the verdict set.
+Module *check_module(Check *c, const Case *k, const Checkpoint *tensors, CheckResult *r);
+// The tensor that a case has for an input or output; NULL if none.
+const StTensor *check_tensor(const Case *k, const Checkpoint *tensors, const char *group, const char *name);
+// Largest difference and largest wanted magnitude of n elements; NaN equals NaN only, infinity itself.
+typedef struct Difference {
+  double abs, most; // most: the largest finite |want|
+  size_t at;        // element of the largest difference
+} Difference;
+void difference_add(Difference *d, size_t i, double got, double want);
+// The module of an op case, or NULL with the verdict set. Weights of the graph carry the names of their tensors; inputs
+// and outputs those of the case.
+Module *check_op_module(Check *c, const Case *k, const Checkpoint *tensors, CheckResult *r);
+
+/* check_layout.c ------------------------------------------------------------------------------------------------------
+ */
+// Run-time dims from the shape of one tensor: fills dims where `known` (bit set) is unset, compares where it is set.
+// False if the shape cannot be of this type; *why says so.
+bool layout_dims(const Module *m, const Type *t, const StTensor *x, int64_t *dims, uint32_t *known, const char **why);
+// Copies between a dense tensor (row-major, run-time extents, segments adjacent) and a buffer whose strides come from
+// the upper bounds of the dims. stride: elements per axis, or NULL for the caller's buffers of the C API.
+typedef struct Layout {
+  int rank;
+  size_t bytes; // of an element
+  int64_t extent[MAX_RANK], stride[MAX_RANK];
+  int64_t *place[MAX_RANK]; // position on the axis by bounds for every dense position, or NULL: the same
+} Layout;
+Layout layout_of(Arena *a, const Module *m, const Type *t, const int64_t *dims, const int64_t *stride);
+size_t layout_elements(const Layout *l); // dense
+void layout_store(const Layout *l, const void *dense, void *buffer);
+void layout_load(const Layout *l, const void *buffer, void *dense);
+
+/* check_run.c ---------------------------------------------------------------------------------------------------------
+ */
+typedef struct Call { // one call of a route
+  const Program *program;
+  size_t route;
+  const char *packed; // weight file
+  int64_t dims[MAX_DIMS];
+  const void **in;
+  void **out;
+  size_t *in_bytes, *out_bytes;
+} Call;
+// Runs the call in the way chosen. False with the verdict set (SKIP if this machine cannot do it).
+bool check_run(Check *c, const Call *call, CheckResult *r);
+// Why the chosen way cannot be gone here ("this CPU has no avx512"), or NULL.
+const char *check_cannot_run(const Check *c);
+
+/* check_fault.c -------------------------------------------------------------------------------------------------------
+ */
+// Where the fault of a failed case lies, in one line.
+const char *check_fault(Check *c, const Case *k, const Call *call, Checkpoint *weights, const Checkpoint *tensors);
+
+#endif

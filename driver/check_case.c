@@ -1,0 +1,229 @@
+// check_case.c: one `forward` or `op` case from its JSON to verdicts.
+//
+//   files -> module -> program -> packed weights -> dims and buffers -> run -> compare
+//
+// Rule: ids and bools equal; floats max|got - want| <= atol + rtol * max|want| over the whole tensor. A file that is
+// not there is a skip; everything else that keeps a case from running is a failure.
+#include "check.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+bool check_settle(Check *c, CheckResult *r, Verdict v, const char *fmt, ...) {
+  Buf b = {0};
+  va_list ap;
+  va_start(ap, fmt);
+  buf_vprintf(&b, fmt, ap);
+  va_end(ap);
+  r->verdict = v;
+  r->reason = arena_strdup(&c->s->arena, b.s);
+  buf_free(&b);
+  return false;
+}
+
+const char *json_text(const cJSON *object, const char *key) {
+  const cJSON *v = cJSON_GetObjectItemCaseSensitive(object, key);
+  return cJSON_IsString(v) ? v->valuestring : NULL;
+}
+
+double json_number(const cJSON *object, const char *key, double otherwise) {
+  const cJSON *v = cJSON_GetObjectItemCaseSensitive(object, key);
+  return cJSON_IsNumber(v) ? v->valuedouble : otherwise;
+}
+
+const StTensor *check_tensor(const Case *k, const Checkpoint *tensors, const char *group, const char *name) {
+  const char *tensor = json_text(cJSON_GetObjectItemCaseSensitive(k->json, group), name);
+  return tensor ? checkpoint_find(tensors, tensor) : NULL;
+}
+
+/* files and module ----------------------------------------------------------------------------------------------------
+ */
+static bool open_files(Check *c, const Case *k, const char *key, Checkpoint *out, CheckResult *r) {
+  const cJSON *v;
+  cJSON_ArrayForEach(v, cJSON_GetObjectItemCaseSensitive(k->json, key)) {
+    const char *in_shared = json_text(v, "shared"), *base = in_shared ? c->shared : k->dir;
+    const char *rest = in_shared ? in_shared : cJSON_IsString(v) ? v->valuestring : NULL;
+    if (!rest) return check_settle(c, r, FAIL, "'%s' holds something that is no path", key);
+    if (!base) return check_settle(c, r, SKIP, "%s is in the shared folder, and none was given (--shared DIR)", rest);
+    const char *path = arena_printf(&c->s->arena, "%s/%s", base, rest);
+    if (access(path, R_OK) != 0) return check_settle(c, r, SKIP, "file not here: %s", path);
+    if (!checkpoint_open(c->s, out, &path, 1)) return check_settle(c, r, FAIL, "%s cannot be read", path);
+  }
+  return true;
+}
+
+static Defines parameters(Check *c, const Case *k) {
+  StrList name = {0}, value = {0};
+  const cJSON *v;
+  Arena *a = &c->s->arena;
+  cJSON_ArrayForEach(v, cJSON_GetObjectItemCaseSensitive(k->json, "set")) {
+    const char *text = cJSON_IsTrue(v) ? "true" : "false";
+    if (cJSON_IsNumber(v)) {
+      bool whole = v->valuedouble == floor(v->valuedouble) && fabs(v->valuedouble) < 1e15;
+      text = whole ? arena_printf(a, "%.0f", v->valuedouble) : arena_printf(a, "%.17g", v->valuedouble);
+    }
+    VEC_PUSH(a, name, v->string);
+    VEC_PUSH(a, value, text);
+  }
+  return (Defines){name, value};
+}
+
+Module *check_module(Check *c, const Case *k, const Checkpoint *tensors, CheckResult *r) {
+  if (!k->spec) return check_op_module(c, k, tensors, r);
+  Defines set = parameters(c, k);
+  const char *route = json_text(k->json, "route");
+  if (!route) {
+    check_settle(c, r, FAIL, "the case names no route");
+    return NULL;
+  }
+  Module *m = session_module(c->s, k->spec, &set, &route, 1);
+  if (!m) check_settle(c, r, FAIL, "the model does not compile");
+  return m;
+}
+
+/* the call ------------------------------------------------------------------------------------------------------------
+ */
+static bool same_dtype(DType want, StDtype have) {
+  static const StDtype of[DT_COUNT] = {
+      [DT_F32] = ST_F32, [DT_F16] = ST_F16, [DT_BF16] = ST_BF16, [DT_I32] = ST_I32, [DT_BOOL] = ST_BOOL};
+  return of[want] == have;
+}
+
+static void *zeros(Check *c, size_t bytes) { // aligned like the buffers of a careful caller
+  char *p = arena_alloc(&c->s->arena, bytes + 64);
+  return p + (64 - (uintptr_t)p % 64) % 64;
+}
+
+static bool fill_inputs(Check *c, const Case *k, const Checkpoint *tensors, Call *call, CheckResult *r) {
+  const Graph *g = call->program->route.at[call->route].graph;
+  const Module *m = g->module;
+  uint32_t known = 0;
+  const char *why = NULL;
+  for (size_t i = 0; i < m->ndim; i++) call->dims[i] = m->dim[i].lo;
+  call->in = ARENA_ARRAY(&c->s->arena, const void *, g->input.n + 1);
+  call->in_bytes = ARENA_ARRAY(&c->s->arena, size_t, g->input.n + 1);
+  for (size_t i = 0; i < g->input.n; i++) {
+    const char *name = g->input.at[i].name;
+    const Type *t = &graph_value(g, g->input.at[i].val)->type;
+    const StTensor *x = check_tensor(k, tensors, "inputs", name);
+    if (!x) return check_settle(c, r, FAIL, "the case has no tensor for input '%s'", name);
+    if (!same_dtype(t->dtype, x->dtype))
+      return check_settle(c, r, FAIL, "input '%s' is %s in the case, %s in the model", name, st_dtype_name(x->dtype),
+                          dtype_info[t->dtype].name);
+    if (!layout_dims(m, t, x, call->dims, &known, &why)) return check_settle(c, r, FAIL, "input '%s': %s", name, why);
+  }
+  for (size_t i = 0; i < g->input.n; i++) {
+    const Type *t = &graph_value(g, g->input.at[i].val)->type;
+    const StTensor *x = check_tensor(k, tensors, "inputs", g->input.at[i].name);
+    Layout l = layout_of(&c->s->arena, m, t, call->dims, NULL);
+    call->in_bytes[i] = (size_t)type_bytes(m, t);
+    void *buffer = zeros(c, call->in_bytes[i]);
+    layout_store(&l, x->data, buffer);
+    call->in[i] = buffer;
+  }
+  call->out = ARENA_ARRAY(&c->s->arena, void *, g->output.n + 1);
+  call->out_bytes = ARENA_ARRAY(&c->s->arena, size_t, g->output.n + 1);
+  for (size_t i = 0; i < g->output.n; i++) {
+    call->out_bytes[i] = (size_t)type_bytes(m, &graph_value(g, g->output.at[i].val)->type);
+    call->out[i] = zeros(c, call->out_bytes[i]);
+  }
+  return true;
+}
+
+/* comparison ----------------------------------------------------------------------------------------------------------
+ */
+void difference_add(Difference *d, size_t i, double got, double want) {
+  if (isfinite(want) && fabs(want) > d->most) d->most = fabs(want);
+  if (got == want || (isnan(got) && isnan(want))) return;
+  double diff = isfinite(got) && isfinite(want) ? fabs(got - want) : INFINITY;
+  if (diff > d->abs) d->abs = diff, d->at = i;
+}
+
+static double element(DType t, const void *p, size_t i) {
+  float f;
+  int32_t n;
+  switch (t) {
+  case DT_F32: memcpy(&f, (const char *)p + i * sizeof f, sizeof f); return (double)f;
+  case DT_I32: memcpy(&n, (const char *)p + i * sizeof n, sizeof n); return (double)n;
+  case DT_BOOL: return ((const unsigned char *)p)[i];
+  default: return 0;
+  }
+}
+
+static bool compare_output(Check *c, const Case *k, const cJSON *want, const Checkpoint *tensors, const Call *call,
+                           CheckResult *r) {
+  const Graph *g = call->program->route.at[call->route].graph;
+  size_t at = 0;
+  while (at < g->output.n && strcmp(g->output.at[at].name, want->string) != 0) at++;
+  if (at == g->output.n) return check_settle(c, r, FAIL, "the route has no output '%s'", want->string);
+  const Type *t = &graph_value(g, g->output.at[at].val)->type;
+  const StTensor *x = check_tensor(k, tensors, "outputs", want->string);
+  if (!x) return check_settle(c, r, FAIL, "no tensor for output '%s'", want->string);
+  Layout l = layout_of(&c->s->arena, g->module, t, call->dims, NULL);
+  bool fits = x->rank == l.rank && same_dtype(t->dtype, x->dtype);
+  Buf shape = {0};
+  buf_printf(&shape, "%s[", dtype_info[t->dtype].name);
+  for (int i = 0; i < l.rank; i++) {
+    fits = fits && x->shape[i] == l.extent[i];
+    buf_printf(&shape, "%s%lld", i ? "," : "", (long long)l.extent[i]);
+  }
+  buf_putc(&shape, ']');
+  CheckOutput o = {.name = want->string, .shape = arena_strdup(&c->s->arena, shape.s)};
+  buf_free(&shape);
+  if (!fits)
+    return check_settle(c, r, FAIL, "output '%s' is %s here, another shape or type in the case", o.name, o.shape);
+  size_t n = layout_elements(&l);
+  void *dense = zeros(c, n * l.bytes);
+  layout_load(&l, call->out[at], dense);
+  Difference d = {0};
+  for (size_t i = 0; i < n; i++) difference_add(&d, i, element(t->dtype, dense, i), element(t->dtype, x->data, i));
+  bool exact = t->dtype == DT_I32 || t->dtype == DT_BOOL;
+  o.max_abs = d.abs;
+  o.max_rel = d.abs == 0 ? 0 : d.abs / (d.most > 0 ? d.most : DBL_MIN);
+  o.limit = exact ? 0 : json_number(k->json, "atol", 1e-7) + json_number(k->json, "rtol", 1e-5) * d.most;
+  o.verdict = d.abs <= o.limit ? PASS : FAIL;
+  o.hash = hash_bytes(dense, n * l.bytes, 0);
+  if (o.verdict == FAIL) r->verdict = FAIL;
+  VEC_PUSH(&c->s->arena, r->output, o);
+  return true;
+}
+
+/* the case ------------------------------------------------------------------------------------------------------------
+ */
+typedef struct Loaded {
+  Checkpoint weights, tensors;
+} Loaded;
+
+static bool run_case(Check *c, const Case *k, Loaded *f, CheckResult *r) {
+  if (!open_files(c, k, "tensors", &f->tensors, r)) return false;
+  if (k->spec && !open_files(c, k, "weights", &f->weights, r)) return false;
+  Checkpoint *weights = k->spec ? &f->weights : &f->tensors;
+  Module *m = check_module(c, k, &f->tensors, r);
+  if (!m) return false;
+  Program *p = session_program(c->s, m, &c->target, 1);
+  if (!p) return check_settle(c, r, FAIL, "the model does not compile");
+  Call call = {.program = p, .packed = arena_printf(&c->s->arena, "%s/weights%zu", c->temp, c->runs++)};
+  if (!checkpoint_check(c->s, weights, p, false)) return check_settle(c, r, FAIL, "the weights do not fit");
+  if (!weights_pack(c->s, p, call.packed, weights)) return check_settle(c, r, FAIL, "the weights cannot be packed");
+  bool ok = fill_inputs(c, k, &f->tensors, &call, r) && check_run(c, &call, r);
+  const cJSON *want;
+  cJSON_ArrayForEach(want, cJSON_GetObjectItemCaseSensitive(k->json, "outputs")) {
+    if (ok) ok = compare_output(c, k, want, &f->tensors, &call, r);
+  }
+  if (ok && r->verdict == FAIL) r->reason = check_fault(c, k, &call, weights, &f->tensors);
+  unlink(call.packed);
+  return ok;
+}
+
+void check_case(Check *c, const Case *k, CheckResult *r) {
+  Loaded f = {0};
+  run_case(c, k, &f, r);
+  checkpoint_close(&f.weights);
+  checkpoint_close(&f.tensors);
+  session_flush(c->s);
+  c->s->diag.errors = 0; // the next case starts anew
+  c->s->exit_code = EXIT_OK;
+}

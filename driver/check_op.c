@@ -1,0 +1,145 @@
+// check_op.c: the one-operator model of an `op` case: its tensors are the graph's inputs (gains, biases and kernels its
+// weights), and the result is the output under the case's name. It then goes through the same passes as any model.
+//
+//   {"op": "layer_norm", "attributes": {"eps": 1e-5}, "inputs": {"x": .., "weight": .., "bias": ..}, "outputs": {"y":
+//   ..}} %1 = input "x"   %2 = weight "ln_w"   %3 = weight "ln_b"   %4 = layer_norm %1, %2, %3 {eps}   output "y" = %4
+#include "check.h"
+#include "ir/op/op.h"
+
+#include <string.h>
+
+typedef struct OpCase {
+  Check *c;
+  const Case *k;
+  const Checkpoint *tensors;
+  CheckResult *r;
+  Graph *g;
+} OpCase;
+
+static const cJSON *attributes(const OpCase *o) {
+  return cJSON_GetObjectItemCaseSensitive(o->k->json, "attributes");
+}
+
+// The tensor that the case has for an input, or NULL with the verdict set.
+static const StTensor *tensor_of(OpCase *o, const char *input) {
+  const char *name = json_text(cJSON_GetObjectItemCaseSensitive(o->k->json, "inputs"), input);
+  const StTensor *t = name ? checkpoint_find(o->tensors, name) : NULL;
+  if (!t) check_settle(o->c, o->r, FAIL, "the case has no tensor for '%s'", input);
+  return t;
+}
+
+static Val source(OpCase *o, const char *input, bool weight) {
+  const StTensor *t = tensor_of(o, input);
+  if (!t) return NO_VAL;
+  DType dt = t->dtype == ST_F32 ? DT_F32 : t->dtype == ST_I32 ? DT_I32 : t->dtype == ST_BOOL ? DT_BOOL : DT_COUNT;
+  if (dt == DT_COUNT || t->rank > MAX_RANK) {
+    check_settle(o->c, o->r, FAIL, "'%s' is %s of %d axes", input, st_dtype_name(t->dtype), t->rank);
+    return NO_VAL;
+  }
+  Type type = {.dtype = dt, .rank = (uint8_t)t->rank};
+  for (int i = 0; i < t->rank; i++) type.dim[i] = DIM(t->shape[i]);
+  return weight ? graph_weight(o->g, t->name, &type, NO_SPAN) : graph_input(o->g, input, &type, NO_SPAN);
+}
+
+static Val reshaped(OpCase *o, Val v, int rank, const int64_t *dim) {
+  if (!v.id) return NO_VAL;
+  Type t = {.dtype = graph_value(o->g, v)->type.dtype, .rank = (uint8_t)rank};
+  for (int i = 0; i < rank; i++) t.dim[i] = DIM(dim[i]);
+  return graph_add_typed(o->g, OP_reshape, &v, 1, NULL, 0, &t, NO_SPAN);
+}
+
+static Val swapped(OpCase *o, Val v) { // [B,H,N,d] <-> [B,N,H,d]
+  static const int64_t perm[] = {0, 2, 1, 3};
+  Attr a = attr_ints(A_perm, perm, 4);
+  return v.id ? graph_add(o->g, OP_transpose, &v, 1, &a, 1, NO_SPAN) : NO_VAL;
+}
+
+/* one function a family -----------------------------------------------------------------------------------------------
+ */
+static Val build_plain(OpCase *o, Op op) {
+  Val x = source(o, "x", false);
+  return x.id ? graph_add(o->g, op, &x, 1, NULL, 0, NO_SPAN) : NO_VAL;
+}
+
+static Val build_row(OpCase *o, Op op) {
+  const StTensor *t = tensor_of(o, "x");
+  double axis = json_number(attributes(o), "axis", -1);
+  if (t && axis != -1 && axis != t->rank - 1) {
+    check_settle(o->c, o->r, SKIP, "only the last axis is built");
+    return NO_VAL;
+  }
+  Val x = source(o, "x", false);
+  Attr eps = attr_float(A_eps, json_number(attributes(o), "eps", 0));
+  return x.id ? graph_add(o->g, op, &x, 1, &eps, op == OP_l2_norm, NO_SPAN) : NO_VAL;
+}
+
+static Val build_norm(OpCase *o, Op op) {
+  Val arg[3] = {source(o, "x", false), source(o, "weight", true), source(o, "bias", true)};
+  Attr eps = attr_float(A_eps, json_number(attributes(o), "eps", 0));
+  return arg[0].id && arg[1].id && arg[2].id ? graph_add(o->g, op, arg, 3, &eps, 1, NO_SPAN) : NO_VAL;
+}
+
+static Val build_attention(OpCase *o, Op op) {
+  static const char *const name[] = {"q", "k", "v"};
+  Val arg[4];
+  int64_t heads = 0, row[4] = {0};
+  for (int i = 0; i < 3; i++) {
+    const StTensor *t = tensor_of(o, name[i]);
+    if (!t || t->rank != 4) return NO_VAL;
+    heads = t->shape[1];
+    int64_t flat[] = {t->shape[0], t->shape[2], heads * t->shape[3]};
+    int64_t apart[] = {t->shape[0], i == 0 ? t->shape[2] : row[1], heads, t->shape[3]};
+    memcpy(row, apart, sizeof row);
+    arg[i] = reshaped(o, swapped(o, source(o, name[i], false)), 3, flat);
+    if (!arg[i].id) return NO_VAL;
+  }
+  arg[3] = source(o, "mask", false);
+  if (!arg[3].id) return NO_VAL;
+  const cJSON *masked = cJSON_GetObjectItemCaseSensitive(attributes(o), "masked");
+  Attr a[4] = {attr_int(A_heads, heads), attr_float(A_scale, json_number(attributes(o), "scale", 1))};
+  size_t n = 2;
+  if (cJSON_IsNumber(masked)) a[n++] = attr_float(A_masked, masked->valuedouble);
+  a[n++] = attr_str(A_where, intern(&o->c->s->names, "(arg 3)"));
+  Val y = graph_add(o->g, op, arg, 4, a, n, NO_SPAN);
+  return swapped(o, reshaped(o, y, 4, row));
+}
+
+static Val build_patches(OpCase *o, Op op) {
+  const StTensor *w = tensor_of(o, "weight");
+  Val image = source(o, "image", false), weight = source(o, "weight", true), bias = source(o, "bias", true);
+  if (!w || w->rank != 4 || !image.id || !weight.id || !bias.id) return NO_VAL;
+  Attr patch = attr_int(A_patch, (int64_t)json_number(attributes(o), "patch", 0)), trans = attr_int(A_trans, 0);
+  int64_t flat[] = {w->shape[0], w->shape[1] * w->shape[2] * w->shape[3]};
+  Val arg[3] = {graph_add(o->g, op, &image, 1, &patch, 1, NO_SPAN), reshaped(o, weight, 2, flat), bias};
+  return arg[0].id && arg[1].id ? graph_add(o->g, OP_linear, arg, 3, &trans, 1, NO_SPAN) : NO_VAL;
+}
+
+static const struct {
+  const char *name;
+  Op op;
+  Val (*build)(OpCase *, Op);
+} known[] = {
+    {"gelu_erf", OP_gelu, build_plain},           {"gelu_tanh", OP_gelu_tanh, build_plain},
+    {"quickgelu", OP_quick_gelu, build_plain},    {"tanh", OP_tanh, build_plain},
+    {"softmax", OP_softmax, build_row},           {"log_softmax", OP_log_softmax, build_row},
+    {"l2_normalise", OP_l2_norm, build_row},      {"layer_norm", OP_layer_norm, build_norm},
+    {"attention", OP_attention, build_attention}, {"patch_embed", OP_patchify, build_patches},
+};
+
+Module *check_op_module(Check *c, const Case *k, const Checkpoint *tensors, CheckResult *r) {
+  const char *op = json_text(k->json, "op");
+  Module *m = module_new(&c->s->arena, &c->s->names, &c->s->diag, "op");
+  OpCase o = {c, k, tensors, r, graph_new(m, "run")};
+  const cJSON *out = cJSON_GetObjectItemCaseSensitive(k->json, "outputs");
+  for (size_t i = 0; op && i < sizeof known / sizeof *known; i++) {
+    if (strcmp(known[i].name, op) != 0) continue;
+    Val y = known[i].build(&o, known[i].op);
+    bool sound = session_flush(c->s) && y.id && out && out->child;
+    if (!sound && r->verdict == PASS) check_settle(c, r, FAIL, "the operator refuses these tensors");
+    if (!sound) return NULL;
+    graph_output(o.g, intern(&c->s->names, out->child->string), y, NO_SPAN);
+    return m;
+  }
+  check_settle(c, r, SKIP, "operator %s is not built yet", op ? op : "without a name");
+  return NULL;
+}

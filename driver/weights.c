@@ -1,0 +1,328 @@
+// weights.c: checkpoints and the packed weight file: `syc weights init | inspect | pack`.
+//
+// A checkpoint is one or more safetensors files; of a name that stands in several, the last file counts. A program asks
+// for weights by name and exact shape; all that is missing or has another shape is reported at once, with near names.
+// Tensors are read from the mapped files: an aligned F32 tensor is handed on as it lies there, so that packing needs
+// little memory beside the pages of the file.
+//
+//   Checkpoint c = {0};
+//   if (checkpoint_open(s, &c, files, n) && checkpoint_check(s, &c, p, true)) weights_pack(s, p, "vit.syw", &c);
+//   checkpoint_close(&c);
+#include "weights.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* a checkpoint --------------------------------------------------------------------------------------------------------
+ */
+bool checkpoint_open(Session *s, Checkpoint *c, const char *const *path, size_t n) {
+  if (n > sizeof c->file / sizeof *c->file) {
+    session_fail(s, EXIT_USAGE, "at most %zu checkpoint files can be merged", sizeof c->file / sizeof *c->file);
+    return false;
+  }
+  for (size_t i = 0; i < n; i++) {
+    StError err;
+    c->file[c->n] = st_open(path[i], &err);
+    if (!c->file[c->n]) {
+      session_fail(s, EXIT_IO, "%s", err.text);
+      return false;
+    }
+    c->n++;
+  }
+  return true;
+}
+
+void checkpoint_close(Checkpoint *c) {
+  for (size_t i = 0; i < c->n; i++) st_close(c->file[i]);
+  c->n = 0;
+}
+
+const StTensor *checkpoint_find(const Checkpoint *c, const char *name) {
+  for (size_t i = c->n; i-- > 0;) {
+    const StTensor *t = st_find(c->file[i], name);
+    if (t) return t;
+  }
+  return NULL;
+}
+
+static const StTensor *checkpoint_near(const Checkpoint *c, const char *name) {
+  const StTensor *best = NULL;
+  size_t least = SIZE_MAX;
+  for (size_t i = c->n; i-- > 0;) {
+    const StTensor *t = st_near(c->file[i], name);
+    size_t d = t ? edit_distance(t->name, name) : SIZE_MAX;
+    if (t && d < least) best = t, least = d;
+  }
+  return best;
+}
+
+static bool is_float(StDtype d) {
+  return d == ST_F32 || d == ST_F16 || d == ST_BF16 || d == ST_F64;
+}
+
+static bool same_shape(const StTensor *t, const Type *type) {
+  if (t->rank != type->rank) return false;
+  for (int i = 0; i < t->rank; i++)
+    if (type->dim[i].k || t->shape[i] != type->dim[i].c) return false;
+  return true;
+}
+
+static bool source_get(void *ud, const char *name, const Type *type, Tensor *out, const char **err) {
+  const StTensor *t = checkpoint_find(ud, name);
+  if (!t || !same_shape(t, type) || !is_float(t->dtype) || out->dtype != DT_F32) {
+    *err = t ? "a tensor of the checkpoint has another shape or type" : "a tensor is missing from the checkpoint";
+    return false;
+  }
+  float part[4096];
+  for (size_t at = 0; at < out->n;) {
+    size_t n = out->n - at < 4096 ? out->n - at : 4096;
+    if (!st_to_f32(t, part, at, n)) {
+      *err = "a tensor of the checkpoint cannot be read";
+      return false;
+    }
+    for (size_t i = 0; i < n; i++) out->f[at + i] = (double)part[i];
+    at += n;
+  }
+  return true;
+}
+
+static const float *source_f32(void *ud, const char *name, const Type *type) {
+  const StTensor *t = checkpoint_find(ud, name);
+  if (!t || t->dtype != ST_F32 || !same_shape(t, type) || (uintptr_t)t->data % sizeof(float)) return NULL;
+  return t->data;
+}
+
+WeightSource checkpoint_source(Checkpoint *c) {
+  return (WeightSource){.get = source_get, .f32 = source_f32, .ud = c};
+}
+
+/* what a program asks for ---------------------------------------------------------------------------------------------
+ */
+static void collect(const Graph *g, Val v, Arena *a, WeightNames *out) {
+  const Value *x = graph_value(g, v);
+  if (x->op == OP_weight) weight_names_add(out, a, value_str(x, A_name), &x->type);
+  for (uint32_t i = 0; i < x->nargs; i++) collect(g, x->args[i], a, out);
+}
+
+void weight_names_add(WeightNames *w, Arena *a, const char *name, const Type *type) {
+  if (2 * (w->list.n + 1) > w->nslot) { // an open hash table of positions + 1
+    size_t n = w->nslot ? 2 * w->nslot : 64;
+    uint32_t *slot = ARENA_ARRAY(a, uint32_t, n);
+    for (size_t i = 0; i < w->list.n; i++) {
+      size_t h = hash_bytes(w->list.at[i].name, strlen(w->list.at[i].name), 0) & (n - 1);
+      while (slot[h]) h = (h + 1) & (n - 1);
+      slot[h] = (uint32_t)i + 1;
+    }
+    w->slot = slot;
+    w->nslot = n;
+  }
+  size_t h = hash_bytes(name, strlen(name), 0) & (w->nslot - 1);
+  for (; w->slot[h]; h = (h + 1) & (w->nslot - 1))
+    if (!strcmp(w->list.at[w->slot[h] - 1].name, name)) return;
+  WeightName item = {name, *type};
+  VEC_PUSH(a, w->list, item);
+  w->slot[h] = (uint32_t)w->list.n;
+}
+
+bool weight_names_has(const WeightNames *w, const char *name) {
+  if (!w->nslot) return false;
+  for (size_t h = hash_bytes(name, strlen(name), 0) & (w->nslot - 1); w->slot[h]; h = (h + 1) & (w->nslot - 1))
+    if (!strcmp(w->list.at[w->slot[h] - 1].name, name)) return true;
+  return false;
+}
+
+WeightNames weight_names_of_module(const Module *m, Arena *a) {
+  WeightNames w = {0};
+  for (size_t i = 0; i < m->graph.n; i++)
+    for (size_t k = 1; k < m->graph.at[i]->value.n; k++) {
+      const Value *v = &m->graph.at[i]->value.at[k];
+      if (v->op == OP_weight && !v->dead) weight_names_add(&w, a, value_str(v, A_name), &v->type);
+    }
+  return w;
+}
+
+WeightNames weight_names_of_program(const Program *p, Arena *a) {
+  WeightNames w = {0};
+  for (size_t i = 0; i < p->weight.n; i++) collect(p->weight.at[i].graph, p->weight.at[i].val, a, &w);
+  return w;
+}
+
+static void print_shape(Buf *b, const StTensor *t) {
+  buf_printf(b, "%s[", st_dtype_name(t->dtype));
+  for (int i = 0; i < t->rank; i++) buf_printf(b, "%s%lld", i ? "," : "", (long long)t->shape[i]);
+  buf_putc(b, ']');
+}
+
+static bool report_wanted(const Checkpoint *c, const Module *m, const WeightName *w, size_t *missing, size_t *wrong,
+                          Buf *b) {
+  const StTensor *t = checkpoint_find(c, w->name);
+  if (t && is_float(t->dtype) && same_shape(t, &w->type)) return true;
+  buf_printf(b, "\n  %s  %s ", t ? "other shape" : "missing    ", w->name);
+  type_print(b, m, &w->type);
+  if (t) {
+    buf_puts(b, ", in the checkpoint ");
+    print_shape(b, t);
+    ++*wrong;
+  } else {
+    const StTensor *near = checkpoint_near(c, w->name);
+    if (near) {
+      buf_printf(b, "; near: %s ", near->name);
+      print_shape(b, near);
+    }
+    ++*missing;
+  }
+  return false;
+}
+
+static void report_surplus(Session *s, const Checkpoint *c, const WeightNames *want) {
+  Buf b = {0};
+  size_t unused = 0, shown = s->opt.verbose ? SIZE_MAX : 12;
+  for (size_t i = 0; i < c->n; i++)
+    for (size_t k = 0; k < st_count(c->file[i]); k++) {
+      const StTensor *t = st_at(c->file[i], k);
+      if (weight_names_has(want, t->name) || checkpoint_find(c, t->name) != t) continue;
+      if (unused++ >= shown) continue;
+      buf_printf(&b, "\n  unused       %s ", t->name);
+      print_shape(&b, t);
+    }
+  if (unused > shown) buf_printf(&b, "\n  ... and %zu more (--verbose lists them)", unused - shown);
+  if (unused)
+    session_note(s, "syc: note: %zu tensor%s of the checkpoint not used by the routes compiled%s", unused,
+                 unused == 1 ? " is" : "s are", b.s);
+  buf_free(&b);
+}
+
+bool checkpoint_check(Session *s, const Checkpoint *c, const Program *p, bool report_unused) {
+  Arena a = {0};
+  WeightNames want = weight_names_of_program(p, &a);
+  Buf b = {0};
+  size_t missing = 0, wrong = 0;
+  for (size_t i = 0; i < want.list.n; i++) report_wanted(c, p->module, &want.list.at[i], &missing, &wrong, &b);
+  bool ok = missing + wrong == 0;
+  if (!ok)
+    session_fail(s, EXIT_WRONG,
+                 "the checkpoint does not fit the model: of %zu tensors %zu missing, %zu of another shape or type%s",
+                 want.list.n, missing, wrong, b.s);
+  if (ok && report_unused) report_surplus(s, c, &want);
+  buf_free(&b);
+  arena_free(&a);
+  return ok;
+}
+
+/* packing -------------------------------------------------------------------------------------------------------------
+ */
+typedef struct Progress {
+  bool show;
+  int shown; // percent
+} Progress;
+
+static void show_progress(void *ud, double share) {
+  Progress *p = ud;
+  int percent = (int)(share * 100);
+  if (!p->show || percent == p->shown) return;
+  p->shown = percent;
+  char bar[31];
+  for (int i = 0; i < 30; i++) bar[i] = i * 100 < percent * 30 ? '#' : '.';
+  bar[30] = 0;
+  fprintf(stderr, "\rpacking [%s] %3d%%", bar, percent);
+}
+
+static void warn_not_finite(Session *s, const Program *p, const Checkpoint *c) {
+  Arena a = {0};
+  WeightNames want = weight_names_of_program(p, &a);
+  for (size_t i = 0; i < want.list.n; i++) {
+    const StTensor *t = checkpoint_find(c, want.list.at[i].name);
+    WeightStats st = t ? weight_stats(t) : (WeightStats){0};
+    if (st.nan + st.inf)
+      session_note(s, "syc: warning: %s has %llu NaN and %llu infinite elements", t->name, (unsigned long long)st.nan,
+                   (unsigned long long)st.inf);
+  }
+  arena_free(&a);
+}
+
+bool weights_pack(Session *s, const Program *p, const char *path, const Checkpoint *c) {
+  Checkpoint copy = *c;
+  WeightSource src = checkpoint_source(&copy);
+  Progress progress = {.show = !s->opt.quiet && isatty(STDERR_FILENO), .shown = -1};
+  warn_not_finite(s, p, c);
+  const char *err = "unknown error";
+  bool ok = pack_file(p, &src, path, show_progress, &progress, &err);
+  if (progress.show && progress.shown >= 0) fputs("\r\033[K", stderr);
+  if (!ok) session_fail(s, EXIT_IO, "cannot pack the weights into %s: %s", path, err);
+  return ok;
+}
+
+/* the command ---------------------------------------------------------------------------------------------------------
+ */
+// Binary output for "-": made in a temporary folder, then copied to standard output.
+const char *weights_out_begin(Session *s) {
+  if (!s->opt.output) {
+    session_fail(s, EXIT_USAGE, "syc weights %s: say where to write with -o FILE", s->opt.arg.at[0]);
+    return NULL;
+  }
+  if (strcmp(s->opt.output, "-") != 0) return s->opt.output;
+  if (isatty(STDOUT_FILENO)) {
+    session_fail(s, EXIT_USAGE, "not writing a binary file to a terminal; redirect it or use -o FILE");
+    return NULL;
+  }
+  const char *dir = temp_dir(s, NULL);
+  return dir ? arena_printf(&s->arena, "%s/out", dir) : NULL;
+}
+
+int weights_out_end(Session *s, const char *path) {
+  if (strcmp(s->opt.output, "-") != 0) return EXIT_OK;
+  FILE *f = fopen(path, "rb");
+  char part[65536];
+  bool ok = f != NULL;
+  for (size_t n; ok && (n = fread(part, 1, sizeof part, f)) > 0;) ok = fwrite(part, 1, n, stdout) == n;
+  ok = ok && !ferror(f) && fflush(stdout) == 0;
+  if (f) fclose(f);
+  return ok ? EXIT_OK : session_fail(s, EXIT_IO, "cannot write to standard output: %s", strerror(errno));
+}
+
+static int cmd_init(Session *s) {
+  const char *path = weights_out_begin(s);
+  Module *m = path ? session_module(s, s->opt.arg.at[1], NULL, NULL, 0) : NULL;
+  int64_t seed = s->opt.seed == INT_UNSET ? 1 : s->opt.seed;
+  if (!m || !weights_init(s, m, seed, path)) return s->exit_code;
+  return weights_out_end(s, path);
+}
+
+static int cmd_pack(Session *s) {
+  if (!s->opt.weights.n)
+    return session_fail(s, EXIT_USAGE, "syc weights pack: name the checkpoint with --weights FILE");
+  const char *path = weights_out_begin(s);
+  const Target *t[MAX_TARGETS];
+  size_t n = path ? session_targets(s, s->opt.isa, t) : 0;
+  Module *m = n ? session_module(s, s->opt.arg.at[1], NULL, NULL, 0) : NULL;
+  Program *p = m ? session_program(s, m, t, n) : NULL;
+  if (!p) return s->exit_code;
+  Checkpoint c = {0};
+  bool ok = checkpoint_open(s, &c, s->opt.weights.at, s->opt.weights.n) && checkpoint_check(s, &c, p, true) &&
+            weights_pack(s, p, path, &c);
+  checkpoint_close(&c);
+  if (!ok) return s->exit_code;
+  session_note(s, "%s: %zu tensors, %.1f MB, plan %016llx", s->opt.output, p->weight.n, (double)p->weight_bytes / 1e6,
+               (unsigned long long)p->plan_hash);
+  return weights_out_end(s, path);
+}
+
+int cmd_weights(Session *s) {
+  static const struct {
+    const char *name;
+    int (*fn)(Session *);
+    const char *takes;
+  } verb[] = {{"init", cmd_init, "a model"}, {"inspect", weights_inspect, "a file"}, {"pack", cmd_pack, "a model"}};
+  const StrList *a = &s->opt.arg;
+  for (size_t i = 0; a->n && i < sizeof verb / sizeof *verb; i++) {
+    if (strcmp(a->at[0], verb[i].name) != 0) continue;
+    if (a->n == 2) return verb[i].fn(s);
+    return session_fail(s, EXIT_USAGE, "syc weights %s takes %s (syc weights --help)", verb[i].name, verb[i].takes);
+  }
+  if (!a->n) return session_fail(s, EXIT_USAGE, "syc weights takes init, inspect or pack (syc weights --help)");
+  return session_fail(s, EXIT_USAGE, "syc weights: '%s' is none of init, inspect and pack (syc weights --help)",
+                      a->at[0]);
+}

@@ -1,0 +1,401 @@
+#!/bin/sh
+# run.sh [SYC]: the command as a user meets it: help, mistakes, streams, outputs that are whole or absent, emitted C under
+# strict compilers, a compiled model with good and broken pictures, weights that do not fit, an installation.
+#
+# Needs gcc. SYC, SOURCE_DIR and BUILD_DIR come from ctest; without them the build in build/ is taken. One line a check:
+# "ok NAME", "FAILED NAME" with what was seen, "skipped NAME: reason". Exit status 1 if a check failed.
+here=$(cd "$(dirname "$0")" && pwd)
+source=${SOURCE_DIR:-$(cd "$here/../.." && pwd)}
+build=${BUILD_DIR:-$source/build}
+syc=${1:-${SYC:-$build/bin/syc}}
+case $syc in /*) ;; *) syc=$PWD/$syc ;; esac
+[ -x "$syc" ] || {
+  echo "skipped: $syc is not built"
+  exit 77
+}
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+trap 'exit 130' INT TERM HUP
+cd "$dir" || exit 1
+unset NO_COLOR CLICOLOR_FORCE CC
+export XDG_CACHE_HOME="$dir/cache" TMPDIR="$dir/tmp" LC_ALL=C
+mkdir -p cache tmp
+passed=0 failed=0 skipped=0
+
+ok() { passed=$((passed + 1)) && echo "ok $1"; }
+skip() { skipped=$((skipped + 1)) && echo "skipped $1: $2"; }
+bad() { # NAME [FILE...]: with what the last command printed
+  failed=$((failed + 1))
+  echo "FAILED $1"
+  shift
+  [ $# -gt 0 ] || set -- out err
+  cut -c1-200 "$@" 2> /dev/null | head -n 20 | sed 's/^/    /'
+}
+# check NAME COMMAND...: the command must succeed; what it prints is in seen
+check() {
+  name=$1
+  shift
+  if "$@" > seen 2>&1 < /dev/null; then ok "$name"; else bad "$name" seen; fi
+}
+# run CODE NAME ARGUMENTS...: syc must exit with CODE; leaves its output in out and err
+run() {
+  want=$1 name=$2
+  shift 2
+  "$syc" "$@" > out 2> err < /dev/null
+  got=$?
+  if [ $got -eq "$want" ]; then ok "$name"; else bad "$name: exit status $got, not $want"; fi
+}
+# says NAME PATTERN [FILE]: a line of what the last command printed matches
+says() {
+  if grep -q -e "$2" "${3:-err}"; then ok "$1"; else bad "$1: no '$2'"; fi
+}
+have() { command -v "$1" > /dev/null 2>&1; }
+
+### help
+run 0 "help" help
+says "help lists the commands" '^  explain ' out
+check "help fits a screen" [ "$(wc -l < out)" -le 40 ]
+run 0 "--help" --help
+run 0 "--version" --version
+says "--version names a number" '[0-9]\.[0-9]' out
+run 2 "no arguments" ''
+run 0 "--help=all" --help=all
+for c in build emit run check bench explain fmt weights help; do
+  says "--help=all has $c" "^Usage: syc $c" out
+done
+for c in build emit run check bench explain fmt weights help; do
+  run 0 "$c --help" $c --help
+  cp out page
+  run 0 "help $c" help $c
+  check "help $c is $c --help" cmp out page
+  says "$c has options" '^  -h, --help' page
+  says "$c has examples" "^  .*syc $c" page
+  sed -n 's/^  -., \(--[a-z-]*\).*/\1/p; s/^      \(--*[A-Za-z-]*\).*/\1/p' page | sort -u > options
+  while read -r o; do
+    grep -q -e "$o" "$source/docs/command.md" || bad "docs/command.md does not know $o of syc $c"
+  done < options
+done
+run 0 "help emit" help emit
+says "help emit explains the kinds" '^  kir  ' out
+run 0 "help models" help models
+says "help models lists presets" 'vit .*tiny' out
+run 2 "help on a wrong word" help biuld
+says "near word" "'build'"
+run 0 "man page" help --man
+says "man page is roff" '^\.TH SYC 1' out
+while read -r o; do grep -q "$(echo "$o" | sed 's/-/\\\\-/g')" out || bad "the man page does not know $o"; done < options
+if have man; then
+  cp out syc.1
+  check "man page has no roff warnings" sh -c 'test -z "$(MANROFFSEQ= man --warnings -E UTF-8 -l -Tutf8 -Z syc.1 2>&1 > /dev/null)"'
+else skip "man page warnings" "no man"; fi
+for shell in bash zsh fish; do
+  run 0 "completions for $shell" help --completions=$shell
+  cp out syc.$shell
+  if have $shell; then check "$shell reads them" $shell -n syc.$shell; else skip "$shell reads them" "no $shell"; fi
+done
+if have bash; then
+  bash -c '. ./syc.bash; COMP_WORDS=(syc emit --dump); COMP_CWORD=2; _syc; echo "${COMPREPLY[@]}"' > out 2> err
+  says "bash completes an option" '^--dump-after$' out
+fi
+run 2 "completions for another shell" help --completions=tcsh
+
+### usage errors
+run 2 "unknown command" biuld vit:tiny
+says "near command" "did you mean 'build'"
+run 2 "unknown option" build vit:tiny --weihgts=x
+says "near option" "did you mean '--weights'"
+run 2 "option of another command" fmt --golden x
+run 2 "option without its value" emit vit:tiny --isa
+run 2 "flag with a value" emit vit:tiny --remarks=yes
+run 2 "number that is none" bench vit:tiny --threads=many
+run 2 "define without =" emit vit:tiny -D dim
+run 2 "unknown kind" emit vit:tiny --emit=nonsense
+says "kinds are named" 'syc help emit'
+run 2 "unknown instruction set" emit vit:tiny --emit=c --isa=sse9
+says "instruction sets are named" 'avx2'
+run 2 "no spec" emit
+run 2 "two specs" emit vit:tiny clip
+run 2 "unknown pass" emit vit:tiny --dump-after=nothing
+run 2 "unknown run-time dim" emit vit:tiny --dim Z=1
+run 2 "run-time dim out of bounds" emit vit:tiny --dim B=1000
+run 2 "prefix that is no identifier" emit vit:tiny --emit=c --prefix=a-b
+run 2 "a binary to a stream" emit vit:tiny --emit=obj -o -
+run 2 "unknown diagnostics form" emit vit:tiny --diagnostics=xml
+run 2 "unknown colour" emit vit:tiny --color=pink
+
+### exit codes, diagnostics
+printf 'use std\nmodel m(n = 4) {\n  route r(x: f32[n]) -> y: f32[n] {\n    return x + nme\n  }\n}\n' > wrong.sy
+run 1 "wrong program" emit wrong.sy
+says "message has its place" '^wrong.sy:4:'
+says "message has a caret" '\^'
+if grep -q "$(printf '\033')" err; then bad "no colour in a file"; else ok "no colour in a file"; fi
+run 1 "colour on request" emit wrong.sy --color=always
+if grep -q "$(printf '\033')" err; then ok "colour is there"; else bad "colour is there"; fi
+CLICOLOR_FORCE=1 "$syc" emit wrong.sy 2> err > out
+if grep -q "$(printf '\033')" err; then ok "CLICOLOR_FORCE"; else bad "CLICOLOR_FORCE"; fi
+NO_COLOR=1 "$syc" emit wrong.sy 2> err > out
+if grep -q "$(printf '\033')" err; then bad "NO_COLOR"; else ok "NO_COLOR"; fi
+run 3 "missing file" emit no/such.sy
+says "missing file is named" 'no/such.sy'
+run 3 "folder instead of a file" emit "$dir"
+run 1 "preset that is not there" emit vit:nosuch
+run 1 "parameter that is not there" emit vit:tiny -D nosuch=1
+run 3 "output folder that is not there" emit vit:tiny -o no/such/folder/x.ir
+check "nothing half-written" [ ! -e no ]
+
+cat > json.c << 'END'
+#include <cjson/cJSON.h>
+#include <stdio.h>
+int main(void) {
+  static char text[1 << 24];
+  text[fread(text, 1, sizeof text - 1, stdin)] = 0;
+  return !cJSON_ParseWithOpts(text, 0, 1);
+}
+END
+gcc json.c -o json -lcjson 2> err > out || bad "compiling a JSON reader"
+is_json() { ./json < "$1"; }
+for program in wrong.sy no-such.sy vit:nosuch; do
+  "$syc" emit $program --diagnostics=json 2> err > out
+  check "--diagnostics=json, $program" is_json err
+done
+"$syc" build vit:tiny --nonsense --diagnostics=json 2> err > out
+[ $? -eq 2 ] && ok "usage error with --diagnostics=json" || bad "usage error with --diagnostics=json"
+
+### streams, response files, dependencies
+run 0 "emit to standard output" emit vit:tiny --emit=ir -o -
+cp out vit.ir
+run 0 "emit to a file" emit vit:tiny --emit=ir -o file.ir
+check "the same text" cmp vit.ir file.ir
+if "$syc" emit - -D size=32 -D patch=8 -D dim=32 -D depth=2 -D heads=4 -D classes=10 < "$source/models/vit.sy" > stream.ir 2> err; then
+  ok "spec from standard input"
+else bad "spec from standard input"; fi
+check "the same routes" grep -q 'classify' stream.ir
+printf '# a comment\nvit:tiny "--emit=ir"\n-o "with blank.ir"\n' > args
+run 0 "response file" emit @args
+check "response file: same text" cmp vit.ir "with blank.ir"
+run 3 "response file that is not there" emit @nosuch
+printf '@loop\n' > loop
+run 3 "response file that names itself" emit @loop
+mkdir specs
+cp "$source/models/vit.sy" "$source/models/std.sy" specs/
+run 0 "-MD" emit specs/vit.sy:tiny --emit=c -MD -o dep.c
+says "-MD names the output" '^dep.c:' dep.c.d
+says "-MD names the spec" 'specs/vit.sy' dep.c.d
+says "-MD names used files" 'specs/std.sy' dep.c.d
+run 0 "several kinds" emit vit:tiny --emit=c,ir,kir -o many
+check "... many.c many.h many.ir many.kir" ls many.c many.h many.ir many.kir
+run 0 "every text kind" emit vit:tiny --emit=ast,ir,ir@fuse,kir,c,h,dot,json -o all
+[ -f all.json ] && check "json is JSON" is_json all.json
+run 0 "--print-passes" emit --print-passes
+says "passes are listed" '^fuse' out
+cut -d' ' -f1 out > passes
+run 0 "--dump-after=all" emit vit:tiny --dump-after=all -o last.ir
+says "dumps are there" '# after fuse'
+run 0 "--time-passes" emit vit:tiny --time-passes -o last.ir
+run 0 "--remarks" emit vit:tiny --remarks -o last.ir
+run 0 "a dump" emit vit:tiny --emit=ir@fuse -o fused.ir
+run 0 "a dump is an input" emit fused.ir --emit=ir@fuse -o again.ir --start-from="$(sed -n '/^fuse$/{n;p;}' passes)"
+run 0 "the whole pipeline" emit vit:tiny --emit=c -o whole.c
+"$syc" emit vit:tiny | head -n 1 > /dev/null 2>&1
+ok "a closed pipe does no harm"
+printf 'model   m( n=4 ) {\nroute r(x: f32[n]) -> y: f32[n] { return x+x }\n}\n' > ugly.sy
+run 1 "fmt --check" fmt --check ugly.sy
+check "fmt -" sh -c '"$1" fmt - < ugly.sy > pretty.sy' - "$syc"
+run 0 "fmt in place" fmt ugly.sy
+check "fmt: the same both ways" cmp ugly.sy pretty.sy
+run 0 "fmt --check when done" fmt --check ugly.sy
+printf 'model m {\n' > broken.sy
+run 1 "fmt of a broken file" fmt broken.sy
+check "it is as it was" [ "$(cat broken.sy)" = 'model m {' ]
+
+### emitted C
+
+mkdir -p a b
+run 0 "emit C once" emit vit:tiny --emit=c -o a/vit.c
+run 0 "emit C twice" emit vit:tiny --emit=c -o b/vit.c
+check "equal bytes: vit.c" cmp a/vit.c b/vit.c
+check "equal bytes: vit.h" cmp a/vit.h b/vit.h
+strict='-std=c11 -Wall -Wextra -Wconversion -Wshadow -pedantic -Werror -O2 -ffp-contract=off'
+for cc in gcc clang clang-19; do
+  if ! have $cc; then
+    skip "strict $cc" "no $cc"
+    continue
+  fi
+  check "strict $cc" $cc $strict -c a/vit.c -o a/$cc.o
+  printf '#include "vit.h"\nint main(void) { return vit_strerror(VIT_OK) == 0; }\n' > a/use.c
+  check "strict $cc, header alone" $cc $strict -Ia -c a/use.c -o a/use.o
+  cp a/use.c a/use.cc
+  if [ $cc = gcc ]; then
+    have g++ && check "header from C++11, g++" g++ -std=c++11 -Wall -Wextra -pedantic -Werror -Ia -c a/use.cc -o a/use2.o
+  else
+    check "header from C++11, $cc" $cc -x c++ -std=c++11 -Wall -Wextra -pedantic -Werror -Ia -fsyntax-only a/use.cc
+  fi
+  if [ -f a/$cc.o ] && have nm; then
+    nm -g --defined-only a/$cc.o | awk '{print $3}' | grep -v '^vit_' > out
+    if [ -s out ]; then bad "exports of $cc"; else ok "exports only vit_*, $cc"; fi
+    # what a compiler may call by itself, and nothing of libm or the heap
+    nm -u a/$cc.o | awk '{print $2}' | grep -v -x -e memcpy -e memset -e memmove -e memcmp -e strcmp -e strlen \
+      -e _GLOBAL_OFFSET_TABLE_ -e __stack_chk_fail -e __cpu_model > out
+    if [ -s out ]; then bad "imports of $cc"; else ok "imports only the allowed names, $cc"; fi
+  fi
+done
+run 0 "another prefix" emit vit:tiny --emit=c --prefix=other -o a/other.c
+says "... is used" 'other_classify' a/other.h
+for isa in portable avx2 avx512 neon; do run 0 "one instruction set: $isa" emit vit:tiny --emit=c --isa=$isa -o a/$isa.c; done
+run 0 "object" build vit:tiny -o o.o
+run 0 "library" build vit:tiny -o l.a
+run 0 "shared library" build vit:tiny -o s.so
+check "files are there" ls o.o l.a s.so
+run 3 "C compiler that is not there" build vit:tiny --cc=no-such-compiler -o x.o
+check "... leaves nothing" [ ! -e x.o ]
+printf '#!/bin/sh\nexit 1\n' > badcc
+chmod +x badcc
+run 3 "C compiler that fails" build vit:tiny --cc=./badcc -o x.o
+check "... leaves nothing" [ ! -e x.o ]
+
+### nothing is left by an interrupted build
+mkdir stop
+printf '#!/bin/sh\ntouch "$0.started"\nexec sleep 20\n' > slowcc
+chmod +x slowcc
+for signal in INT TERM; do
+  rm -f slowcc.started
+  (cd stop && trap - INT && exec setsid "$syc" build vit:tiny --cc=../slowcc -o vit) > out 2> err &
+  pid=$!
+  n=0
+  while [ ! -e slowcc.started ] && [ $n -lt 100 ]; do
+    sleep 0.1
+    n=$((n + 1))
+  done
+  [ -e slowcc.started ] || bad "the slow compiler did not start"
+  kill -$signal $pid 2> /dev/null
+  wait $pid
+  code=$?
+  if [ $code -gt 128 ] || [ $code -eq 130 ]; then ok "dies of SIG$signal"; else bad "dies of SIG$signal: exit status $code"; fi
+  find stop tmp -mindepth 1 > out
+  if [ -s out ]; then bad "SIG$signal leaves files"; else ok "SIG$signal leaves nothing"; fi
+done
+
+### weights
+run 0 "weights init" weights init vit:tiny --seed 1 -o tiny.safetensors
+run 0 "weights init again" weights init vit:tiny --seed 1 -o again.safetensors
+check "the same seed, the same bytes" cmp tiny.safetensors again.safetensors
+run 0 "weights init, another seed" weights init vit:tiny --seed 2 -o other.safetensors
+if cmp -s tiny.safetensors other.safetensors; then bad "another seed, other bytes"; else ok "another seed, other bytes"; fi
+run 0 "weights inspect" weights inspect tiny.safetensors
+says "tensors are listed" 'heads.head.weight' out
+run 0 "weights inspect --json" weights inspect tiny.safetensors --json
+check "... is JSON" is_json out
+run 0 "weights pack" weights pack vit:tiny -w tiny.safetensors -o tiny.syw
+run 2 "weights pack without a checkpoint" weights pack vit:tiny -o x.syw
+run 3 "weights pack of a file that is not there" weights pack vit:tiny -w nosuch.safetensors -o x.syw
+run 2 "weights with a wrong verb" weights pakc vit:tiny
+run 0 "a shallower checkpoint" weights init vit:tiny -D depth=1 --seed 1 -o shallow.safetensors
+run 1 "missing tensors" weights pack vit:tiny -w shallow.safetensors -o x.syw
+says "they are named" 'missing .*encoder_layer_1'
+run 0 "a wider checkpoint" weights init vit:tiny -D classes=11 --seed 1 -o wide.safetensors
+run 1 "mis-shaped tensors" weights pack vit:tiny -w wide.safetensors -o x.syw
+says "they are named with both shapes" 'heads.head.weight.*11'
+for n in 0 4 8 100 5000; do
+  head -c $n tiny.safetensors > cut.safetensors
+  run 3 "checkpoint cut to $n bytes" weights pack vit:tiny -w cut.safetensors -o x.syw
+done
+printf '\377\377\377\377\377\377\377\177{}' > cut.safetensors
+run 3 "checkpoint with a huge header" weights inspect cut.safetensors
+check "none of them left a file" [ ! -e x.syw ]
+
+### a compiled model
+run 0 "executable with weights" build vit:tiny --weights tiny.safetensors -o vit-tiny
+check "weights beside it" [ -s vit-tiny.syw ]
+gcc "$source/examples/make_picture.c" -o make_picture -ljpeg -lpng > out 2> err || bad "compiling make_picture"
+./make_picture p.jpg 64 48 && ./make_picture p.png 48 64
+# face CODE NAME ARGUMENTS...: as run, for the compiled model
+face() {
+  want=$1 name=$2
+  shift 2
+  ./vit-tiny "$@" > out 2> err < /dev/null
+  got=$?
+  if [ $got -eq "$want" ]; then ok "$name"; else bad "$name: exit status $got, not $want"; fi
+}
+face 0 "model: --help" --help
+face 0 "model: JPEG" p.jpg --top 3
+says "three classes" '%  class' out
+check "... and no more" [ "$(grep -c '%  ' out)" -eq 3 ]
+face 0 "model: PNG" p.png
+face 0 "model: both, JSON" p.jpg p.png --json
+check "model: --json is JSON" is_json out
+face 0 "model: --time" p.jpg --time
+face 0 "model: --selftest" --selftest
+face 0 "model: --describe" --describe
+face 0 "model: one thread" p.jpg --threads 1
+cp out one.txt
+face 0 "model: four threads" p.jpg --threads 4
+check "the same answer" cmp out one.txt
+face 2 "model: unknown option" p.jpg --nonsense
+head -c 400 p.jpg > cut.jpg
+: > empty.jpg
+echo 'not a picture' > text.jpg
+head -c 60 p.png > cut.png
+for file in cut.jpg empty.jpg text.jpg cut.png nosuch.jpg; do
+  face 3 "model: $file" $file
+  says "... is named" "$file"
+done
+run 0 "another build" build vit:tiny -D depth=1 -w shallow.safetensors -o shallow
+face 3 "weights of another build" p.jpg --weights shallow.syw
+says "... are refused by name" 'another build'
+head -c 1000 vit-tiny.syw > cut.syw
+face 3 "packed weights cut short" p.jpg --weights cut.syw
+face 3 "packed weights that are not there" p.jpg --weights nosuch.syw
+run 0 "syc run" run vit:tiny -w tiny.safetensors -- "$dir/p.jpg" --top 1
+says "syc run answers" '%  class' out
+run 0 "syc run, from the cache" run vit:tiny -w tiny.safetensors -- "$dir/p.jpg" --top 1
+run 3 "syc run hands on the exit status" run vit:tiny -w tiny.safetensors -- "$dir/text.jpg"
+
+### other commands
+run 0 "explain" explain vit:tiny
+says "explain names routes" 'classify' out
+run 0 "explain --json" explain vit:tiny --json
+check "... is JSON" is_json out
+run 0 "explain a code" explain E0008
+run 2 "explain a code that is not there" explain E9999
+run 0 "bench" bench vit:tiny --routes classify --rounds 3 --threads 1 --isa avx2
+run 0 "bench --json" bench vit:tiny --routes classify --rounds 3 --threads 1 --json
+check "... is JSON" is_json out
+run 2 "check without a folder" check vit
+run 3 "check of a folder that is not there" check vit --golden nosuch
+
+### examples, an installation, and a project that uses it
+for example in embed_c embed_cpp; do
+  if [ ! -d "$source/examples/$example" ]; then continue; fi
+  if ! have make || { [ $example = embed_cpp ] && ! have g++; }; then
+    skip "examples/$example" "no make or no g++"
+    continue
+  fi
+  cp -r "$source/examples/$example" .
+  run 0 "$example: emit" emit vit:tiny --emit=c -o $example/vit.c
+  check "$example: make" make -C $example CFLAGS=-O1 CXXFLAGS=-O1
+done
+if have cmake && have ninja && [ -f "$build/cmake_install.cmake" ]; then
+  check "cmake --install" cmake --install "$build" --prefix "$dir/prefix"
+  check "installed files" ls prefix/bin/syc prefix/lib/libsyrt.a prefix/include/switchyard/switchyard.h prefix/share/man/man1/syc.1 \
+    prefix/lib/pkgconfig/switchyard.pc prefix/share/switchyard/models/vit.sy
+  check "installed syc builds an executable" prefix/bin/syc build vit:tiny -w tiny.safetensors -o installed
+  check "... which runs" ./installed p.jpg
+  if have pkg-config; then
+    printf '#include <switchyard.h>\nint main(void) { return sy_cpu_cores() == 0; }\n' > rt.c
+    # shellcheck disable=SC2016
+    check "pkg-config" sh -c 'PKG_CONFIG_PATH=prefix/lib/pkgconfig; export PKG_CONFIG_PATH
+      gcc rt.c $(pkg-config --cflags --libs switchyard) -o rt && ./rt'
+  fi
+  cp -r "$source/examples/cmake_consumer" consumer
+  check "consumer: configure" cmake -S consumer -B consumer/build -G Ninja -DCMAKE_PREFIX_PATH="$dir/prefix" -DWEIGHTS="$dir/tiny.safetensors"
+  check "consumer: build" cmake --build consumer/build
+  check "consumer: run" consumer/build/classify
+  says "consumer: answer" '^class [0-9]* of 10' seen
+  check "consumer: build again" cmake --build consumer/build
+  says "... nothing to do" 'no work to do' seen
+else skip "installation" "no cmake, no ninja, or no build folder"; fi
+
+find tmp -mindepth 1 > out
+if [ -s out ]; then bad "temporary files are left"; else ok "no temporary files are left"; fi
+echo "cli: $passed ok, $failed failed, $skipped skipped"
+[ $failed -eq 0 ]

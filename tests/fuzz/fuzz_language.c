@@ -1,0 +1,79 @@
+// fuzz_language.c: arbitrary bytes through the whole front end: parser, elaborator, graph verifier, printer of
+// diagnostics, formatter. Built with -DSY_FUZZING (small step budget, ICE aborts) and the sanitizers.
+//
+//   clang -fsanitize=fuzzer,address,undefined -DSY_FUZZING ... && ./fuzz_language tests/fuzz/corpus/language
+//
+// Checks: no crash; a module that is returned verifies; a failure has an error; formatting is idempotent and accepted
+// again.
+#include "frontend/frontend.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const char library[] = "block linear(x, out) {\n"
+                              "  weight weight: f32[out, width(x)]\n"
+                              "  weight bias: f32[out]\n"
+                              "  return affine(x, weight, bias)\n"
+                              "}\n"
+                              "block norm(x, eps) {\n"
+                              "  weight weight: f32[width(x)]\n"
+                              "  weight bias: f32[width(x)]\n"
+                              "  return layer_norm(x, weight, bias, eps = eps)\n"
+                              "}\n";
+
+static const char *find(void *ud, const char *name, size_t *n, const char **path) {
+  (void)ud, (void)path;
+  if (strcmp(name, "std") != 0) return NULL;
+  *n = sizeof library - 1;
+  return library;
+}
+
+static void check(bool ok, const char *what) {
+  if (ok) return;
+  fprintf(stderr, "fuzz_language: %s\n", what);
+  abort();
+}
+
+static void try_compile(const char *text, size_t n) {
+  Arena a = {0};
+  Intern names = {.arena = &a};
+  Diag diag;
+  Buf out = {0};
+  const char *why = NULL;
+  diag_init(&diag, &a);
+  FrontOptions o = {.find = find};
+  Module *m = front_compile(&a, &names, &diag, "fuzz.sy", text, n, &o);
+  check((m != NULL) == (diag.errors == 0), "errors and result disagree");
+  if (m && !module_verify(m, &why)) check(false, why);
+  diag_print(&diag, &out, true);
+  diag_print_json(&diag, &out);
+  buf_free(&out);
+  arena_free(&a);
+}
+
+static void try_format(const char *text, size_t n) {
+  Arena a = {0};
+  Diag diag;
+  Buf once = {0}, twice = {0};
+  diag_init(&diag, &a);
+  if (front_format(text, n, &once, &diag)) {
+    check(front_format(once.s, once.n, &twice, &diag), "formatted text is not accepted");
+    check(once.n == twice.n && memcmp(once.s, twice.s, once.n) == 0, "formatting is not idempotent");
+  }
+  buf_free(&once);
+  buf_free(&twice);
+  arena_free(&a);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  char *text = malloc(size + 1); // the front end asks for NUL-terminated text
+  if (!text) return 0;
+  if (size) memcpy(text, data, size);
+  text[size] = 0;
+  try_compile(text, size);
+  try_format(text, size);
+  free(text);
+  return 0;
+}

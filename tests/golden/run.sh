@@ -1,0 +1,99 @@
+#!/bin/sh
+# Golden cases in every way of executing a model.
+#   run.sh [SYC] [interp|portable|avx2|avx512|neon|threads]...      default: all ways, SYC=build/bin/syc
+# interp   the interpreter at the widths of portable, AVX2 and AVX-512
+# portable, avx2, avx512, neon   compiled C (neon under qemu where the CPU is another), one thread; the results must have
+#          the same bits as the interpreter's at that width
+# threads  compiled C with 1, 2 and 3 threads must give the same bits
+# Exit status: 0 all well, 77 everything asked for was skipped, else 1.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+root=${SOURCE_DIR:-$(cd "$here/../.." && pwd)}
+syc=${SYC:-$root/build/bin/syc}
+if [ $# -gt 0 ]; then
+  case $1 in
+  interp | portable | avx2 | avx512 | neon | threads) ;;
+  *) syc=$1 && shift ;;
+  esac
+fi
+ways=${*:-interp portable avx2 avx512 neon threads}
+[ -x "$syc" ] || { echo "run.sh: no compiler at $syc"; exit 1; }
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+shared=${SWITCHYARD_SHARED:-$root/../shared/golden}
+[ -d "$shared" ] || { shared=; echo "golden: no shared folder: cases that need its pictures and vocabularies are skipped"; }
+failed=0 ran=0
+
+# check NAME ARGUMENTS...: runs the cases; leaves NAME.json and NAME.bits (one line a tensor)
+check() {
+  name=$1 && shift
+  "$syc" check "$root/models" --golden "$here" ${shared:+--shared "$shared"} --json "$@" >"$work/$name.json" 2>"$work/$name.err"
+  code=$?
+  sed -n 's/^[[:space:]]*"\(set\|case\|name\|hash\)":[[:space:]]*"\(.*\)",\{0,1\}$/\2/p' "$work/$name.json" >"$work/$name.bits"
+  count=$(sed -n 's/^[[:space:]]*"\(passed\|failed\|skipped\)":[[:space:]]*\([0-9]*\),\{0,1\}$/\2 \1/p' "$work/$name.json" | paste -sd, -)
+  echo "golden $name: ${count:-no result}"
+  ran=$((ran + 1))
+  if [ $code -ne 0 ]; then
+    cat "$work/$name.err"
+    [ $code -eq 4 ] && "$syc" check "$root/models" --golden "$here" ${shared:+--shared "$shared"} "$@" 2>/dev/null | grep '^FAIL'
+    echo "golden $name: FAILED (exit status $code)"
+    failed=1
+  elif ! grep -q '"hash"' "$work/$name.json"; then
+    echo "golden $name: no tensor was compared"
+    failed=1
+  fi
+}
+
+# same A B: equal bits in all tensors
+same() {
+  if cmp -s "$work/$1.bits" "$work/$2.bits"; then
+    echo "golden: $1 and $2 give the same bits"
+  else
+    echo "golden: $1 and $2 DIFFER:"
+    diff "$work/$1.bits" "$work/$2.bits" | head -20
+    failed=1
+  fi
+}
+
+interp() { [ -s "$work/interp-$1.bits" ] || check "interp-$1" --backend interp --isa "$1"; }
+
+# why_not ISA: the reason why it cannot run here, or nothing
+why_not() {
+  flags=$(grep -m1 -E '^(flags|Features)' /proc/cpuinfo 2>/dev/null)
+  case $1 in
+  avx2) echo "$flags" | grep -q avx2 || echo "this CPU has no AVX2" ;;
+  avx512) echo "$flags" | grep -q avx512vl || echo "this CPU has no AVX-512" ;;
+  neon)
+    [ "$(uname -m)" = aarch64 ] && return
+    command -v qemu-aarch64 >/dev/null || echo "no qemu-aarch64"
+    command -v aarch64-linux-gnu-gcc >/dev/null || echo "no aarch64-linux-gnu-gcc"
+    ;;
+  esac
+}
+
+for way in $ways; do
+  case $way in
+  interp)
+    for isa in portable avx2 avx512; do interp $isa; done
+    ;;
+  threads)
+    for n in 1 2 3; do check threads-$n --threads $n; done
+    same threads-1 threads-2
+    same threads-1 threads-3
+    ;;
+  *)
+    reason=$(why_not "$way")
+    if [ -n "$reason" ]; then
+      echo "golden $way: skipped: $reason"
+    else
+      interp "$way"
+      check "$way" --isa "$way"
+      same "interp-$way" "$way"
+    fi
+    ;;
+  esac
+done
+[ $ran -gt 0 ] || exit 77
+[ $failed -eq 0 ] && echo "golden: all well" || echo "golden: FAILED"
+exit $failed

@@ -1,0 +1,103 @@
+// diag_codes.c: the table of diagnostic codes, the sources and docs/errors.md agree.
+//
+// What must hold: every "E0123" in the sources has an explanation; every code in the table is used somewhere; codes
+// ascend; docs/errors.md is what the table says. SWITCHYARD_UPDATE_DOCS=1 writes the page instead of comparing it.
+#include "ir/base/base.h"
+
+#include <criterion/criterion.h>
+#include <ctype.h>
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Code {
+  const char *code, *title, *text;
+} Code;
+static const Code table[] = {
+#define CODE(code, title, text) {#code, title, text},
+#include "ir/base/diag_codes.def"
+#undef CODE
+};
+enum { CODES = sizeof table / sizeof *table };
+
+static size_t code_index(const char *code) {
+  for (size_t i = 0; i < CODES; i++)
+    if (!strncmp(table[i].code, code, 5)) return i;
+  return CODES;
+}
+
+// Marks the codes that stand as "E0123" in a file; fails on one without an explanation.
+static void scan_file(Arena *a, const char *path, bool *used) {
+  size_t n;
+  const char *err = "";
+  const char *text = file_read(a, path, &n, &err);
+  cr_assert_not_null(text, "%s: %s", path, err);
+  for (const char *p = strstr(text, "\"E0"); p; p = strstr(p + 1, "\"E0")) {
+    if (!isdigit(p[3]) || !isdigit(p[4]) || !isdigit(p[5]) || p[6] != '"') continue;
+    size_t at = code_index(p + 1);
+    cr_expect(at < CODES, "%s uses %.5s, which diag_codes.def does not explain", path, p + 1);
+    if (at < CODES) used[at] = true;
+  }
+}
+
+static bool is_source(const char *name) {
+  static const char *const suffix[] = {".c", ".h", ".l", ".y"};
+  const char *dot = strrchr(name, '.');
+  for (size_t i = 0; dot && i < sizeof suffix / sizeof *suffix; i++)
+    if (!strcmp(dot, suffix[i])) return true;
+  return false;
+}
+
+Test(diag_codes, sources_and_table_agree) {
+  static const char *const folders[] = {"frontend", "ir", "ir/op", "passes", "codegen", "driver"};
+  Arena a = {0};
+  bool used[CODES] = {false};
+  for (size_t f = 0; f < sizeof folders / sizeof *folders; f++) {
+    const char *dir = arena_printf(&a, "%s/%s", SY_SOURCE_DIR, folders[f]);
+    DIR *d = opendir(dir);
+    cr_assert_not_null(d, "%s", dir);
+    for (struct dirent *e = readdir(d); e; e = readdir(d))
+      if (is_source(e->d_name)) scan_file(&a, arena_printf(&a, "%s/%s", dir, e->d_name), used);
+    closedir(d);
+  }
+  for (size_t i = 0; i < CODES; i++) {
+    cr_expect(used[i], "%s is explained but never reported", table[i].code);
+    cr_expect(i == 0 || strcmp(table[i - 1].code, table[i].code) < 0, "%s is out of order", table[i].code);
+  }
+  arena_free(&a);
+}
+
+Test(diag_codes, every_code_is_explained) {
+  for (size_t i = 0; i < CODES; i++) {
+    const char *text = diag_explain(table[i].code);
+    cr_assert_not_null(text);
+    cr_expect(strstr(text, table[i].title) && strstr(text, table[i].text), "%s", table[i].code);
+  }
+  cr_expect_null(diag_explain("E9999"));
+}
+
+static void render(Buf *out) {
+  buf_puts(out,
+           "# Errors\n\n"
+           "Every message of the compiler about a program carries a code. `syc explain E0204` prints its entry; this "
+           "page has them\nall. It is made from `ir/base/diag_codes.def` (`tests/unit/diag_codes.c` compares the two; "
+           "`SWITCHYARD_UPDATE_DOCS=1`\nwrites it anew).\n");
+  for (size_t i = 0; i < CODES; i++) buf_printf(out, "\n## %s: %s\n\n%s", table[i].code, table[i].title, table[i].text);
+}
+
+Test(diag_codes, page_is_up_to_date) {
+  Arena a = {0};
+  Buf page = {0};
+  size_t n;
+  const char *err = "", *path = arena_printf(&a, "%s/docs/errors.md", SY_SOURCE_DIR);
+  render(&page);
+  if (getenv("SWITCHYARD_UPDATE_DOCS")) {
+    cr_assert(file_write(path, page.s, page.n, &err), "%s: %s", path, err);
+  } else {
+    const char *have = file_read(&a, path, &n, &err);
+    cr_assert_not_null(have, "%s: %s", path, err);
+    cr_assert(!strcmp(have, page.s), "docs/errors.md is out of date: run this test with SWITCHYARD_UPDATE_DOCS=1");
+  }
+  buf_free(&page);
+  arena_free(&a);
+}

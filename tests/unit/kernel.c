@@ -1,0 +1,246 @@
+// kernel.c: index arithmetic, what is known of loop variables, the interpreter's meaning of each operation, legalising,
+// and the small promises of the C printer. Whole kernels against compiled C: tests/diff/kernels.c.
+#include "codegen/target.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+static KBound at(int64_t n) {
+  return kbound(ki_const(n));
+}
+
+static Kernel *new_kernel(Arena *a, uint32_t lanes) {
+  return kernel_new(a, "test", lanes);
+}
+
+/* index arithmetic and ranges
+ * --------------------------------------------------------------------------------------------- */
+Test(kernel, index_arithmetic_keeps_terms_sorted_and_without_zeros) {
+  Arena a = {0};
+  Kernel *k = new_kernel(&a, 4);
+  KVar i = kb_loop(k, "i", at(0), at(10), 1), j = kb_loop(k, "j", at(0), at(5), 1);
+  KIdx x = ki_addc(ki_add(ki_mul(ki_var(j), 3), ki_var(i)), 7);
+  cr_assert(x.n == 2 && x.t[0].var.id == i.id && x.t[1].var.id == j.id && x.c == 7);
+  cr_assert_eq(ki_max(k, &x), 9 + 12 + 7);
+  KIdx y = ki_add(x, ki_mul(ki_var(i), -1));
+  cr_assert(y.n == 1 && y.t[0].var.id == j.id);
+  KIdx z = ki_add(ki_mul(ki_var(i), -2), ki_const(20));
+  cr_assert(ki_min(k, &z) == 2 && ki_max(k, &z) == 20);
+  int64_t value[] = {0, 4, 2};
+  cr_assert_eq(ki_eval(&x, value), 4 + 6 + 7);
+  arena_free(&a);
+}
+
+Test(kernel, ranges_of_loops) {
+  Arena a = {0};
+  Kernel *k = new_kernel(&a, 8);
+  KVar B = kb_dim(k, "B", 2, 1, 32);
+  cr_assert_eq(kb_dim(k, "again", 2, 1, 32).id, B.id); // one variable a dim
+  KIdx rows = ki_mul(ki_var(B), 197);
+  KVar r0 = kb_par(k, "r", at(0), kbound(rows), 8);
+  KVar r = kb_loop(k, "r", kbound(ki_var(r0)), kbound_cap(ki_addc(ki_var(r0), 8), rows), 1);
+  KVar i0 = kb_loop(k, "i", at(0), at(768), 64);
+  KVar i = kb_loop(k, "i", kbound(ki_var(i0)), kbound_cap(ki_addc(ki_var(i0), 64), ki_const(768)), 8);
+  KVar f = kb_loop(k, "f", at(0), kbound_floor(ki_var(B), 8), 8);
+  KVar t = kb_loop(k, "t", kbound_floor(ki_var(B), 8), kbound(ki_var(B)), 1);
+  KVar o = kb_loop(k, "o", at(3), at(20), 5);
+  static const struct {
+    int64_t lo, hi;
+    const char *name;
+  } want[] = {{0, 6296, "r"}, {0, 6303, "r_2"}, {0, 704, "i"}, {0, 760, "i_2"},
+              {0, 24, "f"},   {0, 31, "t"},     {3, 18, "o"}};
+  KVar got[] = {r0, r, i0, i, f, t, o};
+  for (size_t n = 0; n < sizeof want / sizeof want[0]; n++) {
+    const KVarInfo *v = &k->var.at[got[n].id];
+    cr_expect(v->lo == want[n].lo && v->hi == want[n].hi, "%s: %d..%d", v->name, (int)v->lo, (int)v->hi);
+    cr_expect_str_eq(v->name, want[n].name);
+  }
+  arena_free(&a);
+}
+
+Test(kernel, saturating_bounds_do_not_overflow) {
+  Arena a = {0};
+  Kernel *k = new_kernel(&a, 4);
+  KVar v = kb_loop(k, "v", at(0), at(INT64_MAX), INT64_MAX);
+  KIdx x = ki_mul(ki_mul(ki_var(v), INT64_MAX), INT64_MIN);
+  cr_assert(ki_max(k, &x) <= 0 || ki_max(k, &x) > 0);
+  kb_end(k);
+  const char *why = NULL;
+  cr_assert(!kernel_verify(k, &why) && why);
+  arena_free(&a);
+}
+
+Test(kernel, tasks_and_scratch) {
+  Arena a = {0};
+  Kernel *k = new_kernel(&a, 4);
+  KVar B = kb_dim(k, "B", 1, 1, 9);
+  KBufRef y = kb_buf(k, "y", DT_F32, KB_OUT, 9);
+  kb_buf(k, "s", DT_F32, KB_SCRATCH, 17);
+  kb_buf(k, "s", DT_BOOL, KB_SCRATCH, 1);
+  cr_assert_str_eq(k->buf.at[3].name, "s_2");
+  KVar p = kb_par(k, "p", at(1), kbound(ki_addc(ki_var(B), 1)), 2), q = kb_par(k, "q", at(0), at(5), 2);
+  kb_store(k, y, ki_addc(ki_var(p), -1), kb_index(k, ki_var(q), DT_F32, 1), 1);
+  kb_end(k);
+  kb_end(k);
+  kb_finish(k);
+  cr_assert_eq(kernel_tasks(k, (int64_t[]){0, 6}), 9); // p = 1, 3, 5; q = 0, 2, 4
+  cr_assert_eq(kernel_scratch_bytes(k), 128 + 64);
+  Buf b = {0};
+  emit_c_tasks(k, &b);
+  cr_assert_str_eq(b.s, "((d[1] + 1 - (1) + 1) / 2) * (size_t)3");
+  buf_free(&b);
+  arena_free(&a);
+}
+
+/* the meaning of operations
+ * ------------------------------------------------------------------------------------------------- */
+// Runs  y = op(a, b, c)  on four lanes.
+static void run_op(KOp op, const float *x, const float *y, const float *z, float *out) {
+  Arena arena = {0};
+  Kernel *k = new_kernel(&arena, 4);
+  KBufRef in[3];
+  for (int i = 0; i < 3; i++) in[i] = kb_buf(k, "x", DT_F32, KB_IN, 4);
+  KBufRef o = kb_buf(k, "y", DT_F32, KB_OUT, 4);
+  KVal v[3], r;
+  for (int i = 0; i < 3; i++) v[i] = kb_load(k, in[i], ki_const(0), 4, 4, NULL);
+  int n = kop_info[op].nargs;
+  r = n == 1 ? kb_op1(k, op, v[0]) : n == 2 ? kb_op2(k, op, v[0], v[1]) : kb_op3(k, op, v[0], v[1], v[2]);
+  if (kop_info[op].result == KR_M) r = kb_cvt(k, r, DT_F32);
+  kb_store(k, o, ki_const(0), r, kop_info[op].result == KR_S ? 1 : 4);
+  kb_finish(k);
+  float a4[4], b4[4], c4[4];
+  memcpy(a4, x, 16), memcpy(b4, y, 16), memcpy(c4, z, 16);
+  kernel_interp(k, (void *[]){a4, b4, c4, out}, NULL, 0, 1);
+  arena_free(&arena);
+}
+
+Test(kernel, operations) {
+  const float a[4] = {1.5f, -0.0f, NAN, 100}, b[4] = {2, 0.0f, 1, NAN}, c[4] = {1, 2, 3, 4}, p[4] = {-126, 0, 10, 127};
+  float y[4];
+  run_op(K_max, a, b, c, y);
+  cr_expect(y[0] == 2 && !signbit(y[1]) && y[2] == 1 && isnan(y[3]));
+  run_op(K_min, b, a, c, y);
+  cr_expect(y[0] == 1.5f && signbit(y[1]) && isnan(y[2]) && y[3] == 100);
+  run_op(K_lt, a, b, c, y);
+  cr_expect(y[0] == 1 && y[1] == 0 && y[2] == 0 && y[3] == 0);
+  run_op(K_le, a, b, c, y);
+  cr_expect(y[0] == 1 && y[1] == 1 && y[2] == 0 && y[3] == 0);
+  run_op(K_exp2i, p, b, c, y);
+  cr_expect(y[0] == 0x1p-126f && y[1] == 1 && y[2] == 1024 && y[3] == 0x1p127f);
+  run_op(K_expo, c, b, c, y);
+  cr_expect(y[0] == 0 && y[1] == 1 && y[2] == 1 && y[3] == 2);
+  run_op(K_mant, c, b, c, y);
+  cr_expect(y[0] == 1 && y[1] == 1 && y[2] == 1.5f && y[3] == 1);
+  const float order[4] = {1e8f, 1, -1e8f, 3}; // (x0 + x2) + (x1 + x3)
+  run_op(K_hadd, order, b, c, y);
+  cr_expect_eq(y[0], 4);
+  run_op(K_hmax, order, b, c, y);
+  cr_expect_eq(y[0], 1e8f);
+  const float e[4] = {1 + 0x1p-12f, 3, 0, 1}, m[4] = {-1 - 0x1p-11f, 1, 1, 1};
+  run_op(K_fma, e, e, m, y);
+  cr_expect_eq(y[0], 0x1p-24f); // rounded once
+}
+
+Test(kernel, partial_accesses_masks_and_lookups) {
+  Arena a = {0};
+  Kernel *k = new_kernel(&a, 4);
+  KBufRef x = kb_buf(k, "x", DT_F32, KB_IN, 8), ids = kb_buf(k, "ids", DT_I32, KB_IN, 2);
+  KBufRef m = kb_buf(k, "m", DT_BOOL, KB_IN, 3), y = kb_buf(k, "y", DT_F32, KB_OUT, 8);
+  KVar t = kb_par(k, "t", at(0), at(2), 1);
+  KVar id = kb_ldidx(k, ids, ki_var(t), 0, 4, "id");
+  KVal v = kb_load(k, x, ki_var(id), 4, 3, NULL);
+  KVal s = kb_op3(k, K_select, kb_loadm(k, m, ki_const(0), 3), v, kb_const(k, -1, DT_F32, 4));
+  kb_store(k, y, ki_mul(ki_var(t), 4), s, 4);
+  kb_end(k);
+  kb_finish(k);
+  float in[8] = {0, 1, 2, 3, 4, 5, 6, 7}, out[8] = {0};
+  int32_t i2[2] = {2, 900};
+  uint8_t flags[3] = {1, 0, 2};
+  kernel_interp(k, (void *[]){in, i2, flags, out}, NULL, 0, 2);
+  const float want[8] = {2, -1, 4, -1, 4, -1, 6, -1}; // 900 is clamped to 4
+  for (int i = 0; i < 8; i++) cr_expect_eq(out[i], want[i], "%d: %g", i, (double)out[i]);
+  arena_free(&a);
+}
+
+/* legalising and printing
+ * -------------------------------------------------------------------------------------------------- */
+static Kernel *fma_kernel(Arena *a, uint32_t lanes) {
+  Kernel *k = new_kernel(a, lanes);
+  KBufRef x = kb_buf(k, "float", DT_F32, KB_IN, 4 * lanes), y = kb_buf(k, "y1", DT_F32, KB_OUT, 4 * lanes);
+  kb_buf(k, "unused", DT_F32, KB_IN, 3);
+  KVal acc = kb_var(k, kb_const(k, 0, DT_F32, lanes), "acc"), dead = kb_var(k, acc, "dead");
+  KVar i = kb_loop(k, "args", at(0), at(4 * lanes), lanes);
+  KVal v = kb_load(k, x, ki_var(i), lanes, lanes, NULL);
+  kb_set(k, acc, kb_op3(k, K_fma, v, v, acc));
+  kb_set(k, dead, v);
+  kb_end(k);
+  KVar never = kb_loop(k, "never", at(7), at(7), 1);
+  kb_store(k, y, ki_addc(ki_var(never), 1000), acc, lanes);
+  kb_end(k);
+  kb_store(k, y, ki_const(0), acc, lanes);
+  k->about = "two\nlines\\";
+  kb_finish(k);
+  return k;
+}
+
+Test(kernel, legalise_splits_fma) {
+  Arena a = {0};
+  Kernel *k = fma_kernel(&a, 4);
+  size_t n = k->ins.n;
+  kernel_legalise(k, true);
+  cr_assert_eq(k->ins.n, n);
+  kernel_legalise(k, false);
+  cr_assert_eq(k->ins.n, n + 1);
+  const char *why = "";
+  cr_assert(kernel_verify(k, &why), "%s", why);
+  for (size_t i = 1; i < k->ins.n; i++) cr_assert_neq(k->ins.at[i].op, K_fma);
+  arena_free(&a);
+}
+
+Test(kernel, printed_c_leaves_out_what_is_not_needed) {
+  Arena a = {0};
+  Kernel *k = fma_kernel(&a, 8);
+  Buf b = {0};
+  emit_c_kernel(k, target_by_name("avx2"), &(EmitC){"m", "f", ""}, &b);
+  cr_assert_str_eq(b.s, "// two lines \n"
+                        "__attribute__((target(\"avx2,fma\")))\n"
+                        "static void f(const m_args *args, size_t task, void *scratch) {\n"
+                        "  const float *restrict float_2 = args->p[0];\n"
+                        "  float *restrict y1_2 = args->p[1];\n"
+                        "  (void)scratch;\n"
+                        "  (void)task;\n"
+                        "  __m256 acc = _mm256_set1_ps(0.0f);\n"
+                        "  for (size_t args_2 = 0; args_2 < 32; args_2 += 8) {\n"
+                        "    const __m256 v5 = _mm256_loadu_ps(float_2 + args_2);\n"
+                        "    acc = _mm256_fmadd_ps(v5, v5, acc);\n"
+                        "  }\n"
+                        "  _mm256_storeu_ps(y1_2, acc);\n"
+                        "}\n");
+  buf_free(&b);
+  arena_free(&a);
+}
+
+Test(kernel, targets_have_what_they_need) {
+  cr_assert_eq(target_count(), 4);
+  cr_assert_null(target_by_name("mmx"));
+  static const KOp common[] = {K_load,  K_store, K_bcast,  K_const, K_iota, K_index, K_splat,
+                               K_lane0, K_add,   K_sub,    K_mul,   K_max,  K_min,   K_lt,
+                               K_le,    K_eq,    K_select, K_mtob,  K_hadd, K_hmax,  K_cvt};
+  for (size_t i = 0; targets[i]; i++) {
+    const Target *t = targets[i];
+    cr_expect_eq(t, target_by_name(t->name));
+    if (i) cr_expect_gt(t->rank, targets[i - 1]->rank);
+    for (size_t o = 0; o < sizeof common / sizeof common[0]; o++)
+      for (int l = 0; l < 2; l++) {
+        cr_expect(target_row(t, common[o], DT_F32, l ? t->lanes : 1, false), "%s %s", t->name,
+                  kop_info[common[o]].name);
+        cr_expect(target_row(t, common[o], DT_I32, l ? t->lanes : 1, false), "%s %s", t->name,
+                  kop_info[common[o]].name);
+      }
+    cr_expect_eq(target_row(t, K_fma, DT_F32, t->lanes, false) != NULL, t->has_fma);
+    cr_expect_eq(target_row(t, K_fma, DT_F32, 1, false) != NULL, t->has_fma);
+    cr_expect(target_row(t, K_store, DT_F32, t->lanes, true));
+    cr_expect_null(target_row(t, K_load, DT_BF16, t->lanes, false));
+  }
+}

@@ -1,0 +1,322 @@
+// lower.c (test): the kernels of fused groups and their mathematics.
+//
+// Groups: each case is a small graph that goes through the passes and the lowerings; the interpreter runs its kernels
+// for every target at several run-time lengths, and the outputs must agree with the reference evaluator. kmath: every
+// function over its whole domain against libm in double, with and without fma. Determinism: an element of a product has
+// the same bits whatever tile or row tail computes it.
+#include "codegen/kmath.h"
+#include "lower_support.h"
+
+#include <criterion/criterion.h>
+
+static const char *const target_names[] = {"portable", "neon", "avx2", "avx512"};
+static const int64_t lengths[][3] = {{1, 1, 1}, {3, 21, 9}, {2, 13, 5}, {1, 17, 4}}; // B, L, T
+
+static void check_case(const char *name, LowerCase c, double tolerance) {
+  for (size_t t = 0; t < 4; t++)
+    for (size_t d = 0; d < 4; d++) {
+      LowerRun r = lower_run(&c, target_names[t], lengths[d]);
+      cr_expect_null(r.failed, "%s on %s: %s", name, target_names[t], r.failed);
+      cr_expect(r.worst <= tolerance, "%s on %s, lengths %zu: error %g", name, target_names[t], d, r.worst);
+      lower_run_free(&r);
+    }
+}
+
+#define CASE(suite, name, tolerance, ...)                                                                              \
+  Test(suite, name) {                                                                                                  \
+    check_case(#name, (LowerCase){__VA_ARGS__}, tolerance);                                                            \
+  }
+
+/* products
+ * ------------------------------------------------------------------------------------------------------------- */
+CASE(lower_gemm, bias_and_odd_sizes, 1e-6,
+     "%1 = input \"x\" : f32[B,5,19]\n%2 = weight \"w\" : f32[37,19]\n%3 = weight \"b\" : f32[37]\n"
+     "%4 = linear %1, %2, %3 {trans = 0} : f32[B,5,37]\noutput \"y\" = %4")
+CASE(lower_gemm, even_tiles_gelu_transposed_weight, 1e-6,
+     "%1 = input \"x\" : f32[B,50,70]\n%2 = weight \"w\" : f32[70,96]\n"
+     "%4 = linear %1, %2 {trans = 1} : f32[B,50,96]\n%5 = gelu %4 : f32[B,50,96]\noutput \"y\" = %5")
+CASE(lower_gemm, run_time_rows_residual, 1e-6,
+     "%1 = input \"x\" : f32[B,L,24]\n%2 = weight \"w\" : f32[24,24]\n"
+     "%4 = linear %1, %2 {trans = 0} : f32[B,L,24]\n%5 = add %1, %4 : f32[B,L,24]\noutput \"y\" = %5")
+CASE(lower_gemm, few_rows_many_columns, 1e-6,
+     "%1 = input \"x\" : f32[B,24]\n%2 = weight \"w\" : f32[1000,24]\n%3 = weight \"b\" : f32[1000]\n"
+     "%4 = linear %1, %2, %3 {trans = 0} : f32[B,1000]\noutput \"y\" = %4")
+CASE(lower_gemm, one_row, 1e-6,
+     "%1 = input \"x\" : f32[1,24]\n%2 = weight \"w\" : f32[100,24]\n"
+     "%4 = linear %1, %2 {trans = 0} : f32[1,100]\n%5 = tanh %4 : f32[1,100]\noutput \"y\" = %5")
+CASE(lower_gemm, row_blocks_among_tasks, 1e-6,
+     "%1 = input \"x\" : f32[B,400,96]\n%2 = weight \"w\" : f32[40,96]\n"
+     "%4 = linear %1, %2 {trans = 0} : f32[B,400,40]\noutput \"y\" = %4")
+CASE(lower_gemm, position_rows, 1e-6,
+     "%1 = input \"x\" : f32[B,7,24]\n%2 = weight \"w\" : f32[24,24]\n%3 = weight \"pos\" : f32[1,7,24]\n"
+     "%4 = linear %1, %2 {trans = 0} : f32[B,7,24]\n%5 = add %4, %3 : f32[B,7,24]\n"
+     "%6 = quick_gelu %5 : f32[B,7,24]\noutput \"y\" = %6")
+CASE(lower_gemm, segments_with_a_gap, 1e-6,
+     "%1 = input \"x\" : f32[B,language: L + vision: 5,24]\n%2 = weight \"w\" : f32[30,24]\n"
+     "%3 = linear %1, %2 {trans = 0} : f32[B,language: L + vision: 5,30]\n"
+     "%4 = gelu %3 : f32[B,language: L + vision: 5,30]\noutput \"y\" = %4")
+CASE(lower_gemm, stored_into_a_concat, 1e-6,
+     "%1 = input \"x\" : f32[B,5,33]\n%6 = weight \"w\" : f32[20,33]\n%7 = linear %1, %6 {trans = 0} : f32[B,5,20]\n"
+     "%2 = weight \"c\" : f32[1,1,20]\n%3 = broadcast %2 : f32[B,1,20]\n%4 = concat %3, %7 {axis = 1} : f32[B,6,20]\n"
+     "%5 = weight \"p\" : f32[6,20]\n%8 = add %4, %5 : f32[B,6,20]\noutput \"y\" = %8")
+CASE(lower_matmul, similarity, 1e-6,
+     "%1 = input \"x\" : f32[B,24]\n%2 = input \"t\" : f32[T,24]\n%3 = matmul %1, %2 {trans = 1} : f32[B,T]\n"
+     "%4 = weight \"s\" : f32[]\n%5 = exp %4 : f32[]\n%6 = mul %3, %5 : f32[B,T]\noutput \"y\" = %6")
+CASE(lower_matmul, batched, 1e-6,
+     "%1 = input \"x\" : f32[B,5,9]\n%2 = input \"t\" : f32[B,9,L]\n"
+     "%3 = matmul %1, %2 {trans = 0} : f32[B,5,L]\noutput \"y\" = %3")
+CASE(lower_matmul, summed_over_a_run_time_axis, 2e-6,
+     "%1 = input \"x\" : f32[B,5,L]\n%2 = input \"t\" : f32[B,L,9]\n"
+     "%3 = matmul %1, %2 {trans = 0} : f32[B,5,9]\noutput \"y\" = %3")
+
+/* rows
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
+CASE(lower_row, layer_norm_low_variance, 2e-6,
+     "%1 = input \"x\" : f32[B,7,50]\n%2 = weight \"g\" : f32[50]\n%3 = weight \"b\" : f32[50]\n"
+     "%4 = layer_norm %1, %2, %3 {eps = 1e-5} : f32[B,7,50]\noutput \"y\" = %4",
+     .centre = 100, .spread = 0.01)
+CASE(lower_row, embedding_sum_layer_norm, 2e-6,
+     "%1 = input \"t\" : i32[B,L]\n%2 = weight \"e\" : f32[11,20]\n%3 = weight \"p\" : f32[40,20]\n"
+     "%4 = embedding %2, %1 : f32[B,L,20]\n%5 = slice %3 {axis = 0, start = 2} : f32[L,20]\n"
+     "%6 = add %4, %5 : f32[B,L,20]\n%7 = layer_norm %6 {eps = 1e-12} : f32[B,L,20]\noutput \"y\" = %7",
+     .id_limit = 11)
+CASE(lower_row, softmax_of_run_time_rows, 1e-6,
+     "%1 = input \"x\" : f32[B,5,L]\n%2 = softmax %1 : f32[B,5,L]\n%3 = log_softmax %1 : f32[B,5,L]\n"
+     "output \"y\" = %2\noutput \"z\" = %3",
+     .spread = 10)
+CASE(lower_row, reductions, 1e-6,
+     "%1 = input \"x\" : f32[B,5,33]\n%2 = l2_norm %1 {eps = 1e-12} : f32[B,5,33]\n%3 = reduce_sum %1 : f32[B,5,1]\n"
+     "%4 = reduce_max %1 : f32[B,5,1]\n%5 = argmax %1 : i32[B,5]\n"
+     "output \"y\" = %2\noutput \"z\" = %3\noutput \"m\" = %4\noutput \"a\" = %5")
+CASE(lower_row, argmax_of_large_integers, 0,
+     "%1 = input \"x\" : i32[B,L]\n%5 = argmax %1 : i32[B]\n%6 = reduce_max %1 : i32[B,1]\n"
+     "output \"a\" = %5\noutput \"m\" = %6",
+     .id_limit = 2e9)
+CASE(lower_row, mean_over_tokens, 1e-6,
+     "%1 = input \"x\" : f32[B,L,33]\n%2 = transpose %1 {perm = [0,2,1]} : f32[B,33,L]\n"
+     "%3 = reduce_sum %2 : f32[B,33,1]\n%4 = constant {value = 0.125} : f32[]\n"
+     "%5 = mul %3, %4 : f32[B,33,1]\noutput \"y\" = %5")
+CASE(lower_row, softmax_of_a_transpose, 1e-6,
+     "%1 = input \"x\" : f32[B,7,9]\n%2 = transpose %1 {perm = [0,2,1]} : f32[B,9,7]\n"
+     "%3 = softmax %2 : f32[B,9,7]\noutput \"y\" = %3")
+
+/* maps
+ * -------------------------------------------------------------------------------------------------------------------
+ */
+CASE(lower_map, chain_with_broadcast, 1e-6,
+     "%1 = input \"x\" : f32[B,5,33]\n%2 = input \"z\" : f32[5,1]\n%3 = tanh %1 : f32[B,5,33]\n"
+     "%4 = sub %3, %2 : f32[B,5,33]\n%5 = sigmoid %4 : f32[B,5,33]\n%6 = log %5 : f32[B,5,33]\noutput \"y\" = %6")
+CASE(lower_map, flat_blocks, 1e-6,
+     "%1 = input \"x\" : f32[B,5,33,77]\n%3 = gelu_tanh %1 : f32[B,5,33,77]\noutput \"y\" = %3", .spread = 6)
+CASE(lower_map, copies_of_views, 0,
+     "%1 = input \"x\" : f32[B,5,L]\n%3 = transpose %1 {perm = [2,0,1]} : f32[L,B,5]\n"
+     "%4 = slice %1 {axis = 1, start = 2} : f32[B,2,L]\noutput \"y\" = %3\noutput \"z\" = %4")
+CASE(lower_map, reshape_across_a_transpose, 0,
+     "%1 = input \"x\" : f32[B,5,12]\n%2 = neg %1 : f32[B,5,12]\n%3 = reshape %2 : f32[B,5,3,4]\n"
+     "%4 = transpose %3 {perm = [0,2,1,3]} : f32[B,3,5,4]\n%5 = reshape %4 : f32[B,3,20]\noutput \"y\" = %5")
+CASE(lower_map, patches_drop_the_remainder, 0,
+     "%1 = input \"x\" : f32[B,3,9,14]\n%2 = patchify %1 {patch = 4} : f32[B,6,48]\noutput \"y\" = %2")
+CASE(lower_map, bool_output, 0,
+     "%1 = input \"x\" : i32[B,L]\n%2 = constant {value = 1} : i32[]\n"
+     "%3 = compare %1, %2 {cmp = \"ne\"} : bool[B,L]\n%4 = input \"m\" : bool[B,L]\n"
+     "%5 = logical_and %3, %4 : bool[B,L]\noutput \"y\" = %5")
+CASE(lower_map, bool_concat, 0,
+     "%1 = input \"m\" : bool[B,language: L]\n%2 = constant {value = 1} : bool[B,vision: 5]\n"
+     "%3 = concat %1, %2 {axis = 1} : bool[B,language: L + vision: 5]\noutput \"y\" = %3")
+CASE(lower_map, select_and_cast, 0,
+     "%1 = input \"x\" : i32[B,L]\n%2 = constant {value = 1} : i32[]\n"
+     "%3 = compare %1, %2 {cmp = \"ge\"} : bool[B,L]\n%4 = cast %1 {to = \"f32\"} : f32[B,L]\n"
+     "%5 = constant {value = 0.5} : f32[]\n%6 = select %3, %4, %5 : f32[B,L]\noutput \"y\" = %6")
+CASE(
+    lower_map, gather, 0,
+    "%1 = input \"x\" : f32[B,5,33]\n%2 = input \"i\" : i32[B]\n%3 = gather_rows %1, %2 : f32[B,33]\noutput \"y\" = %3",
+    .id_limit = 5)
+
+/* attention
+ * ------------------------------------------------------------------------------------------------------------------ */
+#define ATTENTION(args, attrs, out)                                                                                    \
+  "%1 = input \"x\" : f32[B,L,24]\n%2 = input \"m\" : bool[B,L]\n%9 = attention " args " {" attrs "} : " out           \
+  "\noutput \"y\" = %9"
+CASE(lower_attention, plain, 2e-6,
+     "%1 = input \"x\" : f32[B,23,24]\n%2 = attention %1, %1, %1 {heads = 3, scale = 0.35} : f32[B,23,24]\n"
+     "output \"y\" = %2",
+     .spread = 3)
+CASE(lower_attention, one_head_query_blocks, 2e-6,
+     "%1 = input \"x\" : f32[B,130,32]\n%2 = attention %1, %1, %1 {heads = 1, scale = 0.125} : f32[B,130,32]\n"
+     "output \"y\" = %2")
+CASE(lower_attention, causal, 2e-6,
+     ATTENTION("%1, %1, %1", "heads = 2, scale = 0.5, where = \"(le key query)\"", "f32[B,L,24]"), .spread = 3)
+CASE(lower_attention, causal_and_padding, 2e-6,
+     ATTENTION("%1, %1, %1, %2", "heads = 8, scale = 0.5, where = \"(and (arg 3) (le key query))\"", "f32[B,L,24]"),
+     .spread = 3)
+CASE(lower_attention, nothing_visible, 2e-6,
+     ATTENTION("%1, %1, %1", "heads = 8, scale = 0.5, where = \"(lt key query)\"", "f32[B,L,24]"), .spread = 3)
+CASE(lower_attention, additive_mask, 5e-6,
+     "%1 = input \"x\" : f32[B,5,24]\n%4 = input \"z\" : f32[B,L,24]\n%5 = input \"v\" : f32[B,L,10]\n"
+     "%3 = input \"m\" : bool[B,L]\n%2 = attention %1, %4, %5, %3 {heads = 2, scale = 0.5, masked = -10000, where = "
+     "\"(arg 3)\"} : f32[B,5,10]\noutput \"y\" = %2",
+     .spread = 3)
+CASE(lower_attention, segments_with_a_gap, 2e-6,
+     "%1 = input \"x\" : f32[B,language: L + vision: 5,24]\n%3 = input \"m\" : bool[B,language: L + vision: 5]\n"
+     "%2 = attention %1, %1, %1, %3 {heads = 3, scale = 0.5, where = \"(and (arg 3) (or (is key vision) (and (is query "
+     "language) (le key query))))\"} : f32[B,language: L + vision: 5,24]\noutput \"y\" = %2",
+     .spread = 3)
+CASE(lower_attention, causal_second_segment, 2e-6,
+     "%1 = input \"x\" : f32[B,vision: 5 + language: L,24]\n%2 = attention %1, %1, %1 {heads = 3, scale = 0.5, where = "
+     "\"(or (is key vision) (and (is query language) (le key query)))\"} : f32[B,vision: 5 + language: L,24]\n"
+     "output \"y\" = %2",
+     .spread = 3)
+CASE(lower_attention, query_position_from_data, 2e-6,
+     "%1 = input \"x\" : f32[B,1,24]\n%4 = input \"z\" : f32[B,21,24]\n%3 = input \"i\" : i32[B]\n"
+     "%2 = attention %1, %4, %4, %3 {heads = 2, scale = 0.5, where = \"(le key query)\"} : f32[B,1,24]\n"
+     "output \"y\" = %2",
+     .spread = 3, .id_limit = 21)
+CASE(lower_attention, slices_of_one_product, 2e-6,
+     "%1 = input \"x\" : f32[B,L,16]\n%2 = weight \"q\" : f32[16,16]\n%3 = weight \"k\" : f32[16,16]\n"
+     "%4 = weight \"v\" : f32[16,16]\n%5 = linear %1, %2 {trans = 0} : f32[B,L,16]\n"
+     "%6 = linear %1, %3 {trans = 0} : f32[B,L,16]\n%7 = linear %1, %4 {trans = 0} : f32[B,L,16]\n"
+     "%8 = attention %5, %6, %7 {heads = 4, scale = 0.5} : f32[B,L,16]\noutput \"y\" = %8")
+
+/* what does not change
+ * ---------------------------------------------------------------------------------------------------------- */
+Test(lower_gemm, equal_layers_share_a_kernel) {
+  LowerCase c = {.text =
+                     "%1 = input \"x\" : f32[B,9,32]\n%2 = weight \"a\" : f32[32,32]\n%3 = weight \"b\" : f32[32,32]\n"
+                     "%4 = linear %1, %2 {trans = 0} : f32[B,9,32]\n%5 = gelu %4 : f32[B,9,32]\n"
+                     "%6 = linear %5, %3 {trans = 0} : f32[B,9,32]\n%7 = gelu %6 : f32[B,9,32]\noutput \"y\" = %7"};
+  LowerRun r = lower_run(&c, "avx2", lengths[0]);
+  cr_assert_null(r.failed, "%s", r.failed);
+  cr_expect_eq(r.program->route.at[0].step.n, 2);
+  cr_expect_leq(r.program->kernel.n, 2); // one if both layouts have the same pitch
+  lower_run_free(&r);
+}
+
+/* kmath
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
+enum { POINTS = 4096 };
+typedef KVal MathFn(Kernel *k, KVal x);
+typedef struct MathCase {
+  const char *name;
+  MathFn *fn;
+  double (*exact)(double);
+  double lo, hi;
+  double ulp;      // allowed error in units of the last place of the result
+  double absolute; // or as an absolute error
+} MathCase;
+
+static double exact_sigmoid(double x) {
+  return 1 / (1 + exp(-x));
+}
+static double exact_gelu(double x) {
+  return x / 2 * erfc(-x / sqrt(2.0));
+}
+static double exact_gelu_tanh(double x) {
+  return x / 2 * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+}
+static double exact_quick_gelu(double x) {
+  return x * exact_sigmoid(1.702 * x);
+}
+
+static const MathCase math_cases[] = {
+    {"exp", kmath_exp, exp, -87, 88.7, 2, 0},
+    {"exp of tiny results", kmath_exp, exp, -104, -87, 2, 0x1p-149},
+    {"exp_neg", kmath_exp_neg, exp, -110, 0, 2, 0x1p-125},
+    {"log", kmath_log, log, 1e-6, 4, 3, 0},
+    {"log of large", kmath_log, log, 1, 1e30, 3, 0},
+    {"log of subnormal", kmath_log, log, 0x1p-149, 0x1p-126, 3, 0},
+    {"tanh", kmath_tanh, tanh, -10, 10, 3, 0},
+    {"sigmoid", kmath_sigmoid, exact_sigmoid, -80, 80, 4, 0},
+    {"gelu", kmath_gelu, exact_gelu, -1, 1, 0, 1.5e-7},
+    {"gelu of large", kmath_gelu, exact_gelu, -40, 40, 4, 6e-7},
+    {"gelu_tanh", kmath_gelu_tanh, exact_gelu_tanh, -20, 20, 4, 6e-7},
+    {"quick_gelu", kmath_quick_gelu, exact_quick_gelu, -60, 60, 4, 6e-7},
+};
+
+static void run_math(MathFn *fn, uint32_t lanes, bool has_fma, float *x, float *y, size_t n) {
+  Arena a = {0};
+  Kernel *k = kernel_new(&a, "math", lanes);
+  KBufRef bx = kb_buf(k, "x", DT_F32, KB_IN, (int64_t)n), by = kb_buf(k, "y", DT_F32, KB_OUT, (int64_t)n);
+  KIdx i = ki_var(kb_loop(k, "i", kbound(ki_const(0)), kbound(ki_const((int64_t)n)), lanes));
+  kb_store(k, by, i, fn(k, kb_load(k, bx, i, lanes, lanes, NULL)), lanes);
+  kb_end(k);
+  kb_finish(k);
+  kernel_legalise(k, has_fma);
+  void *buf[] = {x, y};
+  int64_t dims[MAX_DIMS] = {0};
+  kernel_interp(k, buf, dims, 0, 1);
+  arena_free(&a);
+}
+
+static double ulp_of(double v) {
+  int e;
+  frexp(v, &e);
+  return ldexp(1, e - 24 < -149 ? -149 : e - 24);
+}
+
+static void check_math(const MathCase *m, bool has_fma) {
+  static float x[POINTS], y[POINTS];
+  double worst = 0;
+  for (int i = 0; i < POINTS; i++) {
+    double t = (double)i / (POINTS - 1);
+    x[i] = (float)(m->hi / m->lo > 1e6 ? m->lo * pow(m->hi / m->lo, t) : m->lo + (m->hi - m->lo) * t);
+  }
+  run_math(m->fn, 8, has_fma, x, y, POINTS);
+  for (int i = 0; i < POINTS; i++) {
+    double want = m->exact((double)x[i]), error = fabs((double)y[i] - want);
+    double allowed = m->ulp * ulp_of(want);
+    if (allowed < m->absolute) allowed = m->absolute;
+    if (error / allowed > worst) worst = error / allowed;
+    cr_expect(error <= allowed, "%s(%a) = %a, not %a", m->name, (double)x[i], (double)y[i], want);
+  }
+  if (getenv("SY_SHOW_ACCURACY"))
+    fprintf(stderr, "%-20s fma %d: %.2f of (%g ulp, %g)\n", m->name, (int)has_fma, worst, m->ulp, m->absolute);
+}
+
+Test(kmath, accuracy) {
+  for (size_t i = 0; i < sizeof math_cases / sizeof *math_cases; i++) {
+    check_math(&math_cases[i], true);
+    check_math(&math_cases[i], false);
+  }
+}
+
+Test(kmath, special_values) {
+  const struct {
+    MathFn *fn;
+    float x, y;
+  } table[] = {
+      {kmath_exp, -INFINITY, 0},
+      {kmath_exp, INFINITY, INFINITY},
+      {kmath_exp, 0, 1},
+      {kmath_exp, -104.5F, 0},
+      {kmath_exp, 88.8F, INFINITY},
+      {kmath_exp, NAN, NAN},
+      {kmath_exp_neg, -INFINITY, 0},
+      {kmath_exp_neg, 0, 1},
+      {kmath_log, 0, -INFINITY},
+      {kmath_log, 1, 0},
+      {kmath_log, -1, NAN},
+      {kmath_log, INFINITY, INFINITY},
+      {kmath_log, NAN, NAN},
+      {kmath_tanh, INFINITY, 1},
+      {kmath_tanh, -INFINITY, -1},
+      {kmath_tanh, NAN, NAN},
+      {kmath_sigmoid, INFINITY, 1},
+      {kmath_gelu, 0, 0},
+      {kmath_gelu, 50, 50},
+      {kmath_gelu, -50, 0},
+      {kmath_gelu, 5.7F, 5.7F},
+      {kmath_gelu, INFINITY, INFINITY},
+      {kmath_quick_gelu, 60, 60},
+      {kmath_gelu_tanh, 30, 30},
+  };
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+    for (int fma = 0; fma < 2; fma++) {
+      float x[8], y[8];
+      for (int l = 0; l < 8; l++) x[l] = table[i].x;
+      run_math(table[i].fn, 8, fma, x, y, 8);
+      bool same = y[0] == table[i].y || (isnan(y[0]) && isnan(table[i].y));
+      cr_expect(same, "row %zu, fma %d: f(%g) = %a, not %g", i, fma, (double)x[0], (double)y[0], (double)table[i].y);
+    }
+}
