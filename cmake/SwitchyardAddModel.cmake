@@ -21,14 +21,21 @@ function(switchyard_add_model target)
     string(MAKE_C_IDENTIFIER ${target} arg_PREFIX)
   endif()
 
+  set(dir ${CMAKE_CURRENT_BINARY_DIR}/switchyard/${target})
+  set(source ${dir}/${arg_PREFIX}.c)
+  set(header ${dir}/${arg_PREFIX}.h)
+  file(MAKE_DIRECTORY ${dir})
+
   # A file of ours by its full path, so that dependency files name it; anything else is a model inside syc.
   string(REGEX MATCH ":[^:/]*$" preset "${arg_SPEC}")
   string(REGEX REPLACE ":[^:/]*$" "" file "${arg_SPEC}")
   get_filename_component(full "${file}" ABSOLUTE)
   if(EXISTS "${full}")
     set(spec "${full}${preset}")
+    set(depends DEPFILE ${dir}/${arg_PREFIX}.c.d)
   else()
     set(spec "${arg_SPEC}")
+    set(depends) # nothing but syc: an empty dependency file would make it every time
   endif()
 
   set(options)
@@ -46,15 +53,11 @@ function(switchyard_add_model target)
     list(APPEND options --dim ${dim})
   endforeach()
 
-  set(dir ${CMAKE_CURRENT_BINARY_DIR}/switchyard/${target})
-  set(source ${dir}/${arg_PREFIX}.c)
-  set(header ${dir}/${arg_PREFIX}.h)
-  file(MAKE_DIRECTORY ${dir})
   add_custom_command(
     OUTPUT ${source} ${header}
     COMMAND Switchyard::syc emit ${spec} ${options} --prefix ${arg_PREFIX} --emit=c -MD -o ${source}
     DEPENDS Switchyard::syc
-    DEPFILE ${source}.d
+    ${depends}
     COMMENT "Compiling ${arg_SPEC} to ${arg_PREFIX}.c"
     VERBATIM)
 

@@ -1,8 +1,9 @@
 # Tests, by label:
 #   unit, diff   tests/unit/*.c, tests/diff/*.c: a file with Criterion tests or a main is one executable; the others of the
 #                folder are linked to all of them
-#   golden, ...  tests/NAME/run.sh: run with SYC, SOURCE_DIR and BUILD_DIR set; exit status 77 = skipped, reason printed
-# tests/golden/run.sh runs once for every way of executing a model, so that a missing one shows up as skipped.
+#   err, ...     tests/NAME/run.sh SYC
+#   golden       tests/golden/run.sh WAY, once for every way of executing a model, so that a missing one shows up as skipped
+# Scripts find SYC, SOURCE_DIR and BUILD_DIR in the environment; exit status 77 = skipped, with the reason printed.
 pkg_check_modules(CRITERION REQUIRED IMPORTED_TARGET criterion)
 
 set(sy_test_libraries syfront sycodegen sypasses syir sybase syhost syckpt syrt)
@@ -49,7 +50,7 @@ foreach(label unit diff)
 endforeach()
 
 function(sy_shell_test name label)
-  add_test(NAME ${name} COMMAND sh ${ARGN} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  add_test(NAME ${name} COMMAND bash ${ARGN} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   set_tests_properties(
     ${name} PROPERTIES LABELS ${label} TIMEOUT 1200 SKIP_RETURN_CODE 77 ENVIRONMENT
                        "SYC=${CMAKE_BINARY_DIR}/bin/syc;SOURCE_DIR=${PROJECT_SOURCE_DIR};BUILD_DIR=${CMAKE_BINARY_DIR}")
@@ -65,7 +66,7 @@ if(TARGET syc)
         sy_shell_test(golden/${way} golden ${script} ${way})
       endforeach()
     else()
-      sy_shell_test(${label} ${label} ${script})
+      sy_shell_test(${label} ${label} ${script} ${CMAKE_BINARY_DIR}/bin/syc)
     endif()
   endforeach()
 endif()

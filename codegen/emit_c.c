@@ -40,7 +40,11 @@ typedef struct Emit {
   uint32_t *barriers;        // of [0, i): instructions that a value must not be moved across
   VEC(const char *) taken;
   int depth;
+  const char *joined_head; // of the open line of statements, or NULL; see statement()
+  char joined_between;
+  size_t joined_start;
 } Emit;
+enum { MAX_COLUMNS = 136 };
 
 /* names
  * ------------------------------------------------------------------------------------------------------------------ */
@@ -391,7 +395,32 @@ static const char *c_type(const Emit *e, const KIns *s) {
 /* statements
  * ----------------------------------------------------------------------------------------------------------------------------
  */
+// Statements of one kind stand together on a line as long as it fits: a row of a register tile is a line of text. `head`
+// opens a line ("const __m512 "), `between` joins (", " in a declaration, "; " otherwise).
+static void flush_statements(Emit *e) {
+  if (e->joined_head) buf_puts(e->out, ";\n");
+  e->joined_head = NULL;
+}
+
+static void statement(Emit *e, const char *head, const char *between, const char *text) {
+  size_t indent = (e->o->indent ? strlen(e->o->indent) : 0) + 2 * (size_t)e->depth;
+  if (e->joined_head && !strcmp(e->joined_head, head) && e->joined_between == between[0] &&
+      e->out->n - e->joined_start + strlen(between) + strlen(text) < MAX_COLUMNS) {
+    buf_puts(e->out, between);
+    buf_puts(e->out, text);
+    return;
+  }
+  flush_statements(e);
+  e->joined_start = e->out->n;
+  e->joined_head = head;
+  e->joined_between = between[0];
+  for (size_t i = 0; i < indent; i++) buf_putc(e->out, ' ');
+  buf_puts(e->out, head);
+  buf_puts(e->out, text);
+}
+
 static void SY_PRINTF(2, 3) line(Emit *e, const char *fmt, ...) {
+  flush_statements(e);
   if (e->o->indent) buf_puts(e->out, e->o->indent);
   for (int i = 0; i < e->depth; i++) buf_puts(e->out, "  ");
   va_list ap;
@@ -443,9 +472,11 @@ static void put_instruction(Emit *e, uint32_t i) {
     line(e, "const size_t %s = sy_index(%s, %" PRId64 ", %" PRId64 ");", e->var[s->var.id], e->text.s,
          k->var.at[s->var.id].lo, k->var.at[s->var.id].hi);
     return;
-  case K_set: line(e, "%s = %s;", e->value[s->arg[0].id], strip(e, e->value[s->arg[1].id])); return;
+  case K_set:
+    statement(e, "", "; ", arena_printf(&e->arena, "%s = %s", e->value[s->arg[0].id], strip(e, e->value[s->arg[1].id])));
+    return;
   case K_store:
-  case K_prefetch: line(e, "%s;", expression(e, s)); return;
+  case K_prefetch: statement(e, "", "; ", expression(e, s)); return;
   default: break;
   }
   const char *text = s->op == K_var ? e->value[s->arg[0].id] : expression(e, s);
@@ -454,7 +485,8 @@ static void put_instruction(Emit *e, uint32_t i) {
     return;
   }
   e->value[i] = new_name(e, s->name ? s->name : arena_printf(&e->arena, "v%u", i));
-  line(e, "%s%s %s = %s;", s->op == K_var ? "" : "const ", c_type(e, s), e->value[i], strip(e, text));
+  const char *head = arena_printf(&e->arena, "%s%s ", s->op == K_var ? "" : "const ", c_type(e, s));
+  statement(e, head, ", ", arena_printf(&e->arena, "%s = %s", e->value[i], strip(e, text)));
 }
 
 /* the head of the function

@@ -1,7 +1,7 @@
 // kmath.h: transcendental functions as kernel IR: polynomials and exponent bits, no library calls, so that every target
 // and the interpreter give the same bits at equal fma. Operands are f32, of any lane count.
 //
-// Accuracy (measured against double in tests/unit/lower.c, over all of the stated domain):
+// Accuracy (against double, tests/unit/lower.c, 4096 points of each range, with and without fma):
 //   exp      1 ulp on [-87, 88]; subnormal results to 1 unit of 2^-149; 0 below -104, inf above 88.73; NaN stays
 //   exp_neg  exp for arguments <= 0 whose tiny results (below 2^-126) may become 0: softmax weights
 //   log      1.5 ulp, subnormals included; log 0 = -inf, log of a negative number = NaN

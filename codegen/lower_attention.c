@@ -68,8 +68,7 @@ static int64_t round_up(int64_t n, int64_t to) {
   return (n + to - 1) / to * to;
 }
 
-/* masks
- * ------------------------------------------------------------------------------------------------------------------ */
+/* masks ----------------------------------------------------------------------------------------------- */
 static const Mask mask_true = {.op = MASK_TRUE};
 
 static bool mask_asks(const Mask *m, bool key) { // (is key ..) or (is query ..) somewhere
@@ -81,7 +80,6 @@ static bool mask_reads(const Mask *m, int arg) {
 
 // The mask for keys of one part seen from queries of another; NULL = false.
 static const Mask *simplify(const Attention *at, const Mask *m, const Part *q, const Part *k) {
-  Arena *arena = at->lo.arena;
   if (m->op == MASK_IS) return (m->on_key ? k : q)->modality == m->index ? &mask_true : NULL;
   if (m->op == MASK_ARG && at->arg[m->index].constant) return at->arg[m->index].value ? &mask_true : NULL;
   if (m->op != MASK_NOT && m->op != MASK_AND && m->op != MASK_OR) return m;
@@ -96,10 +94,10 @@ static const Mask *simplify(const Attention *at, const Mask *m, const Part *q, c
     if (all_a || all_b) return &mask_true;
     if (!a || !b) return a ? a : b;
   }
-  Mask *c = ARENA_NEW(arena, Mask), *ca = ARENA_NEW(arena, Mask), *cb = ARENA_NEW(arena, Mask);
-  *c = *m, *ca = *a;
-  c->a = ca;
-  if (b) *cb = *b, c->b = cb;
+  Mask *c = ARENA_ARRAY(at->lo.arena, Mask, 3); // the node and copies of its operands
+  c[0] = *m, c[1] = *a;
+  c[0].a = &c[1];
+  if (b) c[2] = *b, c[0].b = &c[2];
   return c;
 }
 
@@ -146,8 +144,7 @@ static KVal mask_value(const QueryTile *t, const Mask *m, const Part *part, KIdx
   }
 }
 
-/* packing
- * ------------------------------------------------------------------------------------------------------------------ */
+/* packing --------------------------------------------------------------------------------------------- */
 static KIdx row_address(const Attention *a, const Operand3 *o, KIdx row, int64_t head_columns) {
   KIdx i = ki_add(ki_mul(a->batch, o->b), ki_mul(row, o->row));
   return ki_add(i, ki_mul(a->head, head_columns * o->column));
@@ -226,9 +223,7 @@ static void pack_masks(Attention *a, const Part *p) {
   }
 }
 
-/* scores
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* scores ---------------------------------------------------------------------------------------------- */
 // Keys of part i that the tile's last row sees.
 static KIdx seen_keys(const QueryTile *t, int i) {
   return t->causal[i] ? ki_addc(t->row, t->rows) : t->a->key[i].r.len;
@@ -286,9 +281,7 @@ static void emit_part_scores(const QueryTile *t, int i) {
   }
 }
 
-/* softmax
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* softmax --------------------------------------------------------------------------------------------- */
 typedef struct SoftRow {
   const QueryTile *t;
   KIdx i;   // row within the tile
@@ -380,8 +373,7 @@ static void emit_softmax(const QueryTile *t) {
   if (t->rows > 1) kb_end(k);
 }
 
-/* weighted sum of values
- * ---------------------------------------------------------------------------------------------------------- */
+/* weighted sum of values ------------------------------------------------------------------------------ */
 static void emit_weighted(const QueryTile *t, int64_t column, int panels) {
   const Attention *a = t->a;
   Kernel *k = a->lo.k;
@@ -424,15 +416,14 @@ static void emit_weighted(const QueryTile *t, int64_t column, int panels) {
   if (t->rows > 1) kb_end(k);
 }
 
-/* tasks
- * ------------------------------------------------------------------------------------------------------------------------------
- */
+/* tasks ----------------------------------------------------------------------------------------------- */
 typedef struct TileContext {
   Attention *a;
   const Part *q;
 } TileContext;
 
 static void emit_query_tile(Lowering *lo, KIdx row, int rows, bool tail, void *ud) {
+  (void)lo;
   (void)tail;
   const TileContext *c = ud;
   Attention *a = c->a;

@@ -50,8 +50,7 @@ static int64_t least(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
 
-/* choosing tiles and tasks --------------------------------------------------------------------------------------------
- */
+/* choosing tiles and tasks ---------------------------------------------------------------------------- */
 static int64_t row_bound(const Gemm *g) {
   int64_t m = 1;
   for (int d = 0; d + 1 < g->lo.rank; d++) m *= g->lo.axis[d].extent;
@@ -101,8 +100,7 @@ static int64_t wanted_tasks(const Gemm *g) {
   return tasks < 1 ? 1 : tasks > MOST_TASKS ? MOST_TASKS : (int64_t)tasks;
 }
 
-/* one register tile ---------------------------------------------------------------------------------------------------
- */
+/* one register tile ----------------------------------------------------------------------------------- */
 typedef struct Tile {
   Gemm *g;
   const Group16 *p;
@@ -280,8 +278,7 @@ static void emit_tile(Gemm *g, const Group16 *p, int rows, bool tail) {
     emit_plain_store(&t);
 }
 
-/* rows ----------------------------------------------------------------------------------------------------------------
- */
+/* rows ------------------------------------------------------------------------------------------------ */
 typedef struct RowRange {
   Gemm *g;
   const Group16 *p;
@@ -314,8 +311,7 @@ static void emit_row_axes(Gemm *g, const Group16 *p, int d) {
   }
 }
 
-/* panel groups and tasks
- * ------------------------------------------------------------------------------------------------ */
+/* panel groups and tasks ------------------------------------------------------------------------------ */
 static void emit_tasks(Gemm *g) {
   Lowering *lo = &g->lo;
   Kernel *k = lo->k;

@@ -10,8 +10,7 @@
 
 #include <string.h>
 
-/* elementwise operators
- * ------------------------------------------------------------------------------------------------ */
+/* elementwise operators ------------------------------------------------------------------------------- */
 #include "kmath.h"
 
 static bool is_mask(const Kernel *k, KVal v) {
@@ -103,8 +102,7 @@ EmitFn *const lower_emit[OP_COUNT] = {
 #undef GOP
 };
 
-/* elementwise groups and gathers
- * ----------------------------------------------------------------------------------------- */
+/* elementwise groups and gathers ---------------------------------------------------------------------- */
 typedef struct Map {
   KIdx at[LOWER_AXES]; // rows of the current point
   bool vectors;
@@ -180,8 +178,7 @@ static bool emit_map(Lowering *lo) {
   return finish_map(lo, elements);
 }
 
-/* copies of views
- * ---------------------------------------------------------------------------------------------------------- */
+/* copies of views ------------------------------------------------------------------------------------- */
 // Axes of a reshape that both sides share: each run of the finer side. False where the sides cut the elements
 // differently.
 static bool common_axes(Lowering *lo, const Type *from, const int64_t *fs, const Type *to, const int64_t *ts,
@@ -249,8 +246,7 @@ static bool lower_copy(Lowering *lo) {
   return emit_map(lo);
 }
 
-/* patches
- * ------------------------------------------------------------------------------------------------------------------ */
+/* patches --------------------------------------------------------------------------------------------- */
 typedef struct Patches {
   Val member;
   Source image;

@@ -63,8 +63,7 @@ static KVal x_at(Row *r, KIdx c, uint32_t lanes, int64_t n) {
   return x;
 }
 
-/* sums and maxima -----------------------------------------------------------------------------------------------------
- */
+/* sums and maxima ------------------------------------------------------------------------------------- */
 static void reduce_column(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
   Row *r = ud;
   Kernel *k = lo->k;
@@ -133,8 +132,7 @@ static KVal row_length(Row *r) {
   return r->columns.fixed ? num(r, (double)r->columns.bound, 1) : kb_index(r->lo->k, r->columns.len, DT_F32, 1);
 }
 
-/* layer_norm, l2_norm
- * --------------------------------------------------------------------------------------------------- */
+/* layer_norm, l2_norm --------------------------------------------------------------------------------- */
 static void term_deviation(Row *r, KVal x, uint32_t lanes, KVal *term) { // s[0] = mean
   Kernel *k = r->lo->k;
   term[0] = kb_op2(k, K_sub, x, in(r, 0, lanes));
@@ -181,8 +179,7 @@ static void row_l2_norm(Row *r) {
   store(r, result_scaled);
 }
 
-/* softmax, log_softmax
- * ---------------------------------------------------------------------------------------------------- */
+/* softmax, log_softmax -------------------------------------------------------------------------------- */
 static void term_exp(Row *r, KVal x, uint32_t lanes, KVal *term) { // s[0] = maximum
   term[0] = kmath_exp_neg(r->lo->k, kb_op2(r->lo->k, K_sub, x, in(r, 0, lanes)));
 }
@@ -215,8 +212,7 @@ static void row_log_softmax(Row *r) {
   store(r, result_log_softmax);
 }
 
-/* reductions
- * ------------------------------------------------------------------------------------------------------------- */
+/* reductions ------------------------------------------------------------------------------------------ */
 static void row_reduce_sum(Row *r) {
   KVal s;
   reduce(r, term_x, 1, K_add, 0, &s);
@@ -283,8 +279,7 @@ static void row_argmax(Row *r) {
   store_one(r, r->rest[1]);
 }
 
-/* reduction across rows
- * ---------------------------------------------------------------------------------------------------- */
+/* reduction across rows ------------------------------------------------------------------------------- */
 // [.., D, N] -> [.., D, 1] where D is adjacent and N is not: the columns of the domain are D here, N is `columns`.
 typedef struct Across {
   Row *r;
@@ -321,9 +316,7 @@ static void across_row(Lowering *lo, KIdx *at, void *ud) {
   kb_end(lo->k);
 }
 
-/* groups
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* groups ---------------------------------------------------------------------------------------------- */
 static const struct {
   Op op;
   void (*row)(Row *r);

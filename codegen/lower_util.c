@@ -7,8 +7,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* setting up --------------------------------------------------------------------------------------------------------
- */
+/* setting up ------------------------------------------------------------------------------------------ */
 Lowering lower_begin(Arena *a, const Graph *g, const Group *grp, const Target *t, Lowered *out, const char *name) {
   Lowering lo = {.arena = a, .g = g, .m = g->module, .grp = grp, .t = t, .out = out};
   *out = (Lowered){0};
@@ -261,8 +260,7 @@ bool lower_finish(Lowering *lo, double flops, double bytes, const char *name, co
   return true;
 }
 
-/* loops -------------------------------------------------------------------------------------------------------------
- */
+/* loops ----------------------------------------------------------------------------------------------- */
 typedef struct Rows {
   Lowering *lo;
   int n;                     // axes that are rows
@@ -410,8 +408,7 @@ void lower_tiles(Lowering *lo, const Range *r, int rows, const KIdx *block, int6
   }
 }
 
-/* elements ------------------------------------------------------------------------------------------------------------
- */
+/* elements -------------------------------------------------------------------------------------------- */
 KVal lower_in(Lowering *lo, KVal scalar, uint32_t lanes) {
   return lanes == 1 ? scalar : kb_splat(lo->k, scalar);
 }

@@ -59,8 +59,11 @@ static bool emit_ir(Job *j) {
   if (!m) return false;
   if (j->pass) {
     if (strcmp(j->pass, "input") != 0) {
+      const char *keep = j->s->opt.stop_after; // other kinds of the same command go on to the end
       j->s->opt.stop_after = j->pass;
-      if (!session_passes(j->s, m)) return false;
+      bool passed = session_passes(j->s, m);
+      j->s->opt.stop_after = keep;
+      if (!passed) return false;
     }
   } else if (!session_passes(j->s, m)) {
     return false;

@@ -1,4 +1,5 @@
-// main.c: parses the command line by the table options.def and calls the command. Only this file and ice() end the process.
+// main.c: parses the command line by the table options.def and calls the command. Only this file and ice() end the
+// process.
 #include "driver.h"
 #include "help.h"
 
@@ -12,10 +13,12 @@ typedef struct OptInfo {
   char letter;
   OptKind kind;
   unsigned commands;
-  size_t field; // offset in Options
+  size_t field;      // offset in Options
+  const char *value; // as in --help; "a|b|c" in small letters is a choice
 } OptInfo;
 static const OptInfo opt_info[] = {
-#define OPT(field, kind, letter, name, value, commands, help) {name, letter, KIND_##kind, commands, offsetof(Options, field)},
+#define OPT(field, kind, letter, name, value, commands, help)                                                          \
+  {name, letter, KIND_##kind, commands, offsetof(Options, field), value},
 #include "options.def"
 #undef OPT
 };
@@ -28,7 +31,8 @@ static const CommandInfo *find_command(const char *name) {
 }
 
 static int unknown(Session *s, const char *what, const char *name, const char *near, const char *where) {
-  if (near) return session_fail(s, EXIT_USAGE, "unknown %s '%s'; did you mean '%s'? (%s lists them)", what, name, near, where);
+  if (near)
+    return session_fail(s, EXIT_USAGE, "unknown %s '%s'; did you mean '%s'? (%s lists them)", what, name, near, where);
   return session_fail(s, EXIT_USAGE, "unknown %s '%s' (%s lists them)", what, name, where);
 }
 
@@ -42,12 +46,28 @@ static const char *near_option(const char *name, unsigned bit) {
   return near;
 }
 
+// Is `value` one of "a|b|c"? Values that are no choices ("FILE", "KIND") take anything.
+static bool is_choice_of(const char *choices, const char *value) {
+  if (!choices || !strchr(choices, '|') || choices[0] < 'a' || choices[0] > 'z') return true;
+  size_t n = strlen(value);
+  for (const char *c = choices; *c;) {
+    size_t len = strcspn(c, "|");
+    if (len == n && !strncmp(c, value, n)) return true;
+    c += len + (c[len] == '|');
+  }
+  return false;
+}
+
 static bool set_option(Session *s, const OptInfo *o, const char *value, const char *shown) {
   void *field = (char *)&s->opt + o->field;
   char *end;
   switch (o->kind) {
   case KIND_FLAG: *(bool *)field = true; return true;
-  case KIND_STR: *(const char **)field = value; return true;
+  case KIND_STR:
+    *(const char **)field = value;
+    if (is_choice_of(o->value, value)) return true;
+    session_fail(s, EXIT_USAGE, "%s: '%s' is none of %s", shown, value, o->value);
+    return false;
   case KIND_MAYBE: *(const char **)field = value ? value : ""; return true;
   case KIND_LIST: {
     StrList *l = field;
@@ -205,7 +225,7 @@ static int run(Session *s, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-  signal(SIGPIPE, SIG_IGN); // a closed pipe is a failed write, and those are quiet on standard output
+  signal(SIGPIPE, SIG_DFL); // a reader that goes away ends us quietly, even where our parent ignores the signal
   Session s = {0};
   s.names.arena = &s.arena;
   diag_init(&s.diag, &s.arena);

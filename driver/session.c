@@ -89,16 +89,16 @@ char *session_read_spec(Session *s, const char *spec, const char **path, const c
   *preset = colon && colon[1] ? colon + 1 : NULL;
   const char *err = NULL;
   char *text = NULL;
-  if (!strcmp(*path, "-") || access(*path, F_OK) == 0) {
+  const EmbeddedFile *e = embedded_model(s, *path);
+  bool word = e && !strpbrk(*path, "/."); // "vit" is the model, also where an executable of that name lies
+  if (!word && (!strcmp(*path, "-") || access(*path, F_OK) == 0)) {
     text = file_read(&s->arena, *path, n, &err);
     if (text) add_dep(s, *path);
+  } else if (e) {
+    *n = e->size;
+    *path = e->name;
+    return arena_strndup(&s->arena, e->text, e->size);
   } else {
-    const EmbeddedFile *e = embedded_model(s, *path);
-    if (e) {
-      *n = e->size;
-      *path = e->name;
-      return arena_strndup(&s->arena, e->text, e->size);
-    }
     err = "no such file, and no model of that name comes with syc (syc help models lists them)";
   }
   if (!text) session_fail(s, EXIT_IO, "cannot read %s: %s", *path, err);
@@ -264,6 +264,10 @@ size_t session_targets(Session *s, const char *list, const Target **out) {
 }
 
 Program *session_program(Session *s, Module *m, const Target *const *target, size_t n) {
+  if (s->opt.stop_after) {
+    session_fail(s, EXIT_USAGE, "--stop-after ends before kernels are made; it goes with --emit=ir and --emit=dot");
+    return NULL;
+  }
   if (!session_passes(s, m)) return NULL;
   Program *p = program_lower(m, target, n);
   if (!session_flush(s)) return NULL;

@@ -55,8 +55,8 @@ char *temp_dir(Session *s, const char *beside) {
     temp_installed = 1;
     atexit(remove_all);
     struct sigaction a = {.sa_handler = on_signal};
-    int sigs[] = {SIGINT, SIGTERM, SIGHUP};
-    for (size_t i = 0; i < 3; i++) sigaction(sigs[i], &a, NULL);
+    int sigs[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+    for (size_t i = 0; i < 4; i++) sigaction(sigs[i], &a, NULL);
   }
   int free_slot = -1;
   for (int i = 0; i < MAX_TEMP && free_slot < 0; i++)

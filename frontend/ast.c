@@ -14,8 +14,8 @@ const NodeInfo node_info[N_COUNT] = {
 };
 
 const char *const ast_op_text[AO_COUNT] = {
-#define AOP(name, text, gop) [AO_##name] = text,
-    AST_OPS(AOP)
+#define AOP(name, text) [AO_##name] = text,
+#include "ast_ops.def"
 #undef AOP
 };
 

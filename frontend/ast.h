@@ -55,18 +55,11 @@ struct Node {
   Path *path;
 };
 
-/* Operators: one list for the parser, the evaluator and the printer. AOP(name, text, graph operator or none) */
-#define AST_OPS(AOP)                                                                                                   \
-  AOP(add, "+", add)                                                                                                   \
-  AOP(sub, "-", sub) AOP(mul, "*", mul) AOP(div, "/", div) AOP(mod, "%", none) AOP(pow, "^", none)                     \
-      AOP(eq, "==", compare) AOP(ne, "!=", compare) AOP(lt, "<", compare) AOP(le, "<=", compare) AOP(gt, ">", compare) \
-          AOP(ge, ">=", compare) AOP(and, "and", logical_and) AOP(or, "or", logical_or) AOP(not, "not", logical_not)   \
-              AOP(neg, "-", neg)
 typedef enum AstOp {
-#define AOP(name, text, gop) AO_##name,
-  AST_OPS(AOP)
+#define AOP(name, text) AO_##name,
+#include "ast_ops.def"
 #undef AOP
-      AO_COUNT
+  AO_COUNT
 } AstOp;
 extern const char *const ast_op_text[AO_COUNT];
 

@@ -122,6 +122,11 @@ CtVal weight_use(Elab *e, const Node *n, Env *env, const char *scope) {
     diag_note(e->diag, g, known->span, "the other declaration");
     return CT_ERROR;
   }
+  if (!known && e->weight.n >= ELAB_MAX_WEIGHTS) {
+    elab_error(e, "E0125", n->span, "the model asks for more than %d weights", ELAB_MAX_WEIGHTS);
+    e->stopped = true;
+    return CT_ERROR;
+  }
   Val v = graph_weight(e->g, key, &t, n->span);
   if (!v.id) return CT_ERROR;
   if (!known) {

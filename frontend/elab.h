@@ -15,7 +15,14 @@ enum { ELAB_MAX_STEPS = 20000 };
 #else
 enum { ELAB_MAX_STEPS = 1000000 };
 #endif
-enum { ELAB_MAX_DEPTH = 1200, ELAB_MAX_CALLS = 64, ELAB_MAX_REPEAT = 4096, ELAB_MAX_SCOPE = 400, ELAB_MAX_ARGS = 14 };
+enum {
+  ELAB_MAX_DEPTH = 1200,
+  ELAB_MAX_CALLS = 64,
+  ELAB_MAX_REPEAT = 4096,
+  ELAB_MAX_SCOPE = 400,
+  ELAB_MAX_WEIGHTS = 50000,
+  ELAB_MAX_ARGS = 14
+};
 
 typedef enum CtKind {
   CV_ERROR, // reported already

@@ -11,7 +11,7 @@
 
 #include "ast.h"
 
-enum { PARSE_MAX_NEST = 100, PARSE_MAX_BYTES = 4 << 20 };
+enum { PARSE_MAX_NEST = 100, PARSE_MAX_BYTES = 4 << 20, PARSE_MAX_LINES = 4000 };
 
 typedef struct Comment {
   Span span;
@@ -30,11 +30,12 @@ typedef struct Parser {
   uint32_t file;
   const char *text;
   // lexer state
-  uint32_t pos;                   // offset of the next token
-  int start;                      // token to emit first, 0 when emitted: chooses the grammar's entry
-  int last;                       // previous token, 0 at the start
-  bool at_line_start;             // nothing but blanks since the last newline
-  bool ended;                     // the final newline was emitted
+  uint32_t pos;       // offset of the next token
+  int start;          // token to emit first, 0 when emitted: chooses the grammar's entry
+  int last;           // previous token, 0 at the start
+  bool at_line_start; // nothing but blanks since the last newline
+  uint32_t look_end;  // newlines up to here continue the statement or not: look_result
+  bool look_result;
   char open[PARSE_MAX_NEST];      // '(' '[' '{' or 'T' ('[' of a type)
   Span open_span[PARSE_MAX_NEST]; // where
   size_t nopen;

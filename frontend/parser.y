@@ -30,6 +30,7 @@ static NodeList list_with(Parser *p, NodeList l, Node *n) {
 %define api.pure full
 %define api.location.type {Span}
 %define parse.error custom
+%define parse.lac full
 %locations
 %param {void *scan}
 %parse-param {Parser *p}
@@ -261,15 +262,29 @@ arm_value: scoped | body;
 
 %%
 
-// "unexpected X; expected A or B": the expected tokens are listed when they are few.
+// Tokens that may follow any expression: naming them would say little.
+static bool is_operator(yysymbol_kind_t k) {
+  const yysymbol_kind_t list[] = {
+      YYSYMBOL_T_OR, YYSYMBOL_T_AND, YYSYMBOL_T_IS, YYSYMBOL_T_AS, YYSYMBOL_T_EQ, YYSYMBOL_T_NE, YYSYMBOL_T_LE, YYSYMBOL_T_GE,
+      (yysymbol_kind_t)YYTRANSLATE('<'), (yysymbol_kind_t)YYTRANSLATE('>'), (yysymbol_kind_t)YYTRANSLATE('+'), (yysymbol_kind_t)YYTRANSLATE('-'), (yysymbol_kind_t)YYTRANSLATE('*'), (yysymbol_kind_t)YYTRANSLATE('/'), (yysymbol_kind_t)YYTRANSLATE('%'),
+      (yysymbol_kind_t)YYTRANSLATE('^'), (yysymbol_kind_t)YYTRANSLATE('['), (yysymbol_kind_t)YYTRANSLATE('('), YYSYMBOL_T_PATH};
+  for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
+    if (list[i] == k) return true;
+  return false;
+}
+
+// "unexpected X; expected A or B": what was expected is listed when it is little.
 static int yyreport_syntax_error(const yypcontext_t *ctx, void *scan, Parser *p) {
   (void)scan;
-  enum { SHOWN = 5 };
-  yysymbol_kind_t want[SHOWN];
-  int n = yypcontext_expected_tokens(ctx, want, SHOWN);
+  enum { ALL = 100, SHOWN = 4 };
+  yysymbol_kind_t want[ALL];
+  int all = yypcontext_expected_tokens(ctx, want, ALL), n = 0;
   yysymbol_kind_t got = yypcontext_token(ctx);
   Buf b = {0};
-  for (int i = 0; i < n; i++) buf_printf(&b, "%s%s", i == 0 ? "; expected " : i + 1 == n ? " or " : ", ", yysymbol_name(want[i]));
+  for (int i = 0; i < all; i++)
+    if (!is_operator(want[i])) want[n++] = want[i];
+  for (int i = 0; i < n && n <= SHOWN; i++)
+    buf_printf(&b, "%s%s", i == 0 ? "; expected " : i + 1 == n ? " or " : ", ", yysymbol_name(want[i]));
   parse_unexpected(p, *yypcontext_location(ctx), got == YYSYMBOL_YYEMPTY ? "" : yysymbol_name(got), b.s ? b.s : "",
                    got == YYSYMBOL_YYEOF || got == YYSYMBOL_T_NEWLINE);
   buf_free(&b);

@@ -29,6 +29,10 @@ static bool has_word(const char *list, const char *word) {
   return false;
 }
 
+static void hint_words(Elab *e, Diagnostic *g, const char *what, const char *list) {
+  diag_hint(e->diag, g, "%s%.*s", what, (int)strlen(list) - 1, list);
+}
+
 static void put_real(Buf *out, double x) { // the shortest text that reads back as x
   char s[40];
   for (int digits = 6; digits <= 17; digits++) {
@@ -56,7 +60,7 @@ static bool put_value(Elab *e, Env *env, const Node *n, Buf *out) {
     bool call = n->kind == N_call;
     if (!has_word(words, n->name) && !(call && builtin_exists(n->name))) {
       Diagnostic *g = elab_error(e, "E0121", n->span, "'%s' is no word of an option", n->name);
-      diag_hint(e->diag, g, "the words are%s", words);
+      hint_words(e, g, "the words are", words);
       return false;
     }
     if (has_word(words, n->name)) {
@@ -123,8 +127,7 @@ void prepare_add(Elab *e, Env *env, const Node *n, const Node *model) {
     const Node *a = n->a->list.at[i];
     ok = a->kind == N_arg && a->name && has_word(known, a->name);
     if (!ok) {
-      diag_hint(e->diag, elab_error(e, "E0121", a->span, "%s has no such option", n->a->name), "its options are%s",
-                known);
+      hint_words(e, elab_error(e, "E0121", a->span, "%s has no such option", n->a->name), "its options are", known);
       break;
     }
     buf_printf(&out, "%s%s=", i ? ", " : "", a->name);

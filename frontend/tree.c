@@ -38,6 +38,11 @@ Node *node_finish(Parser *p, Node *n) {
     if (depth_of(n->list2.at[i]) > d) d = depth_of(n->list2.at[i]);
   for (size_t i = 0; n->path && i < n->path->npart; i++)
     if (depth_of(n->path->part[i].expr) > d) d = depth_of(n->path->part[i].expr);
+  if (n->list.n > PARSE_MAX_LINES && !p->too_deep) {
+    diag_error(p->diag, "E0006", n->span, "%s has %zu parts, at most %d are allowed", node_info[n->kind].text,
+               n->list.n, PARSE_MAX_LINES);
+    p->too_deep = true;
+  }
   if (d >= AST_MAX_DEPTH) {
     if (!p->too_deep)
       diag_hint(p->diag, diag_error(p->diag, "E0006", n->span, "this is nested more than %d deep", AST_MAX_DEPTH),

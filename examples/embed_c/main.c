@@ -1,7 +1,7 @@
 // main.c: a compiled classifier inside a C program that brings nothing along: the weights are read with fread, the
 // arena is static, there are no threads.
 //
-//   syc emit models/vit.sy --emit=c,h -D size=224 -o vit.c          (vit.c and vit.h)
+//   syc emit models/vit.sy --emit=c -o vit.c                        (vit.c and vit.h)
 //   syc weights pack models/vit.sy --weights vit.safetensors -o vit.syw
 //   make && ./classify vit.syw pixels.f32                           (f32[3,224,224], normalised)
 #include "vit.h"

@@ -92,6 +92,7 @@ typedef struct LowerRun {
   const char *failed; // NULL: ran
   double worst;       // largest error over the outputs, relative to the largest value of the output
   const Program *program;
+  void **out; // outputs in storage layout
 } LowerRun;
 
 static inline Module *lower_parse(LowerRun *r, const char *body) {
@@ -112,44 +113,57 @@ static inline const char *lower_errors(LowerRun *r, const char *what) {
   return s;
 }
 
-// Runs the case on one target; dims: values of B, L, T.
-static inline LowerRun lower_run(const LowerCase *c, const char *target, const int64_t *dims) {
-  LowerRun r = {0};
-  r.names.arena = &r.arena;
-  diag_init(&r.diag, &r.arena);
-  Module *plain = lower_parse(&r, c->text), *m = lower_parse(&r, c->text);
-  if (!plain || !m) return r.failed = lower_errors(&r, "parse"), r;
+// Runs the case on one target and fills *r, which must not move afterwards (the module points into it); dims: values of
+// B, L, T.
+static inline void lower_run(LowerRun *r, const LowerCase *c, const char *target, const int64_t *dims) {
+  *r = (LowerRun){0};
+  r->names.arena = &r->arena;
+  diag_init(&r->diag, &r->arena);
+  Module *plain = lower_parse(r, c->text), *m = lower_parse(r, c->text);
+  if (!plain || !m) {
+    r->failed = lower_errors(r, "parse");
+    return;
+  }
   const Graph *g = plain->graph.at[0];
   size_t nout = g->output.n, nin = g->input.n;
 
-  Val *want = ARENA_ARRAY(&r.arena, Val, nout);
-  Tensor *expected = ARENA_ARRAY(&r.arena, Tensor, nout);
+  Val *want = ARENA_ARRAY(&r->arena, Val, nout);
+  Tensor *expected = ARENA_ARRAY(&r->arena, Tensor, nout);
   for (size_t i = 0; i < nout; i++) want[i] = g->output.at[i].val;
-  EvalEnv env = {.arena = &r.arena, .weight = lower_weight_tensor, .input = lower_input, .ud = (void *)(uintptr_t)c};
+  EvalEnv env = {.arena = &r->arena, .weight = lower_weight_tensor, .input = lower_input, .ud = (void *)(uintptr_t)c};
   for (int d = 0; d < 3; d++) env.dim[d] = dims[d];
-  if (!graph_eval(g, &env, want, nout, expected)) return r.failed = env.error, r;
+  if (!graph_eval(g, &env, want, nout, expected)) {
+    r->failed = env.error;
+    return;
+  }
 
   PassOptions o = {.verify = true, .disable = (const char **)(uintptr_t)c->disable, .ndisable = c->ndisable};
-  if (!passes_run(m, &o)) return r.failed = lower_errors(&r, "passes"), r;
+  if (!passes_run(m, &o)) {
+    r->failed = lower_errors(r, "passes");
+    return;
+  }
   const Target *t = target_by_name(target);
   Program *p = program_lower(m, &t, 1);
-  if (!p) return r.failed = lower_errors(&r, "lower"), r;
-  r.program = p;
-  unsigned char *weights = arena_alloc(&r.arena, p->weight_bytes + 64);
+  if (!p) {
+    r->failed = lower_errors(r, "lower");
+    return;
+  }
+  r->program = p;
+  unsigned char *weights = arena_alloc(&r->arena, p->weight_bytes + 64);
   WeightSource src = {.get = lower_weight_get};
   for (size_t i = 0; i < p->weight.n; i++)
-    if (!pack_weight(p, &p->weight.at[i], &src, weights + p->weight.at[i].offset, &r.failed)) return r;
+    if (!pack_weight(p, &p->weight.at[i], &src, weights + p->weight.at[i].offset, &r->failed)) return;
 
-  const void **in = ARENA_ARRAY(&r.arena, const void *, nin + 1);
-  void **out = ARENA_ARRAY(&r.arena, void *, nout + 1);
+  const void **in = ARENA_ARRAY(&r->arena, const void *, nin + 1);
+  void **out = r->out = ARENA_ARRAY(&r->arena, void *, nout + 1);
   const Graph *lowered = m->graph.at[0];
   for (size_t i = 0; i < nin; i++) {
     const Value *v = graph_value(lowered, lowered->input.at[i].val);
     int64_t extent[MAX_RANK];
     for (int d = 0; d < v->type.rank; d++) extent[d] = eval_extent(&v->type, d, dims);
-    Tensor x = tensor_new(&r.arena, v->type.dtype, v->type.rank, extent);
+    Tensor x = tensor_new(&r->arena, v->type.dtype, v->type.rank, extent);
     lower_fill(c, lowered->input.at[i].name, &x);
-    char *to = arena_alloc(&r.arena, (size_t)type_bytes(m, &v->type) + 64);
+    char *to = arena_alloc(&r->arena, (size_t)type_bytes(m, &v->type) + 64);
     for (size_t e = 0; e < x.n; e++) {
       int64_t at = lower_offset(m, &v->type, &x, e, dims);
       if (x.dtype == DT_BOOL)
@@ -163,10 +177,10 @@ static inline LowerRun lower_run(const LowerCase *c, const char *target, const i
   }
   for (size_t i = 0; i < nout; i++) {
     size_t bytes = (size_t)type_bytes(m, &graph_value(lowered, lowered->output.at[i].val)->type);
-    out[i] = arena_alloc(&r.arena, bytes + 64);
+    out[i] = arena_alloc(&r->arena, bytes + 64);
     memset(out[i], 0xff, bytes); // NaN where nothing is stored
   }
-  if (!program_interpret(p, 0, 0, weights, in, out, dims, NULL, NULL, &r.failed)) return r;
+  if (!program_interpret(p, 0, 0, weights, in, out, dims, NULL, NULL, &r->failed)) return;
 
   for (size_t i = 0; i < nout; i++) {
     const Type *ty = &graph_value(g, want[i])->type;
@@ -188,9 +202,8 @@ static inline LowerRun lower_run(const LowerCase *c, const char *target, const i
       double error = have == w ? 0 : fabs(have - w);
       if (!(error <= worst)) worst = isnan(error) ? HUGE_VAL : error;
     }
-    if (worst / most > r.worst) r.worst = worst / most;
+    if (worst / most > r->worst) r->worst = worst / most;
   }
-  return r;
 }
 
 static inline void lower_run_free(LowerRun *r) {

@@ -1,0 +1,44 @@
+// explain.h: what `syc explain` knows of a model; explain.c prints it as text, explain_json.c as JSON.
+#ifndef SY_EXPLAIN_H
+#define SY_EXPLAIN_H
+
+#include "weights.h"
+
+typedef struct KernelSum { // launches of one kernel in a route
+  uint32_t kernel;
+  const char *name;
+  size_t calls;
+  double flops, bytes;
+} KernelSum;
+typedef struct RouteFacts {
+  const RouteProgram *program;
+  const FrontRoute *listed; // NULL if the listing does not have it
+  const char *about;
+  VEC(KernelSum) kernel; // most work first
+  double flops, bytes;
+} RouteFacts;
+typedef struct WeightSum {
+  size_t count;
+  int64_t parameters;
+  const char *example; // a name, NULL if there are none
+} WeightSum;
+typedef struct Facts {
+  Session *s;
+  const FrontModel *model; // NULL if the listing does not have it
+  const FrontPreset *preset;
+  Defines preset_args;
+  Program *program;
+  WeightNames whole, used; // of the whole model, of the routes selected
+  int64_t dims[MAX_DIMS];  // that figures are for
+  VEC(RouteFacts) route;
+} Facts;
+
+bool facts_gather(Session *s, const char *spec, Facts *f);        // false after reporting
+const char *facts_parameter(const Facts *f, const FrontParam *p); // source text of its value
+// Count and size of the weights; with an infix only those whose path has it as a segment.
+WeightSum facts_sum(const Facts *f, const WeightNames *w, const char *infix);
+
+// The facts as JSON to a file, "-" for standard output. False after reporting.
+bool explain_json(Session *s, const char *spec, const char *out);
+
+#endif
