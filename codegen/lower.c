@@ -97,7 +97,8 @@ static uint32_t pack_intern(Lowering *l, const Graph *g, const KernelArg *arg) {
 static Operand operand_of(Lowering *l, const Graph *g, const KernelArg *arg) {
   const Value *v = graph_value(g, arg->val);
   int64_t offset = arg->offset * (int64_t)dtype_info[v->type.dtype].bytes;
-  if (arg->weight || graph_is_weight_only(g, arg->val))
+  // A copy of weights over a run-time dim depends on weights alone, but is stored like any root: its place decides.
+  if (arg->weight || (v->place.kind == PLACE_NONE && graph_is_weight_only(g, arg->val)))
     return (Operand){.kind = PLACE_WEIGHT, .index = pack_intern(l, g, arg), .offset = offset};
   switch (v->place.kind) {
   case PLACE_ARENA: return (Operand){.kind = PLACE_ARENA, .offset = v->place.offset + offset};

@@ -33,9 +33,7 @@ static void alias_parts(Graph *g, const bool *stored, Val concat) {
   const Module *m = g->module;
   Value *c = graph_value(g, concat);
   int axis = (int)value_int(c, A_axis, 0);
-  int64_t stride = 1; // of `axis` within the concat
-  for (int d = c->type.rank - 1; d > axis; d--)
-    stride *= d == c->type.rank - 1 && c->pitch ? c->pitch : type_extent(m, &c->type, d);
+  int64_t stride = access_resolve(g, concat).stride[axis]; // the concat may itself lie inside another
   int64_t at = 0;
   for (uint32_t p = 0; p < c->nargs; p++) {
     Value *part = graph_value(g, c->args[p]);
@@ -43,6 +41,7 @@ static void alias_parts(Graph *g, const bool *stored, Val concat) {
     part->alias = concat;
     part->alias_offset = at * stride;
     part->place.kind = PLACE_ALIAS;
+    part->pitch = 0; // the concat's counts
     at += type_extent(m, &part->type, axis);
   }
 }
@@ -59,16 +58,15 @@ size_t pass_layout(Module *m, Arena *scratch, const PassOptions *o) {
       if (!stored[i] || v->type.rank < 2 || is_output(g, (Val){i})) continue;
       int64_t row = type_extent(m, &v->type, v->type.rank - 1);
       int64_t size = (int64_t)dtype_info[v->type.dtype].bytes;
+      if (row == 1) continue; // results of reductions: one number a row
       int64_t pitch = (row + ROW_ALIGN - 1) / ROW_ALIGN * ROW_ALIGN;
       if (pitch * size % ALIAS_BYTES == 0) pitch += ROW_ALIGN;
       if (pitch == row) continue;
       v->pitch = pitch;
       changes++;
     }
-    for (uint32_t i = 1; i < g->value.n; i++)
+    for (uint32_t i = (uint32_t)g->value.n; i-- > 1;) // outer concats first
       if (stored[i] && g->value.at[i].op == OP_concat) alias_parts(g, stored, (Val){i}), changes++;
-    for (uint32_t i = 1; i < g->value.n; i++)
-      if (g->value.at[i].place.kind == PLACE_ALIAS) g->value.at[i].pitch = 0; // the concat's counts
     arena_reset(scratch, mark);
   }
   return changes;
