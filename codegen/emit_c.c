@@ -280,7 +280,8 @@ static void count_uses(Emit *e) {
 
 static bool may_inline(const Emit *e, uint32_t i, const char *text) {
   const KIns *s = &e->k->ins.at[i];
-  if (s->op == K_var || s->name) return false;
+  bool load = s->op == K_load || s->op == K_bcast;
+  if (s->op == K_var || (s->name && !load)) return false; // a name is worth a line, a load's only if it is used again
   if (s->op == K_const) return e->uses[i] == 1 || strlen(text) <= SMALL_CONST;
   if (e->uses[i] != 1 || strlen(text) > MAX_INLINE) return false;
   return e->barriers[e->last_use[i] - 1] == e->barriers[i];

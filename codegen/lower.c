@@ -151,6 +151,9 @@ static bool lower_group(Lowering *l, RouteProgram *r, const Group *grp) {
     Lowered low = {0};
     if (!lower_by_kind[grp->kind](l->a, g, grp, p->target[t], &low)) return false;
     kernel_legalise(low.kernel, p->target[t]->has_fma);
+    kernel_fold_loops(low.kernel);
+    const char *why = NULL;
+    if (!kernel_verify(low.kernel, &why)) ICE("lower: %s for %s: %s", low.name, p->target[t]->name, why);
     slot.k[t] = low.kernel;
     if (t == 0) first = low;
     first.comment = low.comment; // the tile it names is that of the preferred target, which comes last

@@ -18,7 +18,7 @@
 
 #include <string.h>
 
-enum { K_BLOCK = 32, MAX_TILE_ROWS = 16, MAX_ACC = 64, MOST_TASKS = 16, AHEAD = 48 };
+enum { K_BLOCK = 32, FEW_ROWS = 64, MAX_TILE_ROWS = 16, MAX_ACC = 64, MOST_TASKS = 16, AHEAD = 48 };
 
 typedef struct Gemm {
   Lowering lo;
@@ -74,7 +74,8 @@ static void choose_tile(Gemm *g) {
   const Target *t = g->lo.t;
   int per_panel = PANEL / (int)t->lanes, budget = (int)t->vregs * 3 / 4;
   int64_t rows = row_bound(g);
-  if (rows <= 4) {
+  if (rows <= FEW_ROWS) { // a batch of single rows: bound by memory
+    rows = least(rows, 4);
     int64_t wide = budget / (rows * per_panel);
     g->rows = (int)rows;
     g->width = (int)least(least(wide < 1 ? 1 : wide, 4), g->panels);
@@ -111,16 +112,24 @@ typedef struct Tile {
   KVal acc[MAX_ACC];
 } Tile;
 
+// `n` lines from element `at` on: written out when they are few.
+static void emit_lines(Kernel *k, KBufRef buf, KIdx at, int64_t n, int level) {
+  if (n <= 4) {
+    for (int64_t i = 0; i < n; i++) kb_prefetch(k, buf, ki_addc(at, PANEL * i), level);
+    return;
+  }
+  KVar line = kb_loop(k, "line", kbound(ki_const(0)), kbound(ki_const(n)), 1);
+  kb_prefetch(k, buf, ki_add(at, ki_mul(ki_var(line), PANEL)), level);
+  kb_end(k);
+}
+
 static void emit_prefetch(const Tile *t, KIdx k, int steps) {
   const Gemm *g = t->g;
   Kernel *kn = g->lo.k;
   int64_t per_panel = g->k * PANEL;
   if (t->tail) { // perhaps the only rows: ahead in the panels at hand
-    for (int j = 0; j < t->p->panels; j++)
-      for (int s = 0; s < steps; s++)
-        kb_prefetch(
-            kn, g->w,
-            ki_addc(ki_add(ki_mul(t->p->panel, per_panel), ki_mul(k, PANEL)), j * per_panel + PANEL * (s + AHEAD)), 1);
+    KIdx here = ki_addc(ki_add(ki_mul(t->p->panel, per_panel), ki_mul(k, PANEL)), PANEL * AHEAD);
+    for (int j = 0; j < t->p->panels; j++) emit_lines(kn, g->w, ki_addc(here, j * per_panel), steps, 1);
     return;
   }
   if (!t->p->prefetch_next) return;
@@ -131,7 +140,7 @@ static void emit_prefetch(const Tile *t, KIdx k, int steps) {
   KIdx at = ki_addc(ki_mul(t->p->panel, per_panel), g->width * per_panel);
   if (inner >= 0) at = ki_add(at, ki_mul(g->at[inner], per_row));
   at = ki_add(at, ki_mul(k, per_k));
-  for (int64_t i = 0; i < ceil_div(per_k * steps, PANEL); i++) kb_prefetch(kn, g->w, ki_addc(at, PANEL * i), 2);
+  emit_lines(kn, g->w, at, ceil_div(per_k * steps, PANEL), 2);
 }
 
 static void emit_k_step(Tile *t, KIdx k) {
@@ -253,12 +262,11 @@ static void prefetch_operands(const Tile *t) {
   for (size_t i = 0; i < g->lo.src.n; i++) {
     const Source *s = &g->lo.src.at[i];
     if (i == g->xsrc || s->constant || s->stride[column] != 1 || column == 0 || !s->stride[column - 1]) continue;
-    for (int r = 0; r < t->rows; r++)
-      for (int j = 0; j < t->p->panels; j++) {
-        KIdx c = ki_addc(ki_mul(t->p->panel, PANEL), (int64_t)j * PANEL);
-        Point p = tile_point(g, ki_addc(tile_row(g), r), c, 1, 1);
-        kb_prefetch(g->lo.k, s->buf, lower_address(&g->lo, s, &p), 1);
-      }
+    KIdx row = ki_const(0);
+    if (t->rows > 1) row = ki_var(kb_loop(g->lo.k, "i", kbound(row), kbound(ki_const(t->rows)), 1));
+    Point p = tile_point(g, ki_add(tile_row(g), row), ki_mul(t->p->panel, PANEL), 1, 1);
+    emit_lines(g->lo.k, s->buf, lower_address(&g->lo, s, &p), t->p->panels, 1);
+    if (t->rows > 1) kb_end(g->lo.k);
   }
 }
 

@@ -260,11 +260,17 @@ static bool save_outputs(Bench *b) {
   return ok ? true : fail(b, b->s->opt.output, err.text);
 }
 
+// Extent of the first axis of the first input, if that is a run-time dim.
+static double batch_of(const Bench *b) {
+  const sy_tensor *t = b->route->input;
+  return b->route->ninput && t->rank > 1 && t->axis[0].dim >= 0 ? (double)b->dims[t->axis[0].dim] : 1;
+}
+
 static void print_json(const Bench *b) {
   cJSON *o = cJSON_CreateObject(), *dims = NULL;
   cJSON_AddStringToObject(o, "model", b->m->info->model);
   cJSON_AddStringToObject(o, "route", b->route->name);
-  cJSON_AddNumberToObject(o, "batch", (double)(b->s->opt.batch == INT_UNSET ? 1 : b->s->opt.batch));
+  cJSON_AddNumberToObject(o, "batch", batch_of(b));
   dims = cJSON_AddObjectToObject(o, "dims");
   for (unsigned i = 0; i < b->m->info->ndim; i++)
     if (b->route->dims >> i & 1) cJSON_AddNumberToObject(dims, b->m->info->dim[i].name, (double)b->dims[i]);

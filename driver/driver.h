@@ -100,7 +100,7 @@ const char *cc_runtime_dir(Session *s, const char *what); // "lib" or "include" 
 
 /* temp.c: what must not stay behind ------------------------------------------------------------------------------------- */
 // A new folder, beside `beside` (so that a rename into place cannot cross file systems) or in $TMPDIR if NULL. It is removed
-// with its content by temp_remove, at exit, and on SIGINT, SIGTERM and SIGHUP. NULL after reporting.
+// with its content by temp_remove, at exit, and on SIGINT, SIGTERM, SIGHUP and SIGPIPE. NULL after reporting.
 char *temp_dir(Session *s, const char *beside);
 void temp_remove(const char *dir);
 

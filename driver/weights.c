@@ -14,6 +14,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* a checkpoint --------------------------------------------------------------------------------------------------------
@@ -217,11 +218,32 @@ bool checkpoint_check(Session *s, const Checkpoint *c, const Program *p, bool re
 typedef struct Progress {
   bool show;
   int shown; // percent
+  const Checkpoint *read;
+  double released; // share of the output at the last release
+  double step;     // share between two releases
 } Progress;
+
+// Gives the pages of the mapped files back; they are read again from the page cache when needed. Without it the whole
+// checkpoint would count as memory of this process.
+static void release_pages(const Checkpoint *c) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  for (size_t i = 0; i < c->n; i++) {
+    size_t n = st_count(c->file[i]);
+    if (!n) continue;
+    const StTensor *first = st_at(c->file[i], 0), *last = st_at(c->file[i], n - 1); // in the order of the data
+    uintptr_t lo = ((uintptr_t)first->data + page - 1) / page * page,
+              hi = ((uintptr_t)last->data + last->bytes) / page * page;
+    if (lo < hi) madvise((void *)lo, hi - lo, MADV_DONTNEED);
+  }
+}
 
 static void show_progress(void *ud, double share) {
   Progress *p = ud;
   int percent = (int)(share * 100);
+  if (share - p->released > p->step) {
+    release_pages(p->read);
+    p->released = share;
+  }
   if (!p->show || percent == p->shown) return;
   p->shown = percent;
   char bar[31];
@@ -233,12 +255,14 @@ static void show_progress(void *ud, double share) {
 static void warn_not_finite(Session *s, const Program *p, const Checkpoint *c) {
   Arena a = {0};
   WeightNames want = weight_names_of_program(p, &a);
+  size_t at = 0;
   for (size_t i = 0; i < want.list.n; i++) {
     const StTensor *t = checkpoint_find(c, want.list.at[i].name);
     WeightStats st = t ? weight_stats(t) : (WeightStats){0};
     if (st.nan + st.inf)
       session_note(s, "syc: warning: %s has %llu NaN and %llu infinite elements", t->name, (unsigned long long)st.nan,
                    (unsigned long long)st.inf);
+    if (t && (at += t->bytes) > 64000000) release_pages(c), at = 0;
   }
   arena_free(&a);
 }
@@ -246,7 +270,8 @@ static void warn_not_finite(Session *s, const Program *p, const Checkpoint *c) {
 bool weights_pack(Session *s, const Program *p, const char *path, const Checkpoint *c) {
   Checkpoint copy = *c;
   WeightSource src = checkpoint_source(&copy);
-  Progress progress = {.show = !s->opt.quiet && isatty(STDERR_FILENO), .shown = -1};
+  Progress progress = {.show = !s->opt.quiet && isatty(STDERR_FILENO), .shown = -1, .read = c};
+  progress.step = 64e6 / ((double)p->weight_bytes + 1); // every 64 MB
   warn_not_finite(s, p, c);
   const char *err = "unknown error";
   bool ok = pack_file(p, &src, path, show_progress, &progress, &err);

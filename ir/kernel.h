@@ -177,6 +177,8 @@ Kernel *kernel_parse(Arena *a, Intern *names, Diag *diag, const char *text, size
 bool kernel_verify(const Kernel *k, const char **why);   // kernel_verify.c; *why in k->arena
 // Rewrites what a target lacks (kernel_legal.c): without fma, fma -> mul, add (rounded twice). In place.
 void kernel_legalise(Kernel *k, bool has_fma);
+// A loop that runs exactly once becomes its body, one that never runs disappears (kernel_legal.c). In place.
+void kernel_fold_loops(Kernel *k);
 // Runs tasks [first, last) lane exactly (kernel_interp.c). buf[i] = memory of parameter i+1 (scratch: allocated inside).
 // dims indexed by module dim number. Accesses outside a buffer's extent are an ICE.
 void kernel_interp(const Kernel *k, void *const *buf, const int64_t *dims, int64_t first, int64_t last);
