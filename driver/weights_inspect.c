@@ -147,33 +147,17 @@ static int inspect_checkpoint(Session *s, const char *path, Report *r) {
 
 /* packed --------------------------------------------------------------------------------------------------------------
  */
-// The header and the table of a packed file, or why it is none.
-static const char *packed_problem(const sy_map *m, SyWeightsHeader *h) {
-  if (m->bytes < sizeof *h) return "shorter than its header";
-  memcpy(h, m->data, sizeof *h);
-  if (h->version != SY_WEIGHTS_VERSION) return "another version of the format";
-  if (h->endian != SY_WEIGHTS_ENDIAN) return "written for the other byte order";
-  uint64_t room = m->bytes - sizeof *h;
-  if (h->count > room / sizeof(SyWeightsEntry)) return "cut off in its table";
-  if (h->data_offset != sy_weights_data_offset(h->count) || h->data_offset > m->bytes)
-    return "its data area is elsewhere";
-  if (h->data_bytes != m->bytes - h->data_offset) return "its size differs from what the header says";
-  return NULL;
-}
-
 static int inspect_packed(Session *s, const char *path, const sy_map *m, Report *r) {
   SyWeightsHeader h = {0};
-  const char *problem = packed_problem(m, &h);
+  const char *problem = sy_weights_problem(m->data, m->bytes, &h);
   if (problem) return session_fail(s, EXIT_WRONG, "%s: not a sound weight file: %s", path, problem);
-  const unsigned char *at = m->data;
   report_head(r);
   for (uint64_t i = 0; i < h.count; i++) {
     SyWeightsEntry e;
-    memcpy(&e, at + sizeof h + i * sizeof e, sizeof e);
-    if (e.offset % SY_WEIGHTS_ALIGN || e.offset > h.data_bytes || e.bytes > h.data_bytes - e.offset)
-      return session_fail(s, EXIT_WRONG, "%s: not a sound weight file: entry %llu lies outside", path,
-                          (unsigned long long)i);
-    const void *data = at + h.data_offset + e.offset;
+    const void *data;
+    problem = sy_weights_entry(m->data, &h, i, &e, &data);
+    if (problem)
+      return session_fail(s, EXIT_WRONG, "%s: not a sound weight file: entry %llu %s", path, (unsigned long long)i, problem);
     char name[32], shape[32];
     snprintf(name, sizeof name, "entry %llu", (unsigned long long)i);
     snprintf(shape, sizeof shape, "[%llu]", (unsigned long long)(e.bytes / sizeof(float)));

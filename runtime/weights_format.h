@@ -67,4 +67,29 @@ static inline uint64_t sy_weights_checksum(const void *data, uint64_t bytes) {
   return h ^ h >> 32;
 }
 
+// Reads and checks the header of a file of `bytes` bytes: NULL if it is sound, else what is wrong in a few words.
+static inline const char *sy_weights_problem(const void *file, uint64_t bytes, SyWeightsHeader *h) {
+  if (bytes < sizeof *h) return "shorter than its header";
+  memcpy(h, file, sizeof *h);
+  if (memcmp(h->magic, SY_WEIGHTS_MAGIC, sizeof h->magic) != 0) return "not a packed weight file";
+  if (h->version != SY_WEIGHTS_VERSION) return "another version of the format";
+  if (h->endian != SY_WEIGHTS_ENDIAN) return "written for the other byte order";
+  uint64_t room = bytes - sizeof *h;
+  if (h->count > room / sizeof(SyWeightsEntry)) return "cut off in its table";
+  if (h->data_offset != sy_weights_data_offset(h->count) || h->data_offset > bytes) return "its data area is elsewhere";
+  if (h->data_bytes != bytes - h->data_offset) return "its size differs from what the header says";
+  return NULL;
+}
+
+// Entry i < h->count of a file whose header is sound. NULL, or what is wrong; *data is where its bytes are.
+static inline const char *sy_weights_entry(const void *file, const SyWeightsHeader *h, uint64_t i, SyWeightsEntry *e,
+                                           const void **data) {
+  const unsigned char *at = (const unsigned char *)file;
+  memcpy(e, at + sizeof *h + i * sizeof *e, sizeof *e);
+  if (e->offset % SY_WEIGHTS_ALIGN || e->offset > h->data_bytes || e->bytes > h->data_bytes - e->offset)
+    return "lies outside the file";
+  *data = at + h->data_offset + e->offset;
+  return NULL;
+}
+
 #endif
