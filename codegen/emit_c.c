@@ -396,8 +396,8 @@ static const char *c_type(const Emit *e, const KIns *s) {
 /* statements
  * ----------------------------------------------------------------------------------------------------------------------------
  */
-// Statements of one kind stand together on a line as long as it fits: a row of a register tile is a line of text. `head`
-// opens a line ("const __m512 "), `between` joins (", " in a declaration, "; " otherwise).
+// Statements of one kind stand together on a line as long as it fits: a row of a register tile is a line of text.
+// `head` opens a line ("const __m512 "), `between` joins (", " in a declaration, "; " otherwise).
 static void flush_statements(Emit *e) {
   if (e->joined_head) buf_puts(e->out, ";\n");
   e->joined_head = NULL;
@@ -474,7 +474,8 @@ static void put_instruction(Emit *e, uint32_t i) {
          k->var.at[s->var.id].lo, k->var.at[s->var.id].hi);
     return;
   case K_set:
-    statement(e, "", "; ", arena_printf(&e->arena, "%s = %s", e->value[s->arg[0].id], strip(e, e->value[s->arg[1].id])));
+    statement(e, "", "; ",
+              arena_printf(&e->arena, "%s = %s", e->value[s->arg[0].id], strip(e, e->value[s->arg[1].id])));
     return;
   case K_store:
   case K_prefetch: statement(e, "", "; ", expression(e, s)); return;

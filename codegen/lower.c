@@ -2,8 +2,8 @@
 //
 // Each group is lowered once per target by the function of its kind (lower_gemm.c, lower_attention.c, lower_row.c,
 // lower_map.c). Kernels with equal bodies are one kernel: addresses inside a kernel never depend on where its operands
-// lie, so the twelve equal layers of a transformer share theirs. Packed weights are shared the same way: equal expression,
-// equal layout => stored once, in the order of first use, so that a run reads the file from front to back.
+// lie, so the twelve equal layers of a transformer share theirs. Packed weights are shared the same way: equal
+// expression, equal layout => stored once, in the order of first use, so that a run reads the file from front to back.
 #include "program.h"
 #include "passes/place.h"
 
@@ -19,7 +19,8 @@ typedef struct Lowering {
 static LowerFn *const lower_by_kind[] = {
     [GROUP_GEMM] = lower_gemm, [GROUP_ATTENTION] = lower_attention, [GROUP_ROW] = lower_row, [GROUP_MAP] = lower_map};
 
-/* weights ----------------------------------------------------------------------------------------------------------- */
+/* weights -----------------------------------------------------------------------------------------------------------
+ */
 // The expression of a weight-only value as text: equal text <=> equal bytes.
 static void print_expression(const Graph *g, Val val, Buf *b) {
   const Value *v = graph_value(g, val);
@@ -62,7 +63,9 @@ static const char *weight_label(Arena *a, const Graph *g, Val val) {
   return n > 1 ? arena_printf(a, "%s(%s, and %zu more)", op, first, n - 1) : arena_printf(a, "%s(%s)", op, first);
 }
 
-static int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+static int64_t round_up(int64_t n, int64_t to) {
+  return (n + to - 1) / to * to;
+}
 
 static uint32_t pack_intern(Lowering *l, const Graph *g, const KernelArg *arg) {
   Program *p = l->p;
@@ -74,7 +77,8 @@ static uint32_t pack_intern(Lowering *l, const Graph *g, const KernelArg *arg) {
   buf_free(&b);
   for (size_t i = 0; i < p->weight.n; i++)
     if (p->weight.at[i].key == key) return (uint32_t)i;
-  PackedWeight w = {.graph = g, .val = arg->val, .kind = arg->pack, .trans = arg->trans, .dtype = v->type.dtype, .key = key};
+  PackedWeight w = {
+      .graph = g, .val = arg->val, .kind = arg->pack, .trans = arg->trans, .dtype = v->type.dtype, .key = key};
   int64_t n = type_elements(g->module, &v->type);
   if (arg->pack == PACK_PANELS) {
     int64_t rows = v->type.dim[0].c, columns = v->type.dim[1].c;
@@ -93,7 +97,8 @@ static uint32_t pack_intern(Lowering *l, const Graph *g, const KernelArg *arg) {
   return (uint32_t)p->weight.n - 1;
 }
 
-/* operands ---------------------------------------------------------------------------------------------------------- */
+/* operands ----------------------------------------------------------------------------------------------------------
+ */
 static Operand operand_of(Lowering *l, const Graph *g, const KernelArg *arg) {
   const Value *v = graph_value(g, arg->val);
   int64_t offset = arg->offset * (int64_t)dtype_info[v->type.dtype].bytes;
@@ -108,7 +113,8 @@ static Operand operand_of(Lowering *l, const Graph *g, const KernelArg *arg) {
   }
 }
 
-/* kernels ------------------------------------------------------------------------------------------------------------ */
+/* kernels ------------------------------------------------------------------------------------------------------------
+ */
 static const char *unique_name(Lowering *l, const char *name) {
   Program *p = l->p;
   const char *unique = name;
@@ -120,7 +126,8 @@ static const char *unique_name(Lowering *l, const char *name) {
   }
 }
 
-static uint32_t kernel_intern(Lowering *l, const KernelSlot *slot) {
+// The number of the kernel; one that is new takes over the memory it was built in.
+static uint32_t kernel_intern(Lowering *l, const KernelSlot *slot, Arena *built) {
   Program *p = l->p;
   Buf b = {0};
   for (size_t t = 0; t < p->ntarget; t++) kernel_print_body(slot->k[t], &b);
@@ -139,17 +146,20 @@ static uint32_t kernel_intern(Lowering *l, const KernelSlot *slot) {
     if (scratch > p->scratch_bytes) p->scratch_bytes = scratch;
   }
   VEC_PUSH(l->a, p->kernel, s);
+  arena_adopt(l->a, built);
+  for (size_t t = 0; t < p->ntarget; t++) s.k[t]->arena = l->a;
   return (uint32_t)p->kernel.n - 1;
 }
 
-static bool lower_group(Lowering *l, RouteProgram *r, const Group *grp) {
+// Kernels are built in `built`; the caller frees what was not taken over.
+static bool lower_group(Lowering *l, RouteProgram *r, const Group *grp, Arena *built) {
   Program *p = l->p;
   const Graph *g = r->graph;
   KernelSlot slot = {0};
   Lowered first = {0};
   for (size_t t = 0; t < p->ntarget; t++) {
     Lowered low = {0};
-    if (!lower_by_kind[grp->kind](l->a, g, grp, p->target[t], &low)) return false;
+    if (!lower_by_kind[grp->kind](built, g, grp, p->target[t], &low)) return false;
     kernel_legalise(low.kernel, p->target[t]->has_fma);
     kernel_fold_loops(low.kernel);
     const char *why = NULL;
@@ -159,10 +169,13 @@ static bool lower_group(Lowering *l, RouteProgram *r, const Group *grp) {
     first.comment = low.comment; // the tile it names is that of the preferred target, which comes last
     if (low.narg != first.narg) ICE("lower: %s takes other operands on %s", low.name, p->target[t]->name);
   }
-  slot.name = first.name;
-  Step step = {.comment = first.comment, .span = graph_value(g, grp->root)->span, .root = grp->root, .narg = first.narg};
+  slot.name = arena_strdup(l->a, first.name);
+  Step step = {.comment = arena_strdup(l->a, first.comment),
+               .span = graph_value(g, grp->root)->span,
+               .root = grp->root,
+               .narg = first.narg};
   for (uint32_t i = 0; i < first.narg; i++) step.arg[i] = operand_of(l, g, &first.arg[i]);
-  step.kernel = kernel_intern(l, &slot);
+  step.kernel = kernel_intern(l, &slot, built);
   const Kernel *k = p->kernel.at[step.kernel].k[0];
   int64_t dims[MAX_DIMS];
   program_typical_dims(p->module, dims);
@@ -204,7 +217,11 @@ Program *program_lower(Module *m, const Target *const *target, size_t ntarget) {
   for (size_t i = 0; i < m->graph.n && ok; i++) {
     RouteProgram r = {.graph = m->graph.at[i]};
     GroupList groups = groups_collect(r.graph, m->arena);
-    for (size_t s = 0; s < groups.n && ok; s++) ok = lower_group(&l, &r, &groups.at[s]);
+    for (size_t s = 0; s < groups.n && ok; s++) {
+      Arena built = {0};
+      ok = lower_group(&l, &r, &groups.at[s], &built);
+      arena_free(&built);
+    }
     LiveList live = place_live(r.graph, m->arena);
     r.arena_bytes = place_arena_bytes(r.graph, &live);
     r.arena_lower_bound = place_lower_bound(&live);

@@ -383,7 +383,7 @@ static void even_tiles(const Tiles *t, const Range *r, int most) {
   tile_loop(t, kbound(ki_const(split)), kbound(ki_const(r->bound)), (int)base, false);
 }
 
-static int next_rows(int rows) { // the next smaller tile of the ladder: the largest divisor
+static int next_rows(int rows) {  // the next smaller tile of the ladder: the largest divisor
   if (rows <= 4) return rows > 1; // so few rows are not worth tiles of their own
   for (int d = rows / 2; d > 1; d--)
     if (rows % d == 0) return d;

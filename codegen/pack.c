@@ -1,8 +1,8 @@
 // pack.c: evaluates the weight expressions of a program and writes them in the layout its kernels read: one file, one
 // tensor at a time, so that memory stays near the size of the largest tensor. The format is runtime/weights_format.h.
 //
-// An expression is evaluated by the reference evaluator in double precision and rounded once; a weight that is used as it
-// is goes straight from the checkpoint.
+// An expression is evaluated by the reference evaluator in double precision and rounded once; a weight that is used as
+// it is goes straight from the checkpoint.
 #include "program.h"
 #include "runtime/weights_format.h"
 
@@ -14,8 +14,12 @@
 
 // Where element i of the evaluated value, row-major, goes. The inner loop of every layout is over source elements.
 typedef double GetFn(const void *src, int64_t i);
-static double get_f32(const void *src, int64_t i) { return (double)((const float *)src)[i]; }
-static double get_f64(const void *src, int64_t i) { return ((const double *)src)[i]; }
+static double get_f32(const void *src, int64_t i) {
+  return (double)((const float *)src)[i];
+}
+static double get_f64(const void *src, int64_t i) {
+  return ((const double *)src)[i];
+}
 
 static void lay_panels(const PackedWeight *w, const void *src, GetFn *get, float *dst) {
   memset(dst, 0, (size_t)w->bytes);
@@ -63,8 +67,10 @@ bool pack_weight(const Program *p, const PackedWeight *w, const WeightSource *sr
   for (size_t d = 0; d < m->ndim; d++) env.dim[d] = m->dim[d].lo;
   Tensor t;
   bool ok = graph_eval(w->graph, &env, &w->val, 1, &t);
-  if (ok) lay_out(w, t.f, get_f64, dst);
-  else if (!*err) *err = arena_strdup(w->graph->module->arena, env.error ? env.error : "the expression cannot be evaluated");
+  if (ok)
+    lay_out(w, t.f, get_f64, dst);
+  else if (!*err)
+    *err = arena_strdup(w->graph->module->arena, env.error ? env.error : "the expression cannot be evaluated");
   arena_free(&a);
   return ok;
 }
@@ -109,8 +115,8 @@ static bool write_data(Output *o, const Program *p, const WeightSource *src, SyW
   return ok;
 }
 
-bool pack_file(const Program *p, const WeightSource *src, const char *path, void (*progress)(void *ud, double share), void *ud,
-               const char **err) {
+bool pack_file(const Program *p, const WeightSource *src, const char *path, void (*progress)(void *ud, double share),
+               void *ud, const char **err) {
   SyWeightsHeader h = {.version = SY_WEIGHTS_VERSION,
                        .endian = SY_WEIGHTS_ENDIAN,
                        .plan_hash = p->plan_hash,

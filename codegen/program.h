@@ -13,10 +13,12 @@
 
 enum { MAX_TARGETS = 8, MAX_KERNEL_ARGS = 16 };
 
-/* Packed weights ---------------------------------------------------------------------------------------------------- */
+/* Packed weights ----------------------------------------------------------------------------------------------------
+ */
 typedef enum PackKind {
   PACK_PLAIN,  // row-major as evaluated, f32 (or its dtype)
-  PACK_PANELS, // matrix [N,K] (or [K,N] if trans) as panels of 16 columns: element (n,k) at ((n/16)*K + k)*16 + n%16, zero padded
+  PACK_PANELS, // matrix [N,K] (or [K,N] if trans) as panels of 16 columns: element (n,k) at ((n/16)*K + k)*16 + n%16,
+               // zero padded
   PACK_VECTOR, // vector of N, zero padded to a multiple of 16 (bias of a panel GEMM)
 } PackKind;
 enum { PANEL = 16 };
@@ -24,18 +26,19 @@ typedef struct PackedWeight {
   const Graph *graph; // a graph in which `val` is weight-only
   Val val;
   PackKind kind;
-  bool trans;     // PACK_PANELS: the value is [K,N]
-  DType dtype;    // of the elements in the file
-  int64_t n, k;   // PACK_PANELS: columns and depth; else n = elements
-  int64_t elements; // in the file, padding included
+  bool trans;             // PACK_PANELS: the value is [K,N]
+  DType dtype;            // of the elements in the file
+  int64_t n, k;           // PACK_PANELS: columns and depth; else n = elements
+  int64_t elements;       // in the file, padding included
   uint64_t offset, bytes; // in the file's data area; offset is a multiple of 64
   const char *label;      // for listings: the expression in short ("encoder.ln.weight * ...")
   uint64_t key;           // structural hash of the expression and the layout: equal key <=> stored once
 } PackedWeight;
 
-/* Launches ---------------------------------------------------------------------------------------------------------- */
+/* Launches ----------------------------------------------------------------------------------------------------------
+ */
 typedef struct Operand {
-  uint8_t kind;  // PLACE_ARENA, PLACE_INPUT, PLACE_OUTPUT, PLACE_WEIGHT
+  uint8_t kind;   // PLACE_ARENA, PLACE_INPUT, PLACE_OUTPUT, PLACE_WEIGHT
   uint32_t index; // input/output number of the route, or index into Program.weight
   int64_t offset; // bytes: into the arena, or into the input/output/weight
 } Operand;
@@ -51,7 +54,7 @@ typedef struct Step {
 typedef struct RouteProgram {
   const Graph *graph;
   VEC(Step) step;
-  int64_t arena_bytes; // this route alone
+  int64_t arena_bytes;       // this route alone
   int64_t arena_lower_bound; // largest sum of simultaneously live tensors
 } RouteProgram;
 typedef struct KernelSlot { // one kernel for every target of the program
@@ -66,20 +69,21 @@ typedef struct Program {
   VEC(KernelSlot) kernel;
   VEC(RouteProgram) route;
   VEC(PackedWeight) weight;
-  uint64_t weight_bytes;  // data area of the packed file
-  int64_t arena_bytes;    // shared part: maximum over the routes
-  int64_t scratch_bytes;  // per worker: maximum over kernels and targets
-  uint64_t plan_hash;     // of everything that decides the packed file's content and layout
+  uint64_t weight_bytes; // data area of the packed file
+  int64_t arena_bytes;   // shared part: maximum over the routes
+  int64_t scratch_bytes; // per worker: maximum over kernels and targets
+  uint64_t plan_hash;    // of everything that decides the packed file's content and layout
 } Program;
 
-/* lower.c: one group -> one kernel and its operands ----------------------------------------------------------------------- */
+/* lower.c: one group -> one kernel and its operands
+ * ----------------------------------------------------------------------- */
 // What a kernel's parameter is bound to, in the order of Kernel.buf (scratch excluded). `val` is an access base (root,
 // concat, input) or a weight-only value with its wanted packing.
 typedef struct KernelArg {
   Val val;
   int64_t offset; // elements from the start of val's storage: added to the operand, so that kernels do not differ by it
   bool weight;
-  PackKind pack;  // weights only
+  PackKind pack; // weights only
   bool trans;
 } KernelArg;
 typedef struct Lowered {
@@ -89,22 +93,27 @@ typedef struct Lowered {
   const char *name;    // short C name, e.g. gemm_k768_n2304_bias_gelu
   const char *comment; // shapes, flops, tile
 } Lowered;
-typedef bool LowerFn(Arena *a, const Graph *g, const Group *grp, const Target *t, Lowered *out); // false: reported to diag
+typedef bool LowerFn(Arena *a, const Graph *g, const Group *grp, const Target *t,
+                     Lowered *out); // false: reported to diag
 LowerFn lower_gemm, lower_attention, lower_row, lower_map;
 
 // Lowers all routes for the given targets. NULL after errors (in Module.diag).
 Program *program_lower(Module *m, const Target *const *target, size_t ntarget);
-// The run-time dims that figures are quoted for: batch dims (first axis of some input) at their least, others at their most.
+// The run-time dims that figures are quoted for: batch dims (first axis of some input) at their least, others at their
+// most.
 void program_typical_dims(const Module *m, int64_t *dims);
 
-/* run.c: the interpreter -------------------------------------------------------------------------------------------------- */
+/* run.c: the interpreter
+ * -------------------------------------------------------------------------------------------------- */
 // Runs a route lane exactly with the kernels of program target `t`. in/out: caller's tensors in the layout of the C API
 // (pitches by upper bounds); weights: the packed data area; dims by module dim number. workers = 1.
 // `watch` (may be NULL) is called after each step with the step number and the memory of its root.
-bool program_interpret(const Program *p, size_t route, size_t t, const void *weights, const void *const *in, void *const *out,
-                       const int64_t *dims, void (*watch)(void *ud, size_t step, const void *root), void *ud, const char **err);
+bool program_interpret(const Program *p, size_t route, size_t t, const void *weights, const void *const *in,
+                       void *const *out, const int64_t *dims, void (*watch)(void *ud, size_t step, const void *root),
+                       void *ud, const char **err);
 
-/* pack.c: packed weight file ----------------------------------------------------------------------------------------------- */
+/* pack.c: packed weight file
+ * ----------------------------------------------------------------------------------------------- */
 // Source of checkpoint tensors by name: fills `out` (already shaped for t). False: missing.
 typedef struct WeightSource {
   bool (*get)(void *ud, const char *name, const Type *t, Tensor *out, const char **err);
@@ -115,9 +124,11 @@ typedef struct WeightSource {
 // Evaluates one packed weight into dst (bytes long). Peak memory: a few rows of doubles beside the tensor.
 bool pack_weight(const Program *p, const PackedWeight *w, const WeightSource *src, void *dst, const char **err);
 // Writes the whole file: header (magic, version, plan hash, size, checksums per tensor) then data; all or nothing.
-bool pack_file(const Program *p, const WeightSource *src, const char *path, void (*progress)(void *ud, double share), void *ud, const char **err);
+bool pack_file(const Program *p, const WeightSource *src, const char *path, void (*progress)(void *ud, double share),
+               void *ud, const char **err);
 
-/* emit_model.c: the C module ------------------------------------------------------------------------------------------------ */
+/* emit_model.c: the C module
+ * ------------------------------------------------------------------------------------------------ */
 typedef struct EmitModel {
   const char *prefix;      // "vit": all public names begin with prefix_ / PREFIX_
   const char *header_name; // "vit.h"

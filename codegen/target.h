@@ -7,27 +7,27 @@
 
 typedef struct IsaRow { // how one kernel operation is written in C
   KOp op;
-  DType dtype;      // of the values computed with: the operands of a comparison, the source of cvt, else the result
-  uint32_t lanes;   // 1 = scalar row, shared by all targets (isa/scalar.def)
-  const char *c;    // template: %0 %1 %2 operands, %b address ("x + 4 * i"), %e the element there ("x[4 * i]"), %n active
-                    // lanes, %i immediate or index; its value is a primary expression (call, name, or in parentheses)
+  DType dtype;    // of the values computed with: the operands of a comparison, the source of cvt, else the result
+  uint32_t lanes; // 1 = scalar row, shared by all targets (isa/scalar.def)
+  const char *c;  // template: %0 %1 %2 operands, %b address ("x + 4 * i"), %e the element there ("x[4 * i]"), %n active
+                  // lanes, %i immediate or index; its value is a primary expression (call, name, or in parentheses)
   uint32_t partial; // 1 = row for n < lanes
 } IsaRow;
 
 typedef struct Target {
-  const char *name;      // "portable", "neon", "avx2", "avx512": also the value of --isa
-  const char *macro;     // preprocessor condition under which the section is compiled, or "1"
-  const char *attribute; // function attribute ("__attribute__((target(\"avx2,fma\")))"), or ""
-  const char *cc_flags;  // flags for a single-ISA build ("-mavx2 -mfma"), or ""
-  const char *triple;    // cross compilation ("aarch64-linux-gnu"), or NULL = host
+  const char *name;                     // "portable", "neon", "avx2", "avx512": also the value of --isa
+  const char *macro;                    // preprocessor condition under which the section is compiled, or "1"
+  const char *attribute;                // function attribute ("__attribute__((target(\"avx2,fma\")))"), or ""
+  const char *cc_flags;                 // flags for a single-ISA build ("-mavx2 -mfma"), or ""
+  const char *triple;                   // cross compilation ("aarch64-linux-gnu"), or NULL = host
   const char *vec_f32, *vec_i32, *mask; // C types of a vector
-  const char *prelude;   // C text: includes, helper functions; from the .def
-  uint32_t lanes;        // f32 lanes
-  uint32_t vregs;        // vector registers
+  const char *prelude;                  // C text: includes, helper functions; from the .def
+  uint32_t lanes;                       // f32 lanes
+  uint32_t vregs;                       // vector registers
   bool has_fma;
-  uint32_t rank;         // dispatch order: larger is preferred
-  // register tile of the GEMM kernels: rows x panels of 16 columns; alternatives are tried in order, the first whose panel
-  // count divides the number of panels (or the last) is taken
+  uint32_t rank; // dispatch order: larger is preferred
+  // register tile of the GEMM kernels: rows x panels of 16 columns; alternatives are tried in order, the first whose
+  // panel count divides the number of panels (or the last) is taken
   struct {
     uint8_t rows, panels;
   } tile[4];

@@ -1,5 +1,5 @@
-// cc.c: from a Program to objects, libraries and executables through a C compiler. Everything is made in a temporary folder
-// beside the target and moved there at the end.
+// cc.c: from a Program to objects, libraries and executables through a C compiler. Everything is made in a temporary
+// folder beside the target and moved there at the end.
 //
 //   PREFIX.c PREFIX.h PREFIX_glue.c  --cc -O2-->  PREFIX.o PREFIX_glue.o  --ar | cc-->  out
 #include "driver.h"
@@ -120,11 +120,13 @@ static bool run_tool(Session *s, const char *const *argv, const char *doing) {
 
 // Compiles dir/NAME.c to dir/NAME.o.
 static bool compile(Session *s, const char *cc, const Files *f, const char *name) {
-  const char *src = arena_printf(&s->arena, "%s/%s.c", f->dir, name), *obj = arena_printf(&s->arena, "%s/%s.o", f->dir, name);
+  const char *src = arena_printf(&s->arena, "%s/%s.c", f->dir, name),
+             *obj = arena_printf(&s->arena, "%s/%s.o", f->dir, name);
   const char *include = cc_runtime_dir(s, "include");
   if (!include) return false;
   StrList a = {0};
-  const char *fixed[] = {cc, "-std=c11", "-O2", "-ffp-contract=off", "-fPIC", "-I", f->dir, "-I", include, "-c", src, "-o", obj};
+  const char *fixed[] = {cc,  "-std=c11", "-O2", "-ffp-contract=off", "-fPIC", "-I", f->dir, "-I", include, "-c",
+                         src, "-o",       obj};
   for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) VEC_PUSH(&s->arena, a, fixed[i]);
   for (size_t i = 0; i < s->cc_flags.n; i++) VEC_PUSH(&s->arena, a, s->cc_flags.at[i]);
   VEC_PUSH(&s->arena, a, NULL);
@@ -137,13 +139,29 @@ static bool link_kind(Session *s, const char *cc, const char *triple, const File
   const char *glue = arena_printf(&s->arena, "%s/%s_glue.o", f->dir, f->prefix);
   const char *ar = triple ? arena_printf(&s->arena, "%s-ar", triple) : "ar";
   if (kind == CC_LIB) return run_tool(s, (const char *[]){ar, "rcsD", result, obj, NULL}, "making the library");
-  if (kind == CC_SO) return run_tool(s, (const char *[]){cc, "-shared", "-o", result, obj, glue, "-lm", NULL}, "linking the library");
+  if (kind == CC_SO)
+    return run_tool(s, (const char *[]){cc, "-shared", "-o", result, obj, glue, "-lm", NULL}, "linking the library");
   const char *lib = cc_runtime_dir(s, "lib");
   if (!lib) return false;
-  const char *argv[] = {cc,       "-o",      result,   obj,     glue,   arena_printf(&s->arena, "%s/libsymain.a", lib),
-                        arena_printf(&s->arena, "%s/libsyhost.a", lib),  arena_printf(&s->arena, "%s/libsyckpt.a", lib),
-                        arena_printf(&s->arena, "%s/libsyrt.a", lib),    "-ljpeg", "-lpng", "-lz",
-                        "-lutf8proc", "-lcjson", "-lm",   "-lpthread", "-Wl,--gc-sections", LINK_EXTRA, NULL};
+  const char *argv[] = {cc,
+                        "-o",
+                        result,
+                        obj,
+                        glue,
+                        arena_printf(&s->arena, "%s/libsymain.a", lib),
+                        arena_printf(&s->arena, "%s/libsyhost.a", lib),
+                        arena_printf(&s->arena, "%s/libsyckpt.a", lib),
+                        arena_printf(&s->arena, "%s/libsyrt.a", lib),
+                        "-ljpeg",
+                        "-lpng",
+                        "-lz",
+                        "-lutf8proc",
+                        "-lcjson",
+                        "-lm",
+                        "-lpthread",
+                        "-Wl,--gc-sections",
+                        LINK_EXTRA,
+                        NULL};
   return run_tool(s, argv, "linking the executable");
 }
 
@@ -153,7 +171,8 @@ static bool build_files(Session *s, const Program *p, Files *f, CcKind kind, con
   char *dir = temp_dir(s, out);
   if (!dir) return false;
   f->dir = dir;
-  const char *result = kind == CC_OBJ ? arena_printf(&s->arena, "%s/%s.o", dir, f->prefix) : arena_printf(&s->arena, "%s/result", dir);
+  const char *result =
+      kind == CC_OBJ ? arena_printf(&s->arena, "%s/%s.o", dir, f->prefix) : arena_printf(&s->arena, "%s/result", dir);
   bool ok = write_file(s, arena_printf(&s->arena, "%s/%s.c", dir, f->prefix), &f->c) &&
             write_file(s, arena_printf(&s->arena, "%s/%s.h", dir, f->prefix), &f->h) && compile(s, cc, f, f->prefix);
   if (ok && (kind == CC_SO || kind == CC_EXE)) {
@@ -178,7 +197,8 @@ bool cc_program(Session *s, const Program *p, const char *prefix, CcKind kind, c
 
 static char *cache_dir(Session *s) {
   const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-  char *base = xdg && *xdg ? arena_strdup(&s->arena, xdg) : arena_printf(&s->arena, "%s/.cache", home && *home ? home : "/tmp");
+  char *base =
+      xdg && *xdg ? arena_strdup(&s->arena, xdg) : arena_printf(&s->arena, "%s/.cache", home && *home ? home : "/tmp");
   char *dir = arena_printf(&s->arena, "%s/switchyard", base);
   mkdir(base, 0777);
   if (mkdir(dir, 0777) != 0 && errno != EEXIST) {

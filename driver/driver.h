@@ -52,7 +52,7 @@ typedef struct Session {
   const char *command; // "build"
   StrList deps;        // files read, for -MD
   StrList cc_flags;    // further flags of the C compiler ("-DVIT_TRACE")
-  int exit_code; // EXIT_IO etc. set by the function that failed; EXIT_WRONG after diagnostics
+  int exit_code;       // EXIT_IO etc. set by the function that failed; EXIT_WRONG after diagnostics
 } Session;
 
 /* commands */
@@ -66,45 +66,51 @@ int cmd_fmt(Session *s);
 int cmd_weights(Session *s);
 int cmd_help(Session *s);
 
-/* session.c ------------------------------------------------------------------------------------------------------------ */
+/* session.c
+ * ------------------------------------------------------------------------------------------------------------ */
 // Prints "syc: TEXT" as an error to standard error (JSON with --diagnostics=json), remembers and returns `code`.
 int session_fail(Session *s, int code, const char *fmt, ...) SY_PRINTF(3, 4);
 void session_note(Session *s, const char *fmt, ...) SY_PRINTF(2, 3); // to standard error unless --quiet
 bool session_flush(Session *s); // prints and clears the diagnostics so far; false if there were errors
-// The text of a spec "FILE[:preset]". FILE may be a path, "-" or the name of an embedded model ("models/vit.sy", "vit.sy",
-// "vit"): files win. *preset = NULL if absent. NULL after reporting.
+// The text of a spec "FILE[:preset]". FILE may be a path, "-" or the name of an embedded model ("models/vit.sy",
+// "vit.sy", "vit"): files win. *preset = NULL if absent. NULL after reporting.
 char *session_read_spec(Session *s, const char *spec, const char **path, const char **preset, size_t *n);
-// Front end: parameters (-D), routes, dims (--dim) applied. extra_* are defines beside the options' (for golden cases). NULL after
-// reporting.
+// Front end: parameters (-D), routes, dims (--dim) applied. extra_* are defines beside the options' (for golden cases).
+// NULL after reporting.
 Module *session_module(Session *s, const char *spec, const Defines *extra, const char *const *routes, size_t nroutes);
 bool session_passes(Session *s, Module *m); // runs the pipeline with the options (dumps, timings, --stop-after)
-// Targets by name list ("avx2,avx512"; NULL: portable and all of the host's family). Returns the count, 0 after reporting.
+// Targets by name list ("avx2,avx512"; NULL: portable and all of the host's family). Returns the count, 0 after
+// reporting.
 size_t session_targets(Session *s, const char *list, const Target **out);
 // Module -> passes -> Program. NULL after reporting.
 Program *session_program(Session *s, Module *m, const Target *const *target, size_t n);
 const char *session_prefix(Session *s, const Module *m); // --prefix, or the model's name as a C identifier
 
-/* cc.c: running the C compiler ------------------------------------------------------------------------------------------ */
+/* cc.c: running the C compiler
+ * ------------------------------------------------------------------------------------------ */
 typedef enum CcKind { CC_OBJ, CC_LIB, CC_SO, CC_EXE } CcKind;
-// Compiles a program: writes PREFIX.c, PREFIX.h and PREFIX_glue.c into a temporary folder, runs the compiler there and moves
-// the result to `out` (all or nothing; the folder is removed, on signals too). CC_SO and CC_EXE include the glue; CC_EXE links
-// main, the host library and the runtime. `triple` = cross compiler prefix or NULL. False after reporting.
+// Compiles a program: writes PREFIX.c, PREFIX.h and PREFIX_glue.c into a temporary folder, runs the compiler there and
+// moves the result to `out` (all or nothing; the folder is removed, on signals too). CC_SO and CC_EXE include the glue;
+// CC_EXE links main, the host library and the runtime. `triple` = cross compiler prefix or NULL. False after reporting.
 bool cc_program(Session *s, const Program *p, const char *prefix, CcKind kind, const char *triple, const char *out);
-// The same into the cache folder ($XDG_CACHE_HOME/switchyard or ~/.cache/switchyard), keyed by the emitted text, the compiler
-// and the flags: a second call with equal text only returns the path. NULL after reporting.
+// The same into the cache folder ($XDG_CACHE_HOME/switchyard or ~/.cache/switchyard), keyed by the emitted text, the
+// compiler and the flags: a second call with equal text only returns the path. NULL after reporting.
 const char *cc_cached(Session *s, const Program *p, const char *prefix, CcKind kind, const char *triple);
-// Runs a command, waits. Returns its exit status, 127 if it cannot run, 128+n on a signal. Output goes to stderr_file or ours.
+// Runs a command, waits. Returns its exit status, 127 if it cannot run, 128+n on a signal. Output goes to stderr_file
+// or ours.
 int cc_spawn(Session *s, const char *const *argv, const char *stdout_file);
-bool cc_have(const char *program); // on PATH?
+bool cc_have(const char *program);                        // on PATH?
 const char *cc_runtime_dir(Session *s, const char *what); // "lib" or "include" of this installation or build tree
 
-/* temp.c: what must not stay behind ------------------------------------------------------------------------------------- */
-// A new folder, beside `beside` (so that a rename into place cannot cross file systems) or in $TMPDIR if NULL. It is removed
-// with its content by temp_remove, at exit, and on SIGINT, SIGTERM, SIGHUP and SIGPIPE. NULL after reporting.
+/* temp.c: what must not stay behind
+ * ------------------------------------------------------------------------------------- */
+// A new folder, beside `beside` (so that a rename into place cannot cross file systems) or in $TMPDIR if NULL. It is
+// removed with its content by temp_remove, at exit, and on SIGINT, SIGTERM, SIGHUP and SIGPIPE. NULL after reporting.
 char *temp_dir(Session *s, const char *beside);
 void temp_remove(const char *dir);
 
-/* weights.c ------------------------------------------------------------------------------------------------------------ */
+/* weights.c
+ * ------------------------------------------------------------------------------------------------------------ */
 struct StFile;
 typedef struct Checkpoint { // one or more safetensors files, later ones win
   struct StFile *file[8];
@@ -114,7 +120,8 @@ typedef struct Checkpoint { // one or more safetensors files, later ones win
 WeightSource checkpoint_source(Checkpoint *c);
 bool checkpoint_open(Session *s, Checkpoint *c, const char *const *path, size_t n); // false after reporting
 void checkpoint_close(Checkpoint *c);
-// Missing, mis-shaped (errors) and unused (remark) tensors in full, with near names. False if any is missing or mis-shaped.
+// Missing, mis-shaped (errors) and unused (remark) tensors in full, with near names. False if any is missing or
+// mis-shaped.
 bool checkpoint_check(Session *s, const Checkpoint *c, const Program *p, bool report_unused);
 // Packs into `path` with a progress bar. False after reporting.
 bool weights_pack(Session *s, const Program *p, const char *path, const Checkpoint *c);

@@ -20,7 +20,8 @@ static bool write_text(Job *j, const Buf *b) {
   return false;
 }
 
-// The module of a job: from a spec, or from graph IR text (a .ir file, such as a dump; --start-from names the next pass).
+// The module of a job: from a spec, or from graph IR text (a .ir file, such as a dump; --start-from names the next
+// pass).
 static Module *load_module(Job *j) {
   Session *s = j->s;
   size_t len = strlen(j->spec);
@@ -104,7 +105,9 @@ static bool emit_source(Job *j, void (*emit)(const Program *, const EmitModel *,
   return ok;
 }
 
-static bool emit_h(Job *j) { return emit_source(j, emit_model_h); }
+static bool emit_h(Job *j) {
+  return emit_source(j, emit_model_h);
+}
 
 // foo.c gets its foo.h beside it, under the name the C file includes.
 static bool emit_c(Job *j) {
@@ -140,8 +143,8 @@ static void dot_value(const Graph *g, uint32_t i, size_t gi, Buf *b) {
   Buf t = {0};
   type_print(&t, g->module, &v->type);
   const char *name = value_str(v, A_name);
-  buf_printf(b, "    v%zu_%u [label=\"%s%s%s\\n%s\"%s];\n", gi, i, op_info[v->op].name, name ? " " : "", name ? name : "", t.s,
-             op_info[v->op].flags & F_SOURCE ? " shape=ellipse" : "");
+  buf_printf(b, "    v%zu_%u [label=\"%s%s%s\\n%s\"%s];\n", gi, i, op_info[v->op].name, name ? " " : "",
+             name ? name : "", t.s, op_info[v->op].flags & F_SOURCE ? " shape=ellipse" : "");
   buf_free(&t);
 }
 
@@ -158,7 +161,8 @@ static bool emit_dot(Job *j) {
     for (uint32_t i = 1; i < g->value.n; i++)
       if (!g->value.at[i].dead && !g->value.at[i].group && !graph_is_weight_only(g, (Val){i})) dot_value(g, i, gi, &b);
     for (size_t k = 0; k < groups.n; k++) {
-      buf_printf(&b, "    subgraph cluster_r%zu_g%u {\n    label=\"group %u\"; style=rounded;\n", gi, groups.at[k].id, groups.at[k].id);
+      buf_printf(&b, "    subgraph cluster_r%zu_g%u {\n    label=\"group %u\"; style=rounded;\n", gi, groups.at[k].id,
+                 groups.at[k].id);
       for (size_t q = 0; q < groups.at[k].member.n; q++) dot_value(g, groups.at[k].member.at[q].id, gi, &b);
       buf_puts(&b, "    }\n");
     }
@@ -186,28 +190,38 @@ static bool emit_binary(Job *j, CcKind kind) {
   if (!j->s->opt.weights.n) return true;
   Checkpoint c = {0};
   const char *packed = arena_printf(&j->s->arena, "%s.syw", j->out);
-  bool ok = checkpoint_open(j->s, &c, j->s->opt.weights.at, j->s->opt.weights.n) && checkpoint_check(j->s, &c, p, true) &&
-            weights_pack(j->s, p, packed, &c);
+  bool ok = checkpoint_open(j->s, &c, j->s->opt.weights.at, j->s->opt.weights.n) &&
+            checkpoint_check(j->s, &c, p, true) && weights_pack(j->s, p, packed, &c);
   checkpoint_close(&c);
   if (!ok && kind == CC_EXE) unlink(j->out); // an executable without its weights is half a result
   return ok;
 }
-static bool emit_obj(Job *j) { return emit_binary(j, CC_OBJ); }
-static bool emit_lib(Job *j) { return emit_binary(j, CC_LIB); }
-static bool emit_so(Job *j) { return emit_binary(j, CC_SO); }
-static bool emit_exe(Job *j) { return emit_binary(j, CC_EXE); }
+static bool emit_obj(Job *j) {
+  return emit_binary(j, CC_OBJ);
+}
+static bool emit_lib(Job *j) {
+  return emit_binary(j, CC_LIB);
+}
+static bool emit_so(Job *j) {
+  return emit_binary(j, CC_SO);
+}
+static bool emit_exe(Job *j) {
+  return emit_binary(j, CC_EXE);
+}
 
 bool explain_json(Session *s, const char *spec, const char *out); // explain.c
-static bool emit_json(Job *j) { return explain_json(j->s, j->spec, j->out); }
+static bool emit_json(Job *j) {
+  return explain_json(j->s, j->spec, j->out);
+}
 
 static const struct {
   const char *kind, *suffix;
   bool (*fn)(Job *);
   bool text;
-} emits[] = {{"ast", ".ast", emit_ast, true}, {"ir", ".ir", emit_ir, true},    {"kir", ".kir", emit_kir, true},
-             {"c", ".c", emit_c, true},       {"h", ".h", emit_h, true},       {"dot", ".dot", emit_dot, true},
+} emits[] = {{"ast", ".ast", emit_ast, true},    {"ir", ".ir", emit_ir, true},   {"kir", ".kir", emit_kir, true},
+             {"c", ".c", emit_c, true},          {"h", ".h", emit_h, true},      {"dot", ".dot", emit_dot, true},
              {"json", ".json", emit_json, true}, {"obj", ".o", emit_obj, false}, {"lib", ".a", emit_lib, false},
-             {"so", ".so", emit_so, false},   {"exe", "", emit_exe, false}};
+             {"so", ".so", emit_so, false},      {"exe", "", emit_exe, false}};
 enum { NEMIT = sizeof emits / sizeof *emits };
 
 static int unknown_kind(Session *s, const char *kind) {
@@ -262,18 +276,20 @@ static int print_passes(void) {
 static int emit_all(Session *s, const char *fallback) {
   if (s->opt.print_passes) return print_passes();
   if (s->opt.arg.n != 1)
-    return session_fail(s, EXIT_USAGE, "syc %s takes one spec, such as models/vit.sy:base (%zu given; syc %s --help)", s->command,
-                        s->opt.arg.n, s->command);
+    return session_fail(s, EXIT_USAGE, "syc %s takes one spec, such as models/vit.sy:base (%zu given; syc %s --help)",
+                        s->command, s->opt.arg.n, s->command);
   const char *spec = s->opt.arg.at[0], *out = s->opt.output, *kinds = s->opt.emit;
   if (!kinds) kinds = kind_of_suffix(out);
   if (!kinds) kinds = fallback;
   if (!strchr(kinds, ',')) return emit_kind(s, spec, kinds, out);
-  if (!out || !strcmp(out, "-")) return session_fail(s, EXIT_USAGE, "several kinds of output need -o NAME; suffixes are added to NAME");
+  if (!out || !strcmp(out, "-"))
+    return session_fail(s, EXIT_USAGE, "several kinds of output need -o NAME; suffixes are added to NAME");
   char *copy = arena_strdup(&s->arena, kinds), *save = NULL;
   for (char *k = strtok_r(copy, ",", &save); k; k = strtok_r(NULL, ",", &save)) {
     const char *suffix = NULL;
     for (size_t i = 0; i < NEMIT; i++)
-      if (!strncmp(k, emits[i].kind, strlen(emits[i].kind)) && strcspn(k, "@") == strlen(emits[i].kind)) suffix = emits[i].suffix;
+      if (!strncmp(k, emits[i].kind, strlen(emits[i].kind)) && strcspn(k, "@") == strlen(emits[i].kind))
+        suffix = emits[i].suffix;
     if (!suffix) return unknown_kind(s, k);
     int code = emit_kind(s, spec, k, arena_printf(&s->arena, "%s%s", out, suffix));
     if (code) return code;
@@ -281,7 +297,9 @@ static int emit_all(Session *s, const char *fallback) {
   return EXIT_OK;
 }
 
-int cmd_emit(Session *s) { return emit_all(s, "ir"); }
+int cmd_emit(Session *s) {
+  return emit_all(s, "ir");
+}
 
 int cmd_build(Session *s) {
   if (!s->opt.output && s->opt.arg.n == 1) { // models/vit.sy:base -> ./vit
@@ -291,11 +309,13 @@ int cmd_build(Session *s) {
     if (n) s->opt.output = arena_strndup(&s->arena, base, n);
   }
   int code = emit_all(s, "exe");
-  if (code == EXIT_OK && s->opt.output && strcmp(s->opt.output, "-") != 0 && !s->opt.emit && !kind_of_suffix(s->opt.output)) {
-    if (s->opt.weights.n) session_note(s, "%s and %s.syw written", s->opt.output, s->opt.output);
+  if (code == EXIT_OK && s->opt.output && strcmp(s->opt.output, "-") != 0 && !s->opt.emit &&
+      !kind_of_suffix(s->opt.output)) {
+    if (s->opt.weights.n)
+      session_note(s, "%s and %s.syw written", s->opt.output, s->opt.output);
     else
-      session_note(s, "%s written; give it weights with: syc weights pack %s --weights FILE.safetensors -o %s.syw", s->opt.output,
-                   s->opt.arg.at[0], s->opt.output);
+      session_note(s, "%s written; give it weights with: syc weights pack %s --weights FILE.safetensors -o %s.syw",
+                   s->opt.output, s->opt.arg.at[0], s->opt.output);
   }
   return code;
 }

@@ -1,4 +1,5 @@
-// fmt.c: `syc fmt [--check] FILES`: rewrites .sy files in canonical form; - reads standard input and writes standard output.
+// fmt.c: `syc fmt [--check] FILES`: rewrites .sy files in canonical form; - reads standard input and writes standard
+// output.
 #include "driver.h"
 
 #include <string.h>

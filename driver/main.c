@@ -117,8 +117,10 @@ static bool expand(Session *s, StrList *out, const char *arg, int depth) {
     if (!*p) break;
     char *word = arena_alloc(&s->arena, strlen(p) + 1), *w = word, quote = 0;
     for (; *p && (quote || !strchr(" \t\r\n", *p)); p++) {
-      if (quote ? *p == quote : (*p == '"' || *p == '\'')) quote = quote ? 0 : *p;
-      else *w++ = *p;
+      if (quote ? *p == quote : (*p == '"' || *p == '\''))
+        quote = quote ? 0 : *p;
+      else
+        *w++ = *p;
     }
     if (out->n > MAX_ARGS || !expand(s, out, word, depth + 1)) return false;
   }

@@ -1,4 +1,5 @@
-// run.c: `syc run SPEC [options] -- ARGUMENTS`: builds the executable and its packed weights into the cache, then becomes it.
+// run.c: `syc run SPEC [options] -- ARGUMENTS`: builds the executable and its packed weights into the cache, then
+// becomes it.
 #include "driver.h"
 
 #include <errno.h>
@@ -23,14 +24,16 @@ static const char *cached_weights(Session *s, const Program *p, const char *exe)
   const char *packed = arena_printf(&s->arena, "%s-%016llx.syw", exe, (unsigned long long)h);
   if (access(packed, R_OK) == 0) return packed;
   Checkpoint c = {0};
-  bool ok = checkpoint_open(s, &c, files->at, files->n) && checkpoint_check(s, &c, p, true) && weights_pack(s, p, packed, &c);
+  bool ok =
+      checkpoint_open(s, &c, files->at, files->n) && checkpoint_check(s, &c, p, true) && weights_pack(s, p, packed, &c);
   checkpoint_close(&c);
   return ok ? packed : NULL;
 }
 
 int cmd_run(Session *s) {
   if (s->opt.arg.n != 1)
-    return session_fail(s, EXIT_USAGE, "syc run takes one spec; arguments of the program go behind -- (syc run --help)");
+    return session_fail(s, EXIT_USAGE,
+                        "syc run takes one spec; arguments of the program go behind -- (syc run --help)");
   const Target *t[MAX_TARGETS];
   size_t n = session_targets(s, s->opt.isa, t);
   Module *m = n ? session_module(s, s->opt.arg.at[0], NULL, NULL, 0) : NULL;

@@ -18,14 +18,18 @@ static bool use_colour(const Session *s) {
   return isatty(STDERR_FILENO) != 0;
 }
 
-static bool json_diagnostics(const Session *s) { return s->opt.diagnostics && !strcmp(s->opt.diagnostics, "json"); }
+static bool json_diagnostics(const Session *s) {
+  return s->opt.diagnostics && !strcmp(s->opt.diagnostics, "json");
+}
 
 bool session_flush(Session *s) {
   bool ok = s->diag.errors == 0;
   if (s->diag.list.n) {
     Buf b = {0};
-    if (json_diagnostics(s)) diag_print_json(&s->diag, &b);
-    else diag_print(&s->diag, &b, use_colour(s));
+    if (json_diagnostics(s))
+      diag_print_json(&s->diag, &b);
+    else
+      diag_print(&s->diag, &b, use_colour(s));
     if (b.n) fwrite(b.s, 1, b.n, stderr);
     buf_free(&b);
   }
@@ -45,8 +49,10 @@ int session_fail(Session *s, int code, const char *fmt, ...) {
   diag_init(&d, &s->arena);
   diag_error(&d, "", NO_SPAN, "%s", text.s);
   Buf b = {0};
-  if (json_diagnostics(s)) diag_print_json(&d, &b);
-  else buf_printf(&b, "syc: error: %s\n", text.s);
+  if (json_diagnostics(s))
+    diag_print_json(&d, &b);
+  else
+    buf_printf(&b, "syc: error: %s\n", text.s);
   fwrite(b.s, 1, b.n, stderr);
   buf_free(&b);
   buf_free(&text);
@@ -63,8 +69,11 @@ void session_note(Session *s, const char *fmt, ...) {
   fputc('\n', stderr);
 }
 
-/* specs -------------------------------------------------------------------------------------------------------------- */
-static void add_dep(Session *s, const char *path) { VEC_PUSH(&s->arena, s->deps, path); }
+/* specs --------------------------------------------------------------------------------------------------------------
+ */
+static void add_dep(Session *s, const char *path) {
+  VEC_PUSH(&s->arena, s->deps, path);
+}
 
 const EmbeddedFile *embedded_find(const char *name) {
   for (const EmbeddedFile *e = embedded_files; e->name; e++)
@@ -143,12 +152,14 @@ static bool narrow_dims(Session *s, Module *m) {
     if (!d) {
       Buf have = {0};
       for (size_t k = 0; k < m->ndim; k++) buf_printf(&have, "%s%s", k ? ", " : "", m->dim[k].name);
-      session_fail(s, EXIT_USAGE, "--dim %s: the model has no such run-time dim (it has %s)", name, have.s ? have.s : "none");
+      session_fail(s, EXIT_USAGE, "--dim %s: the model has no such run-time dim (it has %s)", name,
+                   have.s ? have.s : "none");
       buf_free(&have);
       return false;
     }
     if (end == text || *end || v < d->lo || v > d->hi) {
-      session_fail(s, EXIT_USAGE, "--dim %s=%s: must be a number from %lld to %lld", name, text, (long long)d->lo, (long long)d->hi);
+      session_fail(s, EXIT_USAGE, "--dim %s=%s: must be a number from %lld to %lld", name, text, (long long)d->lo,
+                   (long long)d->hi);
       return false;
     }
     d->hi = v;
@@ -194,7 +205,8 @@ Module *session_module(Session *s, const char *spec, const Defines *extra, const
   return m;
 }
 
-/* passes and program --------------------------------------------------------------------------------------------------- */
+/* passes and program
+ * --------------------------------------------------------------------------------------------------- */
 static void after_pass(void *ud, const char *pass, const Module *m, size_t changes, double ms) {
   Session *s = ud;
   if (s->opt.time_passes) fprintf(stderr, "%-12s %8zu changes %9.2f ms\n", pass, changes, ms);

@@ -1,6 +1,6 @@
-// temp.c: temporary folders that never stay behind. A signal handler cannot walk folders, so it starts `rm -rf` (fork and
-// execve are async-signal-safe), then dies of the signal. The list of folders is the only state the command keeps globally,
-// because a signal handler can see nothing else.
+// temp.c: temporary folders that never stay behind. A signal handler cannot walk folders, so it starts `rm -rf` (fork
+// and execve are async-signal-safe), then dies of the signal. The list of folders is the only state the command keeps
+// globally, because a signal handler can see nothing else.
 #include "driver.h"
 
 #include <errno.h>

@@ -157,7 +157,8 @@ static int inspect_packed(Session *s, const char *path, const sy_map *m, Report 
     const void *data;
     problem = sy_weights_entry(m->data, &h, i, &e, &data);
     if (problem)
-      return session_fail(s, EXIT_WRONG, "%s: not a sound weight file: entry %llu %s", path, (unsigned long long)i, problem);
+      return session_fail(s, EXIT_WRONG, "%s: not a sound weight file: entry %llu %s", path, (unsigned long long)i,
+                          problem);
     char name[32], shape[32];
     snprintf(name, sizeof name, "entry %llu", (unsigned long long)i);
     snprintf(shape, sizeof shape, "[%llu]", (unsigned long long)(e.bytes / sizeof(float)));

@@ -46,8 +46,10 @@ static KIdx fold_index(const Folder *f, const KIdx *i) {
   KIdx out = ki_const(i->c);
   for (uint32_t t = 0; t < i->n; t++) {
     KVar v = i->t[t].var;
-    if (f->known[v.id]) out = ki_addc(out, i->t[t].k * f->value[v.id]);
-    else out = ki_add(out, ki_mul(ki_var(v), i->t[t].k));
+    if (f->known[v.id])
+      out = ki_addc(out, i->t[t].k * f->value[v.id]);
+    else
+      out = ki_add(out, ki_mul(ki_var(v), i->t[t].k));
   }
   return out;
 }

@@ -1,5 +1,5 @@
-// absorb.c: move work into weights, where the packer does it once: LayerNorm's gain and bias into the linears that read it,
-// the attention scale into the query projection, scale and shift vectors behind a linear into its weight and bias.
+// absorb.c: move work into weights, where the packer does it once: LayerNorm's gain and bias into the linears that read
+// it, the attention scale into the query projection, scale and shift vectors behind a linear into its weight and bias.
 // The weight expressions are ordinary graph values; whoever packs the weights evaluates them in double precision.
 // Measure lowered: the number of non-weight operations.
 //
@@ -11,7 +11,9 @@
 
 PassFn pass_absorb;
 
-static bool weight_only(const RuleCtx *c, Val v) { return graph_is_weight_only(c->g, v); }
+static bool weight_only(const RuleCtx *c, Val v) {
+  return graph_is_weight_only(c->g, v);
+}
 static bool has_weights(const RuleCtx *c, const Value *linear) {
   return weight_only(c, linear->args[1]) && (linear->nargs < 3 || weight_only(c, linear->args[2]));
 }
@@ -26,7 +28,9 @@ static bool all_users_linear(const RuleCtx *c, Val x) {
   return true;
 }
 
-static Val op2(RuleCtx *c, Op op, Val a, Val b, Span at) { return graph_add(c->g, op, (Val[]){a, b}, 2, NULL, 0, at); }
+static Val op2(RuleCtx *c, Op op, Val a, Val b, Span at) {
+  return graph_add(c->g, op, (Val[]){a, b}, 2, NULL, 0, at);
+}
 
 // A vector over the inputs (K) or outputs (N) of a weight, shaped to multiply it.
 static Val column_vector(RuleCtx *c, Val v, Span at) { // [n] -> [n,1]

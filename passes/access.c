@@ -1,5 +1,5 @@
-// access.c: where elements are. Follows views (slice, transpose, reshape, broadcast, retag) and concat aliases down to the
-// value whose storage holds the elements, as one affine rule: element (i0, i1, ..) of v is element
+// access.c: where elements are. Follows views (slice, transpose, reshape, broadcast, retag) and concat aliases down to
+// the value whose storage holds the elements, as one affine rule: element (i0, i1, ..) of v is element
 //   offset + sum stride[d] * i_d   of the storage of base.
 //
 // Invariant: with ok = true the rule holds for every index within the upper bounds; ok = false means that no strides
@@ -9,7 +9,9 @@
 //   access_resolve(%3) = base %2, offset 768, stride 197*2304, 2304, 1
 #include "pass.h"
 
-static bool is_view(const Value *v) { return (op_info[v->op].flags & F_VIEW) && v->group == 0; }
+static bool is_view(const Value *v) {
+  return (op_info[v->op].flags & F_VIEW) && v->group == 0;
+}
 
 // Row-major strides of a value's own storage. The last axis is widened to the pitch where one is set.
 static void storage_strides(const Module *m, const Value *v, int64_t *stride) {

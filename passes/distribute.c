@@ -52,7 +52,8 @@ static bool has_runtime_dim(const Type *t) {
 // broadcast(w) + p => broadcast(w + p) for weights w, p: the sum has constant dims and is packed
 static Val weights_before_broadcast(RuleCtx *c, Val v) {
   Value e = *rule_value(c, v);
-  if (!(op_info[e.op].flags & F_ELEMENTWISE) || !has_runtime_dim(&e.type) || !graph_is_weight_only(c->g, v)) return NO_VAL;
+  if (!(op_info[e.op].flags & F_ELEMENTWISE) || !has_runtime_dim(&e.type) || !graph_is_weight_only(c->g, v))
+    return NO_VAL;
   Val args[3];
   bool any = false;
   for (uint32_t i = 0; i < e.nargs; i++) {

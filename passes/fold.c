@@ -48,8 +48,8 @@ static Val same_view(RuleCtx *c, Val v) {
   return type_equal(&s->type, &rule_value(c, s->args[0])->type) ? s->args[0] : NO_VAL;
 }
 
-// reshape(slice of one column block) and the like stay; a slice of a unit axis that a reshape removes stays too: both are
-// free views.
+// reshape(slice of one column block) and the like stay; a slice of a unit axis that a reshape removes stays too: both
+// are free views.
 
 static const Rule fold_rules[] = {
     {"same_view", "view(x) : type(x) => x", same_view},

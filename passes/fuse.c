@@ -1,9 +1,9 @@
 // fuse.c: forms groups; each becomes one kernel. A group grows around an anchor (a matrix product, an attention, a row
 // operator) or is a map of pointwise work and data movement.
 //
-// A value joins the group of an operand when it is elementwise, has the operand's type, and is its only reader. What the
-// group's root is fed from outside is read through strides (access.c); views that no strides express, outputs that are
-// only views, and parts of a concat that live elsewhere get a copy, which is a view with a group of its own.
+// A value joins the group of an operand when it is elementwise, has the operand's type, and is its only reader. What
+// the group's root is fed from outside is read through strides (access.c); views that no strides express, outputs that
+// are only views, and parts of a concat that live elsewhere get a copy, which is a view with a group of its own.
 //
 // Invariants afterwards: see pass.h. Weight-only values never have a group, except where a run-time dim stretches them.
 //
@@ -22,8 +22,12 @@ typedef struct Fuser {
   uint32_t groups; // numbers handed out
 } Fuser;
 
-static Value *val(const Fuser *f, Val v) { return graph_value(f->g, v); }
-static uint32_t flags_of(const Fuser *f, Val v) { return op_info[val(f, v)->op].flags; }
+static Value *val(const Fuser *f, Val v) {
+  return graph_value(f->g, v);
+}
+static uint32_t flags_of(const Fuser *f, Val v) {
+  return op_info[val(f, v)->op].flags;
+}
 
 static bool has_runtime_dim(const Type *t) {
   for (int d = 0; d < t->rank; d++)
@@ -84,7 +88,8 @@ static uint32_t map_to_join(const Fuser *f, Val v) {
   if (!o->group || !single_use(f, u) || (flags_of(f, u) & (F_VIEW | F_CONTRACTION | F_ATTENTION | F_ROWWISE))) return 0;
   for (uint32_t i = 1; i < f->known; i++) { // the whole group must be a map, and none of it a patchify
     const Value *w = &f->g->value.at[i];
-    if (w->group == o->group && ((op_info[w->op].flags & (F_CONTRACTION | F_ATTENTION | F_ROWWISE)) || w->op == OP_patchify))
+    if (w->group == o->group &&
+        ((op_info[w->op].flags & (F_CONTRACTION | F_ATTENTION | F_ROWWISE)) || w->op == OP_patchify))
       return 0;
   }
   return o->group;
@@ -99,7 +104,9 @@ static Val copy_of(Fuser *f, Val v, const Type *t, Span at) {
   return (Val){(uint32_t)f->g->value.n - 1};
 }
 
-static bool materialised(const Fuser *f, Val v) { return val(f, v)->group != 0 || val(f, v)->op == OP_concat; }
+static bool materialised(const Fuser *f, Val v) {
+  return val(f, v)->group != 0 || val(f, v)->op == OP_concat;
+}
 
 // Operands of groups must be reachable through strides; make the first view that is not a copy.
 static void mend_views(Fuser *f) {
@@ -130,7 +137,8 @@ static void mend_concats(Fuser *f) {
     if (f->g->value.at[i].dead || f->g->value.at[i].op != OP_concat || packed(f, (Val){i})) continue;
     for (uint32_t p = 0; p < f->g->value.at[i].nargs; p++) {
       Val part = f->g->value.at[i].args[p];
-      bool in_place = (root_of_group(f, part) || val(f, part)->op == OP_concat) && !packed(f, part) && single_use(f, part);
+      bool in_place =
+          (root_of_group(f, part) || val(f, part)->op == OP_concat) && !packed(f, part) && single_use(f, part);
       if (in_place) continue;
       Type t = val(f, part)->type;
       Val copy = copy_of(f, part, &t, f->g->value.at[i].span);

@@ -1,8 +1,9 @@
 // layout.c: chooses the pitch of stored rows and moves the parts of a concat into it.
 //
-// Rows of an intermediate start 64 bytes aligned (pitch a multiple of 16 elements), and a pitch whose bytes are a multiple
-// of 2048 gets one line more: rows a page apart fall into one set of the first-level cache, and a product reads 6 to 14
-// rows at once. Route outputs are never padded. A part of a concat has no storage of its own: alias and alias_offset.
+// Rows of an intermediate start 64 bytes aligned (pitch a multiple of 16 elements), and a pitch whose bytes are a
+// multiple of 2048 gets one line more: rows a page apart fall into one set of the first-level cache, and a product
+// reads 6 to 14 rows at once. Route outputs are never padded. A part of a concat has no storage of its own: alias and
+// alias_offset.
 //
 //   %6 = gelu %5 : f32[B,197,3072] group 3 pitch 3088
 #include "pass.h"

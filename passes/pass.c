@@ -1,5 +1,5 @@
-// pass.c: the pass driver. Runs the pipeline of passes.def, and around each pass what every pass wants: drop dead values,
-// verify, time, report. The ordering constraints are checked before anything runs.
+// pass.c: the pass driver. Runs the pipeline of passes.def, and around each pass what every pass wants: drop dead
+// values, verify, time, report. The ordering constraints are checked before anything runs.
 #include "pass.h"
 
 #include <string.h>
@@ -65,8 +65,10 @@ static bool check_name(Module *m, const char *name, const char *what, bool must_
       size_t d = edit_distance(name, pass_list[i].name);
       if (d < best) best = d, near = pass_list[i].name;
     }
-    if (near) diag_hint(m->diag, g, "did you mean '%s'?", near);
-    else diag_hint(m->diag, g, "--print-passes lists them");
+    if (near)
+      diag_hint(m->diag, g, "did you mean '%s'?", near);
+    else
+      diag_hint(m->diag, g, "--print-passes lists them");
     return false;
   }
   if (must_be_optional && pass_list[at].required) {

@@ -6,9 +6,11 @@
 //   after `fuse`:   every value is a source, a view (group 0), a concat (group 0) or a member of a group (group > 0).
 //                   A group has one root: the only member used outside it; the root is what is stored. A view with a
 //                   group of its own is a copy.
-//   after `layout`: roots and concats have a pitch where rows are padded; weight operands of groups are weight-only values
+//   after `layout`: roots and concats have a pitch where rows are padded; weight operands of groups are weight-only
+//   values
 //                   that the packer evaluates (Program.weight) in the layout the kernel wants.
-//   after `place`:  every root, concat and route output has a place: arena offset, input/output number, or an alias into a
+//   after `place`:  every root, concat and route output has a place: arena offset, input/output number, or an alias
+//   into a
 //                   concat.
 #ifndef SY_PASS_H
 #define SY_PASS_H

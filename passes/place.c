@@ -1,8 +1,8 @@
 // place.c: gives every stored tensor its place: a route input or output, or an offset in the arena.
 //
 // A tensor lives from the group that first writes it to the last group that reads it. Larger tensors choose first; each
-// takes the lowest offset that is free during its whole life (greedy by size, as in Pisarchyk and Lee, "Efficient memory
-// management for deep neural net inference", 2020). place_check is independent of that: it looks at every pair.
+// takes the lowest offset that is free during its whole life (greedy by size, as in Pisarchyk and Lee, "Efficient
+// memory management for deep neural net inference", 2020). place_check is independent of that: it looks at every pair.
 //
 //   %6 = gelu %5 : f32[B,197,3072] group 3 pitch 3088 at 4096
 #include "place.h"
@@ -14,7 +14,9 @@ PassFn pass_place;
 enum { PLACE_ALIGN = 64 };
 
 // The value whose storage holds v: through views and aliases.
-static Val storage_of(const Graph *g, Val v) { return access_resolve(g, v).base; }
+static Val storage_of(const Graph *g, Val v) {
+  return access_resolve(g, v).base;
+}
 
 LiveList place_live(const Graph *g, Arena *a) {
   GroupList groups = groups_collect(g, a);
@@ -51,14 +53,17 @@ LiveList place_live(const Graph *g, Arena *a) {
   return list;
 }
 
-static bool overlap_in_time(const Live *a, const Live *b) { return a->first <= b->last && b->first <= a->last; }
+static bool overlap_in_time(const Live *a, const Live *b) {
+  return a->first <= b->last && b->first <= a->last;
+}
 
 int64_t place_lower_bound(const LiveList *l) {
   int64_t best = 0;
   for (size_t i = 0; i < l->n; i++) { // the sum changes only where something begins to live
     int64_t sum = 0;
     for (size_t j = 0; j < l->n; j++)
-      if (!l->at[j].outside && l->at[j].first <= l->at[i].first && l->at[j].last >= l->at[i].first) sum += l->at[j].bytes;
+      if (!l->at[j].outside && l->at[j].first <= l->at[i].first && l->at[j].last >= l->at[i].first)
+        sum += l->at[j].bytes;
     if (sum > best) best = sum;
   }
   return best;
@@ -80,9 +85,9 @@ bool place_check(const Graph *g, Val *a, Val *b) {
   for (size_t i = 0; i < l.n && ok; i++)
     for (size_t j = i + 1; j < l.n && ok; j++) {
       const Place p = graph_value(g, l.at[i].val)->place, q = graph_value(g, l.at[j].val)->place;
-      bool disjoint = p.kind != q.kind || (p.kind == PLACE_OUTPUT && p.index != q.index) ||
-                      !overlap_in_time(&l.at[i], &l.at[j]) ||
-                      (p.kind == PLACE_ARENA && (p.offset + l.at[i].bytes <= q.offset || q.offset + l.at[j].bytes <= p.offset));
+      bool disjoint =
+          p.kind != q.kind || (p.kind == PLACE_OUTPUT && p.index != q.index) || !overlap_in_time(&l.at[i], &l.at[j]) ||
+          (p.kind == PLACE_ARENA && (p.offset + l.at[i].bytes <= q.offset || q.offset + l.at[j].bytes <= p.offset));
       if (!disjoint) {
         *a = l.at[i].val;
         *b = l.at[j].val;

@@ -6,8 +6,12 @@
 
 enum { STEP_BUDGET = 200000 };
 
-const Value *rule_value(const RuleCtx *c, Val v) { return graph_value(c->g, v); }
-bool rule_is(const RuleCtx *c, Val v, Op op) { return v.id && rule_value(c, v)->op == op; }
+const Value *rule_value(const RuleCtx *c, Val v) {
+  return graph_value(c->g, v);
+}
+bool rule_is(const RuleCtx *c, Val v, Op op) {
+  return v.id && rule_value(c, v)->op == op;
+}
 
 bool rule_single_use(const RuleCtx *c, Val v) {
   return v.id < c->known && c->uses.start[v.id + 1] - c->uses.start[v.id] == 1;

@@ -8,8 +8,8 @@
 
 typedef struct RuleCtx {
   Graph *g;
-  Uses uses;         // of the graph as the sweep found it
-  size_t known;      // values with an id below this are covered by `uses`
+  Uses uses;    // of the graph as the sweep found it
+  size_t known; // values with an id below this are covered by `uses`
   const PassOptions *opt;
 } RuleCtx;
 typedef Val RuleFn(RuleCtx *c, Val v);
@@ -23,7 +23,8 @@ typedef struct Rule {
 size_t rewrite_run(Module *m, Arena *scratch, const PassOptions *o, const char *pass, const Rule *rules, size_t n);
 
 // Facts for rules.
-bool rule_single_use(const RuleCtx *c, Val v); // one user (outputs count); a value made in this sweep has unknown uses: false
+bool rule_single_use(const RuleCtx *c,
+                     Val v); // one user (outputs count); a value made in this sweep has unknown uses: false
 const Value *rule_value(const RuleCtx *c, Val v);
 bool rule_is(const RuleCtx *c, Val v, Op op);
 // Builders that keep the span of `at`.

@@ -1,6 +1,7 @@
-// sink.c: select before computing. A slice or a gather of rows moves up through the operators that treat rows one by one,
-// so that the last layer of a classifier computes the class token alone: for ViT-B/16 that is 7 % of all the work, for
-// CLIP's text tower (whose row is chosen by the text) as much. A slice of columns moves into the weight of a linear.
+// sink.c: select before computing. A slice or a gather of rows moves up through the operators that treat rows one by
+// one, so that the last layer of a classifier computes the class token alone: for ViT-B/16 that is 7 % of all the work,
+// for CLIP's text tower (whose row is chosen by the text) as much. A slice of columns moves into the weight of a
+// linear.
 //
 // Measure lowered: the number of elements computed. Work that has other readers is not done twice, except cheap row
 // operators (norms) when only few of their rows are selected: then their gain and bias can still go into weights.
@@ -14,7 +15,9 @@
 
 PassFn pass_sink;
 
-static uint32_t flags_of(const Value *v) { return op_info[v->op].flags; }
+static uint32_t flags_of(const Value *v) {
+  return op_info[v->op].flags;
+}
 
 // May the operator below a selection be recomputed on the selected rows alone?
 static bool worth(const RuleCtx *c, Val below, const Value *selected) {
@@ -146,7 +149,8 @@ static Val reshape_rowwise(RuleCtx *c, Val v) {
   return rule_op(c, x.op, args, x.nargs, &x);
 }
 
-/* gathers: y[b] = x[b, i[b]] ------------------------------------------------------------------------------------------ */
+/* gathers: y[b] = x[b, i[b]] ------------------------------------------------------------------------------------------
+ */
 static Val gather(RuleCtx *c, Val x, Val index, Span at) {
   return graph_add(c->g, OP_gather_rows, (Val[]){x, index}, 2, NULL, 0, at);
 }

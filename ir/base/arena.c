@@ -36,7 +36,9 @@ void *arena_grow(Arena *a, const void *old, size_t old_bytes, size_t new_bytes) 
   return p;
 }
 
-ArenaMark arena_mark(Arena *a) { return (ArenaMark){a->head, a->head ? a->head->used : 0}; }
+ArenaMark arena_mark(Arena *a) {
+  return (ArenaMark){a->head, a->head ? a->head->used : 0};
+}
 
 void arena_reset(Arena *a, ArenaMark m) {
   while (a->head != m.block) {
@@ -47,7 +49,21 @@ void arena_reset(Arena *a, ArenaMark m) {
   if (a->head) a->head->used = m.used;
 }
 
-void arena_free(Arena *a) { arena_reset(a, (ArenaMark){NULL, 0}); }
+void arena_free(Arena *a) {
+  arena_reset(a, (ArenaMark){NULL, 0});
+}
+
+void arena_adopt(Arena *a, Arena *from) {
+  ArenaBlock **end = &from->head;
+  while (*end) end = &(*end)->next;
+  if (a->head) { // behind the block that is being filled
+    *end = a->head->next;
+    a->head->next = from->head;
+  } else {
+    a->head = from->head;
+  }
+  from->head = NULL;
+}
 
 char *arena_strndup(Arena *a, const char *s, size_t n) {
   char *p = arena_alloc(a, n + 1);
@@ -55,7 +71,9 @@ char *arena_strndup(Arena *a, const char *s, size_t n) {
   return p;
 }
 
-char *arena_strdup(Arena *a, const char *s) { return arena_strndup(a, s, strlen(s)); }
+char *arena_strdup(Arena *a, const char *s) {
+  return arena_strndup(a, s, strlen(s));
+}
 
 char *arena_printf(Arena *a, const char *fmt, ...) {
   va_list ap, aq;

@@ -35,6 +35,7 @@ void *arena_grow(Arena *a, const void *old, size_t old_bytes, size_t new_bytes);
 ArenaMark arena_mark(Arena *a);
 void arena_reset(Arena *a, ArenaMark m); // frees everything allocated since the mark
 void arena_free(Arena *a);
+void arena_adopt(Arena *a, Arena *from); // a owns what was allocated in `from`, which is empty afterwards; no marks of a survive
 char *arena_strndup(Arena *a, const char *s, size_t n);
 char *arena_strdup(Arena *a, const char *s);
 char *arena_printf(Arena *a, const char *fmt, ...) SY_PRINTF(2, 3);

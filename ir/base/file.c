@@ -29,7 +29,9 @@ char *file_read(Arena *a, const char *path, size_t *n, const char **err) {
   return s;
 }
 
-static bool write_all(FILE *f, const void *data, size_t n) { return fwrite(data, 1, n, f) == n && fflush(f) == 0; }
+static bool write_all(FILE *f, const void *data, size_t n) {
+  return fwrite(data, 1, n, f) == n && fflush(f) == 0;
+}
 
 bool file_write(const char *path, const void *data, size_t n, const char **err) {
   if (!strcmp(path, "-")) {

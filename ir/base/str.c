@@ -35,7 +35,9 @@ const char *intern_n(Intern *in, const char *s, size_t n) {
   return in->slot[i];
 }
 
-const char *intern(Intern *in, const char *s) { return intern_n(in, s, strlen(s)); }
+const char *intern(Intern *in, const char *s) {
+  return intern_n(in, s, strlen(s));
+}
 
 static void buf_reserve(Buf *b, size_t more) {
   if (b->n + more + 1 <= b->cap) return;
@@ -54,8 +56,12 @@ void buf_putn(Buf *b, const char *s, size_t n) {
   b->s[b->n] = 0;
 }
 
-void buf_putc(Buf *b, char c) { buf_putn(b, &c, 1); }
-void buf_puts(Buf *b, const char *s) { buf_putn(b, s, strlen(s)); }
+void buf_putc(Buf *b, char c) {
+  buf_putn(b, &c, 1);
+}
+void buf_puts(Buf *b, const char *s) {
+  buf_putn(b, s, strlen(s));
+}
 
 void buf_vprintf(Buf *b, const char *fmt, va_list ap) {
   va_list aq;

@@ -1,6 +1,6 @@
-// passes_random.c: seeded random graphs in the manner of transformers. Every pass must keep what the reference evaluator
-// computes (up to the rounding of double arithmetic), the graph must verify and round trip through text after each pass,
-// and no two live tensors may overlap at the end. A failing graph is printed.
+// passes_random.c: seeded random graphs in the manner of transformers. Every pass must keep what the reference
+// evaluator computes (up to the rounding of double arithmetic), the graph must verify and round trip through text after
+// each pass, and no two live tensors may overlap at the end. A failing graph is printed.
 #include "passes/pass.h"
 #include "passes/place.h"
 #include "random_graph.h"
@@ -56,8 +56,8 @@ static void after(void *ud, const char *pass, const Module *m, size_t changes, d
   for (size_t i = 0; i < n; i++)
     for (size_t k = 0; k < got[i].n; k++)
       cr_assert(fabs(got[i].f[k] - c->want[i].f[k]) <= 1e-9 * (1 + fabs(c->want[i].f[k])),
-                "seed %u: %s changes output %zu[%zu] from %.17g to %.17g\n%s", c->seed, pass, i, k, c->want[i].f[k], got[i].f[k],
-                c->before);
+                "seed %u: %s changes output %zu[%zu] from %.17g to %.17g\n%s", c->seed, pass, i, k, c->want[i].f[k],
+                got[i].f[k], c->before);
 }
 
 Test(passes, random_graphs, .timeout = 120) {

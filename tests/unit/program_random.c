@@ -1,6 +1,6 @@
-// program_random.c: seeded random graphs through the whole compiler: passes, lowering for every target, packing, and the
-// kernels in the interpreter, against the reference evaluator on the graph before any pass. Finds a wrong kernel, a wrong
-// address, a wrong packing or two tensors in one place, for shapes nobody wrote down.
+// program_random.c: seeded random graphs through the whole compiler: passes, lowering for every target, packing, and
+// the kernels in the interpreter, against the reference evaluator on the graph before any pass. Finds a wrong kernel, a
+// wrong address, a wrong packing or two tensors in one place, for shapes nobody wrote down.
 #include "codegen/program.h"
 #include "random_graph.h"
 
@@ -60,8 +60,8 @@ static void compare(const Program *p, size_t target, const Tensor *want, uint32_
       if (fabs(want[i].f[k]) > most) most = fabs(want[i].f[k]);
       if (!(d <= worst)) worst = d; // a NaN counts
     }
-    cr_assert(worst <= 2e-4 * (most + 1e-2), "seed %u, %s: output %zu is off by %g of %g\n%s", seed, p->target[target]->name, i,
-              worst, most, text);
+    cr_assert(worst <= 2e-4 * (most + 1e-2), "seed %u, %s: output %zu is off by %g of %g\n%s", seed,
+              p->target[target]->name, i, worst, most, text);
   }
 }
 

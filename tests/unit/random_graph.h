@@ -31,10 +31,18 @@ static Val weight(Gen *r, int rank, int64_t a, int64_t b, int64_t c) {
   Type t = {.dtype = DT_F32, .rank = (uint8_t)rank, .dim = {DIM(a), DIM(b), DIM(c)}};
   return graph_weight(r->g, arena_printf(r->g->module->arena, "w%u", r->weights++), &t, NO_SPAN);
 }
-static const Type *type_of(const Gen *r, Val v) { return &graph_value(r->g, v)->type; }
-static int64_t columns(const Gen *r, Val v) { return type_of(r, v)->dim[type_of(r, v)->rank - 1].c; }
-static Val pick(Gen *r) { return r->pool[draw(r, 3) ? r->n - 1 - draw(r, r->n < 3 ? (uint32_t)r->n : 3) : draw(r, (uint32_t)r->n)]; }
-static Val op(Gen *r, Op o, const Val *args, size_t n) { return graph_add(r->g, o, args, n, NULL, 0, NO_SPAN); }
+static const Type *type_of(const Gen *r, Val v) {
+  return &graph_value(r->g, v)->type;
+}
+static int64_t columns(const Gen *r, Val v) {
+  return type_of(r, v)->dim[type_of(r, v)->rank - 1].c;
+}
+static Val pick(Gen *r) {
+  return r->pool[draw(r, 3) ? r->n - 1 - draw(r, r->n < 3 ? (uint32_t)r->n : 3) : draw(r, (uint32_t)r->n)];
+}
+static Val op(Gen *r, Op o, const Val *args, size_t n) {
+  return graph_add(r->g, o, args, n, NULL, 0, NO_SPAN);
+}
 
 static Val slice(Gen *r, Val x, int axis, int64_t start, int64_t len) {
   Type t = *type_of(r, x);
@@ -117,8 +125,10 @@ static double value_of(uint64_t seed, int64_t i) { // in [-1, 1)
 static bool fill(void *ud, const char *name, const Type *t, Tensor *out) {
   (void)ud;
   for (size_t i = 0; i < out->n; i++) {
-    if (t->dtype == DT_I32) out->i[i] = (int32_t)(i % 3);
-    else out->f[i] = value_of(hash_bytes(name, strlen(name), 7), (int64_t)i);
+    if (t->dtype == DT_I32)
+      out->i[i] = (int32_t)(i % 3);
+    else
+      out->f[i] = value_of(hash_bytes(name, strlen(name), 7), (int64_t)i);
   }
   return true;
 }
