@@ -44,7 +44,7 @@ typedef struct Emit {
   char joined_between;
   size_t joined_start;
 } Emit;
-enum { MAX_COLUMNS = 136 };
+enum { MAX_COLUMNS = 148 };
 
 /* names
  * ------------------------------------------------------------------------------------------------------------------ */

@@ -141,16 +141,16 @@ static void emit_route_steps(const Program *p, const ModelNames *n, size_t at, B
   buf_printf(out, "\nstatic const %s_step %s_steps_%s[] = {\n", n->prefix, n->prefix, n->route[at].id);
   for (size_t i = 0; i < r->step.n; i++) {
     const Step *s = &r->step.at[i];
-    buf_printf(out, "  /* %zu: ", i);
-    emit_place(p, s->span, out);
-    emit_comment(out, s->comment ? s->comment : p->kernel.at[s->kernel].name);
-    buf_printf(out, " */\n  {%s_k_%s, {", n->prefix, n->kernel[s->kernel]);
+    buf_printf(out, "  {%s_k_%s, {", n->prefix, n->kernel[s->kernel]);
     for (uint32_t j = 0; j < s->narg; j++) {
       if (j) buf_puts(out, ", ");
       emit_operand(p, &s->arg[j], out);
     }
     if (!s->narg) buf_puts(out, "{0, 0, 0}");
-    buf_printf(out, "}, %.1f},\n", s->flops);
+    buf_printf(out, "}, %.1f}, /* %zu: ", s->flops, i);
+    emit_place(p, s->span, out);
+    emit_comment(out, s->comment ? s->comment : p->kernel.at[s->kernel].name);
+    buf_puts(out, " */\n");
   }
   buf_puts(out, "};\n");
 }

@@ -74,8 +74,8 @@ static void choose_tile(Gemm *g) {
   const Target *t = g->lo.t;
   int per_panel = PANEL / (int)t->lanes, budget = (int)t->vregs * 3 / 4;
   int64_t rows = row_bound(g);
-  if (rows <= FEW_ROWS) { // a batch of single rows: bound by memory
-    rows = least(rows, 4);
+  if (rows <= FEW_ROWS) { // a batch of single rows: bound by memory, and a small part of the work for any batch
+    rows = 1;
     int64_t wide = budget / (rows * per_panel);
     g->rows = (int)rows;
     g->width = (int)least(least(wide < 1 ? 1 : wide, 4), g->panels);
