@@ -123,12 +123,12 @@ typedef struct Value {
   const char *label; // weight scope or source hint for comments, or NULL
 
   // Filled by passes, printed when set:
-  uint32_t group;  // fuse: group number, 0 = none (views, sources)
-  int64_t pitch;   // layout: elements between rows of the last axis, 0 = unpadded
-  Place place;     // place
-  Val alias;       // place: this value is stored inside `alias` (a concat part); element offset below
+  uint32_t group; // fuse: group number, 0 = none (views, sources)
+  int64_t pitch;  // layout: elements between rows of the last axis, 0 = unpadded
+  Place place;    // place
+  Val alias;      // place: this value is stored inside `alias` (a concat part); element offset below
   int64_t alias_offset;
-  bool dead;       // erased; kept so that ids stay put until graph_compact
+  bool dead; // erased; kept so that ids stay put until graph_compact
 } Value;
 
 typedef struct NamedVal {
@@ -179,7 +179,7 @@ typedef struct Module {
 typedef struct ShapeCtx ShapeCtx; // see op/op.h
 typedef struct OpInfo {
   const char *name;
-  int nargs; // -1: one or more
+  int nargs;      // -1: one or more
   uint64_t attrs; // set of allowed keys, bit 1 << AttrKey
   uint32_t flags;
   const char *doc;
@@ -187,25 +187,28 @@ typedef struct OpInfo {
 extern const OpInfo op_info[OP_COUNT];
 Op op_by_name(const char *name); // OP_none if there is none
 
-/* dims and types (type.c) -------------------------------------------------------------------------------------------- */
+/* dims and types (type.c) --------------------------------------------------------------------------------------------
+ */
 int64_t dim_bound(const Module *m, Dim d); // largest value; for DIM_SEGS use type_extent
 bool dim_equal(Dim a, Dim b);
 bool dim_is_const(Dim d);
-bool type_equal(const Type *a, const Type *b); // dtype, dims and segments
-int64_t type_extent(const Module *m, const Type *t, int axis);  // upper bound of an axis in elements
-int64_t type_elements(const Module *m, const Type *t);          // product of the extents
+bool type_equal(const Type *a, const Type *b);                 // dtype, dims and segments
+int64_t type_extent(const Module *m, const Type *t, int axis); // upper bound of an axis in elements
+int64_t type_elements(const Module *m, const Type *t);         // product of the extents
 int64_t type_bytes(const Module *m, const Type *t);
-void type_print(Buf *b, const Module *m, const Type *t);        // f32[B,vision: 197 + language: L,768]
-int64_t seg_start(const Module *m, const Type *t, int seg);     // first index of a segment on its axis (by bounds)
-int64_t dim_least(const Module *m, Dim d);                      // smallest value
-bool dim_add(Dim a, Dim b, Dim *out);                           // false: two different run-time dims, or overflow
-void dim_print(Buf *b, const Module *m, Dim d);                 // B, 2*B+1, 197
+void type_print(Buf *b, const Module *m, const Type *t);    // f32[B,vision: 197 + language: L,768]
+int64_t seg_start(const Module *m, const Type *t, int seg); // first index of a segment on its axis (by bounds)
+int64_t dim_least(const Module *m, Dim d);                  // smallest value
+bool dim_add(Dim a, Dim b, Dim *out);                       // false: two different run-time dims, or overflow
+void dim_print(Buf *b, const Module *m, Dim d);             // B, 2*B+1, 197
 // Makes `axis` the segmented axis of t and sets its dim to the sum of the parts (n = 0: takes the segments away).
 void type_set_segs(Type *t, int axis, const Seg *seg, int n);
 bool type_is_dense(const Type *t); // no run-time segment before the last: dense at run time without the segments too
-const char *type_problem(const Module *m, const Type *t); // why the type is ill-formed or too large (static text), or NULL
+const char *type_problem(const Module *m,
+                         const Type *t); // why the type is ill-formed or too large (static text), or NULL
 
-/* building and rewriting (graph.c) ------------------------------------------------------------------------------------ */
+/* building and rewriting (graph.c) ------------------------------------------------------------------------------------
+ */
 Module *module_new(Arena *a, Intern *names, Diag *diag, const char *name);
 Graph *graph_new(Module *m, const char *name);
 // Adds an operation: checks operand count and attributes, infers the type through the operator's shape rule. Reports a
@@ -215,19 +218,19 @@ Val graph_input(Graph *g, const char *name, const Type *t, Span span);
 Val graph_weight(Graph *g, const char *name, const Type *t, Span span); // same name and type => same value
 Val graph_scalar(Graph *g, double v, Span span);                        // f32 scalar constant (rank 0)
 void graph_output(Graph *g, const char *name, Val v, Span span);
-Value *graph_value(const Graph *g, Val v); // v must not be NO_VAL; pointer valid until the next graph_add
+Value *graph_value(const Graph *g, Val v);           // v must not be NO_VAL; pointer valid until the next graph_add
 const Attr *value_attr(const Value *v, AttrKey key); // NULL if absent
 int64_t value_int(const Value *v, AttrKey key, int64_t absent);
 double value_float(const Value *v, AttrKey key, double absent);
 const char *value_str(const Value *v, AttrKey key); // NULL if absent
-void graph_replace(Graph *g, Val old, Val with); // every use of old, outputs included; types must be equal
+void graph_replace(Graph *g, Val old, Val with);    // every use of old, outputs included; types must be equal
 typedef struct Uses {
   uint32_t *start; // uses of value v: user[start[v] .. start[v+1])
   uint32_t *user;
 } Uses;
-Uses graph_uses(const Graph *g, Arena *scratch); // outputs count as a use by value id UINT32_MAX
-size_t graph_dce(Graph *g);      // marks values that no output needs as dead; returns how many
-void graph_compact(Graph *g);    // drops the dead, sorts topologically (stable), renumbers
+Uses graph_uses(const Graph *g, Arena *scratch);  // outputs count as a use by value id UINT32_MAX
+size_t graph_dce(Graph *g);                       // marks values that no output needs as dead; returns how many
+void graph_compact(Graph *g);                     // drops the dead, sorts topologically (stable), renumbers
 bool graph_is_weight_only(const Graph *g, Val v); // depends on weights and constants alone
 
 Attr attr_int(AttrKey k, int64_t i);
@@ -235,7 +238,8 @@ Attr attr_float(AttrKey k, double f);
 Attr attr_str(AttrKey k, const char *s);
 Attr attr_ints(AttrKey k, const int64_t *v, size_t n);
 
-/* text (graph_print.c, graph_parse.c) and checking (graph_verify.c) ---------------------------------------------------- */
+/* text (graph_print.c, graph_parse.c) and checking (graph_verify.c)
+ * ---------------------------------------------------- */
 void module_print(const Module *m, Buf *out);
 void graph_print(const Graph *g, Buf *out);
 // Parses the text form. NULL after reporting to diag; never crashes on any bytes.
@@ -244,21 +248,22 @@ Module *module_parse(Arena *a, Intern *names, Diag *diag, const char *text, size
 bool graph_verify(const Graph *g, const char **why);
 bool module_verify(const Module *m, const char **why);
 
-/* reference evaluator (eval.c): naive loops, double accumulators, independent of the kernels ---------------------------- */
+/* reference evaluator (eval.c): naive loops, double accumulators, independent of the kernels
+ * ---------------------------- */
 typedef struct Tensor { // dense, row-major, at its actual (run-time) extents; segment parts are adjacent
   DType dtype;
   int rank;
   int64_t dim[MAX_RANK];
   size_t n; // elements
   union {
-    double *f;   // f32, f16, bf16 values as doubles
+    double *f; // f32, f16, bf16 values as doubles
     int32_t *i;
     uint8_t *b;
   };
 } Tensor;
 typedef struct EvalEnv {
   Arena *arena;
-  int64_t dim[MAX_DIMS];                                     // value of each run-time dim
+  int64_t dim[MAX_DIMS];                                                  // value of each run-time dim
   bool (*weight)(void *ud, const char *name, const Type *t, Tensor *out); // fills out (already shaped); false: missing
   bool (*input)(void *ud, const char *name, const Type *t, Tensor *out);
   void *ud;
@@ -268,7 +273,8 @@ Tensor tensor_new(Arena *a, DType dt, int rank, const int64_t *dim);
 // Evaluates the values that `want` needs. out[i] receives want[i]. False with env->error set on failure.
 bool graph_eval(const Graph *g, EvalEnv *env, const Val *want, size_t nwant, Tensor *out);
 
-/* mask expressions (mask.c): the `where` attribute of attention -------------------------------------------------------- */
+/* mask expressions (mask.c): the `where` attribute of attention
+ * -------------------------------------------------------- */
 // Text form, prefix: (le key query) (lt key query) (eq key query) (is key vision) (is query language) (arg 3) (not X)
 // (and X Y) (or X Y) true. "(arg n)" reads bool operand n of the attention at [batch, key].
 typedef enum MaskOp { MASK_TRUE, MASK_LE, MASK_LT, MASK_EQ, MASK_IS, MASK_ARG, MASK_NOT, MASK_AND, MASK_OR } MaskOp;

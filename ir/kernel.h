@@ -1,12 +1,14 @@
-// kernel.h: the kernel IR. Loops with affine addresses over flat buffers; values are scalars (lanes 1) or vectors of the
-// target's width; mutable registers (var/set) carry sums through loops. One definition of a kernel serves every target:
-// the printers (codegen/emit_c.c) and the interpreter (kernel_interp.c) give the same bits at equal width.
+// kernel.h: the kernel IR. Loops with affine addresses over flat buffers; values are scalars (lanes 1) or vectors of
+// the target's width; mutable registers (var/set) carry sums through loops. One definition of a kernel serves every
+// target: the printers (codegen/emit_c.c) and the interpreter (kernel_interp.c) give the same bits at equal width.
 //
 // Semantics, stated once:
-//  * A kernel is  par* { body }: `par` loops are outermost and perfectly nested; one task = one iteration of all of them.
-//  * An index variable (KVar) is a run-time dim, a par/loop variable or a `ldidx` result. Addresses are affine in loop and
-//    ldidx variables with constant coefficients (no dims); loop bounds are KBound: min(floor(affine/align)*align, cap) and
-//    may use dims. The verifier proves every access in bounds by interval reasoning.
+//  * A kernel is  par* { body }: `par` loops are outermost and perfectly nested; one task = one iteration of all of
+//  them.
+//  * An index variable (KVar) is a run-time dim, a par/loop variable or a `ldidx` result. Addresses are affine in loop
+//  and
+//    ldidx variables with constant coefficients (no dims); loop bounds are KBound: min(floor(affine/align)*align, cap)
+//    and may use dims. The verifier proves every access in bounds by interval reasoning.
 //  * Buffers are distinct memory (restrict), except that an `in` buffer may be shared by several parameters.
 //    `scratch` belongs to one worker; its content is undefined when a task begins. Scratch is 64-byte aligned.
 //  * Order of arithmetic is as written; fma only where written; reductions over lanes fold halves.
@@ -79,10 +81,10 @@ typedef struct KBound { // min(floor(a / align) * align, cap)
 typedef enum KVarKind { KV_DIM, KV_PAR, KV_LOOP, KV_DATA } KVarKind;
 typedef struct KVarInfo {
   KVarKind kind;
-  const char *name;  // unique within the kernel
-  int64_t lo, hi;    // least and greatest value (inclusive); for loops filled by kb_loop through interval reasoning
-  int64_t mod, rem;  // every value is rem modulo mod (mod 1: nothing known; mod 0: the value is rem)
-  int32_t sym;       // KV_DIM: index into the module's dims
+  const char *name; // unique within the kernel
+  int64_t lo, hi;   // least and greatest value (inclusive); for loops filled by kb_loop through interval reasoning
+  int64_t mod, rem; // every value is rem modulo mod (mod 1: nothing known; mod 0: the value is rem)
+  int32_t sym;      // KV_DIM: index into the module's dims
 } KVarInfo;
 
 typedef enum KRole { KB_IN, KB_OUT, KB_WEIGHT, KB_SCRATCH } KRole;
@@ -96,14 +98,14 @@ typedef struct KBufInfo {
 typedef struct KIns {
   KOp op;
   DType dtype;
-  uint8_t lanes;   // 1 or Kernel.lanes
+  uint8_t lanes; // 1 or Kernel.lanes
   KVal arg[3];
-  KBufRef buf;     // memory operations
-  KIdx idx;        // address; or the affine value of `index`
-  int64_t n;       // active lanes of load/store/loadm; level of prefetch
-  double imm;      // const
-  KVar var;        // par, loop, ldidx: the variable defined
-  KBound lo, hi;   // par, loop
+  KBufRef buf;   // memory operations
+  KIdx idx;      // address; or the affine value of `index`
+  int64_t n;     // active lanes of load/store/loadm; level of prefetch
+  double imm;    // const
+  KVar var;      // par, loop, ldidx: the variable defined
+  KBound lo, hi; // par, loop
   int64_t step;
   const char *name; // hint for readable output ("acc_0_1"), or NULL
 } KIns;
@@ -111,26 +113,28 @@ typedef struct KIns {
 typedef struct Kernel {
   Arena *arena;
   const char *name;
-  const char *about;  // one line of comment: shapes, tile
-  uint32_t lanes;     // vector width the kernel was built for
-  VEC(KIns) ins;      // [0] is a null instruction
-  VEC(KVarInfo) var;  // [0] is null; dims first
-  VEC(KBufInfo) buf;  // [0] is null; parameters in call order, then scratch
+  const char *about;   // one line of comment: shapes, tile
+  uint32_t lanes;      // vector width the kernel was built for
+  VEC(KIns) ins;       // [0] is a null instruction
+  VEC(KVarInfo) var;   // [0] is null; dims first
+  VEC(KBufInfo) buf;   // [0] is null; parameters in call order, then scratch
   double flops, bytes; // of one task, estimates for the scheduler and the reports
-  uint32_t open;      // builder: depth of open blocks
+  uint32_t open;       // builder: depth of open blocks
 } Kernel;
 
-/* builder (kernel.c). Every function appends to k. Lanes: 1 or k->lanes; operands must agree in lanes and dtype. --------- */
+/* builder (kernel.c). Every function appends to k. Lanes: 1 or k->lanes; operands must agree in lanes and dtype.
+ * --------- */
 Kernel *kernel_new(Arena *a, const char *name, uint32_t lanes);
-KVar kb_dim(Kernel *k, const char *name, int32_t sym, int64_t lo, int64_t hi); // before any instruction; same sym => same var
-KBufRef kb_buf(Kernel *k, const char *name, DType dt, KRole role, int64_t n);  // name made unique
+KVar kb_dim(Kernel *k, const char *name, int32_t sym, int64_t lo,
+            int64_t hi); // before any instruction; same sym => same var
+KBufRef kb_buf(Kernel *k, const char *name, DType dt, KRole role, int64_t n); // name made unique
 // index arithmetic (no instructions)
 KIdx ki_const(int64_t c);
 KIdx ki_var(KVar v);
 KIdx ki_mul(KIdx a, int64_t f);
 KIdx ki_add(KIdx a, KIdx b);
 KIdx ki_addc(KIdx a, int64_t c);
-KBound kbound(KIdx a);                                  // align 1, no cap
+KBound kbound(KIdx a); // align 1, no cap
 KBound kbound_floor(KIdx a, int64_t align);
 KBound kbound_cap(KIdx a, KIdx cap);
 // structure: returns the variable; close with kb_end
@@ -146,7 +150,7 @@ KVar kb_ldidx(Kernel *k, KBufRef b, KIdx i, int64_t lo, int64_t hi, const char *
 void kb_prefetch(Kernel *k, KBufRef b, KIdx i, int level);
 // values
 KVal kb_const(Kernel *k, double v, DType dt, uint32_t lanes);
-KVal kb_iota(Kernel *k, DType dt);                              // k->lanes
+KVal kb_iota(Kernel *k, DType dt); // k->lanes
 KVal kb_index(Kernel *k, KIdx i, DType dt, uint32_t lanes);
 KVal kb_splat(Kernel *k, KVal scalar);
 KVal kb_lane0(Kernel *k, KVal v);
@@ -161,7 +165,7 @@ void kb_finish(Kernel *k); // checks that all blocks are closed, runs kernel_ver
 /* facts */
 int64_t ki_min(const Kernel *k, const KIdx *i); // interval of an affine index
 int64_t ki_max(const Kernel *k, const KIdx *i);
-int64_t ki_eval(const KIdx *i, const int64_t *value); // value[var id]
+int64_t ki_eval(const KIdx *i, const int64_t *value);                                     // value[var id]
 KVarInfo kernel_range(const Kernel *k, const KBound *lo, const KBound *hi, int64_t step); // lo, hi, mod, rem of a loop
 int64_t kbound_min(const Kernel *k, const KBound *b);
 int64_t kbound_max(const Kernel *k, const KBound *b);
@@ -170,17 +174,18 @@ int64_t kbound_eval(const KBound *b, const int64_t *value);
 int64_t kernel_tasks(const Kernel *k, const int64_t *dims);
 int64_t kernel_scratch_bytes(const Kernel *k); // each scratch buffer rounded up to 64 bytes
 
-/* text, checking, running --------------------------------------------------------------------------------------------- */
-void kernel_print(const Kernel *k, Buf *out);            // kernel_print.c
-void kernel_print_body(const Kernel *k, Buf *out);       // without name and about: equal text <=> same kernel
+/* text, checking, running ---------------------------------------------------------------------------------------------
+ */
+void kernel_print(const Kernel *k, Buf *out);      // kernel_print.c
+void kernel_print_body(const Kernel *k, Buf *out); // without name and about: equal text <=> same kernel
 Kernel *kernel_parse(Arena *a, Intern *names, Diag *diag, const char *text, size_t n, uint32_t file); // kernel_parse.c
-bool kernel_verify(const Kernel *k, const char **why);   // kernel_verify.c; *why in k->arena
+bool kernel_verify(const Kernel *k, const char **why); // kernel_verify.c; *why in k->arena
 // Rewrites what a target lacks (kernel_legal.c): without fma, fma -> mul, add (rounded twice). In place.
 void kernel_legalise(Kernel *k, bool has_fma);
 // A loop that runs exactly once becomes its body, one that never runs disappears (kernel_legal.c). In place.
 void kernel_fold_loops(Kernel *k);
-// Runs tasks [first, last) lane exactly (kernel_interp.c). buf[i] = memory of parameter i+1 (scratch: allocated inside).
-// dims indexed by module dim number. Accesses outside a buffer's extent are an ICE.
+// Runs tasks [first, last) lane exactly (kernel_interp.c). buf[i] = memory of parameter i+1 (scratch: allocated
+// inside). dims indexed by module dim number. Accesses outside a buffer's extent are an ICE.
 void kernel_interp(const Kernel *k, void *const *buf, const int64_t *dims, int64_t first, int64_t last);
 
 #endif

@@ -94,7 +94,7 @@ check_format() {
     pass
   else
     grep -c 'error:' build/format.txt | sed 's/$/ places differ:/'
-    sed -n 's/^\([^:]*\):.*error:.*/  \1/p' build/format.txt | sort -u | head -n 40
+    sed -n 's/^\([^: ]*\.[ch]\):[0-9].*/  \1/p' build/format.txt | sort -u | head -n 40
     fail "formatting: clang-format -i the files above"
   fi
 }

@@ -35,7 +35,8 @@ void *arena_grow(Arena *a, const void *old, size_t old_bytes, size_t new_bytes);
 ArenaMark arena_mark(Arena *a);
 void arena_reset(Arena *a, ArenaMark m); // frees everything allocated since the mark
 void arena_free(Arena *a);
-void arena_adopt(Arena *a, Arena *from); // a owns what was allocated in `from`, which is empty afterwards; no marks of a survive
+void arena_adopt(Arena *a,
+                 Arena *from); // a owns what was allocated in `from`, which is empty afterwards; no marks of a survive
 char *arena_strndup(Arena *a, const char *s, size_t n);
 char *arena_strdup(Arena *a, const char *s);
 char *arena_printf(Arena *a, const char *fmt, ...) SY_PRINTF(2, 3);
@@ -135,7 +136,8 @@ void diag_note(Diag *d, Diagnostic *g, Span at, const char *fmt, ...) SY_PRINTF(
 bool diag_full(const Diag *d); // true once max_errors is reached: parsers stop
 // line and column are 1-based; column counts bytes. False when the span has no place.
 bool diag_place(const Diag *d, Span s, const char **path, uint32_t *line, uint32_t *col);
-// Prints all diagnostics in order of occurrence: "path:line:col: error: text [E0123]", source line, carets, hint, notes.
+// Prints all diagnostics in order of occurrence: "path:line:col: error: text [E0123]", source line, carets, hint,
+// notes.
 void diag_print(const Diag *d, Buf *out, bool colour);
 void diag_print_json(const Diag *d, Buf *out); // {"diagnostics":[{...}]}
 // The long explanation of a code ("syc explain E0123"), or NULL.

@@ -1,4 +1,5 @@
-// fuzz_packed_weights.c: no bytes may crash the reader of packed weight files, and what it accepts lies inside the file.
+// fuzz_packed_weights.c: no bytes may crash the reader of packed weight files, and what it accepts lies inside the
+// file.
 #include "runtime/weights_format.h"
 
 #include <stddef.h>
