@@ -230,11 +230,25 @@ static int unknown_kind(Session *s, const char *kind) {
   return session_fail(s, EXIT_USAGE, "--emit: there is no kind '%s' (syc help emit lists them)", kind);
 }
 
+// A path in a make rule: blanks and # are escaped, $ is doubled.
+static void put_make_path(Buf *b, const char *path) {
+  for (; *path; path++) {
+    if (strchr(" \t#", *path)) buf_putc(b, '\\');
+    if (*path == '$') buf_putc(b, '$');
+    buf_putc(b, *path);
+  }
+}
+
 static bool write_deps(Session *s, const char *out) {
   Buf b = {0};
-  buf_printf(&b, "%s:", out);
-  for (size_t i = 0; i < s->deps.n; i++) buf_printf(&b, " %s", s->deps.at[i]);
-  for (size_t i = 0; i < s->opt.weights.n; i++) buf_printf(&b, " %s", s->opt.weights.at[i]);
+  put_make_path(&b, out);
+  buf_putc(&b, ':');
+  const StrList *lists[] = {&s->deps, &s->opt.weights};
+  for (size_t k = 0; k < 2; k++)
+    for (size_t i = 0; i < lists[k]->n; i++) {
+      buf_putc(&b, ' ');
+      put_make_path(&b, lists[k]->at[i]);
+    }
   buf_putc(&b, '\n');
   const char *err = "", *path = arena_printf(&s->arena, "%s.d", out);
   bool ok = file_write(path, b.s, b.n, &err);
@@ -279,6 +293,8 @@ static int emit_all(Session *s, const char *fallback) {
     return session_fail(s, EXIT_USAGE, "syc %s takes one spec, such as models/vit.sy:base (%zu given; syc %s --help)",
                         s->command, s->opt.arg.n, s->command);
   const char *spec = s->opt.arg.at[0], *out = s->opt.output, *kinds = s->opt.emit;
+  const Target *unused[MAX_TARGETS];
+  if (!session_targets(s, s->opt.isa, unused)) return s->exit_code; // a wrong name is an error for any kind of output
   if (!kinds) kinds = kind_of_suffix(out);
   if (!kinds) kinds = fallback;
   if (!strchr(kinds, ',')) return emit_kind(s, spec, kinds, out);

@@ -174,13 +174,20 @@ static void show_summary(const FaceRun *r, const char *name, const FaceArray *a,
   printf("%s\n", a->n > 8 ? " ..." : "");
 }
 
+// Does the model say how to show some output of this route? Then, for people, the others are not shown.
+static bool has_view(const FaceRun *r) {
+  for (unsigned o = 0; o < r->route->noutput; o++)
+    if (face_prepare(r->info, r->route->output[o].name)) return true;
+  return false;
+}
+
 void face_show(const FaceRun *r, unsigned o, const FaceArray *a, const HostLabels *labels, bool *started) {
   const sy_prepare *p = face_prepare(r->info, r->route->output[o].name);
   if (p && !strcmp(p->kind, "labels") && a->dtype == 'f' && a->rank >= 1)
     show_labels(r, p, a, labels, started);
   else if (p && !strcmp(p->kind, "similarity") && a->dtype == 'f' && a->rank == 2 && r->args->text.n)
     show_similarity(r, a, started);
-  else
+  else if (p || r->args->json || !has_view(r))
     show_summary(r, r->route->output[o].name, a, started);
 }
 
