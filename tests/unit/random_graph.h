@@ -134,7 +134,7 @@ static bool fill(void *ud, const char *name, const Type *t, Tensor *out) {
 }
 
 // A graph "r" with inputs x f32[B,5,4] and rows i32[B], B = 1..3, and one or two outputs. Dead values removed.
-static Graph *random_graph(Module *m, uint32_t seed) {
+static inline Graph *random_graph(Module *m, uint32_t seed) {
   m->dim[m->ndim++] = (RuntimeDim){"B", 1, 3};
   Gen r = {.g = graph_new(m, "r"), .state = seed * UINT64_C(0x9e3779b97f4a7c15)};
   Type x = {.dtype = DT_F32, .rank = 3, .dim = {{0, 1, 0}, DIM(5), DIM(4)}};
