@@ -390,8 +390,19 @@ static int next_rows(int rows) {  // the next smaller tile of the ladder: the la
   return rows > 1;
 }
 
+// Runs what follows, up to kb_end, in the one block whose start is not behind `last`, and in those before it.
+static void open_blocks_until(const Tiles *t, const KIdx *block, KBound last, int64_t most) {
+  kb_loop(t->lo->k, "once", kbound(*block), last, most + 1);
+}
+
 void lower_tiles(Lowering *lo, const Range *r, int rows, const KIdx *block, int64_t size, LowerTile *body, void *ud) {
   Tiles t = {lo, body, ud};
+  if (block && r->bound <= size) { // a short part beside a long one: the first block does all of it
+    open_blocks_until(&t, block, kbound(ki_const(1)), r->bound + size);
+    lower_tiles(lo, r, rows, NULL, 0, body, ud);
+    kb_end(lo->k);
+    return;
+  }
   if (r->fixed && !block) {
     even_tiles(&t, r, rows);
     return;
@@ -405,7 +416,12 @@ void lower_tiles(Lowering *lo, const Range *r, int rows, const KIdx *block, int6
       to.has_cap = true;
       to.cap = ki_addc(*block, size);
     }
+    // The remainder belongs to one block: block <= floor(len, before), both multiples of `before`. Without this test every
+    // later block would store those rows again, at the same time.
+    bool guard = block && before;
+    if (guard) open_blocks_until(&t, block, kbound_floor(ki_addc(r->len, before), before), r->bound + size);
     tile_loop(&t, from, to, n, before && !r->fixed);
+    if (guard) kb_end(lo->k);
   }
 }
 

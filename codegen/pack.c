@@ -50,12 +50,13 @@ static bool eval_weight(void *ud, const char *name, const Type *t, Tensor *out) 
 
 bool pack_weight(const Program *p, const PackedWeight *w, const WeightSource *src, void *dst, const char **err) {
   (void)p;
-  if (w->dtype != DT_F32) {
+  bool plain = w->kind == PACK_PLAIN && (w->dtype == DT_BOOL || w->dtype == DT_I32);
+  if (w->dtype != DT_F32 && !plain) {
     *err = "only f32 weights can be packed";
     return false;
   }
   const Value *v = graph_value(w->graph, w->val);
-  if (v->op == OP_weight && src->f32) {
+  if (v->op == OP_weight && w->dtype == DT_F32 && src->f32) {
     const float *direct = src->f32(src->ud, value_str(v, A_name), &v->type);
     if (direct) return lay_out(w, direct, get_f32, dst);
   }

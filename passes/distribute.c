@@ -30,6 +30,7 @@ static Val elementwise_concat(RuleCtx *c, Val v) {
     int64_t start = 0;
     for (uint32_t p = 0; p < cat.nargs; p++) {
       Type t = rule_value(c, cat.args[p])->type;
+      if (t.dim[axis].k && t.dim[axis].sym == DIM_SEGS) return NO_VAL; // no Dim to slice by
       Val args[3];
       for (uint32_t i = 0; i < e.nargs; i++)
         args[i] = i == which ? cat.args[p] : part_of(c, e.args[i], &e.type, axis, start, t.dim[axis], e.span);

@@ -47,6 +47,21 @@ static void alias_parts(Graph *g, const bool *stored, Val concat) {
   }
 }
 
+// A view that strides expressed before rows were padded must stay expressible: its storage goes without a pitch.
+// True if some pitch was taken back.
+static bool unpad_for_views(Graph *g) {
+  bool changed = false;
+  for (uint32_t i = 1; i < g->value.n; i++) {
+    Value *v = &g->value.at[i];
+    if (v->dead || v->group || !(op_info[v->op].flags & F_VIEW) || access_resolve(g, (Val){i}).ok) continue;
+    while ((op_info[v->op].flags & F_VIEW) && !v->group) v = graph_value(g, v->args[0]);
+    while (v->alias.id) v = graph_value(g, v->alias);
+    changed = changed || v->pitch;
+    v->pitch = 0;
+  }
+  return changed;
+}
+
 size_t pass_layout(Module *m, Arena *scratch, const PassOptions *o) {
   (void)o;
   size_t changes = 0;
@@ -66,8 +81,10 @@ size_t pass_layout(Module *m, Arena *scratch, const PassOptions *o) {
       v->pitch = pitch;
       changes++;
     }
-    for (uint32_t i = (uint32_t)g->value.n; i-- > 1;) // outer concats first
-      if (stored[i] && g->value.at[i].op == OP_concat) alias_parts(g, stored, (Val){i}), changes++;
+    do
+      for (uint32_t i = (uint32_t)g->value.n; i-- > 1;) // outer concats first
+        if (stored[i] && g->value.at[i].op == OP_concat) alias_parts(g, stored, (Val){i}), changes++;
+    while (unpad_for_views(g));
     arena_reset(scratch, mark);
   }
   return changes;

@@ -28,12 +28,27 @@ static bool worth(const RuleCtx *c, Val below, const Value *selected) {
   return cheap && type_elements(m, &selected->type) * 8 <= type_elements(m, &b->type);
 }
 
+// A length that is a sum of several run-time parts has no Dim of its own; such slices stay where they are.
+static bool several_parts(Dim len) { return len.k && len.sym == DIM_SEGS; }
+
+// Does a mask compare positions, and does the axis have a run-time part before `start`? Then `start`, which counts by
+// upper bounds, is not the position of the first query, which counts what is there.
+static bool position_unknown(const Value *attention, const Type *q, int64_t start) {
+  if (!value_str(attention, A_where)) return false;
+  for (int s = 0; s < q->nseg && q->segaxis == 1 && start > 0; s++) {
+    if (!dim_is_const(q->seg[s].len)) return true;
+    start -= q->seg[s].len.c;
+  }
+  return false;
+}
+
 /* slices ----------------------------------------------------------------------------------------------------------- */
 static Val slice_rowwise(RuleCtx *c, Val v) {
   const Value *s = rule_value(c, v);
   if (s->op != OP_slice) return NO_VAL;
   int axis = (int)value_int(s, A_axis, 0);
   const Value *x = rule_value(c, s->args[0]);
+  if (several_parts(s->type.dim[axis])) return NO_VAL;
   if (!(flags_of(x) & F_ROWWISE) || !worth(c, s->args[0], s)) return NO_VAL;
   const Type *in = &rule_value(c, x->args[0])->type;
   if (axis >= in->rank - 1) return NO_VAL; // the row itself is cut
@@ -54,6 +69,7 @@ static Val slice_elementwise(RuleCtx *c, Val v) {
   int64_t start = value_int(s, A_start, 0);
   Dim len = s->type.dim[axis];
   Span at = s->span;
+  if (several_parts(len)) return NO_VAL;
   Val args[3];
   for (uint32_t i = 0; i < x.nargs; i++) {
     const Type *t = &rule_value(c, x.args[i])->type;
@@ -77,6 +93,7 @@ static Val slice_attention(RuleCtx *c, Val v) {
     if (rule_value(c, args[i])->type.dtype == DT_I32) return NO_VAL; // positions already chosen by data
   }
   int64_t start = value_int(s, A_start, 0);
+  if (several_parts(s->type.dim[1]) || position_unknown(&x, &rule_value(c, x.args[0])->type, start)) return NO_VAL;
   Attr attr[ATTR_COUNT];
   size_t n = 0;
   for (uint32_t i = 0; i < x.nattr; i++)
@@ -119,12 +136,12 @@ static Val slice_concat(RuleCtx *c, Val v) {
   if (s->op != OP_slice || !rule_is(c, s->args[0], OP_concat)) return NO_VAL;
   Value x = *rule_value(c, s->args[0]);
   int axis = (int)value_int(s, A_axis, 0);
-  if (axis != value_int(&x, A_axis, 0)) return NO_VAL;
+  if (axis != value_int(&x, A_axis, 0) || several_parts(s->type.dim[axis])) return NO_VAL;
   const Module *m = c->g->module;
   int64_t start = value_int(s, A_start, 0), len = dim_bound(m, s->type.dim[axis]), at = 0;
   for (uint32_t i = 0; i < x.nargs; i++) {
     const Type *t = &rule_value(c, x.args[i])->type;
-    int64_t extent = type_extent(m, t, axis);
+    int64_t extent = type_extent(m, t, axis); // by upper bounds, like start
     if (start >= at && start + len <= at + extent) {
       Val part = rule_slice(c, x.args[i], axis, start - at, s->type.dim[axis], s->span);
       return type_equal(&rule_value(c, part)->type, &rule_value(c, v)->type) ? part : NO_VAL;
@@ -194,7 +211,8 @@ static Val gather_attention(RuleCtx *c, Val v) {
   Span at = s->span;
   Type result = s->type;
   if (!(flags_of(&x) & F_ATTENTION) || x.nargs > 15 || !rule_single_use(c, s->args[0])) return NO_VAL;
-  if (value_int(&x, A_qstart, 0)) return NO_VAL;
+  const char *where = value_str(&x, A_where);
+  if (value_int(&x, A_qstart, 0) || (where && strstr(where, "(is query"))) return NO_VAL; // the row chosen has no modality
   Val args[16];
   for (uint32_t i = 0; i < x.nargs; i++) {
     args[i] = x.args[i];
