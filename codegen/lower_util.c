@@ -416,8 +416,8 @@ void lower_tiles(Lowering *lo, const Range *r, int rows, const KIdx *block, int6
       to.has_cap = true;
       to.cap = ki_addc(*block, size);
     }
-    // The remainder belongs to one block: block <= floor(len, before), both multiples of `before`. Without this test every
-    // later block would store those rows again, at the same time.
+    // The remainder belongs to one block: block <= floor(len, before), both multiples of `before`. Without this test
+    // every later block would store those rows again, at the same time.
     bool guard = block && before;
     if (guard) open_blocks_until(&t, block, kbound_floor(ki_addc(r->len, before), before), r->bound + size);
     tile_loop(&t, from, to, n, before && !r->fixed);

@@ -29,7 +29,9 @@ static bool worth(const RuleCtx *c, Val below, const Value *selected) {
 }
 
 // A length that is a sum of several run-time parts has no Dim of its own; such slices stay where they are.
-static bool several_parts(Dim len) { return len.k && len.sym == DIM_SEGS; }
+static bool several_parts(Dim len) {
+  return len.k && len.sym == DIM_SEGS;
+}
 
 // Does a mask compare positions, and does the axis have a run-time part before `start`? Then `start`, which counts by
 // upper bounds, is not the position of the first query, which counts what is there.
@@ -212,7 +214,8 @@ static Val gather_attention(RuleCtx *c, Val v) {
   Type result = s->type;
   if (!(flags_of(&x) & F_ATTENTION) || x.nargs > 15 || !rule_single_use(c, s->args[0])) return NO_VAL;
   const char *where = value_str(&x, A_where);
-  if (value_int(&x, A_qstart, 0) || (where && strstr(where, "(is query"))) return NO_VAL; // the row chosen has no modality
+  if (value_int(&x, A_qstart, 0) || (where && strstr(where, "(is query")))
+    return NO_VAL; // the row chosen has no modality
   Val args[16];
   for (uint32_t i = 0; i < x.nargs; i++) {
     args[i] = x.args[i];
