@@ -78,8 +78,10 @@ static void route_names(ModelNames *n, const Program *p, size_t at) {
   r->fn = arena_printf(a, "%s_%s", n->prefix, r->id);
   r->macro = arena_printf(a, "%s_%s", n->upper, upper(a, r->id));
   r->dims = graph_dims_used(g);
-  const char **used = ARENA_ARRAY(a, const char *, m->ndim + g->input.n + g->output.n + 1);
+  const char **used = ARENA_ARRAY(a, const char *, m->ndim + g->input.n + g->output.n + 8);
   size_t nused = 0;
+  static const char *const locals[] = {"ctx", "dims", "in", "out"}; // of the route's function
+  for (size_t i = 0; i < sizeof locals / sizeof *locals; i++) used[nused++] = locals[i];
   for (size_t j = 0; j < m->ndim; j++) {
     if (!(r->dims >> j & 1)) continue;
     r->dim[j] = unique(a, m->dim[j].name, KEYWORDS, used, nused, false);

@@ -78,6 +78,8 @@ char *session_read_spec(Session *s, const char *spec, const char **path, const c
 // Front end: parameters (-D), routes, dims (--dim) applied. extra_* are defines beside the options' (for golden cases).
 // NULL after reporting.
 Module *session_module(Session *s, const char *spec, const Defines *extra, const char *const *routes, size_t nroutes);
+// Is `name` a pass, or NULL? If not: wrong use of `option`, reported.
+bool session_known_pass(Session *s, const char *option, const char *name);
 bool session_passes(Session *s, Module *m); // runs the pipeline with the options (dumps, timings, --stop-after)
 // Targets by name list ("avx2,avx512"; NULL: portable and all of the host's family). Returns the count, 0 after
 // reporting.

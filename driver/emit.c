@@ -26,6 +26,11 @@ static Module *load_module(Job *j) {
   Session *s = j->s;
   size_t len = strlen(j->spec);
   if (len < 4 || strcmp(j->spec + len - 3, ".ir") != 0) return session_module(s, j->spec, NULL, NULL, 0);
+  if (s->opt.define.name.n || s->opt.dim.name.n || s->opt.routes) {
+    session_fail(s, EXIT_USAGE, "%s is graph IR: -D, --dim and --routes belong to a page and have no effect on it",
+                 j->spec);
+    return NULL;
+  }
   size_t n;
   const char *err = "";
   char *text = file_read(&s->arena, j->spec, &n, &err);
@@ -59,6 +64,7 @@ static bool emit_ir(Job *j) {
   Module *m = load_module(j);
   if (!m) return false;
   if (j->pass) {
+    if (!session_known_pass(j->s, "--emit=ir@", strcmp(j->pass, "input") != 0 ? j->pass : NULL)) return false;
     if (strcmp(j->pass, "input") != 0) {
       const char *keep = j->s->opt.stop_after; // other kinds of the same command go on to the end
       j->s->opt.stop_after = j->pass;

@@ -219,15 +219,21 @@ static void after_pass(void *ud, const char *pass, const Module *m, size_t chang
   buf_free(&b);
 }
 
+bool session_known_pass(Session *s, const char *option, const char *name) {
+  bool known = !name;
+  for (size_t i = 0; i < pass_count && !known; i++) known = !strcmp(pass_list[i].name, name);
+  if (!known)
+    session_fail(s, EXIT_USAGE, "%s: there is no pass '%s' (syc emit --print-passes lists them)", option, name);
+  return known;
+}
+
 bool session_passes(Session *s, Module *m) {
-  if (s->opt.dump_after && strcmp(s->opt.dump_after, "all") != 0) {
-    bool known = false;
-    for (size_t i = 0; i < pass_count; i++) known = known || !strcmp(pass_list[i].name, s->opt.dump_after);
-    if (!known) {
-      session_fail(s, EXIT_USAGE, "--dump-after: there is no pass '%s' (--print-passes lists them)", s->opt.dump_after);
-      return false;
-    }
-  }
+  const char *dump = s->opt.dump_after && strcmp(s->opt.dump_after, "all") != 0 ? s->opt.dump_after : NULL;
+  if (!session_known_pass(s, "--dump-after", dump) || !session_known_pass(s, "--stop-after", s->opt.stop_after) ||
+      !session_known_pass(s, "--start-from", s->opt.start_from))
+    return false;
+  for (size_t i = 0; i < s->opt.disable.n; i++)
+    if (!session_known_pass(s, "--disable", s->opt.disable.at[i])) return false;
   PassOptions o = {.disable = s->opt.disable.at,
                    .ndisable = s->opt.disable.n,
                    .stop_after = s->opt.stop_after,

@@ -12,7 +12,8 @@
 static bool value_in(void *ud, const char *name, const Type *t, Tensor *out) {
   const int *ids = ud; // ids are below this; NULL: below 30
   if (t->dtype == DT_I32) {
-    for (size_t i = 0; i < out->n; i++) out->i[i] = (int32_t)(hash_bytes(&i, sizeof i, 3) % (uint64_t)(ids ? *ids : 30));
+    for (size_t i = 0; i < out->n; i++)
+      out->i[i] = (int32_t)(hash_bytes(&i, sizeof i, 3) % (uint64_t)(ids ? *ids : 30));
     return true;
   }
   fill(NULL, name, t, out);
