@@ -164,7 +164,10 @@ static int pick_route(Face *f) {
   if (f->args.route)
     host_fail(&f->err, "there is no route %.60s; --help lists them", f->args.route);
   else
-    host_fail(&f->err, "no route can run on what is given; --help lists the routes and their inputs");
+    host_fail(&f->err,
+              "no route can run on what is given; --help lists the routes and their inputs. Pictures and sentences "
+              "fill inputs that the page prepares (prepare image: picture(..), prepare text: clip_bpe(..)); any input "
+              "takes --input NAME=FILE.npy");
   return FACE_USAGE;
 }
 

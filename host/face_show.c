@@ -49,8 +49,12 @@ static const char *item_name(const FaceRun *r, size_t k, bool *is_text) {
 static void json_item(const FaceRun *r, size_t k, bool *started) {
   bool is_text;
   const char *name = item_name(r, k, &is_text);
-  printf("%s\n    {\"%s\": ", *started ? "," : "", is_text ? "text" : "image");
-  face_json_string(name);
+  bool array = is_text && !r->args->text.n;
+  printf("%s\n    {\"%s\": ", *started ? "," : "", array ? "row" : is_text ? "text" : "image");
+  if (array)
+    printf("%zu", r->first + k);
+  else
+    face_json_string(name);
   *started = true;
 }
 
@@ -90,12 +94,15 @@ static void show_labels(const FaceRun *r, const sy_prepare *p, const FaceArray *
          k = r->args->top < classes ? r->args->top : classes;
   HostTop *top = malloc((k + 1) * sizeof *top);
   if (!top) return;
-  for (size_t i = 0; i < rows && i < r->count; i++) {
+  bool arrays = !r->pictures && !r->args->text.n; // --input alone: the rows of its batch
+  for (size_t i = 0; i < rows && (arrays || i < r->count); i++) {
     bool is_text;
     size_t n = host_top_k((const float *)a->data + i * classes, classes, k, top);
     if (r->args->json) {
       json_item(r, i, started);
       printf(", \"top\": [");
+    } else if (arrays) {
+      printf("row %zu\n", i);
     } else {
       printf("%s\n", item_name(r, i, &is_text));
     }
