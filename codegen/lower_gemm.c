@@ -18,7 +18,7 @@
 
 #include <string.h>
 
-enum { K_BLOCK = 32, FEW_ROWS = 64, MAX_TILE_ROWS = 16, MAX_ACC = 64, MOST_TASKS = 16, AHEAD = 48 };
+enum { K_BLOCK = 32, STREAMING = 65536, FEW_ROWS = 64, MAX_TILE_ROWS = 16, MAX_ACC = 64, MOST_TASKS = 16, AHEAD = 48 };
 
 typedef struct Gemm {
   Lowering lo;
@@ -123,8 +123,14 @@ static void emit_lines(Kernel *k, KBufRef buf, KIdx at, int64_t n, int level) {
   kb_end(k);
 }
 
+// Small weights are in the second-level cache when they are read again: hints would only cost.
+static bool weights_stream(const Gemm *g) {
+  return g->k * g->n > STREAMING;
+}
+
 static void emit_prefetch(const Tile *t, KIdx k, int steps) {
   const Gemm *g = t->g;
+  if (!weights_stream(g)) return;
   Kernel *kn = g->lo.k;
   int64_t per_panel = g->k * PANEL;
   if (t->tail) { // perhaps the only rows: ahead in the panels at hand
@@ -182,7 +188,7 @@ static void emit_accumulators(Tile *t) {
 static void emit_product(Tile *t) {
   const Gemm *g = t->g;
   Kernel *k = g->lo.k;
-  int64_t whole = g->k / K_BLOCK * K_BLOCK;
+  int64_t whole = weights_stream(g) ? g->k / K_BLOCK * K_BLOCK : 0; // blocks are there for the prefetches between them
   if (whole) {
     KIdx k0 = ki_var(kb_loop(k, "k0", kbound(ki_const(0)), kbound(ki_const(whole)), K_BLOCK));
     emit_prefetch(t, k0, K_BLOCK);
@@ -277,7 +283,7 @@ static void emit_tile(Gemm *g, const Group16 *p, int rows, bool tail) {
   t.x = ki_const(0);
   for (int d = 0; d + 1 < g->lo.rank; d++) t.x = ki_add(t.x, ki_mul(g->at[d], x->stride[d]));
   t.xrow = g->lo.rank >= 2 ? x->stride[g->lo.rank - 2] : 0;
-  if (g->through_scratch) prefetch_operands(&t);
+  if (g->through_scratch && weights_stream(g)) prefetch_operands(&t);
   emit_accumulators(&t);
   emit_product(&t);
   if (g->through_scratch)
