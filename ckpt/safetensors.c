@@ -534,7 +534,12 @@ bool st_write_end(StWriter *w, StError *err) {
   if (ok) {
     int closed = fclose(w->file);
     w->file = NULL;
-    if (closed != 0 || rename(w->temp, w->path) != 0) ok = fail(err, "%.300s: %s", w->path, strerror(errno));
+    struct stat st; // a device must not be replaced by a file
+    bool special = stat(w->path, &st) == 0 && !S_ISREG(st.st_mode);
+    if (special)
+      ok = fail(err, "%.300s: it is not a regular file", w->path);
+    else if (closed != 0 || rename(w->temp, w->path) != 0)
+      ok = fail(err, "%.300s: %s", w->path, strerror(errno));
   }
   if (ok) { // the temporary name is gone: nothing to unlink
     free(w->temp);

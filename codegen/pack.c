@@ -134,6 +134,7 @@ bool pack_file(const Program *p, const WeightSource *src, const char *path, void
   o.f = fd < 0 ? NULL : fdopen(fd, "wb");
   bool ok = o.f != NULL;
   if (!ok) o.err = strerror(errno);
+  if (ok && file_is_special(path)) ok = false, o.err = "it is not a regular file";
   ok = ok && put_zeros(&o, h.data_offset) && write_data(&o, p, src, entry, progress, ud);
   if (ok && (fflush(o.f) != 0 || fseek(o.f, 0, SEEK_SET) != 0)) ok = false, o.err = strerror(errno);
   ok = ok && put(&o, &h, sizeof h) && put(&o, entry, p->weight.n * sizeof *entry);

@@ -168,6 +168,10 @@ static bool link_kind(Session *s, const char *cc, const char *triple, const File
 static bool build_files(Session *s, const Program *p, Files *f, CcKind kind, const char *triple, const char *out) {
   (void)p;
   const char *cc = choose_cc(s, triple);
+  if (file_is_special(out)) {
+    session_fail(s, EXIT_IO, "cannot write %s: it is not a regular file", out);
+    return false;
+  }
   char *dir = temp_dir(s, out);
   if (!dir) return false;
   f->dir = dir;

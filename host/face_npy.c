@@ -9,6 +9,8 @@
 #include "face_parts.h"
 
 #include <errno.h>
+#include <sys/stat.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,7 +144,10 @@ bool face_npy_write(const char *path, const FaceArray *a, HostError *err) {
   bool ok = fwrite(start, 1, sizeof start, f) == sizeof start && fwrite(header, 1, len, f) == len &&
             fwrite(a->data, face_dtype_bytes(a->dtype), a->n, f) == a->n;
   ok = (fclose(f) == 0) && ok;
-  if (ok && rename(tmp, path) == 0) return true;
+  struct stat st; // a device must not be replaced by a file
+  bool special = stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+  if (special) errno = EINVAL;
+  if (ok && !special && rename(tmp, path) == 0) return true;
   host_fail(err, "%.300s: %s", path, strerror(errno));
   remove(tmp);
   return false;

@@ -451,7 +451,11 @@ void graph_compact(Graph *g) {
   for (uint32_t i = 1; i <= count; i++) {
     value[i] = g->value.at[order[i]];
     for (uint32_t j = 0; j < value[i].nargs; j++) value[i].args[j].id = number[value[i].args[j].id];
-    if (value[i].alias.id) value[i].alias.id = number[value[i].alias.id];
+    if (!value[i].alias.id) continue;
+    value[i].alias.id = number[value[i].alias.id];
+    if (value[i].alias.id) continue;
+    value[i].alias_offset = 0; // the concat it was stored in is dead: it has no place any more
+    if (value[i].place.kind == PLACE_ALIAS) value[i].place = (Place){0};
   }
   for (size_t i = 0; i < g->output.n; i++) g->output.at[i].val.id = number[g->output.at[i].val.id];
   for (size_t i = 0; i < g->input.n; i++) g->input.at[i].val.id = number[g->input.at[i].val.id];

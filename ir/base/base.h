@@ -88,7 +88,9 @@ int64_t gcd_i64(int64_t a, int64_t b);
 // Reads a whole file ("-" is standard input) into the arena, NUL-terminated. NULL on failure with *err = why.
 char *file_read(Arena *a, const char *path, size_t *n, const char **err);
 // Writes all or nothing: temp file beside the target, fsync-free rename. "-" writes to standard output.
+// A path that exists and is no regular file is written to directly.
 bool file_write(const char *path, const void *data, size_t n, const char **err);
+bool file_is_special(const char *path); // exists and is no regular file: must not be replaced by a rename
 
 /* diag.c: spans and diagnostics ------------------------------------------------------------------------------------ */
 typedef struct Span { // half-open byte range [lo, hi) of source file number `file` (1-based; 0 = no place known)

@@ -33,9 +33,24 @@ static bool write_all(FILE *f, const void *data, size_t n) {
   return fwrite(data, 1, n, f) == n && fflush(f) == 0;
 }
 
+bool file_is_special(const char *path) {
+  struct stat st;
+  return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
+// A device or a pipe is written to as it is: a rename would put a file in its place (think of /dev/null and root).
+static bool write_special(const char *path, const void *data, size_t n) {
+  FILE *f = fopen(path, "wb");
+  bool ok = f && write_all(f, data, n);
+  int why = errno;
+  if (f) fclose(f);
+  errno = why;
+  return ok;
+}
+
 bool file_write(const char *path, const void *data, size_t n, const char **err) {
-  if (!strcmp(path, "-")) {
-    bool ok = write_all(stdout, data, n);
+  if (!strcmp(path, "-") || file_is_special(path)) {
+    bool ok = strcmp(path, "-") ? write_special(path, data, n) : write_all(stdout, data, n);
     if (!ok) *err = strerror(errno);
     return ok;
   }
