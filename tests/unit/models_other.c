@@ -92,7 +92,7 @@ Test(models, other_sizes, .timeout = 240) {
     char *data = pack_all(p, &a);
     for (size_t r = 0; r < p->route.n; r++)
       for (size_t t = 0; t < p->ntarget; t++)
-        compare(p, r, t, data, dims, &want[r], arena_printf(&a, "config %zu (%s)", c, configs[c].file));
+        compare(p, r, t, data, dims, &want[r], arena_printf(&a, "config %zu (%s)", c, configs[c].file), 2e-5);
     arena_free(&a);
   }
 }

@@ -58,8 +58,9 @@ static void reference(Arena *a, const Graph *g, const int64_t *dims, int ids, Wa
   w->n = nout;
 }
 
+// `share` = tolerance relative to the largest value of an output.
 static void compare(const Program *p, size_t route, size_t target, const char *weights, const int64_t *dims,
-                    const Want *w, const char *what) {
+                    const Want *w, const char *what, double share) {
   Arena a = {0};
   const Graph *g = p->route.at[route].graph;
   const void *in[16];
@@ -81,7 +82,7 @@ static void compare(const Program *p, size_t route, size_t target, const char *w
       if (fabs(w->out[i].f[k]) > most) most = fabs(w->out[i].f[k]);
       if (!(d <= worst)) worst = d;
     }
-    cr_expect(worst <= 2e-5 * most + 1e-6, "%s, @%s %s on %s: off by %g of %g", what, g->name, g->output.at[i].name,
+    cr_expect(worst <= share * most + 1e-6, "%s, @%s %s on %s: off by %g of %g", what, g->name, g->output.at[i].name,
               p->target[target]->name, worst, most);
   }
   arena_free(&a);
