@@ -85,6 +85,10 @@ static uint32_t pack_intern(Lowering *l, const Graph *g, const KernelArg *arg) {
     w.n = arg->trans ? columns : rows;
     w.k = arg->trans ? rows : columns;
     w.elements = round_up(w.n, PANEL) * w.k;
+  } else if (arg->pack == PACK_ROWS) {
+    w.n = v->type.dim[v->type.rank - 1].c;
+    w.k = n / w.n;
+    w.elements = w.k * PACK_PITCH(w.n);
   } else {
     w.n = n;
     w.elements = arg->pack == PACK_VECTOR ? round_up(n, PANEL) : n;

@@ -45,6 +45,8 @@ typedef struct Attention {
     KBufRef scratch; // 0.0 / 1.0 per slot
     bool constant, value;
   } arg[16];
+  KBufRef bias; // [heads][queries][keys] by upper bounds, in PACK_ROWS; or none
+  int64_t bias_head, bias_row;
   KBufRef start_buf; // position of query 0, or none
   int64_t start_stride, start_constant;
   Part key[MAX_SEGS], query[MAX_SEGS];
@@ -229,6 +231,16 @@ static KIdx seen_keys(const QueryTile *t, int i) {
   return t->causal[i] ? ki_addc(t->row, t->rows) : t->a->key[i].r.len;
 }
 
+// One vector of the bias. Lanes behind the last key of a part read the row's padding or the next part's columns; their
+// scores are removed with those of the other slots that hold no key.
+static KVal load_bias(const QueryTile *t, const Part *p, KIdx key, int row, int vector) {
+  const Attention *a = t->a;
+  Kernel *k = a->lo.k;
+  KIdx at = ki_add(ki_mul(a->head, a->bias_head), ki_mul(ki_addc(t->row, t->q->r.start + row), a->bias_row));
+  return kb_load(k, a->bias, ki_addc(ki_add(at, key), p->r.start + (int64_t)vector * k->lanes), k->lanes, k->lanes,
+                 "bias");
+}
+
 // Scores of `panels` panels of keys from `key` on, for all rows of the tile.
 static void emit_scores(const QueryTile *t, const Part *p, KIdx key, int panels) {
   const Attention *a = t->a;
@@ -238,7 +250,8 @@ static void emit_scores(const QueryTile *t, const Part *p, KIdx key, int panels)
   for (int i = 0; i < t->rows * vectors; i++) {
     char name[32];
     snprintf(name, sizeof name, "s%d_%d", i / vectors, i % vectors);
-    acc[i] = kb_var(k, zero, name);
+    bool biased = a->bias.id && a->scale == 1; // then the sum starts from the bias
+    acc[i] = kb_var(k, biased ? load_bias(t, p, key, i / vectors, i % vectors) : zero, name);
   }
   KIdx c = ki_var(kb_loop(k, "c", kbound(ki_const(0)), kbound(ki_const(a->d)), 1));
   KIdx qi = ki_add(row_address(a, &a->q, ki_addc(t->row, t->q->r.start), a->d), ki_mul(c, a->q.column));
@@ -255,6 +268,7 @@ static void emit_scores(const QueryTile *t, const Part *p, KIdx key, int panels)
   kb_end(k);
   for (int i = 0; i < t->rows * vectors; i++) {
     KVal s = a->scale == 1 ? acc[i] : kb_op2(k, K_mul, acc[i], kb_const(k, a->scale, DT_F32, k->lanes));
+    if (a->bias.id && a->scale != 1) s = kb_op2(k, K_add, s, load_bias(t, p, key, i / vectors, i % vectors));
     int64_t at = i / vectors * a->slots + (int64_t)(i % vectors) * k->lanes + p->slot;
     kb_store(k, a->s, ki_addc(key, at), s, k->lanes);
   }
@@ -495,8 +509,27 @@ static bool add_operand(Attention *a, int arg, const char *name, Operand3 *o) {
   return true;
 }
 
+// The bias is packed once for all its slices (the last layer's query row, one modality's rows and columns).
+static bool add_bias(Attention *a, Val v) {
+  const Graph *g = a->lo.g;
+  int64_t offset[3] = {0};
+  if (!lower_is_packed(g, v)) return lower_fail(&a->lo, v, "the bias of an attention must depend on weights alone");
+  for (const Value *x = graph_value(g, v); x->op == OP_slice; x = graph_value(g, v)) {
+    offset[value_int(x, A_axis, 0)] += value_int(x, A_start, 0);
+    v = x->args[0];
+  }
+  const Type *t = &graph_value(g, v)->type;
+  a->bias_row = PACK_PITCH(t->dim[2].c);
+  a->bias_head = t->dim[1].c * a->bias_row;
+  int64_t from = offset[0] * a->bias_head + offset[1] * a->bias_row + offset[2];
+  a->bias = lower_weight(&a->lo, v, "bias", PACK_ROWS, false, t->dim[0].c * a->bias_head - from);
+  a->lo.out->arg[a->lo.out->narg - 1].offset = from;
+  return true;
+}
+
 static bool add_extra(Attention *a, int arg) {
   Val v = a->anchor->args[arg];
+  if (graph_value(a->lo.g, v)->type.dtype == DT_F32) return add_bias(a, v);
   Source s;
   int64_t stride[MAX_RANK];
   bool position = graph_value(a->lo.g, v)->type.dtype == DT_I32;

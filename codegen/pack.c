@@ -32,14 +32,15 @@ static void lay_panels(const PackedWeight *w, const void *src, GetFn *get, float
     }
 }
 
-static bool lay_out(const PackedWeight *w, const void *src, GetFn *get, void *dst) {
+static void lay_out(const PackedWeight *w, const void *src, GetFn *get, void *dst) {
   if (w->kind == PACK_PANELS) {
     lay_panels(w, src, get, dst);
-    return true;
+    return;
   }
   float *f = dst;
-  for (int64_t i = 0; i < w->elements; i++) f[i] = i < w->n ? (float)get(src, i) : 0;
-  return true;
+  int64_t rows = w->kind == PACK_ROWS ? w->k : 1, pitch = w->elements / rows;
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t i = 0; i < pitch; i++) f[r * pitch + i] = i < w->n ? (float)get(src, r * w->n + i) : 0;
 }
 
 static bool eval_weight(void *ud, const char *name, const Type *t, Tensor *out) {
@@ -58,7 +59,10 @@ bool pack_weight(const Program *p, const PackedWeight *w, const WeightSource *sr
   const Value *v = graph_value(w->graph, w->val);
   if (v->op == OP_weight && w->dtype == DT_F32 && src->f32) {
     const float *direct = src->f32(src->ud, value_str(v, A_name), &v->type);
-    if (direct) return lay_out(w, direct, get_f32, dst);
+    if (direct) {
+      lay_out(w, direct, get_f32, dst);
+      return true;
+    }
   }
   Arena a = {0};
   *err = NULL;
@@ -68,7 +72,9 @@ bool pack_weight(const Program *p, const PackedWeight *w, const WeightSource *sr
   for (size_t d = 0; d < m->ndim; d++) env.dim[d] = m->dim[d].lo;
   Tensor t;
   bool ok = graph_eval(w->graph, &env, &w->val, 1, &t);
-  if (ok)
+  if (ok && plain)
+    memcpy(dst, t.b, (size_t)w->bytes); // truth values and i32 are stored as the evaluator holds them
+  else if (ok)
     lay_out(w, t.f, get_f64, dst);
   else if (!*err)
     *err = arena_strdup(w->graph->module->arena, env.error ? env.error : "the expression cannot be evaluated");

@@ -19,16 +19,18 @@ typedef enum PackKind {
   PACK_PLAIN,  // row-major as evaluated, f32 (or its dtype)
   PACK_PANELS, // matrix [N,K] (or [K,N] if trans) as panels of 16 columns: element (n,k) at ((n/16)*K + k)*16 + n%16,
                // zero padded
+  PACK_ROWS,   // rows of the last axis, each zero padded to PACK_PITCH(n): vectors that start inside a row stay inside it
   PACK_VECTOR, // vector of N, zero padded to a multiple of 16 (bias of a panel GEMM)
 } PackKind;
 enum { PANEL = 16 };
+#define PACK_PITCH(n) (((n) + PANEL - 1) / PANEL * PANEL + PANEL)
 typedef struct PackedWeight {
   const Graph *graph; // a graph in which `val` is weight-only
   Val val;
   PackKind kind;
   bool trans;             // PACK_PANELS: the value is [K,N]
   DType dtype;            // of the elements in the file
-  int64_t n, k;           // PACK_PANELS: columns and depth; else n = elements
+  int64_t n, k;           // PACK_PANELS: columns and depth; PACK_ROWS: columns and rows; else n = elements
   int64_t elements;       // in the file, padding included
   uint64_t offset, bytes; // in the file's data area; offset is a multiple of 64
   const char *label;      // for listings: the expression in short ("encoder.ln.weight * ...")

@@ -186,7 +186,7 @@ static CtVal call_l2_norm(Elab *e, Call *c) {
  * --------------------------------------------------------------------------------------------------------------------------
  */
 
-enum { AT_Q, AT_K, AT_V, AT_HEADS, AT_SCALE, AT_WHERE, AT_MASKED, AT_START };
+enum { AT_Q, AT_K, AT_V, AT_HEADS, AT_SCALE, AT_WHERE, AT_MASKED, AT_START, AT_BIAS };
 
 static bool attention_shapes(Elab *e, Call *c, int64_t heads) {
   static const char *const what[] = {"q", "k", "v"};
@@ -214,10 +214,25 @@ static bool attention_shapes(Elab *e, Call *c, int64_t heads) {
   return true;
 }
 
+// [heads, queries, keys] by upper bounds: x of `language: L + vision: 197` with L <= 40 takes [heads, 237, 237].
+static bool attention_bias(Elab *e, Call *c, int64_t heads) {
+  if (!tensor_at(e, c, AT_BIAS, "bias")) return false;
+  const Type *t = val_type(e, c->slot[AT_BIAS].v);
+  int64_t want[3] = {heads, type_extent(e->m, val_type(e, c->slot[AT_Q].v), 1),
+                     type_extent(e->m, val_type(e, c->slot[AT_K].v), 1)};
+  bool fits = t->rank == 3 && t->dtype == DT_F32;
+  for (int d = 0; fits && d < 3; d++) fits = !t->dim[d].k && t->dim[d].c == want[d];
+  if (fits) return true;
+  elab_error(e, "E0254", c->span[AT_BIAS],
+             "'bias' of attention must be f32[%lld,%lld,%lld] (heads, queries, keys), this is %s", (long long)want[0],
+             (long long)want[1], (long long)want[2], val_text(e, c->slot[AT_BIAS].v));
+  return false;
+}
+
 static CtVal call_attention(Elab *e, Call *c) {
   int64_t heads, start = 0;
   double scale = 0, masked = 0;
-  Val args[12];
+  Val args[13];
   Attr attr[5];
   size_t n = 3, na = 0;
   const char *where;
@@ -234,7 +249,7 @@ static CtVal call_attention(Elab *e, Call *c) {
     attr[na++] = attr_float(A_masked, masked);
   }
   CtVal mask = given(c, AT_WHERE) ? c->slot[AT_WHERE] : ct_bool(true);
-  if (!mask_lower(e, mask, c->span[AT_WHERE], args, &n, sizeof args / sizeof args[0] - 1, &where)) return CT_ERROR;
+  if (!mask_lower(e, mask, c->span[AT_WHERE], args, &n, sizeof args / sizeof args[0] - 2, &where)) return CT_ERROR;
   if (where) attr[na++] = attr_str(A_where, where);
   if (given(c, AT_START) && c->slot[AT_START].kind == CV_TENSOR)
     args[n++] = c->slot[AT_START].v;
@@ -242,6 +257,11 @@ static CtVal call_attention(Elab *e, Call *c) {
     if (!want_int(e, c->slot[AT_START], c->span[AT_START], "'start' of attention", 0, INT32_MAX, &start))
       return CT_ERROR;
     attr[na++] = attr_int(A_qstart, start);
+  }
+  bool no_bias = c->slot[AT_BIAS].kind == CV_BOOL && !c->slot[AT_BIAS].b; // bias = false, as where = true
+  if (given(c, AT_BIAS) && !no_bias) {
+    if (!attention_bias(e, c, heads)) return CT_ERROR;
+    args[n++] = c->slot[AT_BIAS].v;
   }
   return add_op(e, OP_attention, args, n, attr, na, c->at);
 }
@@ -397,6 +417,15 @@ static CtVal call_fill(Elab *e, Call *c) {
   return add_typed(e, OP_constant, NO_VAL, &a, 1, c->slot[1].type, c->at);
 }
 
+// Numbers 0, 1, ... n-1, from which index tables are computed when weights are packed.
+static CtVal call_range(Elab *e, Call *c) {
+  int64_t n;
+  if (!want_int(e, c->slot[0], c->span[0], "the length of range", 1, INT32_MAX, &n)) return CT_ERROR;
+  Type t = {.dtype = DT_I32, .rank = 1, .dim = {DIM(n)}};
+  Attr a = attr_int(A_axis, 0);
+  return add_typed(e, OP_iota, NO_VAL, &a, 1, &t, c->at);
+}
+
 /* compile time
  * ---------------------------------------------------------------------------------------------------------------------------
  */
@@ -456,7 +485,7 @@ static const struct Builtin {
     {"matmul", "a b transposed?", OP_matmul, true, call_matmul},
     {"layer_norm", "x gain? bias? eps", OP_layer_norm, true, call_layer_norm},
     {"l2_norm", "x eps?", OP_l2_norm, true, call_l2_norm},
-    {"attention", "q k v heads scale? where? masked? start?", OP_attention, true, call_attention},
+    {"attention", "q k v heads scale? where? masked? start? bias?", OP_attention, true, call_attention},
     {"embedding", "table ids", OP_embedding, true, call_two},
     {"gather_rows", "x rows", OP_gather_rows, true, call_two},
     {"patchify", "image patch", OP_patchify, true, call_patchify},
@@ -465,6 +494,7 @@ static const struct Builtin {
     {"transpose", "x axes?", OP_transpose, true, call_transpose},
     {"concat", "axis? *", OP_concat, true, call_concat},
     {"fill", "value type", OP_constant, true, call_fill},
+    {"range", "n", OP_iota, true, call_range},
     {"width", "x", OP_none, true, call_extent},
     {"length", "x", OP_none, true, call_extent},
     {"extent", "x axis", OP_none, true, call_extent},

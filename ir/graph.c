@@ -472,7 +472,8 @@ bool graph_is_weight_only(const Graph *g, Val v) {
   mark_cone(g, v, cone);
   for (size_t id = 1; id < g->value.n; id++) {
     Op op = g->value.at[id].op;
-    if (cone[id] && (op_info[op].flags & F_SOURCE) && op != OP_weight && op != OP_constant) only = false;
+    if (cone[id] && (op_info[op].flags & F_SOURCE) && op != OP_weight && op != OP_constant && op != OP_iota)
+      only = false;
   }
   free(cone);
   return only;

@@ -95,13 +95,18 @@ static Val slice_attention(RuleCtx *c, Val v) {
     if (rule_value(c, args[i])->type.dtype == DT_I32) return NO_VAL; // positions already chosen by data
   }
   int64_t start = value_int(s, A_start, 0);
+  Span at = s->span;
   if (several_parts(s->type.dim[1]) || position_unknown(&x, &rule_value(c, x.args[0])->type, start)) return NO_VAL;
   Attr attr[ATTR_COUNT];
   size_t n = 0;
   for (uint32_t i = 0; i < x.nattr; i++)
     if (x.attr[i].key != A_qstart) attr[n++] = x.attr[i];
   if (value_str(&x, A_where)) attr[n++] = attr_int(A_qstart, value_int(&x, A_qstart, 0) + start);
-  args[0] = rule_slice(c, args[0], 1, start, s->type.dim[1], s->span);
+  Dim rows = s->type.dim[1];
+  for (uint32_t i = 3; i < x.nargs; i++) // the rows of the bias count by upper bounds too
+    if (rule_value(c, args[i])->type.dtype == DT_F32)
+      args[i] = rule_slice(c, args[i], 1, start, DIM(dim_bound(c->g->module, rows)), at);
+  args[0] = rule_slice(c, args[0], 1, start, rows, at);
   return graph_add(c->g, OP_attention, args, x.nargs, attr, n, x.span);
 }
 
@@ -219,7 +224,8 @@ static Val gather_attention(RuleCtx *c, Val v) {
   Val args[16];
   for (uint32_t i = 0; i < x.nargs; i++) {
     args[i] = x.args[i];
-    if (rule_value(c, args[i])->type.dtype == DT_I32) return NO_VAL;
+    DType dt = rule_value(c, args[i])->type.dtype;
+    if (i >= 3 && dt != DT_BOOL) return NO_VAL; // a position already, or a bias, whose row would be chosen by data
   }
   Val q = gather(c, args[0], index, at);
   Type one = rule_value(c, q)->type; // [B,D] -> [B,1,D]

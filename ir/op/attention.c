@@ -1,8 +1,11 @@
 // attention.c: multi-head attention with a mask expression.
 //
 //   q [B,M,H*d], k [B,N,H*d], v [B,N,H*e]  ->  [B,M,H*e], segments of q; further operands (numbers 3..): bool masks
-//   [B,N] that `where` reads as (arg n), and at most one i32 [B], the position of query row 0 (added to `qstart`).
-//   y[b,i,h,:] = sum_j w_j v[b,j,h,:],  w = softmax over j of scale * <q[b,i,h,:], k[b,j,h,:]>
+//   [B,N] that `where` reads as (arg n), at most one i32 [B], the position of query row 0 (added to `qstart`), and at
+//   most one f32 [H,M,N], the bias (relative positions):
+//   y[b,i,h,:] = sum_j w_j v[b,j,h,:],  w = softmax over j of scale * <q[b,i,h,:], k[b,j,h,:]> + bias[h,i,j]
+// The extents of the bias are constants, the upper bounds of those of q and k: row and column of a token count by upper
+// bounds, as where it is stored, so that a table for the longest text serves every text.
 // A key hidden by `where` has weight 0, or, with `masked`, its score plus that number. A query that sees no key gets
 // zeros. Absent attributes: scale 1, where true, qstart 0.
 #include "op.h"
@@ -37,16 +40,32 @@ static bool check_heads(const ShapeCtx *c) {
   return true;
 }
 
-// Operands 3..: masks and the position of query 0.
-static bool check_extra(const ShapeCtx *c, const Type *k) {
-  int positions = 0;
+static bool check_bias(const ShapeCtx *c, size_t arg, const Type *q, const Type *k) {
+  const Type *t = shape_arg(c, arg);
+  const Module *m = c->g->module;
+  int64_t heads = shape_int(c, A_heads, 0), want[3] = {heads, type_extent(m, q, 1), type_extent(m, k, 1)};
+  bool fits = t->rank == 3;
+  for (int d = 0; fits && d < 3; d++) fits = dim_is_const(t->dim[d]) && t->dim[d].c == want[d];
+  return fits || shape_error(c, "E0204", "the bias (operand %zu) must be f32[%lld,%lld,%lld]: heads, queries, keys",
+                             arg + 1, (long long)want[0], (long long)want[1], (long long)want[2]);
+}
+
+// Operands 3..: masks, the position of query 0, the bias.
+static bool check_extra(const ShapeCtx *c, const Type *q, const Type *k) {
+  int positions = 0, biases = 0;
   for (size_t i = 3; i < c->nargs; i++) {
     const Type *t = shape_arg(c, i);
+    if (t->dtype == DT_F32) {
+      if (++biases > 1) return shape_error(c, "E0201", "more than one bias");
+      if (!check_bias(c, i, q, k)) return false;
+      continue;
+    }
     if (t->dtype == DT_I32) {
       if (++positions > 1) return shape_error(c, "E0201", "more than one operand with the position of query 0");
       if (!shape_rank(c, i, 1)) return false;
     } else if (t->dtype != DT_BOOL) {
-      return shape_error(c, "E0203", "operand %zu has %s elements, needs bool (a mask) or i32 (a position)", i + 1,
+      return shape_error(c, "E0203",
+                         "operand %zu has %s elements, needs bool (a mask), i32 (a position) or f32 (a bias)", i + 1,
                          dtype_info[t->dtype].name);
     } else if (!shape_rank(c, i, 2)) {
       return false;
@@ -77,7 +96,7 @@ bool shape_attention(const ShapeCtx *c, Type *out) {
                        shape_axis(c, k, 2));
   if (!shape_axis_equal(k, 1, v, 1))
     return shape_error(c, "E0204", "there are %s keys but %s values", shape_axis(c, k, 1), shape_axis(c, v, 1));
-  if (!check_extra(c, k)) return false;
+  if (!check_extra(c, q, k)) return false;
   int64_t qstart = shape_int(c, A_qstart, 0);
   if (qstart < 0 || qstart > INT32_MAX)
     return shape_error(c, "E0208", "qstart = %lld is out of range", (long long)qstart);
@@ -133,15 +152,37 @@ static bool sees(const Row *r, const Mask *m) {
   return false;
 }
 
-// Weights of one query's keys for one head: scores, mask, softmax. All zero if no key is seen.
+// Where the dense position on axis 1 of operand `arg` stands by upper bounds.
+static size_t bound_position(const RefCtx *c, uint32_t arg, size_t position) {
+  const Type *t = &graph_value(c->g, c->v->args[arg])->type;
+  if (!t->nseg || t->segaxis != 1) return position;
+  int s = 0;
+  for (; s + 1 < t->nseg; s++) {
+    Type one = {.rank = 1, .dim = {t->seg[s].len}};
+    size_t len = (size_t)eval_dim(c->env, &one, 0);
+    if (position < len) break;
+    position -= len;
+  }
+  return (size_t)seg_start(c->g->module, t, s) + position;
+}
+
+static const Tensor *bias_of(const RefCtx *c) {
+  for (uint32_t i = 3; i < c->v->nargs; i++)
+    if (c->arg[i].dtype != DT_I32 && c->arg[i].dtype != DT_BOOL) return &c->arg[i];
+  return NULL;
+}
+
+// Weights of one query's keys for one head: scores, bias (NULL: none; at column[j]), mask, softmax. All zero if no key
+// is seen.
 static void weigh(const RefCtx *c, const double *q, const double *k, const bool *seen, size_t keys, size_t d,
-                  size_t pitch, double *w) {
+                  size_t pitch, const double *bias, const size_t *column, double *w) {
   const Attr *masked = value_attr(c->v, A_masked);
   double scale = value_float(c->v, A_scale, 1), most = -HUGE_VAL, sum = 0;
   for (size_t j = 0; j < keys; j++) {
     w[j] = 0;
     for (size_t i = 0; i < d; i++) w[j] += q[i] * k[j * pitch + i];
     w[j] *= scale;
+    if (bias) w[j] += bias[column[j]];
     if (!seen[j]) w[j] = masked ? w[j] + masked->f : -HUGE_VAL;
     if (w[j] > most || isnan(w[j])) most = w[j];
   }
@@ -165,14 +206,19 @@ void ref_attention(const RefCtx *c, Tensor *out) {
   const Mask all = {.op = MASK_TRUE}, *mask = where ? mask_parse(c->env->arena, c->g->module, where) : &all;
   bool *seen = ARENA_ARRAY(c->env->arena, bool, keys);
   double *w = ARENA_ARRAY(c->env->arena, double, keys);
+  const Tensor *bias = bias_of(c);
+  size_t *column = ARENA_ARRAY(c->env->arena, size_t, keys);
+  for (size_t j = 0; j < keys; j++) column[j] = bound_position(c, 1, j);
   for (size_t row = 0; row < (size_t)out->dim[0] * rows; row++) {
     size_t b = row / rows;
     Row r = {c, b, row % rows, 0, query_start(c, b)};
     for (; r.key < keys; r.key++) seen[r.key] = sees(&r, mask);
+    size_t bias_row = bound_position(c, 0, r.query);
     for (size_t h = 0; h < heads; h++) {
       const double *v = c->arg[2].f + b * keys * nv + h * e;
       double *y = out->f + row * nv + h * e;
-      weigh(c, c->arg[0].f + row * nq + h * d, c->arg[1].f + b * keys * nq + h * d, seen, keys, d, nq, w);
+      const double *t = bias ? bias->f + (h * (size_t)bias->dim[1] + bias_row) * (size_t)bias->dim[2] : NULL;
+      weigh(c, c->arg[0].f + row * nq + h * d, c->arg[1].f + b * keys * nq + h * d, seen, keys, d, nq, t, column, w);
       for (size_t i = 0; i < e; i++) y[i] = 0;
       for (size_t j = 0; j < keys; j++)
         for (size_t i = 0; i < e && w[j] != 0; i++) y[i] += w[j] * v[j * nv + i];

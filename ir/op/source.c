@@ -1,8 +1,10 @@
-// source.c: input, weight, constant, and shape_declared, the rule of every operator whose type the caller declares.
+// source.c: input, weight, constant, iota, and shape_declared, the rule of every operator whose type the caller
+// declares.
 //
 //   %1 = input "image" : f32[B,3,224,224]
 //   %2 = weight "cls_token" : f32[1,1,768]
 //   %3 = constant {value = 0x1p-1} : f32[]
+//   %4 = iota {axis = 1} : i32[14,14]        element (y, x) is x
 // Sources have no operands; their type is taken as declared (graph_add checks that it is well-formed).
 #include "op.h"
 #include "movement.h"
@@ -12,10 +14,22 @@ static bool shape_source(const ShapeCtx *c, Type *out) {
   return true;
 }
 
+static bool shape_iota(const ShapeCtx *c, Type *out) {
+  const Type *t = c->declared;
+  int64_t axis = shape_int(c, A_axis, 0);
+  if (t->dtype != DT_I32) return shape_error(c, "E0203", "an index is i32, not %s", dtype_info[t->dtype].name);
+  if (axis < 0 || axis >= t->rank)
+    return shape_error(c, "E0208", "axis %lld does not exist, the type has %d axes", (long long)axis, t->rank);
+  for (int d = 0; d < t->rank; d++)
+    if (!dim_is_const(t->dim[d])) return shape_error(c, "E0206", "an index has constant extents");
+  *out = *t;
+  return true;
+}
+
 static ShapeFn *const declared_rule[OP_COUNT] = {
-    [OP_input] = shape_source,    [OP_weight] = shape_source, [OP_constant] = shape_source,
-    [OP_reshape] = shape_reshape, [OP_slice] = shape_slice,   [OP_broadcast] = shape_broadcast,
-    [OP_retag] = shape_retag,
+    [OP_input] = shape_source,        [OP_weight] = shape_source,   [OP_constant] = shape_source,
+    [OP_iota] = shape_iota,           [OP_reshape] = shape_reshape, [OP_slice] = shape_slice,
+    [OP_broadcast] = shape_broadcast, [OP_retag] = shape_retag,
 };
 
 bool shape_declared(const ShapeCtx *c, Type *out) {
@@ -40,4 +54,11 @@ void ref_weight(const RefCtx *c, Tensor *out) {
 
 void ref_constant(const RefCtx *c, Tensor *out) {
   for (size_t i = 0; i < out->n; i++) ref_put(c, out, i, value_float(c->v, A_value, 0));
+}
+
+void ref_iota(const RefCtx *c, Tensor *out) {
+  int axis = (int)value_int(c->v, A_axis, 0);
+  size_t inner = 1;
+  for (int d = axis + 1; d < out->rank; d++) inner *= (size_t)out->dim[d];
+  for (size_t i = 0; i < out->n; i++) ref_put(c, out, i, (double)(i / inner % (size_t)out->dim[axis]));
 }

@@ -21,6 +21,7 @@ typedef struct Case {
 #define CASES                                                                                                            \
   {"input", IN("f32[L]") RETURN("%1"), LIST(5, 6), 0, 0, NUM(5, 6)},                                                     \
       {"weight", "%1 = weight \"x\" : f32[2]\n" RETURN("%1"), LIST(5, 6), 0, 0, NUM(5, 6)},                              \
+      {"iota", "%1 = iota {axis = 1} : i32[2,3]\n" RETURN("%1"), 0, 0, 0, NUM(0, 1, 2, 0, 1, 2)},                         \
       {"constant", "%1 = constant {value = 0.5} : f32[2]\n" RETURN("%1"), 0, 0, 0, NUM(0.5, 0.5)},                       \
       {BINARY("add"), LIST(1, 2, 3, 4), LIST(10, 20), 0, NUM(11, 22, 13, 24)},                                           \
       {BINARY("sub"), LIST(1, 2, 3, 4), LIST(10, 20), 0, NUM(-9, -18, -7, -16)},                                         \
