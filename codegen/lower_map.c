@@ -302,9 +302,64 @@ static bool lower_patchify(Lowering *lo, Val member) {
   return finish_map(lo, (double)(p.across * p.channels * p.side * p.side));
 }
 
+/* rows put into a state ------------------------------------------------------------------------------- */
+typedef struct PutRows {
+  const Source *rows;
+  Val member;
+  Source at;
+  int64_t start; // in rows of the state
+  int64_t state_row, most;
+  KIdx to; // element of the state: first column of the row
+  KIdx row[2];
+} PutRows;
+
+static void put_vector(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
+  (void)unrolled;
+  const PutRows *p = ud;
+  Point q = {.lanes = lanes, .n = n, .at = {p->row[0], p->row[1], c}};
+  kb_store(lo->k, lo->root.buf, ki_add(p->to, c), lower_load(lo, p->rows, &q), lanes == 1 ? 1 : n);
+}
+
+static void put_row(Lowering *lo, KIdx *at, void *ud) {
+  PutRows *p = ud;
+  KVar first = kb_ldidx(lo->k, p->at.buf, ki_mul(at[0], p->at.stride[0]), 0, p->most, "first");
+  p->row[0] = at[0], p->row[1] = at[1];
+  p->to = ki_add(ki_mul(at[0], lo->root.stride[0]),
+                 ki_mul(ki_addc(ki_add(ki_var(first), at[1]), p->start), lo->root.stride[1]));
+  const Axis *columns = &lo->axis[2];
+  bool vectors = lower_vectors(lo);
+  for (int s = 0; s < columns->n; s++) lower_columns(lo, &columns->range[s], vectors, 1, NULL, 0, put_vector, p);
+}
+
+// The domain is that of the new rows; the state is written, never read.
+static bool lower_put_rows(Lowering *lo, Val member) {
+  const Value *v = graph_value(lo->g, member);
+  const Type *rows = &graph_value(lo->g, v->args[1])->type;
+  PutRows p = {.member = member, .start = value_int(v, A_start, 0)};
+  Source s;
+  int64_t stride[MAX_RANK];
+  lower_domain(lo, rows);
+  if (!lower_operand(lo, v->args[1], "rows", &s, stride)) return false;
+  for (int d = 0; d < 3; d++) s.stride[d] = type_extent(lo->m, rows, d) == 1 ? 0 : stride[d];
+  VEC_PUSH(lo->arena, lo->src, s);
+  if (!lower_operand(lo, v->args[2], "at", &p.at, stride)) return false;
+  if (p.at.constant) return lower_fail(lo, member, "constant positions");
+  p.at.stride[0] = stride[0];
+  if (!lower_root(lo)) return false;
+  for (int d = 0; d < 3; d++) { // lower_root drops strides of axes of extent 1, by the state's type
+    Access a = access_resolve(lo->g, lo->grp->root);
+    lo->root.stride[d] = a.stride[d];
+  }
+  p.rows = &lo->src.at[0];
+  p.most = type_extent(lo->m, &v->type, 1) - p.start - rows->dim[1].c;
+  lower_rows(lo, TASK_ELEMENTS / lo->axis[2].extent, put_row, &p);
+  return finish_map(lo, (double)(lo->axis[1].extent * lo->axis[2].extent));
+}
+
 bool lower_map(Arena *a, const Graph *g, const Group *grp, const Target *t, Lowered *out) {
   Lowering lo = lower_begin(a, g, grp, t, out, "map");
   if (op_info[graph_value(g, grp->root)->op].flags & F_VIEW) return lower_copy(&lo);
+  if (graph_value(g, grp->root)->op == OP_put_rows) return lower_put_rows(&lo, grp->root);
   for (size_t i = 0; i < grp->member.n; i++)
     if (graph_value(g, grp->member.at[i])->op == OP_patchify) return lower_patchify(&lo, grp->member.at[i]);
   lower_domain(&lo, &graph_value(g, grp->root)->type);

@@ -94,6 +94,8 @@ static void run_one(Check *c, const Case *k) {
   CheckResult r = {.set = k->set, .name = k->name, .kind = k->kind};
   if (!strcmp(k->kind, "forward") || !strcmp(k->kind, "op"))
     check_case(c, k, &r);
+  else if (!strcmp(k->kind, "generate"))
+    check_generate(c, k, &r);
   else if (!strcmp(k->kind, "preprocess") || !strcmp(k->kind, "tokenize"))
     run_host(c, k, &r);
   else

@@ -2,6 +2,7 @@
 //
 //   check.c         finds the cases, chooses, prints
 //   check_case.c    one case: tensors, dims, the program, comparison
+//   check_generate.c  one `generate` case: the search loop over the two entry points of a generate
 //   check_op.c      the one-operator graph of an `op` case
 //   check_run.c     running a route: interpreter, compiled C here, compiled C under qemu
 //   check_layout.c  dense tensors <-> the caller's buffers of the C API
@@ -50,6 +51,16 @@ typedef struct Case { // an element of "cases"
   const char *set, *name, *kind;
 } Case;
 
+typedef struct Call { // one call of a route
+  const Program *program;
+  size_t route;
+  const char *packed; // weight file
+  int64_t dims[MAX_DIMS];
+  const void **in;
+  void **out;
+  size_t *in_bytes, *out_bytes;
+} Call;
+
 // Sets verdict and reason; returns false so that steps can say `return check_settle(...)`.
 bool check_settle(Check *c, CheckResult *r, Verdict v, const char *fmt, ...) SY_PRINTF(4, 5);
 const char *json_text(const cJSON *object, const char *key); // NULL unless a string
@@ -57,6 +68,20 @@ double json_number(const cJSON *object, const char *key, double otherwise);
 
 // Runs a `forward` or `op` case.
 void check_case(Check *c, const Case *k, CheckResult *r);
+// Runs a `generate` case.
+void check_generate(Check *c, const Case *k, CheckResult *r);
+// The files of a case, and its program for the route it names with the packed weights. False with the verdict set.
+typedef struct Loaded {
+  Checkpoint weights, tensors;
+} Loaded;
+bool check_load(Check *c, const Case *k, Loaded *f, Call *call, CheckResult *r);
+void *check_zeros(Check *c, size_t bytes); // in the session's arena, aligned like the buffers of a careful caller
+// Fills the buffer of one input from the case: dims known so far in `dims`, `known`.
+const void *check_input(Check *c, const Module *m, const Type *t, const StTensor *x, const int64_t *dims);
+bool check_same_dtype(DType want, StDtype have);
+// Adds a verdict over n elements of `got` against the tensor x.
+void check_compare(Check *c, const Case *k, const char *name, const char *shape, DType t, const void *got,
+                   const StTensor *x, size_t n, CheckResult *r);
 // The module of a case as elaborated, or NULL with the verdict set.
 Module *check_module(Check *c, const Case *k, const Checkpoint *tensors, CheckResult *r);
 // The tensor that a case has for an input or output; NULL if none.
@@ -91,15 +116,6 @@ void layout_load(const Layout *l, const void *buffer, void *dense);
 
 /* check_run.c ---------------------------------------------------------------------------------------------------------
  */
-typedef struct Call { // one call of a route
-  const Program *program;
-  size_t route;
-  const char *packed; // weight file
-  int64_t dims[MAX_DIMS];
-  const void **in;
-  void **out;
-  size_t *in_bytes, *out_bytes;
-} Call;
 // Runs the call in the way chosen. False with the verdict set (SKIP if this machine cannot do it).
 bool check_run(Check *c, const Call *call, CheckResult *r);
 // Why the chosen way cannot be gone here ("this CPU has no avx512"), or NULL.

@@ -86,15 +86,22 @@ Module *check_module(Check *c, const Case *k, const Checkpoint *tensors, CheckRe
 
 /* the call ------------------------------------------------------------------------------------------------------------
  */
-static bool same_dtype(DType want, StDtype have) {
+bool check_same_dtype(DType want, StDtype have) {
   static const StDtype of[DT_COUNT] = {
       [DT_F32] = ST_F32, [DT_F16] = ST_F16, [DT_BF16] = ST_BF16, [DT_I32] = ST_I32, [DT_BOOL] = ST_BOOL};
   return of[want] == have;
 }
 
-static void *zeros(Check *c, size_t bytes) { // aligned like the buffers of a careful caller
+void *check_zeros(Check *c, size_t bytes) {
   char *p = arena_alloc(&c->s->arena, bytes + 64);
   return p + (64 - (uintptr_t)p % 64) % 64;
+}
+
+const void *check_input(Check *c, const Module *m, const Type *t, const StTensor *x, const int64_t *dims) {
+  Layout l = layout_of(&c->s->arena, m, t, dims, NULL);
+  void *buffer = check_zeros(c, (size_t)type_bytes(m, t));
+  layout_store(&l, x->data, buffer);
+  return buffer;
 }
 
 static bool fill_inputs(Check *c, const Case *k, const Checkpoint *tensors, Call *call, CheckResult *r) {
@@ -110,7 +117,7 @@ static bool fill_inputs(Check *c, const Case *k, const Checkpoint *tensors, Call
     const Type *t = &graph_value(g, g->input.at[i].val)->type;
     const StTensor *x = check_tensor(k, tensors, "inputs", name);
     if (!x) return check_settle(c, r, FAIL, "the case has no tensor for input '%s'", name);
-    if (!same_dtype(t->dtype, x->dtype))
+    if (!check_same_dtype(t->dtype, x->dtype))
       return check_settle(c, r, FAIL, "input '%s' is %s in the case, %s in the model", name, st_dtype_name(x->dtype),
                           dtype_info[t->dtype].name);
     if (!layout_dims(m, t, x, call->dims, &known, &why)) return check_settle(c, r, FAIL, "input '%s': %s", name, why);
@@ -118,17 +125,14 @@ static bool fill_inputs(Check *c, const Case *k, const Checkpoint *tensors, Call
   for (size_t i = 0; i < g->input.n; i++) {
     const Type *t = &graph_value(g, g->input.at[i].val)->type;
     const StTensor *x = check_tensor(k, tensors, "inputs", g->input.at[i].name);
-    Layout l = layout_of(&c->s->arena, m, t, call->dims, NULL);
     call->in_bytes[i] = (size_t)type_bytes(m, t);
-    void *buffer = zeros(c, call->in_bytes[i]);
-    layout_store(&l, x->data, buffer);
-    call->in[i] = buffer;
+    call->in[i] = check_input(c, m, t, x, call->dims);
   }
   call->out = ARENA_ARRAY(&c->s->arena, void *, g->output.n + 1);
   call->out_bytes = ARENA_ARRAY(&c->s->arena, size_t, g->output.n + 1);
   for (size_t i = 0; i < g->output.n; i++) {
     call->out_bytes[i] = (size_t)type_bytes(m, &graph_value(g, g->output.at[i].val)->type);
-    call->out[i] = zeros(c, call->out_bytes[i]);
+    call->out[i] = check_zeros(c, call->out_bytes[i]);
   }
   return true;
 }
@@ -153,6 +157,21 @@ static double element(DType t, const void *p, size_t i) {
   }
 }
 
+void check_compare(Check *c, const Case *k, const char *name, const char *shape, DType t, const void *got,
+                   const StTensor *x, size_t n, CheckResult *r) {
+  CheckOutput o = {.name = name, .shape = shape};
+  Difference d = {0};
+  for (size_t i = 0; i < n; i++) difference_add(&d, i, element(t, got, i), element(t, x->data, i));
+  bool exact = t == DT_I32 || t == DT_BOOL;
+  o.max_abs = d.abs;
+  o.max_rel = d.abs == 0 ? 0 : d.abs / (d.most > 0 ? d.most : DBL_MIN);
+  o.limit = exact ? 0 : json_number(k->json, "atol", 1e-7) + json_number(k->json, "rtol", 1e-5) * d.most;
+  o.verdict = d.abs <= o.limit ? PASS : FAIL;
+  o.hash = hash_bytes(got, n * dtype_info[t].bytes, 0);
+  if (o.verdict == FAIL) r->verdict = FAIL;
+  VEC_PUSH(&c->s->arena, r->output, o);
+}
+
 static bool compare_output(Check *c, const Case *k, const cJSON *want, const Checkpoint *tensors, const Call *call,
                            CheckResult *r) {
   const Graph *g = call->program->route.at[call->route].graph;
@@ -163,7 +182,7 @@ static bool compare_output(Check *c, const Case *k, const cJSON *want, const Che
   const StTensor *x = check_tensor(k, tensors, "outputs", want->string);
   if (!x) return check_settle(c, r, FAIL, "no tensor for output '%s'", want->string);
   Layout l = layout_of(&c->s->arena, g->module, t, call->dims, NULL);
-  bool fits = x->rank == l.rank && same_dtype(t->dtype, x->dtype);
+  bool fits = x->rank == l.rank && check_same_dtype(t->dtype, x->dtype);
   Buf shape = {0};
   buf_printf(&shape, "%s[", dtype_info[t->dtype].name);
   for (int i = 0; i < l.rank; i++) {
@@ -171,33 +190,21 @@ static bool compare_output(Check *c, const Case *k, const cJSON *want, const Che
     buf_printf(&shape, "%s%lld", i ? "," : "", (long long)l.extent[i]);
   }
   buf_putc(&shape, ']');
-  CheckOutput o = {.name = want->string, .shape = arena_strdup(&c->s->arena, shape.s)};
+  const char *shape_text = arena_strdup(&c->s->arena, shape.s);
   buf_free(&shape);
   if (!fits)
-    return check_settle(c, r, FAIL, "output '%s' is %s here, another shape or type in the case", o.name, o.shape);
+    return check_settle(c, r, FAIL, "output '%s' is %s here, another shape or type in the case", want->string,
+                        shape_text);
   size_t n = layout_elements(&l);
-  void *dense = zeros(c, n * l.bytes);
+  void *dense = check_zeros(c, n * l.bytes);
   layout_load(&l, call->out[at], dense);
-  Difference d = {0};
-  for (size_t i = 0; i < n; i++) difference_add(&d, i, element(t->dtype, dense, i), element(t->dtype, x->data, i));
-  bool exact = t->dtype == DT_I32 || t->dtype == DT_BOOL;
-  o.max_abs = d.abs;
-  o.max_rel = d.abs == 0 ? 0 : d.abs / (d.most > 0 ? d.most : DBL_MIN);
-  o.limit = exact ? 0 : json_number(k->json, "atol", 1e-7) + json_number(k->json, "rtol", 1e-5) * d.most;
-  o.verdict = d.abs <= o.limit ? PASS : FAIL;
-  o.hash = hash_bytes(dense, n * l.bytes, 0);
-  if (o.verdict == FAIL) r->verdict = FAIL;
-  VEC_PUSH(&c->s->arena, r->output, o);
+  check_compare(c, k, want->string, shape_text, t->dtype, dense, x, n, r);
   return true;
 }
 
 /* the case ------------------------------------------------------------------------------------------------------------
  */
-typedef struct Loaded {
-  Checkpoint weights, tensors;
-} Loaded;
-
-static bool run_case(Check *c, const Case *k, Loaded *f, CheckResult *r) {
+bool check_load(Check *c, const Case *k, Loaded *f, Call *call, CheckResult *r) {
   if (!open_files(c, k, "tensors", &f->tensors, r)) return false;
   if (k->spec && !open_files(c, k, "weights", &f->weights, r)) return false;
   Checkpoint *weights = k->spec ? &f->weights : &f->tensors;
@@ -205,15 +212,21 @@ static bool run_case(Check *c, const Case *k, Loaded *f, CheckResult *r) {
   if (!m) return false;
   Program *p = session_program(c->s, m, &c->target, 1);
   if (!p) return check_settle(c, r, FAIL, "the model does not compile");
-  Call call = {.program = p, .packed = arena_printf(&c->s->arena, "%s/weights%zu", c->temp, c->runs++)};
+  *call = (Call){.program = p, .packed = arena_printf(&c->s->arena, "%s/weights%zu", c->temp, c->runs++)};
   if (!checkpoint_check(c->s, weights, p, false)) return check_settle(c, r, FAIL, "the weights do not fit");
-  if (!weights_pack(c->s, p, call.packed, weights)) return check_settle(c, r, FAIL, "the weights cannot be packed");
+  if (!weights_pack(c->s, p, call->packed, weights)) return check_settle(c, r, FAIL, "the weights cannot be packed");
+  return true;
+}
+
+static bool run_case(Check *c, const Case *k, Loaded *f, CheckResult *r) {
+  Call call;
+  if (!check_load(c, k, f, &call, r)) return false;
   bool ok = fill_inputs(c, k, &f->tensors, &call, r) && check_run(c, &call, r);
   const cJSON *want;
   cJSON_ArrayForEach(want, cJSON_GetObjectItemCaseSensitive(k->json, "outputs")) {
     if (ok) ok = compare_output(c, k, want, &f->tensors, &call, r);
   }
-  if (ok && r->verdict == FAIL) r->reason = check_fault(c, k, &call, weights, &f->tensors);
+  if (ok && r->verdict == FAIL) r->reason = check_fault(c, k, &call, k->spec ? &f->weights : &f->tensors, &f->tensors);
   unlink(call.packed);
   return ok;
 }

@@ -94,10 +94,12 @@ static bool make_runner(Check *c, CheckResult *r) {
   return true;
 }
 
-static bool write_inputs(const Call *call, size_t n, const char *path) {
+// Outputs too: some are states that the call changes in place.
+static bool write_buffers(const Call *call, size_t nin, size_t nout, const char *path) {
   FILE *f = fopen(path, "wb");
   bool ok = f != NULL;
-  for (size_t i = 0; i < n && ok; i++) ok = fwrite(call->in[i], 1, call->in_bytes[i], f) == call->in_bytes[i];
+  for (size_t i = 0; i < nin && ok; i++) ok = fwrite(call->in[i], 1, call->in_bytes[i], f) == call->in_bytes[i];
+  for (size_t i = 0; i < nout && ok; i++) ok = fwrite(call->out[i], 1, call->out_bytes[i], f) == call->out_bytes[i];
   return f && fclose(f) == 0 && ok;
 }
 
@@ -116,7 +118,7 @@ static bool run_foreign(Check *c, const Call *call, CheckResult *r) {
   const char *so = cc_cached(s, call->program, session_prefix(s, call->program->module), CC_SO, "aarch64-linux-gnu");
   if (!so) return check_settle(c, r, FAIL, "the emitted C does not compile");
   const char *in = arena_printf(&s->arena, "%s/in", c->temp), *out = arena_printf(&s->arena, "%s/out", c->temp);
-  if (!write_inputs(call, g->input.n, in)) return check_settle(c, r, FAIL, "cannot write %s", in);
+  if (!write_buffers(call, g->input.n, g->output.n, in)) return check_settle(c, r, FAIL, "cannot write %s", in);
   StrList a = {0};
   const char *head[] = {"qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", c->runner, so, call->packed, in, out};
   for (size_t i = 0; i < sizeof head / sizeof *head; i++) VEC_PUSH(&s->arena, a, head[i]);

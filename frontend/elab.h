@@ -144,6 +144,15 @@ CtVal weight_use(Elab *e, const Node *n, Env *env, const char *scope);
 const BlockDef *block_find(const Elab *e, const char *name);
 void block_names(const Elab *e, const char *name, const char **best, size_t *dist);
 
+// Inputs of a route in an environment of their own; `except` (an interned name or NULL) is checked but becomes none.
+Env *route_inputs(Elab *e, const Node *route, const char *except);
+
+/* generate.c: `generate NAME(inputs) { words text: i32[B, L] = next_word(..)  ...  return scores }` */
+bool generate_check(Elab *e, const Node *n);           // its body begins with its words
+const char *generate_prompt(const Node *n);            // the input that the words start from, or NULL
+bool generate_words(Elab *e, Env *env, const Node *n); // the words as an input of the graph; records the rule
+void generate_scores(Elab *e, const Node *n, CtVal v); // the scores as its output
+
 /* elab_expr.c */
 CtVal eval(Elab *e, Env *env, const Node *n);
 bool want_int(Elab *e, CtVal v, Span at, const char *what, int64_t lo, int64_t hi, int64_t *out); // constant integer
@@ -216,6 +225,7 @@ void builtin_names(const char *name, const char **best, size_t *dist);
 const char *front_comment_above(Arena *a, const char *text, uint32_t at);
 
 /* prepare.c */
+bool prepare_value(Elab *e, Env *env, const Node *n, Buf *out); // text of an option's value
 void prepare_add(Elab *e, Env *env, const Node *n, const Node *model);
 
 #endif

@@ -25,6 +25,7 @@ static const uint8_t allowed[N_COUNT] = {
     [N_dim] = CTX_MODEL,
     [N_weight] = CTX_MODEL,
     [N_prepare] = CTX_MODEL,
+    [N_generate] = CTX_MODEL,
     [N_expr_stmt] = CTX_FILE | CTX_MODEL,
 };
 
@@ -357,14 +358,18 @@ static bool defined_before(Elab *e, const Node *n) {
   return true;
 }
 
+static bool is_entry(const Node *n) { // an entry point of the compiled program
+  return n->kind == N_route || n->kind == N_generate;
+}
+
 // Statements of the model in order; blocks first, so that their order does not matter.
 static void run_model(Elab *e, const Node *model) {
   const NodeList *l = &model->a->list;
   for (size_t i = 0; i < l->n; i++) {
     const Node *n = l->at[i];
     if (!check_place(e, n, CTX_MODEL)) continue;
-    for (size_t k = 0; k < i && (n->kind == N_block || n->kind == N_route); k++)
-      if (l->at[k]->kind == n->kind && same_name(e, n, l->at[k])) break;
+    for (size_t k = 0; k < i && (n->kind == N_block || is_entry(n)); k++)
+      if ((l->at[k]->kind == n->kind || (is_entry(l->at[k]) && is_entry(n))) && same_name(e, n, l->at[k])) break;
     if (n->kind == N_block) VEC_PUSH(e->arena, e->model_block, ((BlockDef){n, e->model_env, e->main, true}));
   }
   for (size_t i = 0; i < l->n && !e->stopped; i++) {
@@ -378,7 +383,7 @@ static void run_model(Elab *e, const Node *model) {
   }
 }
 
-static Env *route_inputs(Elab *e, const Node *route) {
+Env *route_inputs(Elab *e, const Node *route, const char *except) {
   Env *env = env_new(e, e->model_env, false);
   bool ok = true;
   for (size_t i = 0; i < route->list.n; i++) {
@@ -397,6 +402,7 @@ static Env *route_inputs(Elab *e, const Node *route) {
       ok = false;
       continue;
     }
+    if (p->name == except) continue;
     Val v = graph_input(e->g, p->name, &t, p->span);
     if (!v.id) return NULL;
     *val_names(e, v) = names;
@@ -441,6 +447,7 @@ static const char *comment_above(Elab *e, const Node *n) {
 
 static void build_route(Elab *e, const Node *route) {
   bool returned;
+  if (route->kind == N_generate && !generate_check(e, route)) return;
   e->g = graph_new(e->m, route->name);
   e->g->about = comment_above(e, route);
   e->dimname.n = 0;
@@ -449,13 +456,20 @@ static void build_route(Elab *e, const Node *route) {
   e->scope = "";
   e->unit_now = e->main;
   e->in_model = true;
-  Env *env = route_inputs(e, route);
+  bool generate = route->kind == N_generate;
+  Env *env = route_inputs(e, route, generate ? generate_prompt(route) : NULL);
   if (env) {
     const char *saved;
+    Node body = *route->a;
     eval_scoped(e, env, route->path, &saved);
-    CtVal v = eval_body(e, env, route->a, &returned);
+    bool ok = !generate || generate_words(e, env, route);
+    if (generate) body.list.at++, body.list.n--; // the words are declared
+    CtVal v = ok ? eval_body(e, env, &body, &returned) : CT_ERROR;
     e->scope = "";
-    route_outputs(e, env, route, v);
+    if (generate)
+      generate_scores(e, route, v);
+    else
+      route_outputs(e, env, route, v);
   }
   e->g = NULL;
 }
@@ -465,7 +479,7 @@ static const Node *find_route(Elab *e, const Node *model, const char *name) {
   size_t dist = 0;
   for (size_t i = 0; i < model->a->list.n; i++) {
     const Node *n = model->a->list.at[i];
-    if (n->kind != N_route) continue;
+    if (!is_entry(n)) continue;
     if (strcmp(n->name, name) == 0) return n;
     near_name(name, n->name, &best, &dist);
   }
@@ -485,7 +499,7 @@ static void build_routes(Elab *e, const Node *model) {
     return;
   }
   for (size_t i = 0; i < model->a->list.n && !e->stopped; i++) {
-    if (model->a->list.at[i]->kind != N_route) continue;
+    if (!is_entry(model->a->list.at[i])) continue;
     build_route(e, model->a->list.at[i]);
     n++;
   }

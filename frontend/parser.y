@@ -69,11 +69,11 @@ static NodeList list_with(Parser *p, NodeList l, Node *n) {
 %token T_AND "'and'" T_OR "'or'" T_NOT "'not'" T_IS "'is'" T_AS "'as'" T_TRUE "'true'" T_FALSE "'false'"
 %token T_MULTIWAY "'multiway'" T_SWITCH "'switch'" T_USE "'use'" T_MODALITY "'modality'" T_MODEL "'model'"
 %token T_BLOCK "'block'" T_ROUTE "'route'" T_PRESET "'preset'" T_DIM "'dim'" T_PREPARE "'prepare'"
-%token T_WEIGHT "'weight'"
+%token T_WEIGHT "'weight'" T_GENERATE "'generate'" T_WORDS "'words'"
 %token T_ARROW "'->'" T_UNTIL "'..<'" T_REST "'...'" T_RANGE "'..'" T_EQ "'=='" T_NE "'!='" T_LE "'<='" T_GE "'>='"
 
 %type <tok> name
-%type <node> line use modality preset model block route later let dim weight repeat return prepare
+%type <node> line use modality preset model block route generate words later let dim weight repeat return prepare
 %type <node> param arg output expr and_expr not_expr cmp_expr add_expr mul_expr unary pow_expr postfix primary
 %type <node> scoped body arm arm_value item type axis if_expr call name_node seg expr_stmt
 %type <list> lines params params1 args args1 outputs outputs1 arms items names values modalities axes list_items
@@ -98,7 +98,7 @@ newline: T_NEWLINE { yyerrok; }; // after an error the next line is reported aga
 line:
   %empty { $$ = NULL; }
 | error { $$ = NULL; }
-| use | modality | preset | model | block | route | later | let | dim | weight | repeat | return | prepare | expr_stmt
+| use | modality | preset | model | block | route | generate | words | later | let | dim | weight | repeat | return | prepare | expr_stmt
 ;
 body: '{' lines '}' { $$ = NODE(body, @$, .list = $2); };
 name: T_NAME;
@@ -122,7 +122,10 @@ block:
 route:
   T_ROUTE name '(' params ')' T_ARROW outputs opt_path body { $$ = NODE(route, @$, .name = $2.name, .name_span = @2, .list = $4, .list2 = $7, .path = $8, .a = $9); }
 ;
-/* reserved for decoding, training and state: said plainly, then skipped in the shape a route has */
+generate:
+  T_GENERATE name '(' params ')' opt_path body { $$ = NODE(generate, @$, .name = $2.name, .name_span = @2, .list = $4, .path = $6, .a = $7); }
+;
+/* reserved for training and state: said plainly, then skipped in the shape a route has */
 later: T_LATER { parse_later(p, $1.name, @1); } later_tail { $$ = NULL; };
 later_tail:
   name later_params later_outputs body | name '=' expr | name ':' type opt_path | body
@@ -162,6 +165,7 @@ repeat:
 return: T_RETURN values opt_path { $$ = NODE(return, @$, .list = $2, .path = $3); };
 values: expr { $$ = list_of(p, $1); } | values ',' expr { $$ = list_with(p, $1, $3); };
 prepare: T_PREPARE name ':' call { $$ = NODE(prepare, @$, .name = $2.name, .name_span = @2, .a = $4); };
+words: T_WORDS name ':' type '=' call { $$ = NODE(words, @$, .name = $2.name, .name_span = @2, .type = $4, .a = $6); };
 expr_stmt: expr opt_path { $$ = NODE(expr_stmt, @$, .a = $1, .path = $2); };
 opt_path: %empty { $$ = NULL; } | path;
 path: T_PATH { $$ = path_new(p, @1); };

@@ -42,20 +42,19 @@ static void put_real(Buf *out, double x) { // the shortest text that reads back 
   buf_puts(out, s);
 }
 
-static bool put_value(Elab *e, Env *env, const Node *n, Buf *out);
 
 static bool put_list(Elab *e, Env *env, const NodeList *l, Buf *out, char open, char close) {
   buf_putc(out, open);
   for (size_t i = 0; i < l->n; i++) {
     if (i) buf_puts(out, ", ");
     const Node *n = l->at[i];
-    if (!put_value(e, env, n->kind == N_arg ? n->a : n, out)) return false;
+    if (!prepare_value(e, env, n->kind == N_arg ? n->a : n, out)) return false;
   }
   buf_putc(out, close);
   return true;
 }
 
-static bool put_value(Elab *e, Env *env, const Node *n, Buf *out) {
+bool prepare_value(Elab *e, Env *env, const Node *n, Buf *out) {
   if ((n->kind == N_ident && !env_find(env, n->name)) || n->kind == N_call) {
     bool call = n->kind == N_call;
     if (!has_word(words, n->name) && !(call && builtin_exists(n->name))) {
@@ -91,7 +90,7 @@ static bool is_port(Elab *e, const Node *n, const Node *model) {
   size_t dist = 0;
   for (size_t i = 0; i < model->a->list.n; i++) {
     const Node *r = model->a->list.at[i];
-    if (r->kind != N_route) continue;
+    if (r->kind != N_route && r->kind != N_generate) continue;
     for (int side = 0; side < 2; side++) {
       const NodeList *l = side ? &r->list2 : &r->list;
       for (size_t k = 0; k < l->n; k++) {
@@ -131,7 +130,7 @@ void prepare_add(Elab *e, Env *env, const Node *n, const Node *model) {
       break;
     }
     buf_printf(&out, "%s%s=", i ? ", " : "", a->name);
-    ok = put_value(e, env, a->a, &out);
+    ok = prepare_value(e, env, a->a, &out);
   }
   if (ok) {
     Prepare p = {n->name, n->a->name, arena_strdup(e->arena, out.s ? out.s : "")};

@@ -133,7 +133,6 @@ Path *path_new(Parser *p, Span span) {
 static const struct {
   const char *word, *advice;
 } later_words[] = {
-    {"generate", "write a route that gives the word scores, and run the decoding loop around it"},
     {"objective", "write a route that gives the scores, and compute the loss outside"},
     {"train", "compile the forward routes; training comes later"},
     {"state", "pass the tensor as an input of the route and return it as an output"},

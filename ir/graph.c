@@ -37,6 +37,7 @@ const OpHooks op_hooks[OP_COUNT] = {
 #define BIT(k) (1ull << A_##k)
 static const uint64_t required[OP_COUNT] = {
     [OP_input] = BIT(name),
+    [OP_state] = BIT(name),
     [OP_weight] = BIT(name),
     [OP_constant] = BIT(value),
     [OP_compare] = BIT(cmp),

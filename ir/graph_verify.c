@@ -118,6 +118,24 @@ static bool check_names(const Graph *g, const NamedVal *list, size_t n, bool inp
   return true;
 }
 
+// A state is changed in place: by one put_rows, which is the output of the state's name.
+static const char *check_state(const Graph *g, uint32_t id) {
+  const Value *v = &g->value.at[id];
+  if (v->op == OP_put_rows && (!v->args[0].id || g->value.at[v->args[0].id].op != OP_state))
+    return "put_rows changes something that is no state";
+  for (uint32_t i = 0; i < v->nargs; i++)
+    if (g->value.at[v->args[i].id].op == OP_state && (v->op != OP_put_rows || i))
+      return "reads a state that put_rows changes";
+  if (v->op != OP_state) return NULL;
+  const char *name = value_str(v, A_name);
+  for (size_t i = 0; name && i < g->output.n; i++) {
+    if (strcmp(g->output.at[i].name, name) != 0) continue;
+    const Value *put = &g->value.at[g->output.at[i].val.id];
+    return put->op == OP_put_rows && put->args[0].id == id ? NULL : "the output of this state is not its put_rows";
+  }
+  return "no output has the name of this state";
+}
+
 bool graph_verify(const Graph *g, const char **why) {
   size_t inputs = 0;
   for (uint32_t id = 1; id < g->value.n; id++) {
@@ -128,6 +146,7 @@ bool graph_verify(const Graph *g, const char **why) {
     if (!bad) bad = check_type(g, v);
     if (!bad) bad = check_alias(g, v);
     if (!bad) bad = check_place(g, v);
+    if (!bad) bad = check_state(g, id);
     if (bad) return wrong(g, id, why, bad);
     inputs += v->op == OP_input;
   }

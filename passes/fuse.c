@@ -64,7 +64,7 @@ static uint32_t group_to_join(const Fuser *f, Val v) {
     Val u = e->args[i];
     const Value *o = val(f, u);
     if (!o->group || u.id < best_id) continue;
-    if (flags_of(f, u) & F_VIEW) continue; // a copy
+    if ((flags_of(f, u) & F_VIEW) || o->op == OP_put_rows) continue; // a copy; a state changed in place
     if (flags_of(f, u) & F_ATTENTION) {
       remark(f, v, "not fused", "an attention stores its rows itself");
       continue;
@@ -80,6 +80,11 @@ static uint32_t group_to_join(const Fuser *f, Val v) {
   return best;
 }
 
+// Moves rows to places of its own choosing; its kernel does nothing else.
+static bool stands_alone(const Value *v) {
+  return v->op == OP_patchify || v->op == OP_put_rows;
+}
+
 // A row operator takes pointwise work in front of it into its own kernel (embedding sums, position sums).
 static uint32_t map_to_join(const Fuser *f, Val v) {
   const Value *e = val(f, v);
@@ -88,8 +93,7 @@ static uint32_t map_to_join(const Fuser *f, Val v) {
   if (!o->group || !single_use(f, u) || (flags_of(f, u) & (F_VIEW | F_CONTRACTION | F_ATTENTION | F_ROWWISE))) return 0;
   for (uint32_t i = 1; i < f->known; i++) { // the whole group must be a map, and none of it a patchify
     const Value *w = &f->g->value.at[i];
-    if (w->group == o->group &&
-        ((op_info[w->op].flags & (F_CONTRACTION | F_ATTENTION | F_ROWWISE)) || w->op == OP_patchify))
+    if (w->group == o->group && ((op_info[w->op].flags & (F_CONTRACTION | F_ATTENTION | F_ROWWISE)) || stands_alone(w)))
       return 0;
   }
   return o->group;

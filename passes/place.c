@@ -8,6 +8,7 @@
 #include "place.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 PassFn pass_place;
 
@@ -114,6 +115,13 @@ static void place_graph(Graph *g, Arena *scratch) {
   for (size_t i = 0; i < g->output.n; i++) {
     Val out = storage_of(g, g->output.at[i].val);
     graph_value(g, out)->place = (Place){.kind = PLACE_OUTPUT, .index = (uint32_t)i};
+  }
+  for (uint32_t i = 1; i < g->value.n; i++) { // a state is where the output of its name is
+    Value *v = &g->value.at[i];
+    if (v->op != OP_state) continue;
+    for (size_t k = 0; k < g->output.n; k++)
+      if (!strcmp(g->output.at[k].name, value_str(v, A_name)))
+        v->place = (Place){.kind = PLACE_OUTPUT, .index = (uint32_t)k};
   }
   LiveList l = place_live(g, scratch);
   qsort(l.at, l.n, sizeof *l.at, by_size);

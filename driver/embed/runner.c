@@ -3,7 +3,8 @@
 //
 //   runner MODEL.so WEIGHTS.syw IN OUT ROUTE THREADS ISA DIM...
 //
-// IN holds the buffers of the route's inputs one after the other, in the layout of the C API; OUT receives its outputs.
+// IN holds the buffers of the route's inputs and outputs one after the other, in the layout of the C API (an output may be
+// a state that the call changes in place); OUT receives the outputs.
 #include "switchyard.h"
 
 #include <dlfcn.h>
@@ -11,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 32 };
+enum { MOST = 1024, DIMS = 32 };
 
 static void *buffer(uint64_t bytes) {
   return aligned_alloc(SY_ALIGN, (size_t)((bytes + 2 * SY_ALIGN) / SY_ALIGN * SY_ALIGN));
@@ -31,8 +32,8 @@ int main(int argc, char **argv) {
   if (!entry) return fail(argv[1], "no sy_model_entry");
   const sy_model *m = entry();
   unsigned route = (unsigned)strtoul(argv[5], NULL, 10), threads = (unsigned)strtoul(argv[6], NULL, 10);
-  size_t dims[MOST] = {0};
-  for (int i = 8; i < argc && i < 8 + MOST; i++) dims[i - 8] = (size_t)strtoull(argv[i], NULL, 10);
+  size_t dims[DIMS] = {0};
+  for (int i = 8; i < argc && i < 8 + DIMS; i++) dims[i - 8] = (size_t)strtoull(argv[i], NULL, 10);
   if (route >= m->info->nroute) return fail(argv[5], "no such route");
   const sy_route *r = &m->info->route[route];
   if (r->ninput > MOST || r->noutput > MOST) return fail(r->name, "too many tensors");
@@ -48,12 +49,11 @@ int main(int argc, char **argv) {
     if (!p || fread(p, 1, r->input[i].bytes, f) != r->input[i].bytes) return fail(argv[3], "too short");
     in[i] = p;
   }
-  fclose(f);
   for (unsigned i = 0; i < r->noutput; i++) {
     out[i] = buffer(r->output[i].bytes);
-    if (!out[i]) return fail("outputs", "no memory");
-    memset(out[i], 0, r->output[i].bytes);
+    if (!out[i] || fread(out[i], 1, r->output[i].bytes, f) != r->output[i].bytes) return fail(argv[3], "too short");
   }
+  fclose(f);
   sy_exec exec = sy_pool_exec(sy_pool_new(threads));
   size_t bytes = m->arena_bytes(exec.threads);
   sy_config config = {SY_ABI_VERSION, weights.data, weights.bytes, buffer(bytes), bytes, &exec, argv[7]};

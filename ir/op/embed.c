@@ -2,6 +2,7 @@
 //
 //   embedding    table [V,D], ids i32 [..]    ->  [..,D]; segments of ids stay
 //   gather_rows  x [B,N,D], index i32 [B]     ->  [B,D]
+//   put_rows     x [B,N,D], rows [B,W,D], at i32 [B]  ->  x, rows start+at[b] .. start+at[b]+W-1 of sequence b replaced
 // Ids outside the table are an error of the input, reported by the evaluator (compiled code refuses the input).
 #include "op.h"
 
@@ -58,4 +59,42 @@ void ref_gather_rows(const RefCtx *c, Tensor *out) {
   size_t rows = (size_t)c->arg[0].dim[1], width = (size_t)c->arg[0].dim[2];
   for (size_t i = 0; i < c->arg[1].n; i++)
     if (!copy_row(c, out, i, i * rows, c->arg[1].i[i], rows, width)) return;
+}
+
+bool shape_put_rows(const ShapeCtx *c, Type *out) {
+  const Type *x = shape_arg(c, 0), *rows = shape_arg(c, 1), *at = shape_arg(c, 2);
+  int64_t start = shape_int(c, A_start, 0);
+  if (!shape_rank(c, 0, 3) || !shape_rank(c, 1, 3) || !shape_rank(c, 2, 1)) return false;
+  if (at->dtype != DT_I32)
+    return shape_error(c, "E0203", "the positions (operand 3) have %s elements, need i32", dtype_info[at->dtype].name);
+  if (x->dtype != rows->dtype)
+    return shape_error(c, "E0203", "rows of %s cannot go into %s", dtype_info[rows->dtype].name,
+                       dtype_info[x->dtype].name);
+  if (!shape_axis_equal(x, 0, rows, 0) || !shape_axis_equal(x, 0, at, 0) || !dim_equal(x->dim[2], rows->dim[2]))
+    return shape_error(c, "E0204", "rows of %s columns for %s sequences do not fit into %s columns, %s sequences",
+                       shape_axis(c, rows, 2), shape_axis(c, rows, 0), shape_axis(c, x, 2), shape_axis(c, x, 0));
+  int64_t extent = type_extent(c->g->module, x, 1);
+  if (!dim_is_const(rows->dim[1]) || start < 0 || start > extent || rows->dim[1].c > extent - start)
+    return shape_error(c, "E0209", "%s rows from row %lld on do not fit into %s", shape_axis(c, rows, 1),
+                       (long long)start, shape_axis(c, x, 1));
+  for (int s = 0; s < x->nseg && x->segaxis == 1; s++)
+    if (seg_start(c->g->module, x, s) < start && !dim_is_const(x->seg[s].len))
+      return shape_error(c, "E0206", "row %lld has no fixed number: a part before it is run-time", (long long)start);
+  *out = *x;
+  return true;
+}
+
+void ref_put_rows(const RefCtx *c, Tensor *out) {
+  int64_t n = out->dim[1], width = out->dim[2], w = c->arg[1].dim[1], start = value_int(c->v, A_start, 0);
+  for (size_t i = 0; i < out->n; i++) ref_put(c, out, i, tensor_get(&c->arg[0], i));
+  for (int64_t b = 0; b < out->dim[0]; b++) {
+    int64_t first = start + c->arg[2].i[b];
+    if (first < start || first + w > n) {
+      *c->error = arena_printf(c->g->module->arena, "put_rows: rows %lld..%lld are outside 0..%lld", (long long)first,
+                               (long long)(first + w - 1), (long long)(n - 1));
+      return;
+    }
+    for (int64_t i = 0; i < w * width; i++)
+      ref_put(c, out, (size_t)((b * n + first) * width + i), tensor_get(&c->arg[1], (size_t)(b * w * width + i)));
+  }
 }

@@ -1,4 +1,4 @@
-// source.c: input, weight, constant, iota, and shape_declared, the rule of every operator whose type the caller
+// source.c: input, state, weight, constant, iota, and shape_declared, the rule of every operator whose type the caller
 // declares.
 //
 //   %1 = input "image" : f32[B,3,224,224]
@@ -27,9 +27,9 @@ static bool shape_iota(const ShapeCtx *c, Type *out) {
 }
 
 static ShapeFn *const declared_rule[OP_COUNT] = {
-    [OP_input] = shape_source,        [OP_weight] = shape_source,   [OP_constant] = shape_source,
-    [OP_iota] = shape_iota,           [OP_reshape] = shape_reshape, [OP_slice] = shape_slice,
-    [OP_broadcast] = shape_broadcast, [OP_retag] = shape_retag,
+    [OP_input] = shape_source, [OP_weight] = shape_source,       [OP_constant] = shape_source,
+    [OP_state] = shape_source, [OP_iota] = shape_iota,           [OP_reshape] = shape_reshape,
+    [OP_slice] = shape_slice,  [OP_broadcast] = shape_broadcast, [OP_retag] = shape_retag,
 };
 
 bool shape_declared(const ShapeCtx *c, Type *out) {
@@ -44,6 +44,11 @@ void ref_input(const RefCtx *c, Tensor *out) {
   const char *name = value_str(c->v, A_name);
   if (!c->env->input || !c->env->input(c->env->ud, name, &c->v->type, out))
     *c->error = arena_printf(c->g->module->arena, "no value for the input %s", name);
+}
+
+// A state is handed to the evaluator like an input.
+void ref_state(const RefCtx *c, Tensor *out) {
+  ref_input(c, out);
 }
 
 void ref_weight(const RefCtx *c, Tensor *out) {

@@ -21,7 +21,7 @@ typedef struct Case {
 #define CASES                                                                                                            \
   {"input", IN("f32[L]") RETURN("%1"), LIST(5, 6), 0, 0, NUM(5, 6)},                                                     \
       {"weight", "%1 = weight \"x\" : f32[2]\n" RETURN("%1"), LIST(5, 6), 0, 0, NUM(5, 6)},                              \
-      {"iota", "%1 = iota {axis = 1} : i32[2,3]\n" RETURN("%1"), 0, 0, 0, NUM(0, 1, 2, 0, 1, 2)},                         \
+      {"iota", "%1 = iota {axis = 1} : i32[2,3]\n" RETURN("%1"), 0, 0, 0, NUM(0, 1, 2, 0, 1, 2)},                        \
       {"constant", "%1 = constant {value = 0.5} : f32[2]\n" RETURN("%1"), 0, 0, 0, NUM(0.5, 0.5)},                       \
       {BINARY("add"), LIST(1, 2, 3, 4), LIST(10, 20), 0, NUM(11, 22, 13, 24)},                                           \
       {BINARY("sub"), LIST(1, 2, 3, 4), LIST(10, 20), 0, NUM(-9, -18, -7, -16)},                                         \
@@ -171,6 +171,20 @@ typedef struct Case {
        LIST(1, 0),                                                                                                       \
        0,                                                                                                                \
        NUM(2, 3)},                                                                                                       \
+      {"state",                                                                                                          \
+       "%1 = state \"x\" : f32[2,3,1]\n%2 = input \"y\" : f32[2,1,1]\n%3 = input \"z\" : i32[2]\n%4 = put_rows %1, "     \
+       "%2, %3 {start = 1} : f32[2,3,1]\noutput \"x\" = %4",                                                             \
+       LIST(1, 2, 3, 4, 5, 6),                                                                                           \
+       LIST(8, 9),                                                                                                       \
+       LIST(0, 1),                                                                                                       \
+       NUM(1, 8, 3, 4, 5, 9)},                                                                                           \
+      {"put_rows",                                                                                                       \
+       "%1 = state \"x\" : f32[2,3,1]\n%2 = input \"y\" : f32[2,1,1]\n%3 = input \"z\" : i32[2]\n%4 = put_rows %1, "     \
+       "%2, %3 {start = 1} : f32[2,3,1]\noutput \"x\" = %4",                                                             \
+       LIST(1, 2, 3, 4, 5, 6),                                                                                           \
+       LIST(8, 9),                                                                                                       \
+       LIST(1, 0),                                                                                                       \
+       NUM(1, 2, 8, 4, 9, 6)},                                                                                           \
       {"patchify",                                                                                                       \
        IN("f32[1,2,2,3]") "%2 = patchify %1 {patch = 2} : f32[1,1,8]\n" RETURN("%2"),                                    \
        LIST(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12),                                                                      \
@@ -246,6 +260,10 @@ Test(graph_eval, errors) {
   expect_failure(text, LIST(1, 2, 3, 4, 5, 6), LIST(-1, 0), 1, "id -1");
   expect_failure(text, LIST(1, 2, 3, 4, 5, 6), NULL, 1, "no value for the input y");
   expect_failure(text, LIST(1, 2, 3, 4, 5, 6), LIST(0, 0), 5, "B = 5 is outside 1..4");
+  snprintf(text, sizeof text, "%s%s}", head,
+           "%1 = state \"x\" : f32[1,3,1]\n%2 = constant {value = 5} : f32[1,2,1]\n%3 = input \"y\" : i32[1]\n"
+           "%4 = put_rows %1, %2, %3 {start = 1} : f32[1,3,1]\noutput \"x\" = %4");
+  expect_failure(text, LIST(1, 2, 3), LIST(1), 1, "rows 2..3 are outside 0..2");
   snprintf(text, sizeof text, "%s%s}", head, IN("i32[1]") "%2 = mul %1, %1 : i32[1]\n" RETURN("%2"));
   expect_failure(text, LIST(65536), NULL, 1, "does not fit into i32");
   snprintf(text, sizeof text, "%s%s}", head, IN("i32[1]") "%2 = div %1, %1 : i32[1]\n" RETURN("%2"));

@@ -1,0 +1,204 @@
+// check_generate.c: one `generate` case: the search loop of host/generate.c over the two entry points that the compiler
+// derived (NAME_start, NAME_step), run in the way that `syc check` was asked for. Ids must be equal, scores within the
+// tolerance of the case.
+#include "check.h"
+#include "host/generate.h"
+#include "host/face_parts.h"
+#include "host/words.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct Search {
+  Check *c;
+  CheckResult *r;
+  Call *call;
+  int32_t batch_sym, length_sym;
+  size_t *in_bytes[2], *out_bytes[2];
+} Search;
+
+static const Graph *entry(const Call *call, bool step) {
+  return call->program->route.at[step].graph;
+}
+
+static bool call_entry(void *ud, bool step, size_t rows, size_t length, const void *const *in, void *const *out) {
+  Search *s = ud;
+  Call call = *s->call;
+  const Graph *g = entry(&call, step);
+  call.route = step;
+  call.dims[s->batch_sym] = (int64_t)rows;
+  call.dims[s->length_sym] = (int64_t)length;
+  call.in = ARENA_ARRAY(&s->c->s->arena, const void *, g->input.n + 1);
+  call.out = ARENA_ARRAY(&s->c->s->arena, void *, g->output.n + 1);
+  for (size_t i = 0; i < g->input.n; i++) call.in[i] = in[i];
+  for (size_t i = 0; i < g->output.n; i++) call.out[i] = out[i];
+  call.in_bytes = s->in_bytes[step];
+  call.out_bytes = s->out_bytes[step];
+  return check_run(s->c, &call, s->r);
+}
+
+static const WordsTensor *tensors_of(Check *c, const Graph *g, const NamedVal *list, size_t n, size_t **bytes) {
+  WordsTensor *t = ARENA_ARRAY(&c->s->arena, WordsTensor, n + 1);
+  *bytes = ARENA_ARRAY(&c->s->arena, size_t, n + 1);
+  for (size_t i = 0; i < n; i++) {
+    const Type *type = &graph_value(g, list[i].val)->type;
+    (*bytes)[i] = (size_t)type_bytes(g->module, type);
+    t[i] = (WordsTensor){list[i].name, (*bytes)[i], type->rank ? (size_t)type_extent(g->module, type, 0) : 1};
+  }
+  return t;
+}
+
+static WordsEntry entry_of(Search *s, bool step) {
+  const Graph *g = entry(s->call, step);
+  WordsEntry e = {.ninput = g->input.n, .noutput = g->output.n};
+  e.input = tensors_of(s->c, g, g->input.at, g->input.n, &s->in_bytes[step]);
+  e.output = tensors_of(s->c, g, g->output.at, g->output.n, &s->out_bytes[step]);
+  return e;
+}
+
+static const Prepare *rule_of(const Module *m, const char *name) {
+  for (size_t i = 0; i < m->prepare.n; i++)
+    if (!strcmp(m->prepare.at[i].name, name) && !strncmp(m->prepare.at[i].options, "words=", 6))
+      return &m->prepare.at[i];
+  return NULL;
+}
+
+// The inputs that the case gives, by input of the start; and the number of sequences.
+static const void **fill(Check *c, const Case *k, Search *s, const Checkpoint *tensors, const char *words,
+                         CheckResult *r) {
+  const Graph *g = entry(s->call, false);
+  const Module *m = g->module;
+  const void **in = ARENA_ARRAY(&c->s->arena, const void *, g->input.n + 1);
+  uint32_t known = 0;
+  const char *why = NULL;
+  for (size_t i = 0; i < m->ndim; i++) s->call->dims[i] = m->dim[i].lo;
+  for (int store = 0; store < 2; store++)
+    for (size_t i = 0; i < g->input.n; i++) {
+      const char *name = g->input.at[i].name;
+      const Type *t = &graph_value(g, g->input.at[i].val)->type;
+      if (!strcmp(name, words) || !strcmp(name, "last")) continue;
+      const StTensor *x = check_tensor(k, tensors, "inputs", name);
+      if (!x || !check_same_dtype(t->dtype, x->dtype)) {
+        check_settle(c, r, FAIL, "the case has no fitting tensor for input '%s'", name);
+        return NULL;
+      }
+      if (store) {
+        in[i] = check_input(c, m, t, x, s->call->dims);
+      } else if (!layout_dims(m, t, x, s->call->dims, &known, &why)) {
+        check_settle(c, r, FAIL, "input '%s': %s", name, why);
+        return NULL;
+      }
+    }
+  return in;
+}
+
+// The words that every sequence starts from: [batch][n].
+static int32_t *prompt_of(Check *c, const Case *k, const Checkpoint *tensors, const Prepare *rule, int64_t *batch,
+                          int64_t *n, const GenerateOptions *o, CheckResult *r) {
+  char name[64];
+  if (face_option(rule->options, "prompt", name, sizeof name)) {
+    const StTensor *x = check_tensor(k, tensors, "inputs", name);
+    if (!x || x->dtype != ST_I32 || x->rank != 2) {
+      check_settle(c, r, FAIL, "the case has no prompt '%s'", name);
+      return NULL;
+    }
+    *batch = x->shape[0];
+    *n = x->shape[1];
+    int32_t *ids = ARENA_ARRAY(&c->s->arena, int32_t, (size_t)(*batch * *n) + 1);
+    memcpy(ids, x->data, (size_t)(*batch * *n) * sizeof *ids);
+    return ids;
+  }
+  *n = o->masked ? 2 : 1;
+  int32_t *ids = ARENA_ARRAY(&c->s->arena, int32_t, (size_t)(*batch * *n) + 1);
+  for (int64_t b = 0; b < *batch; b++) {
+    ids[b * *n] = o->start_id;
+    if (o->masked) ids[b * *n + 1] = o->mask_id;
+  }
+  return ids;
+}
+
+static void override(const cJSON *g, GenerateOptions *o) {
+  o->beams = (int64_t)json_number(g, "beams", (double)o->beams);
+  o->max_length = (int64_t)json_number(g, "max_length", (double)o->max_length);
+  o->min_length = (int64_t)json_number(g, "min_length", (double)o->min_length);
+  o->length_penalty = json_number(g, "length_penalty", o->length_penalty);
+  o->start_id = (int32_t)json_number(g, "bos", o->start_id);
+  o->end_id = (int32_t)json_number(g, "eos", o->end_id);
+  o->pad_id = (int32_t)json_number(g, "pad", o->pad_id);
+  o->mask_id = (int32_t)json_number(g, "mask", o->mask_id);
+}
+
+static bool compare(Check *c, const Case *k, const Checkpoint *tensors, int64_t batch, int64_t length,
+                    const int32_t *ids, const float *score, CheckResult *r) {
+  const cJSON *want;
+  cJSON_ArrayForEach(want, cJSON_GetObjectItemCaseSensitive(k->json, "outputs")) {
+    bool is_ids = !strcmp(want->string, "ids");
+    const StTensor *x = check_tensor(k, tensors, "outputs", want->string);
+    bool fits = x && x->shape[0] == batch && x->rank == (is_ids ? 2 : 1) && (!is_ids || x->shape[1] == length);
+    if (!fits || x->dtype != (is_ids ? ST_I32 : ST_F32) || (!is_ids && strcmp(want->string, "score") != 0))
+      return check_settle(c, r, FAIL, "output '%s' has another shape or type in the case", want->string);
+    size_t n = (size_t)(is_ids ? batch * length : batch);
+    const char *shape = is_ids ? arena_printf(&c->s->arena, "i32[%lld,%lld]", (long long)batch, (long long)length)
+                               : arena_printf(&c->s->arena, "f32[%lld]", (long long)batch);
+    check_compare(c, k, want->string, shape, is_ids ? DT_I32 : DT_F32, is_ids ? (const void *)ids : score, x, n, r);
+  }
+  return true;
+}
+
+static bool search(Check *c, const Case *k, Loaded *f, Call *call, CheckResult *r) {
+  const Module *m = call->program->module;
+  const Prepare *rule = rule_of(m, json_text(k->json, "route"));
+  Search s = {.c = c, .r = r, .call = call};
+  char words[64];
+  if (!rule || call->program->route.n != 2 || !face_option(rule->options, "words", words, sizeof words))
+    return check_settle(c, r, FAIL, "the route is no generate");
+  const Graph *start = entry(call, false);
+  size_t w = 0;
+  while (w < start->input.n && strcmp(start->input.at[w].name, words) != 0) w++;
+  if (w == start->input.n) return check_settle(c, r, FAIL, "the start has no input '%s'", words);
+  const Type *t = &graph_value(start, start->input.at[w].val)->type;
+  const Type *scores = &graph_value(start, start->output.at[0].val)->type;
+  s.batch_sym = t->dim[0].sym;
+  s.length_sym = t->dim[1].sym;
+  WordsInfo info = {
+      .start = entry_of(&s, false), .step = entry_of(&s, true), .words = words, .call = call_entry, .ud = &s};
+  info.batch_bound = (size_t)type_extent(m, t, 0);
+  info.length_bound = (size_t)type_extent(m, t, 1);
+  info.vocab = (size_t)scores->dim[1].c;
+  GenerateOptions o;
+  HostError err = {0};
+  if (!words_rule(rule->kind, rule->options, (int64_t)info.length_bound, &o, &err))
+    return check_settle(c, r, FAIL, "%s", err.text);
+  override(cJSON_GetObjectItemCaseSensitive(k->json, "generate"), &o);
+  const void **in = fill(c, k, &s, &f->tensors, words, r);
+  int64_t batch = in ? call->dims[s.batch_sym] : 0, n = 0;
+  int32_t *prompt = in ? prompt_of(c, k, &f->tensors, rule, &batch, &n, &o, r) : NULL;
+  Words *run = prompt ? words_new(&info, in, &err) : NULL;
+  if (!run) return prompt ? check_settle(c, r, FAIL, "%s", err.text) : false;
+  GenerateModel model = words_model(run);
+  int32_t *ids = ARENA_ARRAY(&c->s->arena, int32_t, (size_t)(batch * o.max_length) + 1);
+  float *score = ARENA_ARRAY(&c->s->arena, float, (size_t)batch + 1);
+  const char *why = NULL;
+  bool ok = generate(&model, &o, batch, prompt, n, ids, score, &why);
+  words_free(run);
+  if (!ok) return r->reason ? false : check_settle(c, r, FAIL, "the search failed: %s", why ? why : "no reason given");
+  return compare(c, k, &f->tensors, batch, o.max_length, ids, score, r);
+}
+
+void check_generate(Check *c, const Case *k, CheckResult *r) {
+  Loaded f = {0};
+  Call call;
+  const char *why = check_cannot_run(c);
+  if (why)
+    check_settle(c, r, SKIP, "%s", why);
+  else if (check_load(c, k, &f, &call, r)) {
+    search(c, k, &f, &call, r);
+    unlink(call.packed);
+  }
+  checkpoint_close(&f.weights);
+  checkpoint_close(&f.tensors);
+  session_flush(c->s);
+  c->s->diag.errors = 0; // the next case starts anew
+  c->s->exit_code = EXIT_OK;
+}
