@@ -219,6 +219,7 @@ static Val gather_attention(RuleCtx *c, Val v) {
   Type result = s->type;
   if (!(flags_of(&x) & F_ATTENTION) || x.nargs > 15 || !rule_single_use(c, s->args[0])) return NO_VAL;
   const char *where = value_str(&x, A_where);
+  if (rule_value(c, index)->type.rank != 1) return NO_VAL;
   if (value_int(&x, A_qstart, 0) || (where && strstr(where, "(is query")))
     return NO_VAL; // the row chosen has no modality
   Val args[16];

@@ -1,7 +1,7 @@
 // embed.c: rows chosen by data.
 //
 //   embedding    table [V,D], ids i32 [..]    ->  [..,D]; segments of ids stay
-//   gather_rows  x [B,N,D], index i32 [B]     ->  [B,D]
+//   gather_rows  x [B,N,D], index i32 [B]     ->  [B,D], or index i32 [B,M] -> [B,M,D]
 //   put_rows     x [B,N,D], rows [B,W,D], at i32 [B]  ->  x, rows start+at[b] .. start+at[b]+W-1 of sequence b replaced
 // Ids outside the table are an error of the input, reported by the evaluator (compiled code refuses the input).
 #include "op.h"
@@ -26,13 +26,19 @@ bool shape_embedding(const ShapeCtx *c, Type *out) {
 
 bool shape_gather_rows(const ShapeCtx *c, Type *out) {
   const Type *x = shape_arg(c, 0), *index = shape_arg(c, 1);
-  if (!want_ids(c) || !shape_rank(c, 0, 3) || !shape_rank(c, 1, 1)) return false;
+  if (!want_ids(c) || !shape_rank(c, 0, 3) || (index->rank != 2 && !shape_rank(c, 1, 1))) return false;
   if (!shape_axis_equal(x, 0, index, 0))
     return shape_error(c, "E0204", "x has %s sequences but there are %s row numbers", shape_axis(c, x, 0),
                        shape_axis(c, index, 0));
   if (x->nseg && x->segaxis == 1 && !type_is_dense(x))
     return shape_error(c, "E0206", "rows of %s have no fixed numbers: a part before the last one is run-time",
                        shape_axis(c, x, 1));
+  if (index->rank == 2) { // segments of the row numbers stay
+    *out = *index;
+    out->dtype = x->dtype;
+    out->dim[out->rank++] = x->dim[2];
+    return !x->nseg || x->segaxis == 1 || shape_error(c, "E0205", "x is segmented (%s)", shape_axis(c, x, x->segaxis));
+  }
   *out = (Type){.dtype = x->dtype, .rank = 2, .dim = {x->dim[0], x->dim[2]}};
   if (x->nseg && x->segaxis != 1) type_set_segs(out, x->segaxis == 2 ? 1 : 0, x->seg, x->nseg);
   return true;
@@ -57,8 +63,9 @@ void ref_embedding(const RefCtx *c, Tensor *out) {
 
 void ref_gather_rows(const RefCtx *c, Tensor *out) {
   size_t rows = (size_t)c->arg[0].dim[1], width = (size_t)c->arg[0].dim[2];
+  size_t each = c->arg[1].rank == 2 ? (size_t)c->arg[1].dim[1] : 1; // rows taken from a sequence
   for (size_t i = 0; i < c->arg[1].n; i++)
-    if (!copy_row(c, out, i, i * rows, c->arg[1].i[i], rows, width)) return;
+    if (!copy_row(c, out, i, i / each * rows, c->arg[1].i[i], rows, width)) return;
 }
 
 bool shape_put_rows(const ShapeCtx *c, Type *out) {

@@ -166,6 +166,12 @@ typedef struct Case {
        0,                                                                                                                \
        NUM(5, 6, 1, 2)},                                                                                                 \
       {"gather_rows",                                                                                                    \
+       IN2("f32[2,2,1]", "i32[2,3]") "%3 = gather_rows %1, %2 : f32[2,3,1]\n" RETURN("%3"),                              \
+       LIST(1, 2, 3, 4),                                                                                                 \
+       LIST(1, 0, 1, 0, 0, 1),                                                                                           \
+       0,                                                                                                                \
+       NUM(2, 1, 2, 3, 3, 4)},                                                                                           \
+      {"gather_rows",                                                                                                    \
        IN2("f32[2,2,1]", "i32[2]") "%3 = gather_rows %1, %2 : f32[2,1]\n" RETURN("%3"),                                  \
        LIST(1, 2, 3, 4),                                                                                                 \
        LIST(1, 0),                                                                                                       \
