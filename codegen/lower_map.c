@@ -179,24 +179,53 @@ static bool emit_map(Lowering *lo) {
 }
 
 /* copies of views ------------------------------------------------------------------------------------- */
+// The axes of one side of a reshape, outermost first; k*B as B and then k.
+typedef struct Side {
+  Axis axis[2 * MAX_RANK];
+  int64_t stride[2 * MAX_RANK];
+  bool runtime[2 * MAX_RANK];
+  int n;
+} Side;
+
+static Axis constant_axis(int64_t n) {
+  return (Axis){1, {{0, ki_const(n), n, true}}, n};
+}
+
+static Side side_of(Lowering *lo, const Type *t, const int64_t *stride) {
+  Side s = {.n = 0};
+  for (int d = 0; d < t->rank; d++) {
+    Axis whole = lower_axis(lo, t, d, false);
+    int64_t k = whole.n == 1 && t->dim[d].k > 1 && t->dim[d].c == 0 ? t->dim[d].k : 1;
+    bool runtime = whole.n != 1 || !whole.range[0].fixed;
+    if (k > 1) {
+      const RuntimeDim *dim = &lo->m->dim[t->dim[d].sym];
+      whole.range[0].len = lower_dim(lo, (Dim){0, 1, t->dim[d].sym});
+      whole.range[0].bound = whole.extent = dim->hi;
+    }
+    s.axis[s.n] = whole, s.runtime[s.n] = runtime, s.stride[s.n++] = stride[d] * k;
+    if (k > 1) s.axis[s.n] = constant_axis(k), s.runtime[s.n] = false, s.stride[s.n++] = stride[d];
+  }
+  return s;
+}
+
 // Axes of a reshape that both sides share: each run of the finer side. False where the sides cut the elements
 // differently.
 static bool common_axes(Lowering *lo, const Type *from, const int64_t *fs, const Type *to, const int64_t *ts,
                         Source *src) {
-  Axis axis[2 * MAX_RANK];
-  int64_t a[2 * MAX_RANK], b[2 * MAX_RANK];
-  int n = 0, i = from->rank - 1, j = to->rank - 1;
+  Side f = side_of(lo, from, fs), t = side_of(lo, to, ts);
+  Axis axis[4 * MAX_RANK];
+  int64_t a[4 * MAX_RANK], b[4 * MAX_RANK];
+  int n = 0, i = f.n - 1, j = t.n - 1;
   int64_t have = 0, want = 0, sa = 0, sb = 0; // what is left of the current axis of each side, and its stride
   for (;;) {
-    while (!have && i >= 0) have = type_extent(lo->m, from, i), sa = fs[i], have = have == 1 ? (i--, 0) : have;
-    while (!want && j >= 0) want = type_extent(lo->m, to, j), sb = ts[j], want = want == 1 ? (j--, 0) : want;
+    while (!have && i >= 0) have = f.axis[i].extent, sa = f.stride[i], have = have == 1 ? (i--, 0) : have;
+    while (!want && j >= 0) want = t.axis[j].extent, sb = t.stride[j], want = want == 1 ? (j--, 0) : want;
     if (!have || !want) break;
-    Axis whole = lower_axis(lo, to, j, false);
     int64_t e = have < want ? have : want;
     if (have % e || want % e || n == 2 * MAX_RANK) return false;
-    bool runtime = whole.n != 1 || !whole.range[0].fixed || !dim_is_const(from->dim[i]);
-    if (runtime && (have != want || have != whole.extent)) return false;
-    axis[n] = runtime ? whole : (Axis){1, {{0, ki_const(e), e, true}}, e};
+    bool runtime = t.runtime[j] || f.runtime[i];
+    if (runtime && (have != want || have != t.axis[j].extent)) return false;
+    axis[n] = runtime ? t.axis[j] : constant_axis(e);
     a[n] = sa;
     b[n++] = sb;
     sa *= e, sb *= e, have /= e, want /= e;
@@ -205,7 +234,7 @@ static bool common_axes(Lowering *lo, const Type *from, const int64_t *fs, const
   }
   if (have || want || n > LOWER_AXES) return false;
   lo->rank = n ? n : 1;
-  if (!n) axis[0] = (Axis){1, {{0, ki_const(1), 1, true}}, 1}, a[0] = b[0] = 1, n = 1;
+  if (!n) axis[0] = constant_axis(1), a[0] = b[0] = 1, n = 1;
   for (int d = 0; d < n; d++) {
     lo->axis[d] = axis[n - 1 - d];
     src->stride[d] = a[n - 1 - d];

@@ -7,6 +7,7 @@
 //               (x - mean - correction) / sqrt(var + eps)
 //   softmax:    maximum; e^(x - max) into scratch with its sum; product with 1 / sum
 //   argmax:     best value and its index in each lane, then the least index among the best lanes; exact for all i32
+//   top_k:      the same once for each place, among the elements behind the one found before
 // A reduction over an axis whose elements are not adjacent (the mean over tokens) runs in vectors across its rows.
 #include "kmath.h"
 #include "lower_util.h"
@@ -279,6 +280,76 @@ static void row_argmax(Row *r) {
   store_one(r, r->rest[1]);
 }
 
+/* top_k ------------------------------------------------------------------------------------------------ */
+enum { NOT_FOUND = INT32_MAX };
+
+// s[0], s[1]: value and index found before; acc and rest as for argmax, index NOT_FOUND: nothing yet.
+static void top_column(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
+  (void)unrolled;
+  Row *r = ud;
+  Kernel *k = lo->k;
+  KVal x = x_at(r, c, lanes, n), best = lanes == 1 ? r->rest[0] : r->acc[0][0];
+  KVal at = lanes == 1 ? r->rest[1] : r->acc[1][0], here = kb_index(k, c, DT_I32, lanes);
+  if (r->dtype == DT_F32) x = kb_op3(k, K_select, kb_op2(k, K_eq, x, x), x, num(r, HUGE_VAL, lanes));
+  if (lanes > 1) here = kb_op2(k, K_add, here, kb_iota(k, DT_I32));
+  KVal equal = kb_op2(k, K_and, kb_op2(k, K_eq, x, in(r, 0, lanes)), kb_op2(k, K_lt, in(r, 1, lanes), here));
+  KVal behind = kb_op2(k, K_or, kb_op2(k, K_lt, x, in(r, 0, lanes)), equal);
+  KVal first = kb_op2(k, K_eq, at, kb_const(k, NOT_FOUND, DT_I32, lanes));
+  KVal better = kb_op2(k, K_and, behind, kb_op2(k, K_or, first, kb_op2(k, K_lt, best, x)));
+  if (lanes > 1 && n < (int64_t)lanes) better = kb_op2(k, K_and, better, lower_first(lo, n));
+  KVal new_at = kb_op3(k, K_select, better, here, at), new_best = kb_op3(k, K_select, better, x, best);
+  kb_set(k, at, new_at);
+  kb_set(k, best, new_best);
+}
+
+static void join_lanes(Row *r) { // into rest[0], rest[1]
+  Kernel *k = r->lo->k;
+  KVal best = kb_op1(k, K_hmax, r->acc[0][0]), zero = kb_const(k, 0, DT_I32, k->lanes);
+  KVal equal = kb_op2(k, K_eq, r->acc[0][0], kb_splat(k, best));
+  KVal minus = kb_op3(k, K_select, equal, kb_op2(k, K_sub, zero, r->acc[1][0]),
+                      kb_const(k, -(double)NOT_FOUND, DT_I32, k->lanes));
+  kb_set(k, r->rest[0], best);
+  kb_set(k, r->rest[1], kb_op2(k, K_sub, kb_const(k, 0, DT_I32, 1), kb_op1(k, K_hmax, minus)));
+}
+
+static void row_top_k(Row *r) {
+  Kernel *k = r->lo->k;
+  bool wide = r->vectors && k->lanes > 1;
+  double least = least_of(r->dtype);
+  r->s[0] = kb_var(k, kb_const(k, r->dtype == DT_I32 ? INT32_MAX : HUGE_VAL, r->dtype, 1), "before");
+  r->s[1] = kb_var(k, kb_const(k, -1, DT_I32, 1), "before_at");
+  KIdx place = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(ki_const(value_int(r->anchor, A_count, 1))), 1));
+  r->rest[0] = kb_var(k, kb_const(k, least, r->dtype, 1), "best");
+  r->rest[1] = kb_var(k, kb_const(k, NOT_FOUND, DT_I32, 1), "at");
+  if (wide) {
+    r->acc[0][0] = kb_var(k, kb_const(k, least, r->dtype, k->lanes), "bests");
+    r->acc[1][0] = kb_var(k, kb_const(k, NOT_FOUND, DT_I32, k->lanes), "ats");
+    if (r->columns.fixed) {
+      lower_columns(r->lo, &r->columns, true, 1, NULL, 0, top_column, r);
+    } else {
+      KVar v = kb_loop(k, "c", kbound(ki_const(0)), kbound_floor(r->columns.len, k->lanes), k->lanes);
+      top_column(r->lo, ki_var(v), k->lanes, k->lanes, 0, r);
+      kb_end(k);
+    }
+    join_lanes(r);
+  }
+  if (!wide || !r->columns.fixed) {
+    KBound from = wide ? kbound_floor(r->columns.len, k->lanes) : kbound(ki_const(0));
+    KVar v = kb_loop(k, "c", from, kbound(r->columns.len), 1);
+    top_column(r->lo, ki_var(v), 1, 1, 0, r);
+    kb_end(k);
+  }
+  KVal none = kb_op2(k, K_eq, r->rest[1], kb_const(k, NOT_FOUND, DT_I32, 1));
+  KVal value = kb_op3(k, K_select, none, r->s[0], r->rest[0]), at = kb_op3(k, K_select, none, r->s[1], r->rest[1]);
+  kb_set(k, r->s[0], value);
+  kb_set(k, r->s[1], at);
+  Point p = point_at(r, place, 1, 1);
+  p.leaf = r->lo->grp->anchor;
+  p.leaf_value = r->s[1];
+  lower_store(r->lo, &p, lower_element(r->lo, &p, r->lo->grp->root));
+  kb_end(k);
+}
+
 /* reduction across rows ------------------------------------------------------------------------------- */
 // [.., D, N] -> [.., D, 1] where D is adjacent and N is not: the columns of the domain are D here, N is `columns`.
 typedef struct Across {
@@ -325,7 +396,7 @@ static const struct {
 } row_table[] = {{OP_layer_norm, row_layer_norm, 3, false}, {OP_l2_norm, row_l2_norm, 2, false},
                  {OP_softmax, row_softmax, 3, true},        {OP_log_softmax, row_log_softmax, 3, false},
                  {OP_reduce_sum, row_reduce_sum, 1, false}, {OP_reduce_max, row_reduce_max, 1, false},
-                 {OP_argmax, row_argmax, 1, false}};
+                 {OP_argmax, row_argmax, 1, false},         {OP_top_k, row_top_k, 1, false}};
 
 typedef struct RowKernel {
   Row r;
@@ -395,7 +466,8 @@ bool lower_row(Arena *arena, const Graph *g, const Group *grp, const Target *t, 
 
   r->plain = !lower_is_member(&lo, r->x);
   int c = lo.rank - 1;
-  r->vectors = v->op == OP_argmax || is_reduction(v->op) || lo.root.stride[c] == 1 || lo.axis[c].extent == 1;
+  r->vectors = v->op == OP_argmax || v->op == OP_top_k || is_reduction(v->op) || lo.root.stride[c] == 1 ||
+               lo.axis[c].extent == 1;
   for (size_t i = 0; i < lo.src.n; i++)
     r->vectors = r->vectors && lo.src.at[i].stride[c] >= 0 && lo.src.at[i].stride[c] <= 1;
   lower_collapse(&lo, lo.rank - 1, INT64_MAX);

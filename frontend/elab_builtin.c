@@ -175,6 +175,14 @@ static CtVal call_layer_norm(Elab *e, Call *c) {
   return add_op(e, OP_layer_norm, args, n, &a, 1, c->at);
 }
 
+static CtVal call_top_k(Elab *e, Call *c) {
+  int64_t count;
+  if (!tensor_at(e, c, 0, "x") || !want_int(e, c->slot[1], c->span[1], role(e, c, "k"), 1, INT32_MAX, &count))
+    return CT_ERROR;
+  Attr a = attr_int(A_count, count);
+  return add_op(e, OP_top_k, &c->slot[0].v, 1, &a, 1, c->at);
+}
+
 static CtVal call_l2_norm(Elab *e, Call *c) {
   double eps;
   if (!tensor_at(e, c, 0, "x") || !want_eps(e, c, 1, 0, &eps)) return CT_ERROR;
@@ -477,6 +485,7 @@ static const struct Builtin {
     {"reduce_sum", "x", OP_reduce_sum, true, call_unary},
     {"reduce_max", "x", OP_reduce_max, true, call_unary},
     {"argmax", "x", OP_argmax, true, call_unary},
+    {"top_k", "x k", OP_top_k, true, call_top_k},
     {"min", "a b", OP_minimum, false, call_minmax},
     {"max", "a b", OP_maximum, false, call_minmax},
     {"select", "condition a b", OP_select, true, call_select},

@@ -48,9 +48,9 @@ static const char *text_of(const ShapeCtx *c, const Type *t) {
 /* reshape
  * -------------------------------------------------------------------------------------------------------------- */
 
-// Next axis from *axis on that is no plain constant; *size = product of the constants before it. rank at the end.
+// Next axis from *axis on that is no plain constant; *size = product of the constants before it, times `factor` of the
+// axis before. rank at the end. An axis k*B counts as B and then k: it is [B,k] joined, and may be divided again.
 static int next_fixed(const Type *t, int *axis, int64_t *size) {
-  *size = 1;
   for (; *axis < t->rank; ++*axis) {
     if (!dim_is_const(t->dim[*axis])) break;
     *size *= t->dim[*axis].c;
@@ -58,17 +58,27 @@ static int next_fixed(const Type *t, int *axis, int64_t *size) {
   return *axis;
 }
 
+static bool whole_multiple(const Type *t, int axis) { // k*B, of one part
+  return t->dim[axis].k > 0 && t->dim[axis].c == 0 && !is_segmented(t, axis);
+}
+
 bool shape_reshape(const ShapeCtx *c, Type *out) {
   const Type *x = shape_arg(c, 0), *t = c->declared;
   if (!declared_dtype(c, x)) return false;
+  int64_t nx = 1, nt = 1;
   for (int i = 0, j = 0;; i++, j++) {
-    int64_t nx, nt;
     int ax = next_fixed(x, &i, &nx), at = next_fixed(t, &j, &nt);
-    bool end_x = ax == x->rank, end_t = at == t->rank;
-    if (nx != nt || end_x != end_t || (!end_x && !dim_equal(x->dim[ax], t->dim[at])))
+    bool end_x = ax == x->rank, end_t = at == t->rank, same = end_x == end_t;
+    if (same && !end_x) same = dim_equal(x->dim[ax], t->dim[at]);
+    bool multiples = !end_x && !end_t && whole_multiple(x, ax) && whole_multiple(t, at);
+    if (!same && multiples) same = x->dim[ax].sym == t->dim[at].sym;
+    if (nx != nt || !same)
       return shape_error(c, "E0210", "%s cannot become %s: the elements between run-time dims must stay the same",
                          text_of(c, x), text_of(c, t));
     if (end_x) break;
+    nx = multiples ? x->dim[ax].k : 1;
+    nt = multiples ? t->dim[at].k : 1;
+    if (multiples) continue;
     if (!shape_axis_equal(x, ax, t, at))
       return shape_error(c, "E0205", "the segments of %s and %s differ", text_of(c, x), text_of(c, t));
   }

@@ -2,7 +2,7 @@
 //
 //   layer_norm  x [..,D], optional g [D], optional b [D]  ->  [..,D]
 //   softmax, log_softmax, l2_norm keep the type (shape_same in elementwise.c)
-//   reduce_sum, reduce_max  [..,D] -> [..,1];  argmax  [..,D] -> i32 [..]
+//   reduce_sum, reduce_max  [..,D] -> [..,1];  argmax  [..,D] -> i32 [..];  top_k  [..,D] -> i32 [..,count]
 // All axes but the last keep their segments; a segmented last axis must be dense at run time. A softmax row is computed
 // relative to its maximum. argmax takes a NaN for the maximum, like the first one found.
 #include "op.h"
@@ -36,6 +36,16 @@ bool shape_reduce(const ShapeCtx *c, Type *out) {
 bool shape_argmax(const ShapeCtx *c, Type *out) {
   if (!shape_reduce(c, out)) return false;
   out->dim[--out->rank] = DIM(0);
+  out->dtype = DT_I32;
+  return true;
+}
+
+bool shape_top_k(const ShapeCtx *c, Type *out) {
+  int64_t count = shape_int(c, A_count, 0);
+  if (!shape_reduce(c, out)) return false;
+  if (count < 1 || count > INT32_MAX)
+    return shape_error(c, "E0208", "count = %lld, must be at least 1", (long long)count);
+  out->dim[out->rank - 1] = DIM(count);
   out->dtype = DT_I32;
   return true;
 }
@@ -132,4 +142,22 @@ void ref_argmax(const RefCtx *c, Tensor *out) {
     row_max(&c->arg[0], r * row_length(c), row_length(c), &at);
     out->i[r] = (int32_t)at;
   }
+}
+
+// x[a] stands before x[b]: larger (a NaN counts as infinity), or equal and further left.
+static bool stands_before(const Tensor *x, size_t row, size_t a, size_t b) {
+  double p = tensor_get(x, row + a), q = tensor_get(x, row + b);
+  p = isnan(p) ? HUGE_VAL : p, q = isnan(q) ? HUGE_VAL : q;
+  return p > q || (p == q && a < b);
+}
+
+void ref_top_k(const RefCtx *c, Tensor *out) {
+  size_t n = row_length(c), count = (size_t)value_int(c->v, A_count, 1);
+  for (size_t r = 0; r < row_count(c); r++)
+    for (size_t i = 0; i < n; i++) {
+      size_t rank = 0;
+      for (size_t j = 0; j < n; j++) rank += stands_before(&c->arg[0], r * n, j, i);
+      for (size_t k = rank; k < (rank + 1 == n ? count : rank + 1) && k < count; k++)
+        out->i[r * count + k] = (int32_t)i;
+    }
 }

@@ -21,6 +21,13 @@ typedef struct Case {
 #define CASES                                                                                                            \
   {"input", IN("f32[L]") RETURN("%1"), LIST(5, 6), 0, 0, NUM(5, 6)},                                                     \
       {"weight", "%1 = weight \"x\" : f32[2]\n" RETURN("%1"), LIST(5, 6), 0, 0, NUM(5, 6)},                              \
+      {"top_k",                                                                                                          \
+       IN("f32[2,4]") "%2 = top_k %1 {count = 3} : i32[2,3]\n" RETURN("%2"),                                             \
+       LIST(1, 7, 7, NAN, -INFINITY, 2, -INFINITY, 1),                                                                   \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(3, 1, 2, 1, 3, 0)},                                                                                           \
+      {"top_k", IN("f32[2]") "%2 = top_k %1 {count = 4} : i32[4]\n" RETURN("%2"), LIST(1, 7), 0, 0, NUM(1, 0, 0, 0)},    \
       {"iota", "%1 = iota {axis = 1} : i32[2,3]\n" RETURN("%1"), 0, 0, 0, NUM(0, 1, 2, 0, 1, 2)},                        \
       {"constant", "%1 = constant {value = 0.5} : f32[2]\n" RETURN("%1"), 0, 0, 0, NUM(0.5, 0.5)},                       \
       {BINARY("add"), LIST(1, 2, 3, 4), LIST(10, 20), 0, NUM(11, 22, 13, 24)},                                           \
