@@ -13,6 +13,10 @@
 // next group's lines. The last group (fewer panels, or a last panel that is not full) is a separate instance, which
 // runs in the last task only.
 //
+// Where x are patches or windows of an image (convolution), x is the image: k runs over the axes of a window in a nest
+// of loops, and the broadcast loads read each element where it lies. Nothing is copied, and the order over k is that of
+// the weight's columns.
+//
 // Products of two computed tensors are built by lower_matmul.c.
 #include "lower_matmul.h"
 
@@ -25,6 +29,13 @@ typedef struct Gemm {
   const Value *anchor;
   size_t xsrc;     // index of x in lo.src: row strides
   int64_t xstride; // of x over k
+  struct {         // x over k, outermost first: one axis, or those of a window
+    int64_t extent, stride;
+  } kaxis[4];
+  int nk;
+  bool windows;        // x are patches or windows of an image, read where they lie
+  int64_t outer_block; // rows of the axis before the last row axis per task, 0: it is not divided
+  KIdx outer_start;
   KBufRef w, bias;
   int64_t k, n, panels; // panels of 16 columns, the last may not be full
   int rows, width;      // register tile: rows x panels
@@ -140,16 +151,20 @@ static void emit_prefetch(const Tile *t, KIdx k, int steps) {
   }
   if (!t->p->prefetch_next) return;
   int inner = g->lo.rank - 2;
-  int64_t rows = inner >= 0 ? g->lo.axis[inner].extent : 1, width = (int64_t)g->width * PANEL;
+  bool both = g->windows && inner >= 1 && g->lo.axis[inner - 1].range[0].fixed; // rows of the image count too
+  int64_t rows = inner >= 0 ? g->lo.axis[inner].extent * (both ? g->lo.axis[inner - 1].extent : 1) : 1,
+          width = (int64_t)g->width * PANEL;
   int64_t per_k = least(ceil_div(width * t->rows, rows), width); // elements a step of k brings
   int64_t per_row = ceil_div(width * g->k, rows);
   KIdx at = ki_addc(ki_mul(t->p->panel, per_panel), g->width * per_panel);
   if (inner >= 0) at = ki_add(at, ki_mul(g->at[inner], per_row));
+  if (both) at = ki_add(at, ki_mul(g->at[inner - 1], per_row * g->lo.axis[inner].extent));
   at = ki_add(at, ki_mul(k, per_k));
   emit_lines(kn, g->w, at, ceil_div(per_k * steps, PANEL), 2);
 }
 
-static void emit_k_step(Tile *t, KIdx k) {
+// One k: row k of the weights, and x at `from` behind the first row's start.
+static void emit_k_step(Tile *t, KIdx k, KIdx from) {
   const Gemm *g = t->g;
   Kernel *kn = g->lo.k;
   int lanes = (int)kn->lanes, per_panel = PANEL / lanes;
@@ -160,7 +175,7 @@ static void emit_k_step(Tile *t, KIdx k) {
     b[v] = kb_load(kn, g->w, ki_addc(i, at), kn->lanes, lanes, "b");
   }
   for (int r = 0; r < t->rows; r++) {
-    KVal a = kb_bcast(kn, g->lo.src.at[g->xsrc].buf, ki_addc(ki_add(t->x, ki_mul(k, g->xstride)), r * t->xrow), "a");
+    KVal a = kb_bcast(kn, g->lo.src.at[g->xsrc].buf, ki_addc(ki_add(t->x, from), r * t->xrow), "a");
     for (int v = 0; v < t->vectors; v++) {
       KVal acc = t->acc[r * t->vectors + v];
       kb_set(kn, acc, kb_op3(kn, K_fma, a, b[v], acc));
@@ -183,22 +198,40 @@ static void emit_accumulators(Tile *t) {
     }
 }
 
-// The k loop is not unrolled (gcc then spills accumulators of the 16-register tile); prefetches stand between blocks of
-// k.
-static void emit_product(Tile *t) {
+// `run` steps of k from k0 on, x from `from` on. The k loop is not unrolled (gcc then spills accumulators of the
+// 16-register tile); prefetches stand between blocks of k.
+static void emit_run(Tile *t, KIdx k0, KIdx from, int64_t run) {
   const Gemm *g = t->g;
   Kernel *k = g->lo.k;
-  int64_t whole = weights_stream(g) ? g->k / K_BLOCK * K_BLOCK : 0; // blocks are there for the prefetches between them
+  int64_t whole = weights_stream(g) ? run / K_BLOCK * K_BLOCK : 0; // blocks are there for the prefetches between them
   if (whole) {
-    KIdx k0 = ki_var(kb_loop(k, "k0", kbound(ki_const(0)), kbound(ki_const(whole)), K_BLOCK));
-    emit_prefetch(t, k0, K_BLOCK);
-    emit_k_step(t, ki_var(kb_loop(k, "k", kbound(k0), kbound(ki_addc(k0, K_BLOCK)), 1)));
+    KIdx block = ki_var(kb_loop(k, "k0", kbound(ki_const(0)), kbound(ki_const(whole)), K_BLOCK));
+    emit_prefetch(t, ki_add(k0, block), K_BLOCK);
+    KIdx i = ki_var(kb_loop(k, "k", kbound(block), kbound(ki_addc(block, K_BLOCK)), 1));
+    emit_k_step(t, ki_add(k0, i), ki_add(from, ki_mul(i, g->xstride)));
     kb_end(k);
     kb_end(k);
   }
-  if (whole == g->k) return;
-  emit_k_step(t, ki_var(kb_loop(k, "k", kbound(ki_const(whole)), kbound(ki_const(g->k)), 1)));
+  if (whole == run) return;
+  if (g->nk > 1) emit_prefetch(t, k0, (int)(run - whole));
+  KIdx i = ki_var(kb_loop(k, "k", kbound(ki_const(whole)), kbound(ki_const(run)), 1));
+  emit_k_step(t, ki_add(k0, i), ki_add(from, ki_mul(i, g->xstride)));
   kb_end(k);
+}
+
+static void emit_product(Tile *t) {
+  const Gemm *g = t->g;
+  Kernel *k = g->lo.k;
+  KIdx k0 = ki_const(0), from = ki_const(0);
+  int64_t run = g->k;
+  for (int i = 0; i + 1 < g->nk; i++) {
+    KIdx v = ki_var(kb_loop(k, "y", kbound(ki_const(0)), kbound(ki_const(g->kaxis[i].extent)), 1));
+    run /= g->kaxis[i].extent;
+    k0 = ki_add(k0, ki_mul(v, run));
+    from = ki_add(from, ki_mul(v, g->kaxis[i].stride));
+  }
+  emit_run(t, k0, from, run);
+  for (int i = 0; i + 1 < g->nk; i++) kb_end(k);
 }
 
 // Active lanes of vector v of the group.
@@ -318,7 +351,11 @@ static void emit_row_axes(Gemm *g, const Group16 *p, int d) {
       lower_tiles(&g->lo, &a->range[i], g->rows, g->block ? &g->block_start : NULL, g->block, emit_row_tile, &rr);
       continue;
     }
-    KVar v = kb_loop(lo->k, "m", kbound(ki_const(0)), kbound(a->range[i].len), 1);
+    bool divided = g->outer_block && d == lo->rank - 3;
+    KIdx from = divided ? g->outer_start : ki_const(0);
+    KBound to = kbound(a->range[i].len);
+    if (divided) to = kbound_cap(ki_addc(from, g->outer_block), a->range[i].len);
+    KVar v = kb_loop(lo->k, "m", kbound(from), to, 1);
     g->at[d] = ki_addc(ki_var(v), a->range[i].start);
     emit_row_axes(g, p, d + 1);
     kb_end(lo->k);
@@ -337,7 +374,7 @@ static void emit_tasks(Gemm *g) {
     first = ki_var(kb_par(k, "p", kbound(ki_const(0)), kbound(ki_const(g->panels)), chunk));
     pars++;
   }
-  if (inner >= 0 && columns * 2 <= want && lo->axis[inner].extent > 2 * g->rows) {
+  if (inner >= 0 && !g->windows && columns * 2 <= want && lo->axis[inner].extent > 2 * g->rows) {
     int64_t most = 0;
     for (int i = 0; i < lo->axis[inner].n; i++)
       if (lo->axis[inner].range[i].bound > most) most = lo->axis[inner].range[i].bound;
@@ -345,8 +382,15 @@ static void emit_tasks(Gemm *g) {
     g->block_start = ki_var(kb_par(k, "t", kbound(ki_const(0)), kbound(ki_const(most)), g->block));
     pars++;
   }
+  if (g->windows && inner >= 1 && !g->block && columns * 2 <= want && lo->axis[inner - 1].range[0].fixed) {
+    int64_t rows = lo->axis[inner - 1].extent;
+    g->outer_block = ceil_div(rows, ceil_div(want, columns));
+    g->outer_start = ki_var(kb_par(k, "t", kbound(ki_const(0)), kbound(ki_const(rows)), g->outer_block));
+    pars++;
+  }
   if (g->main_panels) {
-    Group16 p = {.panels = g->width, .columns = (int64_t)g->width * PANEL, .prefetch_next = !g->block};
+    Group16 p = {
+        .panels = g->width, .columns = (int64_t)g->width * PANEL, .prefetch_next = !g->block && !g->outer_block};
     KVar v = kb_loop(k, "q", kbound(first), kbound_cap(ki_addc(first, chunk), ki_const(g->main_panels)), g->width);
     p.panel = ki_var(v);
     emit_row_axes(g, &p, 0);
@@ -390,17 +434,69 @@ static bool finish(Gemm *g) {
   return lower_finish(lo, 2 * m * kn / tasks, 4 * (kn + m * (double)(g->k + g->n)) / tasks, gemm_name(g), comment);
 }
 
+static void add_k_axis(Gemm *g, int64_t extent, int64_t stride) {
+  int last = g->nk - 1;
+  if (extent == 1) return;
+  if (last >= 0 && g->kaxis[last].stride == extent * stride) { // one run
+    g->kaxis[last].extent *= extent;
+    g->kaxis[last].stride = stride;
+    return;
+  }
+  g->kaxis[g->nk].extent = extent;
+  g->kaxis[g->nk++].stride = stride;
+}
+
+// Patches and windows: x is the image itself. The rows of patches are divided into rows and columns of the grid.
+static bool place_windows(Gemm *g, Val windows, const int64_t *stride) {
+  Lowering *lo = &g->lo;
+  const Value *w = graph_value(lo->g, windows);
+  const Type *image = &graph_value(lo->g, w->args[0])->type;
+  Source *x = &lo->src.at[g->xsrc];
+  bool batched = type_extent(lo->m, image, 0) != 1;
+  if (w->op == OP_patchify) {
+    int64_t p = value_int(w, A_patch, 1);
+    lower_split(lo, 1, type_extent(lo->m, image, 3) / p);
+    int64_t rows[] = {batched ? stride[0] : 0, p * stride[2], p * stride[3]};
+    for (int d = 0; d < 3; d++) x->stride[d] = rows[d];
+    add_k_axis(g, type_extent(lo->m, image, 1), stride[1]);
+    add_k_axis(g, p, stride[2]);
+    add_k_axis(g, p, stride[3]);
+  } else {
+    const int64_t *kernel = value_attr(w, A_kernel)->v, *step = value_attr(w, A_stride)->v;
+    int64_t rows[] = {batched ? stride[0] : 0, step[0] * stride[1], step[1] * stride[2]};
+    for (int d = 0; d < 3; d++) x->stride[d] = rows[d];
+    add_k_axis(g, kernel[0], stride[1]);
+    add_k_axis(g, kernel[1], stride[2]);
+    add_k_axis(g, type_extent(lo->m, image, 3), stride[3]);
+  }
+  if (!g->nk) g->kaxis[0].extent = 1, g->kaxis[0].stride = 1, g->nk = 1; // windows of one element
+  g->xstride = g->kaxis[g->nk - 1].stride;
+  return true;
+}
+
 // x as a source: its rows run over the domain's rows, its columns over k.
-static bool add_x(Gemm *g) {
+static bool add_x(Gemm *g, int64_t stride[MAX_RANK]) {
   Lowering *lo = &g->lo;
   Source s;
-  int64_t stride[MAX_RANK];
+  Val v = g->anchor->args[0];
+  g->windows = lower_is_member(lo, v);
+  if (g->windows) {
+    if (!lower_operand(lo, graph_value(lo->g, v)->args[0], "x", &s, stride)) return false;
+    if (s.constant) return lower_fail(lo, lo->grp->anchor, "the image is a constant");
+    s.data = lo->grp->anchor; // not to be taken for an operand of the epilogue
+    g->xsrc = lo->src.n;
+    VEC_PUSH(lo->arena, lo->src, s);
+    return true;
+  }
   if (!lower_operand(lo, g->anchor->args[0], "x", &s, stride)) return false;
   if (s.constant) return lower_fail(lo, lo->grp->anchor, "the first operand is a constant");
   const Type *t = &graph_value(lo->g, s.val)->type;
   for (int d = 0; d + 1 < t->rank; d++)
     if (type_extent(lo->m, t, d) != 1) s.stride[d] = stride[d];
   g->xstride = stride[t->rank - 1];
+  g->kaxis[0].extent = g->k;
+  g->kaxis[0].stride = g->xstride;
+  g->nk = 1;
   s.data = lo->grp->anchor; // not to be taken for an operand of the epilogue
   g->xsrc = lo->src.n;
   VEC_PUSH(lo->arena, lo->src, s);
@@ -422,17 +518,19 @@ bool lower_gemm(Arena *a, const Graph *g, const Group *grp, const Target *t, Low
   gm.n = v->type.dim[v->type.rank - 1].c;
   gm.k = type_extent(lo->m, &graph_value(g, v->args[1])->type, linear == (trans != 0) ? 0 : 1);
   gm.panels = ceil_div(gm.n, PANEL);
-  if (!add_x(&gm)) return false;
+  int64_t stride[MAX_RANK];
+  if (!add_x(&gm, stride)) return false;
   gm.w = lower_weight(lo, v->args[1], "w", PACK_PANELS, linear == (trans != 0), gm.panels * PANEL * gm.k);
   if (v->nargs == 3) gm.bias = lower_weight(lo, v->args[2], "bias", PACK_VECTOR, false, gm.panels * PANEL);
   if (!lower_sources(lo) || !lower_root(lo)) return false;
+  if (gm.windows && !place_windows(&gm, v->args[0], stride)) return false;
   lower_collapse(lo, lo->rank - 1, 4 * (int64_t)t->tile[0].rows);
   if (lo->rank > 4) return lower_fail(lo, grp->anchor, "its rows lie on more than three separate axes");
   choose_tile(&gm);
   int64_t left = gm.panels % gm.width;
   if (!left && gm.n % PANEL) left = gm.width;
   gm.main_panels = gm.panels - left;
-  gm.through_scratch = grp->member.n > 1;
+  gm.through_scratch = grp->member.n > (gm.windows ? 2u : 1u);
   if (gm.through_scratch) gm.scratch = kb_buf(lo->k, "tile", DT_F32, KB_SCRATCH, (int64_t)gm.rows * gm.width * PANEL);
   emit_tasks(&gm);
   return finish(&gm);

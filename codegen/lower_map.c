@@ -331,6 +331,50 @@ static bool lower_patchify(Lowering *lo, Val member) {
   return finish_map(lo, (double)(p.across * p.channels * p.side * p.side));
 }
 
+/* windows --------------------------------------------------------------------------------------------- */
+typedef struct Windows {
+  Val member;
+  Source image;
+  int64_t stride[MAX_RANK], kernel[2], step[2], channels;
+  KIdx at[3], y, x; // row of the result; row and column of the window
+} Windows;
+
+static void emit_window_vector(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
+  (void)unrolled;
+  const Windows *w = ud;
+  KIdx row = ki_add(ki_mul(w->at[1], w->step[0]), w->y), column = ki_add(ki_mul(w->at[2], w->step[1]), w->x);
+  KIdx from = ki_add(ki_mul(w->at[0], w->stride[0]), ki_mul(row, w->stride[1]));
+  from = ki_add(from, ki_add(ki_mul(column, w->stride[2]), ki_mul(c, w->stride[3])));
+  Point p = {.lanes = lanes, .n = n, .leaf = w->member};
+  for (int d = 0; d < 3; d++) p.at[d] = w->at[d];
+  p.at[3] = ki_add(ki_mul(ki_add(ki_mul(w->y, w->kernel[1]), w->x), w->channels), c);
+  p.leaf_value = w->image.constant ? kb_const(lo->k, w->image.value, DT_F32, lanes)
+                                   : kb_load(lo->k, w->image.buf, from, lanes, lanes == 1 ? 1 : n, NULL);
+  lower_store(lo, &p, lower_element(lo, &p, lo->grp->root));
+}
+
+static bool lower_windows(Lowering *lo, Val member) {
+  const Value *v = graph_value(lo->g, member);
+  const int64_t *kernel = value_attr(v, A_kernel)->v, *step = value_attr(v, A_stride)->v;
+  Windows w = {.member = member,
+               .kernel = {kernel[0], kernel[1]},
+               .step = {step[0], step[1]},
+               .channels = graph_value(lo->g, v->args[0])->type.dim[3].c};
+  lower_domain(lo, &v->type);
+  if (!lower_operand(lo, v->args[0], "image", &w.image, w.stride) || !lower_sources(lo) || !lower_root(lo))
+    return false;
+  Kernel *k = lo->k;
+  w.at[0] = ki_var(kb_par(k, "b", kbound(ki_const(0)), kbound(lo->axis[0].range[0].len), 1));
+  w.at[1] = ki_var(kb_par(k, "oy", kbound(ki_const(0)), kbound(ki_const(lo->axis[1].extent)), 1));
+  w.at[2] = ki_var(kb_loop(k, "ox", kbound(ki_const(0)), kbound(ki_const(lo->axis[2].extent)), 1));
+  w.y = ki_var(kb_loop(k, "y", kbound(ki_const(0)), kbound(ki_const(kernel[0])), 1));
+  w.x = ki_var(kb_loop(k, "x", kbound(ki_const(0)), kbound(ki_const(kernel[1])), 1));
+  Range c = {0, ki_const(w.channels), w.channels, true};
+  lower_columns(lo, &c, lower_vectors(lo) && w.stride[3] == 1, 1, NULL, 0, emit_window_vector, &w);
+  for (int i = 0; i < 5; i++) kb_end(k);
+  return finish_map(lo, (double)(lo->axis[2].extent * lo->axis[3].extent));
+}
+
 /* rows put into a state ------------------------------------------------------------------------------- */
 typedef struct PutRows {
   const Source *rows;
@@ -390,7 +434,10 @@ bool lower_map(Arena *a, const Graph *g, const Group *grp, const Target *t, Lowe
   if (op_info[graph_value(g, grp->root)->op].flags & F_VIEW) return lower_copy(&lo);
   if (graph_value(g, grp->root)->op == OP_put_rows) return lower_put_rows(&lo, grp->root);
   for (size_t i = 0; i < grp->member.n; i++)
-    if (graph_value(g, grp->member.at[i])->op == OP_patchify) return lower_patchify(&lo, grp->member.at[i]);
+    if (graph_value(g, grp->member.at[i])->op == OP_patchify)
+      return lower_patchify(&lo, grp->member.at[i]);
+    else if (graph_value(g, grp->member.at[i])->op == OP_windows)
+      return lower_windows(&lo, grp->member.at[i]);
   lower_domain(&lo, &graph_value(g, grp->root)->type);
   if (!lower_sources(&lo) || !lower_root(&lo)) return false;
   return emit_map(&lo);

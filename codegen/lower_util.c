@@ -173,7 +173,7 @@ bool lower_sources(Lowering *lo) {
   for (size_t i = 0; i < lo->grp->member.n; i++) {
     Val m = lo->grp->member.at[i];
     const Value *v = graph_value(lo->g, m);
-    if (m.id == lo->grp->anchor.id) continue;
+    if (m.id == lo->grp->anchor.id || v->op == OP_patchify || v->op == OP_windows) continue; // their kernels' own
     if (op_info[v->op].flags & F_DATA) {
       if (!data_sources(lo, m)) return false;
       continue;
@@ -239,6 +239,21 @@ void lower_collapse(Lowering *lo, int upto, int64_t keep) {
     remove_axis(lo, d + 1);
     lo->axis[d] = joined;
   }
+}
+
+void lower_split(Lowering *lo, int axis, int64_t inner) {
+  CHECK(lo->rank < LOWER_AXES && fixed_axis(&lo->axis[axis]) && lo->axis[axis].extent % inner == 0);
+  int64_t outer = lo->axis[axis].extent / inner;
+  for (int d = lo->rank; d > axis + 1; d--) lo->axis[d] = lo->axis[d - 1];
+  lo->axis[axis] = (Axis){.n = 1, .range = {{0, ki_const(outer), outer, true}}, .extent = outer};
+  lo->axis[axis + 1] = (Axis){.n = 1, .range = {{0, ki_const(inner), inner, true}}, .extent = inner};
+  for (size_t i = 0; i <= lo->src.n; i++) {
+    Source *s = i < lo->src.n ? &lo->src.at[i] : &lo->root;
+    for (int d = lo->rank; d > axis + 1; d--) s->stride[d] = s->stride[d - 1];
+    s->stride[axis + 1] = s->stride[axis];
+    s->stride[axis] *= inner;
+  }
+  lo->rank++;
 }
 
 bool lower_vectors(const Lowering *lo) {

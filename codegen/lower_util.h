@@ -89,6 +89,8 @@ bool lower_root(Lowering *lo);    // the output parameter; after all sources
 // Joins neighbouring axes of [0, upto) that every operand crosses in one stride, and drops axes of extent 1. An axis
 // longer than `keep` is not joined to a run-time one (its tiles would no longer be constant).
 void lower_collapse(Lowering *lo, int upto, int64_t keep);
+// Divides a constant axis into two: [outer][inner], for every operand and the root.
+void lower_split(Lowering *lo, int axis, int64_t inner);
 bool lower_vectors(const Lowering *lo); // every operand has column stride 0 or 1
 bool lower_finish(Lowering *lo, double flops, double bytes, const char *name, const char *comment);
 

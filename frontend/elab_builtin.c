@@ -306,6 +306,24 @@ static CtVal call_patchify(Elab *e, Call *c) {
   return add_op(e, OP_patchify, &c->slot[0].v, 1, &a, 1, c->at);
 }
 
+// windows(x, kernel, stride): one number for rows and columns, or a list of two.
+static bool want_pair(Elab *e, Call *c, int slot, const char *what, int64_t *out) {
+  CtVal v = c->slot[slot];
+  bool list = v.kind == CV_LIST && v.n == 2;
+  for (int i = 0; i < 2; i++)
+    if (!want_int(e, list ? v.item[i] : v, c->span[slot], role(e, c, what), 1, INT32_MAX, &out[i])) return false;
+  return true;
+}
+
+static CtVal call_windows(Elab *e, Call *c) {
+  int64_t *v = ARENA_ARRAY(e->arena, int64_t, 4);
+  v[2] = v[3] = 1;
+  if (!tensor_at(e, c, 0, "x") || !want_pair(e, c, 1, "kernel", v)) return CT_ERROR;
+  if (given(c, 2) && !want_pair(e, c, 2, "stride", v + 2)) return CT_ERROR;
+  Attr a[] = {attr_ints(A_kernel, v, 2), attr_ints(A_stride, v + 2, 2)};
+  return add_op(e, OP_windows, &c->slot[0].v, 1, a, 2, c->at);
+}
+
 // A list of axis lengths as the type of `like`. Segments of `like` stay where an axis keeps place and length.
 static bool want_shape(Elab *e, Call *c, const Type *like, Type *t, DimNames *names) {
   CtVal s = c->slot[1];
@@ -498,6 +516,7 @@ static const struct Builtin {
     {"embedding", "table ids", OP_embedding, true, call_two},
     {"gather_rows", "x rows", OP_gather_rows, true, call_two},
     {"patchify", "image patch", OP_patchify, true, call_patchify},
+    {"windows", "x kernel stride?", OP_windows, true, call_windows},
     {"reshape", "x shape", OP_reshape, true, call_shape},
     {"broadcast", "x shape", OP_broadcast, true, call_shape},
     {"transpose", "x axes?", OP_transpose, true, call_transpose},

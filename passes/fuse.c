@@ -82,7 +82,7 @@ static uint32_t group_to_join(const Fuser *f, Val v) {
 
 // Moves rows to places of its own choosing; its kernel does nothing else.
 static bool stands_alone(const Value *v) {
-  return v->op == OP_patchify || v->op == OP_put_rows;
+  return v->op == OP_patchify || v->op == OP_windows || v->op == OP_put_rows;
 }
 
 // A row operator takes pointwise work in front of it into its own kernel (embedding sums, position sums).
@@ -96,6 +96,19 @@ static uint32_t map_to_join(const Fuser *f, Val v) {
     if (w->group == o->group && ((op_info[w->op].flags & (F_CONTRACTION | F_ATTENTION | F_ROWWISE)) || stands_alone(w)))
       return 0;
   }
+  return o->group;
+}
+
+// Patches and windows become part of the product that reads them: its kernel reads the image at their addresses, and
+// nothing is copied.
+static uint32_t windows_to_join(const Fuser *f, Val v) {
+  const Value *e = val(f, v);
+  Val u = e->args[0];
+  const Value *o = val(f, u);
+  if (e->op != OP_linear || !o->group || !single_use(f, u) || (o->op != OP_patchify && o->op != OP_windows)) return 0;
+  if (!packed(f, e->args[1]) || val(f, e->args[1])->type.rank != 2 || (e->nargs == 3 && !packed(f, e->args[2])))
+    return 0;
+  if (packed(f, o->args[0]) || !access_resolve(f->g, o->args[0]).ok) return 0;
   return o->group;
 }
 
@@ -179,6 +192,7 @@ static size_t fuse_graph(Graph *g, Arena *scratch, const PassOptions *o) {
     uint32_t join = 0;
     if (flags & F_ELEMENTWISE) join = group_to_join(&f, v);
     if ((flags & F_ROWWISE) && !(flags & F_CONTRACTION)) join = map_to_join(&f, v);
+    if (flags & F_CONTRACTION) join = windows_to_join(&f, v);
     x->group = join ? join : ++f.groups;
   }
   mend_views(&f);

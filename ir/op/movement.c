@@ -371,3 +371,43 @@ void ref_patchify(const RefCtx *c, Tensor *out) {
             out->f[at] = x->f[((b * ch + k) * h + row) * w + column];
           }
 }
+
+/* windows
+ * -------------------------------------------------------------------------------------------------------------- */
+
+bool shape_windows(const ShapeCtx *c, Type *out) {
+  if (!shape_float(c) || !shape_rank(c, 0, 4)) return false;
+  const Type *x = shape_arg(c, 0);
+  const Attr *kernel = shape_attr(c, A_kernel), *stride = shape_attr(c, A_stride);
+  for (int i = 1; i < 4; i++)
+    if (!dim_is_const(x->dim[i]) || is_segmented(x, i))
+      return shape_error(c, "E0206", "height, width and channels of the image must be constant, axis %d is %s", i,
+                         shape_axis(c, x, i));
+  if (!kernel || !stride || kernel->nv != 2 || stride->nv != 2)
+    return shape_error(c, "E0208", "a window has rows and columns, and so has its stride");
+  *out = *x;
+  int64_t columns = x->dim[3].c;
+  for (int i = 0; i < 2; i++) {
+    int64_t k = kernel->v[i], s = stride->v[i], n = x->dim[1 + i].c;
+    if (k < 1 || k > n || s < 1 || s > INT32_MAX)
+      return shape_error(c, "E0208", "windows of %lld with stride %lld do not fit into %lld", (long long)k,
+                         (long long)s, (long long)n);
+    out->dim[1 + i] = DIM((n - k) / s + 1);
+    columns *= k;
+  }
+  out->dim[3] = DIM(columns);
+  return true;
+}
+
+void ref_windows(const RefCtx *c, Tensor *out) {
+  const Tensor *x = &c->arg[0];
+  const int64_t *k = value_attr(c->v, A_kernel)->v, *s = value_attr(c->v, A_stride)->v;
+  int64_t h = x->dim[1], w = x->dim[2], ch = x->dim[3];
+  size_t at = 0;
+  for (int64_t b = 0; b < out->dim[0]; b++)
+    for (int64_t oy = 0; oy < out->dim[1]; oy++)
+      for (int64_t ox = 0; ox < out->dim[2]; ox++)
+        for (int64_t y = 0; y < k[0]; y++)
+          for (int64_t i = 0; i < k[1] * ch; i++)
+            out->f[at++] = x->f[((b * h + oy * s[0] + y) * w + ox * s[1]) * ch + i];
+}
