@@ -49,6 +49,11 @@ static bool eval_weight(void *ud, const char *name, const Type *t, Tensor *out) 
   return src->get(src->ud, name, t, out, err);
 }
 
+static bool eval_rows(void *ud, const char *name, const Type *t, int64_t *rows) {
+  const WeightSource *src = ((void **)ud)[0];
+  return src->rows && src->rows(src->ud, name, t, rows);
+}
+
 bool pack_weight(const Program *p, const PackedWeight *w, const WeightSource *src, void *dst, const char **err) {
   (void)p;
   bool plain = w->kind == PACK_PLAIN && (w->dtype == DT_BOOL || w->dtype == DT_I32);
@@ -67,7 +72,7 @@ bool pack_weight(const Program *p, const PackedWeight *w, const WeightSource *sr
   Arena a = {0};
   *err = NULL;
   void *ud[] = {(void *)(uintptr_t)src, (void *)err};
-  EvalEnv env = {.arena = &a, .weight = eval_weight, .ud = ud};
+  EvalEnv env = {.arena = &a, .weight = eval_weight, .weight_rows = eval_rows, .ud = ud};
   const Module *m = w->graph->module; // weights have no run-time dims; the evaluator wants legal values all the same
   for (size_t d = 0; d < m->ndim; d++) env.dim[d] = m->dim[d].lo;
   Tensor t;

@@ -121,6 +121,8 @@ typedef struct WeightSource {
   bool (*get)(void *ud, const char *name, const Type *t, Tensor *out, const char **err);
   // Direct float access for large plain tensors, or NULL: avoids doubles. Returns f32 data or NULL.
   const float *(*f32)(void *ud, const char *name, const Type *t);
+  // Rows of a table that differs from t in its rows only, or NULL (see EvalEnv).
+  bool (*rows)(void *ud, const char *name, const Type *t, int64_t *rows);
   void *ud;
 } WeightSource;
 // Evaluates one packed weight into dst (bytes long). Peak memory: a few rows of doubles beside the tensor.

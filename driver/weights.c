@@ -8,6 +8,7 @@
 //   Checkpoint c = {0};
 //   if (checkpoint_open(s, &c, files, n) && checkpoint_check(s, &c, p, true)) weights_pack(s, p, "vit.syw", &c);
 //   checkpoint_close(&c);
+#include "ir/op/resize.h"
 #include "weights.h"
 
 #include <errno.h>
@@ -96,19 +97,34 @@ static const float *source_f32(void *ud, const char *name, const Type *type) {
   return t->data;
 }
 
+// Equal in all but the rows (last axis but one)?
+static bool other_rows(const StTensor *t, const Type *type) {
+  bool same = t && is_float(t->dtype) && t->rank == type->rank && type->rank > 1;
+  for (int i = 0; same && i < type->rank; i++) same = i == type->rank - 2 || t->shape[i] == type->dim[i].c;
+  return same;
+}
+
+static bool source_rows(void *ud, const char *name, const Type *type, int64_t *rows) {
+  const StTensor *t = checkpoint_find(ud, name);
+  if (!other_rows(t, type)) return false;
+  *rows = t->shape[type->rank - 2];
+  return true;
+}
+
 WeightSource checkpoint_source(Checkpoint *c) {
-  return (WeightSource){.get = source_get, .f32 = source_f32, .ud = c};
+  return (WeightSource){.get = source_get, .f32 = source_f32, .rows = source_rows, .ud = c};
 }
 
 /* what a program asks for ---------------------------------------------------------------------------------------------
  */
 static void collect(const Graph *g, Val v, Arena *a, WeightNames *out) {
   const Value *x = graph_value(g, v);
-  if (x->op == OP_weight) weight_names_add(out, a, value_str(x, A_name), &x->type);
+  if (x->op == OP_weight) weight_names_add(out, a, x);
   for (uint32_t i = 0; i < x->nargs; i++) collect(g, x->args[i], a, out);
 }
 
-void weight_names_add(WeightNames *w, Arena *a, const char *name, const Type *type) {
+void weight_names_add(WeightNames *w, Arena *a, const Value *weight) {
+  const char *name = value_str(weight, A_name);
   if (2 * (w->list.n + 1) > w->nslot) { // an open hash table of positions + 1
     size_t n = w->nslot ? 2 * w->nslot : 64;
     uint32_t *slot = ARENA_ARRAY(a, uint32_t, n);
@@ -123,7 +139,7 @@ void weight_names_add(WeightNames *w, Arena *a, const char *name, const Type *ty
   size_t h = hash_bytes(name, strlen(name), 0) & (w->nslot - 1);
   for (; w->slot[h]; h = (h + 1) & (w->nslot - 1))
     if (!strcmp(w->list.at[w->slot[h] - 1].name, name)) return;
-  WeightName item = {name, *type};
+  WeightName item = {name, weight->type, weight};
   VEC_PUSH(a, w->list, item);
   w->slot[h] = (uint32_t)w->list.n;
 }
@@ -140,7 +156,7 @@ WeightNames weight_names_of_module(const Module *m, Arena *a) {
   for (size_t i = 0; i < m->graph.n; i++)
     for (size_t k = 1; k < m->graph.at[i]->value.n; k++) {
       const Value *v = &m->graph.at[i]->value.at[k];
-      if (v->op == OP_weight && !v->dead) weight_names_add(&w, a, value_str(v, A_name), &v->type);
+      if (v->op == OP_weight && !v->dead) weight_names_add(&w, a, v);
     }
   return w;
 }
@@ -157,10 +173,20 @@ static void print_shape(Buf *b, const StTensor *t) {
   buf_putc(b, ']');
 }
 
+// Does the page allow the tensor to be resized to what the model wants?
+static bool can_resize(const WeightName *w, const StTensor *t) {
+  const Attr *grid = value_attr(w->value, A_grid);
+  const char *method = value_str(w->value, A_method);
+  ResizePlan p;
+  if (!method || !other_rows(t, &w->type)) return false;
+  int64_t to = w->type.dim[w->type.rank - 2].c, from = t->shape[w->type.rank - 2];
+  return resize_plan(method, value_int(w->value, A_keep, 0), grid ? grid->v : NULL, from, to, &p);
+}
+
 static bool report_wanted(const Checkpoint *c, const Module *m, const WeightName *w, size_t *missing, size_t *wrong,
                           Buf *b) {
   const StTensor *t = checkpoint_find(c, w->name);
-  if (t && is_float(t->dtype) && same_shape(t, &w->type)) return true;
+  if (t && is_float(t->dtype) && (same_shape(t, &w->type) || can_resize(w, t))) return true;
   buf_printf(b, "\n  %s  %s ", t ? "other shape" : "missing    ", w->name);
   type_print(b, m, &w->type);
   if (t) {
@@ -207,6 +233,14 @@ bool checkpoint_check(Session *s, const Checkpoint *c, const Program *p, bool re
     session_fail(s, EXIT_WRONG,
                  "the checkpoint does not fit the model: of %zu tensors %zu missing, %zu of another shape or type%s",
                  want.list.n, missing, wrong, b.s);
+  for (size_t i = 0; i < want.list.n && ok && report_unused; i++) {
+    const WeightName *w = &want.list.at[i];
+    const StTensor *t = checkpoint_find(c, w->name);
+    if (same_shape(t, &w->type)) continue;
+    session_note(s, "syc: note: %s has %lld rows in the checkpoint and %lld in the model: it is resized (%s)", w->name,
+                 (long long)t->shape[t->rank - 2], (long long)w->type.dim[t->rank - 2].c,
+                 value_str(w->value, A_method));
+  }
   if (ok && report_unused) report_surplus(s, c, &want);
   buf_free(&b);
   arena_free(&a);

@@ -9,13 +9,14 @@
 typedef struct WeightName {
   const char *name;
   Type type;
+  const Value *value; // the operator that asks for it
 } WeightName;
 typedef struct WeightNames { // each name once, in order of first use
   VEC(WeightName) list;
   uint32_t *slot;
   size_t nslot;
 } WeightNames;
-void weight_names_add(WeightNames *w, Arena *a, const char *name, const Type *type);
+void weight_names_add(WeightNames *w, Arena *a, const Value *weight);
 bool weight_names_has(const WeightNames *w, const char *name);
 WeightNames weight_names_of_module(const Module *m, Arena *a);   // every weight of the graphs, as elaborated
 WeightNames weight_names_of_program(const Program *p, Arena *a); // what packing reads

@@ -7,6 +7,7 @@
 // A body's value is what `return` gives, or its last expression. After a failed turn a repeat stops, so that an error
 // in its body is reported once.
 #include "elab.h"
+#include "ir/op/resize.h"
 
 #include <string.h>
 
@@ -102,6 +103,46 @@ void eval_scoped(Elab *e, Env *env, const Path *path, const char **saved) {
   e->scope = scope_join(e, path->absolute ? "" : e->scope, text, path->span);
 }
 
+// weight pos: f32[1, 1 + P, dim] = resized(bicubic, keep = 1): the table of a checkpoint for another grid fits too.
+static bool resize_attrs(Elab *e, Env *env, const Node *n, Attr *attr, size_t *nattr) {
+  const Node *call = n->a, *method = NULL, *grid = NULL;
+  int64_t keep = 0;
+  for (size_t i = 0; i < call->list.n && !strcmp(call->name, "resized"); i++) {
+    const Node *a = call->list.at[i];
+    if (a->kind != N_arg || (a->name && strcmp(a->name, "keep") != 0 && strcmp(a->name, "grid") != 0)) {
+      method = NULL;
+      break;
+    }
+    if (!a->name && i == 0 && a->a->kind == N_ident && resize_method_exists(a->a->name)) method = a->a;
+    if (a->name && !strcmp(a->name, "grid")) grid = a->a;
+    if (a->name && !strcmp(a->name, "keep") &&
+        !want_int(e, eval(e, env, a->a), a->span, "the number of rows that stay", 0, INT32_MAX, &keep))
+      return false;
+  }
+  if (!method) {
+    Diagnostic *g = elab_error(e, "E0133", call->span, "this says not how the weight may be resized");
+    diag_hint(e->diag, g,
+              "write resized(bicubic, keep = 1); methods: bilinear, bicubic, bilinear_aligned, "
+              "bicubic_aligned, geometric; further options: keep = rows in front, grid = [rows, columns]");
+    return false;
+  }
+  attr[(*nattr)++] = attr_str(A_method, method->name);
+  attr[(*nattr)++] = attr_int(A_keep, keep);
+  if (!grid) return true;
+  CtVal v = eval(e, env, grid);
+  int64_t *side = ARENA_ARRAY(e->arena, int64_t, 2);
+  if (v.kind == CV_ERROR) return false;
+  for (size_t i = 0; i < 2; i++)
+    if (v.kind != CV_LIST || v.n != 2) {
+      elab_error(e, "E0133", grid->span, "grid is a list of rows and columns");
+      return false;
+    } else if (!want_int(e, v.item[i], grid->span, "a side of the grid", 1, 4096, &side[i])) {
+      return false;
+    }
+  attr[(*nattr)++] = attr_ints(A_grid, side, 2);
+  return true;
+}
+
 CtVal weight_use(Elab *e, const Node *n, Env *env, const char *scope) {
   Type t;
   DimNames names;
@@ -127,7 +168,10 @@ CtVal weight_use(Elab *e, const Node *n, Env *env, const char *scope) {
     e->stopped = true;
     return CT_ERROR;
   }
-  Val v = graph_weight(e->g, key, &t, n->span);
+  Attr attr[4] = {attr_str(A_name, key)};
+  size_t nattr = 1;
+  if (n->a && !resize_attrs(e, env, n, attr, &nattr)) return CT_ERROR;
+  Val v = graph_add_typed(e->g, OP_weight, NULL, 0, attr, nattr, &t, n->span);
   if (!v.id) return CT_ERROR;
   if (!known) {
     VEC_PUSH(e->arena, e->weight, ((WeightDecl){key, t, n->span}));

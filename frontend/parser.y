@@ -156,7 +156,10 @@ let:
 ;
 names: name_node { $$ = list_of(p, $1); } | names ',' name_node { $$ = list_with(p, $1, $3); };
 dim: T_DIM name '=' expr T_RANGE expr { $$ = NODE(dim, @$, .name = $2.name, .name_span = @2, .a = $4, .b = $6); };
-weight: T_WEIGHT name ':' type opt_path { $$ = NODE(weight, @$, .name = $2.name, .name_span = @2, .type = $4, .path = $5); };
+weight:
+  T_WEIGHT name ':' type opt_path { $$ = NODE(weight, @$, .name = $2.name, .name_span = @2, .type = $4, .path = $5); }
+| T_WEIGHT name ':' type '=' call opt_path { $$ = NODE(weight, @$, .name = $2.name, .name_span = @2, .type = $4, .a = $6, .path = $7); }
+;
 repeat:
   T_REPEAT name T_IN expr body opt_path { $$ = NODE(repeat, @$, .name = $2.name, .name_span = @2, .a = $4, .c = $5, .path = $6); }
 | T_REPEAT name T_IN expr T_RANGE expr body opt_path { $$ = NODE(repeat, @$, .name = $2.name, .name_span = @2, .a = $4, .b = $6, .c = $7, .path = $8); }

@@ -43,6 +43,7 @@ static const uint64_t required[OP_COUNT] = {
     [OP_compare] = BIT(cmp),
     [OP_cast] = BIT(to),
     [OP_top_k] = BIT(count),
+    [OP_resize_table] = BIT(method) | BIT(grid),
     [OP_layer_norm] = BIT(eps),
     [OP_l2_norm] = BIT(eps),
     [OP_attention] = BIT(heads),

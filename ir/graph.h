@@ -266,6 +266,8 @@ typedef struct EvalEnv {
   int64_t dim[MAX_DIMS];                                                  // value of each run-time dim
   bool (*weight)(void *ud, const char *name, const Type *t, Tensor *out); // fills out (already shaped); false: missing
   bool (*input)(void *ud, const char *name, const Type *t, Tensor *out);
+  // May be NULL: rows that the source has of a table which differs from t in its rows only; false if it does not.
+  bool (*weight_rows)(void *ud, const char *name, const Type *t, int64_t *rows);
   void *ud;
   const char *error; // set on failure
 } EvalEnv;

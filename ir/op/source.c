@@ -8,6 +8,7 @@
 // Sources have no operands; their type is taken as declared (graph_add checks that it is well-formed).
 #include "op.h"
 #include "movement.h"
+#include "resize.h"
 
 static bool shape_source(const ShapeCtx *c, Type *out) {
   *out = *c->declared;
@@ -51,8 +52,28 @@ void ref_state(const RefCtx *c, Tensor *out) {
   ref_input(c, out);
 }
 
+// A checkpoint of another grid: its table, resized as the page allows.
+static bool resized(const RefCtx *c, const char *name, Tensor *out) {
+  Type t = c->v->type;
+  const char *method = value_str(c->v, A_method);
+  const Attr *grid = value_attr(c->v, A_grid);
+  int64_t rows = t.rank > 1 ? t.dim[t.rank - 2].c : 0, have = 0;
+  ResizePlan p;
+  if (!method || t.rank < 2 || !c->env->weight_rows || !c->env->weight_rows(c->env->ud, name, &t, &have)) return false;
+  if (have == rows || !resize_plan(method, value_int(c->v, A_keep, 0), grid ? grid->v : NULL, have, rows, &p))
+    return false;
+  t.dim[t.rank - 2] = DIM(have);
+  int64_t dim[MAX_RANK];
+  for (int d = 0; d < t.rank; d++) dim[d] = t.dim[d].c;
+  Tensor table = tensor_new(c->env->arena, t.dtype, t.rank, dim);
+  if (!c->env->weight(c->env->ud, name, &t, &table)) return false;
+  resize_run(c->env->arena, &p, table.f, dim[t.rank - 1], out->f);
+  return true;
+}
+
 void ref_weight(const RefCtx *c, Tensor *out) {
   const char *name = value_str(c->v, A_name);
+  if (resized(c, name, out)) return;
   if (!c->env->weight || !c->env->weight(c->env->ud, name, &c->v->type, out))
     *c->error = arena_printf(c->g->module->arena, "no weight %s", name);
 }

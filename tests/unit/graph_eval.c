@@ -40,6 +40,13 @@ typedef struct Case {
        0,                                                                                                                \
        0,                                                                                                                \
        NUM(1, 2, 3, 4, 7, 8, 9, 10)},                                                                                    \
+      {"resize_table",                                                                                                   \
+       "%1 = weight \"x\" : f32[5,1]\n"                                                                                  \
+       "%2 = resize_table %1 {method = \"bilinear_aligned\", keep = 1, grid = [3,2]} : f32[7,1]\n" RETURN("%2"),         \
+       LIST(9, 0, 1, 4, 5),                                                                                              \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(9, 0, 1, 2, 3, 4, 5)},                                                                                        \
       {"iota", "%1 = iota {axis = 1} : i32[2,3]\n" RETURN("%1"), 0, 0, 0, NUM(0, 1, 2, 0, 1, 2)},                        \
       {"constant", "%1 = constant {value = 0.5} : f32[2]\n" RETURN("%1"), 0, 0, 0, NUM(0.5, 0.5)},                       \
       {BINARY("add"), LIST(1, 2, 3, 4), LIST(10, 20), 0, NUM(11, 22, 13, 24)},                                           \
