@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "../ckpt/safetensors.h"
-#include "bpe.h"
+#include "tokenizer.h"
 #include "image.h"
 #include "text.h"
 
@@ -228,14 +228,17 @@ bool host_check_preprocess(const cJSON *kase, const char *dir, const char *share
 
 // ---- tokenize ----
 
-typedef enum { AS_IDS, AS_TEXT, AS_CLEANED } As;
+typedef enum { AS_IDS, AS_TEXT, AS_CLEANED, AS_PIECES, AS_TYPES, AS_NORMALISED, AS_SPANS, AS_COUNT } As;
+static const char *const as_name[AS_COUNT] = {"ids", "text", "cleaned", "pieces", "types", "normalised", "spans"};
 
 typedef struct {
-  HostBpe *bpe;
+  HostTokenizer *tokenizer;
   cJSON *rows;
   As as;
-  HostBpeOptions how;
+  HostTokenizerOptions how;
   bool pad_to_longest;
+  const char *rule; // of clean_text
+  size_t max_words;
 } Tokenize;
 
 // cJSON's strings end at a zero byte, and rows may contain one. Before parsing, \u0000 becomes this
@@ -287,22 +290,20 @@ static bool read_options(Tokenize *k, const cJSON *kase, HostCheckResult *out) {
   const cJSON *o = cJSON_GetObjectItemCaseSensitive(kase, "options");
   const cJSON *pad_to = cJSON_GetObjectItemCaseSensitive(o, "pad_to");
   const char *as = string_of(o, "as");
-  if (!as || !strcmp(as, "ids"))
-    k->as = AS_IDS;
-  else if (!strcmp(as, "text"))
-    k->as = AS_TEXT;
-  else if (!strcmp(as, "cleaned"))
-    k->as = AS_CLEANED;
-  else
-    return settle(out, HOST_SKIP, "clip_bpe as '%.60s': not built yet", as);
+  const char *map = string_of(o, "map");
+  while (as && k->as < AS_COUNT && strcmp(as, as_name[k->as]) != 0) k->as++;
+  if (k->as == AS_COUNT) return settle(out, HOST_SKIP, "results as '%.60s': not built yet", as);
+  k->rule = string_of(o, "rule");
+  k->max_words = (size_t)int_of(o, "max_words", 0);
   int limit = int_of(o, "max_length", 0), fill = int_of(o, "pad_to", 0);
   k->pad_to_longest = cJSON_IsString(pad_to) && !strcmp(pad_to->valuestring, "longest");
-  k->how = (HostBpeOptions){.start = int_of(o, "start", -1),
-                            .end = int_of(o, "end", -1),
-                            .max_length = limit > 0 ? (size_t)limit : 0,
-                            .pad_to = fill > 0 ? (size_t)fill : 0,
-                            .pad = int_of(o, "pad", 0),
-                            .fix_text = !cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(o, "fix_text"))};
+  k->how = (HostTokenizerOptions){.xlmr = map && !strcmp(map, "xlmr"),
+                                  .start = int_of(o, "start", -1),
+                                  .end = int_of(o, "end", -1),
+                                  .max_length = limit > 0 ? (size_t)limit : 0,
+                                  .pad_to = fill > 0 ? (size_t)fill : 0,
+                                  .pad = int_of(o, "pad", 0),
+                                  .fix_text = !cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(o, "fix_text"))};
   return true;
 }
 
@@ -326,7 +327,7 @@ static bool encode_string(const Tokenize *k, const cJSON *text, HostIds *ids, Ho
   size_t n;
   HostError err = {"input is not a string"};
   char *s = cJSON_IsString(text) ? show_zeros(text->valuestring, &n) : NULL;
-  bool ok = s && host_bpe_encode(k->bpe, s, n, &k->how, ids, &err);
+  bool ok = s && host_tokenizer_encode(k->tokenizer, s, n, &k->how, ids, NULL, &err);
   free(s);
   return ok || settle(out, HOST_FAIL, "%.250s", err.text);
 }
@@ -387,7 +388,10 @@ static bool check_cleaned(const Tokenize *k, const cJSON *input, const cJSON *wa
   size_t n = 0, got_n = 0;
   HostText t = {0};
   char *s = cJSON_IsString(input) ? show_zeros(input->valuestring, &n) : NULL, *got = NULL;
-  if (s && host_text_from_utf8(&t, s, n) && host_clean_text(&t, k->how.fix_text)) got = host_text_to_utf8(&t, &got_n);
+  if (s && k->rule)
+    host_clean_sentence(k->rule, k->max_words, s, n, &got, &got_n);
+  else if (s && host_text_from_utf8(&t, s, n) && host_clean_text(&t, k->how.fix_text))
+    got = host_text_to_utf8(&t, &got_n);
   bool ok = got ? same_text(got, got_n, want, row, out) : settle(out, HOST_FAIL, "row %zu: no string input", row);
   free(got);
   free(s);
@@ -401,10 +405,94 @@ static bool check_decoded(const Tokenize *k, const cJSON *input, const cJSON *wa
   HostError err = {"out of memory"};
   const cJSON *v;
   cJSON_ArrayForEach(v, input) if (id) id[n++] = v->valueint;
-  char *got = id ? host_bpe_decode(k->bpe, id, n, &got_n, &err) : NULL;
+  const HostTokenizer *t = k->tokenizer;
+  char *got = !id                         ? NULL
+              : t->kind == HOST_CLIP_BPE  ? host_bpe_decode(t->bpe, id, n, &got_n, &err)
+              : t->kind == HOST_WORDPIECE ? host_wordpiece_decode(t->wordpiece, id, n, &got_n, &err)
+                                          : host_spm_decode(t->spm, id, n, &got_n, &err);
   bool ok = got ? same_text(got, got_n, want, row, out) : settle(out, HOST_FAIL, "row %zu: %.200s", row, err.text);
   free(got);
   free(id);
+  return ok;
+}
+
+static size_t characters(const char *s, size_t n) {
+  size_t count = 0;
+  for (size_t i = 0; i < n; i++) count += ((unsigned char)s[i] & 0xc0) != 0x80;
+  return count;
+}
+
+// Pieces as strings: of a text's ids, or of what a SentencePiece model cut.
+static bool check_pieces(const Tokenize *k, const cJSON *input, const cJSON *want, size_t row, HostCheckResult *out) {
+  const HostTokenizer *t = k->tokenizer;
+  HostError err = {"input is not a string"};
+  HostSpmCut cut = {0};
+  HostIds ids = {0};
+  size_t n = 0, i = 0;
+  char *s = cJSON_IsString(input) ? show_zeros(input->valuestring, &n) : NULL;
+  bool spm = t->kind == HOST_SENTENCEPIECE;
+  bool ok = s && (spm ? host_spm_encode(t->spm, s, n, &cut, &err) : encode_string(k, input, &ids, out));
+  if (!ok && spm) settle(out, HOST_FAIL, "%.250s", err.text);
+  const cJSON *v;
+  size_t count = spm ? cut.n : ids.n;
+  cJSON_ArrayForEach(v, want) {
+    if (!ok) break;
+    if (i >= count) ok = settle(out, HOST_FAIL, "row %zu: %zu pieces, wanted more", row, count);
+    if (!ok) break;
+    const HostSpmPiece *p = spm ? &cut.piece[i] : NULL;
+    if (k->as == AS_SPANS) {
+      double begin = cJSON_GetArrayItem(v, 0)->valuedouble, end = cJSON_GetArrayItem(v, 1)->valuedouble;
+      double at = (double)characters(s, p->begin), stop = (double)characters(s, p->end); // spans count characters
+      if (begin != at || end != stop)
+        ok = settle(out, HOST_FAIL, "row %zu: span %zu is %g..%g, wanted %g..%g", row, i, at, stop, begin, end);
+    } else if (spm && host_spm_is_byte(t->spm, p->id)) {
+      const char *piece = host_spm_piece(t->spm, p->id);
+      ok = same_text(piece, strlen(piece), v, row, out);
+    } else if (spm) {
+      ok = same_text(cut.normalised + p->at, p->n, v, row, out);
+    } else {
+      const char *piece = host_wordpiece_piece(t->wordpiece, ids.id[i]);
+      ok = piece && same_text(piece, strlen(piece), v, row, out);
+    }
+    i++;
+  }
+  if (ok && i != count) ok = settle(out, HOST_FAIL, "row %zu: %zu pieces, wanted %zu", row, count, i);
+  free(s);
+  host_ids_free(&ids);
+  host_spm_cut_free(&cut);
+  return ok;
+}
+
+static bool check_normalised(const Tokenize *k, const cJSON *input, const cJSON *want, size_t row,
+                             HostCheckResult *out) {
+  size_t n = 0, bytes = 0;
+  char *s = cJSON_IsString(input) ? show_zeros(input->valuestring, &n) : NULL;
+  char *got = s && k->tokenizer->spm ? host_spm_normalise(k->tokenizer->spm, s, n, &bytes) : NULL;
+  bool ok = got ? same_text(got, bytes, want, row, out) : settle(out, HOST_FAIL, "row %zu: no string input", row);
+  free(got);
+  free(s);
+  return ok;
+}
+
+// Two texts: start a end b end; types 0 for the first with what is around it, then 1.
+static bool check_pair(Tokenize *k, const cJSON *row, const cJSON *names, const cJSON *want, size_t number,
+                       HostCheckResult *out) {
+  HostTokenizerOptions how = k->how;
+  HostIds a = {0}, b = {0};
+  bool ok = encode_string(k, field(row, cJSON_GetArrayItem(names, 0)), &a, out);
+  k->how.start = -1;
+  ok = ok && encode_string(k, field(row, cJSON_GetArrayItem(names, 1)), &b, out);
+  k->how = how;
+  int32_t *all = ok ? realloc(a.id, (a.n + b.n + 1) * sizeof *all) : NULL;
+  if (all) {
+    a.id = all;
+    for (size_t i = 0; i < a.n && k->as == AS_TYPES; i++) all[i] = 0;
+    for (size_t i = 0; i < b.n; i++) all[a.n + i] = k->as == AS_TYPES ? 1 : b.id[i];
+    a.n += b.n;
+    ok = same_ids(&a, a.n, false, want, number, out);
+  }
+  host_ids_free(&a);
+  host_ids_free(&b);
   return ok;
 }
 
@@ -423,7 +511,8 @@ static bool check_row(Tokenize *k, const cJSON *kase, const cJSON *row, size_t n
     }
     return true;
   }
-  const cJSON *want = field(row, output);
+  const cJSON *want = field(row, output), *names = cJSON_GetObjectItemCaseSensitive(kase, "input");
+  if (cJSON_IsArray(names) && want) return check_pair(k, row, names, want, number, out);
   if (cJSON_IsNull(want) && cJSON_IsString(if_null)) {
     *skipped = !strcmp(if_null->valuestring, "skip");
     if (*skipped) return true;
@@ -431,7 +520,9 @@ static bool check_row(Tokenize *k, const cJSON *kase, const cJSON *row, size_t n
   }
   if (!input || !want) return settle(out, HOST_FAIL, "row %zu: no such input or output", number);
   if (k->as == AS_TEXT) return check_decoded(k, input, want, number, out);
-  if (k->as == AS_CLEANED) return check_cleaned(k, input, want, number, out);
+  if (k->as == AS_CLEANED || k->rule) return check_cleaned(k, input, want, number, out);
+  if (k->as == AS_PIECES || k->as == AS_SPANS) return check_pieces(k, input, want, number, out);
+  if (k->as == AS_NORMALISED) return check_normalised(k, input, want, number, out);
   if (cJSON_IsArray(input)) return check_batch(k, input, want, false, number, out);
   HostIds ids = {0};
   bool ok = encode_string(k, input, &ids, out) && same_ids(&ids, ids.n, false, want, number, out);
@@ -444,11 +535,16 @@ static bool tokenize_steps(Tokenize *k, const cJSON *kase, const char *dir, cons
   HostError err;
   const char *tokenizer = string_of(kase, "tokenizer");
   if (!tokenizer) return settle(out, HOST_FAIL, "case has no tokenizer");
-  if (strcmp(tokenizer, "clip_bpe") != 0) return settle(out, HOST_SKIP, "%.60s: not built yet", tokenizer);
   const cJSON *vocabulary = cJSON_GetObjectItemCaseSensitive(kase, "vocabulary");
-  if (!read_options(k, kase, out) || !find_path(vocabulary, "vocabulary", dir, shared, path, out)) return false;
-  k->bpe = host_bpe_load(path, &err);
-  if (!k->bpe) return settle(out, HOST_FAIL, "%.250s", err.text);
+  if (!read_options(k, kase, out)) return false;
+  if (strcmp(tokenizer, "clean_text") != 0) {
+    if (!find_path(vocabulary, "vocabulary", dir, shared, path, out)) return false;
+    k->tokenizer = host_tokenizer_load(path, &err);
+    if (!k->tokenizer) return settle(out, HOST_FAIL, "%.250s", err.text);
+    const char *kind = host_tokenizer_name(k->tokenizer->kind);
+    if (strcmp(kind, tokenizer) != 0)
+      return settle(out, HOST_FAIL, "the vocabulary is one of %s, not of %.60s", kind, tokenizer);
+  }
   if (!load_rows(k, kase, dir, shared, out)) return false;
   const cJSON *rows = k->rows, *step;
   cJSON_ArrayForEach(step, cJSON_GetObjectItemCaseSensitive(kase, "list")) rows = field(rows, step);
@@ -473,10 +569,10 @@ static bool tokenize_steps(Tokenize *k, const cJSON *kase, const char *dir, cons
 }
 
 bool host_check_tokenize(const cJSON *kase, const char *dir, const char *shared, HostCheckResult *out) {
-  Tokenize k = {.bpe = NULL};
+  Tokenize k = {.tokenizer = NULL};
   *out = (HostCheckResult){.verdict = HOST_FAIL};
   tokenize_steps(&k, kase, dir, shared, out);
-  host_bpe_free(k.bpe);
+  host_tokenizer_free(k.tokenizer);
   cJSON_Delete(k.rows);
   return out->verdict != HOST_FAIL;
 }

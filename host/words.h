@@ -34,8 +34,8 @@ typedef struct WordsInfo {
   void *ud;
 } WordsInfo;
 
-// The options of a generate as the page states them, by the rule's name and its prepare text; lengths that the page leaves
-// open are those of the model. False with err if the rule is unknown.
+// The options of a generate as the page states them, by the rule's name and its prepare text; lengths that the page
+// leaves open are those of the model. False with err if the rule is unknown.
 bool words_rule(const char *kind, const char *options, int64_t length_bound, GenerateOptions *o, HostError *err);
 
 typedef struct Words Words;

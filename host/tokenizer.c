@@ -1,0 +1,157 @@
+// tokenizer.c: see tokenizer.h. A gzip file or lines of two words are CLIP's merges, lines of one word with [UNK] among
+// them a WordPiece vocabulary, and bytes that begin with a SentencePiece message a model.
+#include "tokenizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_FILE = 256 << 20 };
+
+const char *host_tokenizer_name(HostTokenizerKind kind) {
+  static const char *const name[] = {
+      [HOST_CLIP_BPE] = "clip_bpe", [HOST_WORDPIECE] = "bert_wordpiece", [HOST_SENTENCEPIECE] = "sentencepiece"};
+  return name[kind];
+}
+
+static bool has_line(const char *s, size_t n, const char *line) {
+  size_t len = strlen(line);
+  for (size_t i = 0; i + len <= n; i++) {
+    const char *end = memchr(s + i, '\n', n - i);
+    size_t stop = end ? (size_t)(end - s) : n, have = stop - i;
+    if (have && s[stop - 1] == '\r') have--;
+    if (have == len && !memcmp(s + i, line, len)) return true;
+    i = stop;
+  }
+  return false;
+}
+
+static HostTokenizerKind kind_of(const char *s, size_t n) {
+  if (n > 2 && s[0] == 0x0a && memchr(s, 0, n)) return HOST_SENTENCEPIECE; // field 1, length-delimited
+  return has_line(s, n, "[UNK]") ? HOST_WORDPIECE : HOST_CLIP_BPE;
+}
+
+HostTokenizer *host_tokenizer_load(const char *path, HostError *err) {
+  size_t n = 0;
+  HostError why = {"out of memory"};
+  char *bytes = host_read_file(path, MAX_FILE, &n, err);
+  HostTokenizer *t = bytes ? calloc(1, sizeof *t) : NULL;
+  if (t) {
+    t->kind = kind_of(bytes, n);
+    if (t->kind == HOST_CLIP_BPE) t->bpe = host_bpe_load_memory(bytes, n, &why);
+    if (t->kind == HOST_WORDPIECE) t->wordpiece = host_wordpiece_load_memory(bytes, n, &why);
+    if (t->kind == HOST_SENTENCEPIECE) t->spm = host_spm_load_memory(bytes, n, &why);
+  }
+  bool ok = t && (t->bpe || t->wordpiece || t->spm);
+  if (bytes && !ok)
+    host_fail(err,
+              "%.150s: %.200s (a vocabulary is CLIP's bpe_simple_vocab_16e6.txt.gz, BERT's vocab.txt or a "
+              "SentencePiece model)",
+              path, why.text);
+  free(bytes);
+  if (ok) return t;
+  free(t);
+  return NULL;
+}
+
+void host_tokenizer_free(HostTokenizer *t) {
+  if (!t) return;
+  host_bpe_free(t->bpe);
+  host_wordpiece_free(t->wordpiece);
+  host_spm_free(t->spm);
+  free(t);
+}
+
+size_t host_tokenizer_size(const HostTokenizer *t) {
+  if (t->kind == HOST_CLIP_BPE) return host_bpe_size(t->bpe);
+  return t->kind == HOST_WORDPIECE ? host_wordpiece_size(t->wordpiece) : host_spm_size(t->spm) + 2;
+}
+
+HostTokenizerOptions host_tokenizer_options(const HostTokenizer *t) {
+  HostTokenizerOptions o = {.start = 0, .end = 2, .pad = 1, .xlmr = true};
+  if (t->kind == HOST_WORDPIECE)
+    o = (HostTokenizerOptions){.start = host_wordpiece_id(t->wordpiece, "[CLS]"),
+                               .end = host_wordpiece_id(t->wordpiece, "[SEP]"),
+                               .pad = host_wordpiece_id(t->wordpiece, "[PAD]")};
+  if (t->kind == HOST_CLIP_BPE) {
+    HostBpeOptions b = host_bpe_clip_options(t->bpe, 0);
+    o = (HostTokenizerOptions){.start = b.start, .end = b.end, .pad = b.pad, .fix_text = b.fix_text};
+  }
+  if (o.pad < 0) o.pad = 0;
+  return o;
+}
+
+/* ids
+ * -------------------------------------------------------------------------------------------------------------------
+ */
+static bool plain_ids(const HostTokenizer *t, const char *text, size_t n, const HostTokenizerOptions *how, HostIds *out,
+                      HostError *err) {
+  if (t->kind == HOST_CLIP_BPE) {
+    HostBpeOptions b = {.start = -1, .end = -1, .fix_text = how->fix_text};
+    return host_bpe_encode(t->bpe, text, n, &b, out, err);
+  }
+  if (t->kind == HOST_WORDPIECE) return host_wordpiece_encode(t->wordpiece, text, n, out, err);
+  HostSpmCut cut;
+  *out = (HostIds){0};
+  if (!host_spm_encode(t->spm, text, n, &cut, err)) return false;
+  out->id = malloc((cut.n + 1) * sizeof *out->id);
+  for (size_t i = 0; i < cut.n && out->id; i++)
+    out->id[out->n++] = how->xlmr ? host_spm_to_xlmr(cut.piece[i].id) : cut.piece[i].id;
+  host_spm_cut_free(&cut);
+  return out->id || host_fail(err, "out of memory");
+}
+
+bool host_tokenizer_encode(const HostTokenizer *t, const char *text, size_t n, const HostTokenizerOptions *how,
+                           HostIds *out, bool *cut, HostError *err) {
+  HostIds ids;
+  size_t around = (size_t)(how->start >= 0) + (size_t)(how->end >= 0);
+  if (cut) *cut = false;
+  *out = (HostIds){0};
+  if (!plain_ids(t, text, n, how, &ids, err)) return false;
+  size_t keep = ids.n;
+  if (how->max_length && keep + around > how->max_length) {
+    keep = how->max_length > around ? how->max_length - around : 0;
+    if (cut) *cut = true;
+  }
+  size_t total = keep + around, room = total < how->pad_to ? how->pad_to : total;
+  out->id = malloc((room + 1) * sizeof *out->id);
+  if (!out->id) {
+    host_ids_free(&ids);
+    return host_fail(err, "out of memory");
+  }
+  if (how->start >= 0) out->id[out->n++] = how->start;
+  memcpy(out->id + out->n, ids.id, keep * sizeof *ids.id);
+  out->n += keep;
+  if (how->end >= 0) out->id[out->n++] = how->end;
+  while (out->n < room) out->id[out->n++] = how->pad;
+  host_ids_free(&ids);
+  return true;
+}
+
+char *host_tokenizer_decode(const HostTokenizer *t, const int32_t *id, size_t n, const HostTokenizerOptions *how,
+                            size_t *bytes, HostError *err) {
+  int32_t *keep = malloc((n + 1) * sizeof *keep);
+  size_t count = 0;
+  if (!keep) {
+    host_fail(err, "out of memory");
+    return NULL;
+  }
+  for (size_t i = 0; i < n; i++) {
+    int32_t v = id[i];
+    if (v == how->start || v == how->end || v == how->pad) continue;
+    if (t->kind == HOST_WORDPIECE) {
+      const char *p = host_wordpiece_piece(t->wordpiece, v);
+      if (!p || (p[0] == '[' && p[1] && p[strlen(p) - 1] == ']'))
+        continue; // [MASK], and ids added behind the vocabulary
+    }
+    if (t->kind == HOST_SENTENCEPIECE && how->xlmr) {
+      v = host_spm_from_xlmr(v);
+      if (v < 0 || (size_t)v >= host_spm_size(t->spm)) continue; // <mask>
+    }
+    keep[count++] = v;
+  }
+  char *s = t->kind == HOST_CLIP_BPE    ? host_bpe_decode(t->bpe, keep, count, bytes, err)
+            : t->kind == HOST_WORDPIECE ? host_wordpiece_decode(t->wordpiece, keep, count, bytes, err)
+                                        : host_spm_decode(t->spm, keep, count, bytes, err);
+  free(keep);
+  return s;
+}

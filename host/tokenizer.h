@@ -1,0 +1,47 @@
+// tokenizer.h - any tokenizer behind one interface; which one is told by the vocabulary file itself.
+//
+//   HostTokenizer *t = host_tokenizer_load("vocab.txt", &err);          // or bpe_simple_vocab_16e6.txt.gz, beit3.spm
+//   HostTokenizerOptions how = host_tokenizer_options(t);               // what the models of this kind put around a
+//   text host_tokenizer_encode(t, "a cat", 5, &how, &ids, &err); char *s = host_tokenizer_decode(t, ids.id, ids.n,
+//   &bytes, &err);    // special ids are left out
+#ifndef SWITCHYARD_HOST_TOKENIZER_H
+#define SWITCHYARD_HOST_TOKENIZER_H
+
+#include "bpe.h"
+#include "sentencepiece.h"
+#include "wordpiece.h"
+
+typedef enum HostTokenizerKind { HOST_CLIP_BPE, HOST_WORDPIECE, HOST_SENTENCEPIECE } HostTokenizerKind;
+typedef struct HostTokenizer {
+  HostTokenizerKind kind;
+  HostBpe *bpe;
+  HostWordPiece *wordpiece;
+  HostSpm *spm;
+} HostTokenizer;
+
+typedef struct HostTokenizerOptions {
+  int32_t start, end; // ids put around the text; -1 = none
+  size_t max_length;  // longest result; the text is cut, `end` survives; 0 = no limit
+  size_t pad_to;      // shortest result
+  int32_t pad;
+  bool fix_text; // CLIP: repair damaged text
+  bool xlmr;     // SentencePiece: ids of XLM-R
+} HostTokenizerOptions;
+
+HostTokenizer *host_tokenizer_load(const char *path, HostError *err); // NULL on error
+void host_tokenizer_free(HostTokenizer *t);
+const char *
+host_tokenizer_name(HostTokenizerKind kind); // as the pages call it: "clip_bpe", "bert_wordpiece", "sentencepiece"
+size_t host_tokenizer_size(const HostTokenizer *t); // number of ids
+
+// Start, end and padding of the models that use this kind: CLIP's own; [CLS], [SEP], [PAD]; <s>, </s>, <pad>.
+HostTokenizerOptions host_tokenizer_options(const HostTokenizer *t);
+
+// cut (may be NULL): true if the text was longer than max_length.
+bool host_tokenizer_encode(const HostTokenizer *t, const char *text, size_t n, const HostTokenizerOptions *how,
+                           HostIds *out, bool *cut, HostError *err);
+// Text of ids; the options' start, end and pad and other special ids are left out. malloc'd.
+char *host_tokenizer_decode(const HostTokenizer *t, const int32_t *id, size_t n, const HostTokenizerOptions *how,
+                            size_t *bytes, HostError *err);
+
+#endif
