@@ -15,8 +15,8 @@ static const struct {
 } kinds[] = {
     {"picture", " resize crop filter mean std "},
     {"clip_bpe", " start end length pad "},
-    {"bert_wordpiece", " start end length pad "},
-    {"sentencepiece", " start end length pad "},
+    {"bert_wordpiece", " start end length pad default "},
+    {"sentencepiece", " start end length pad default "},
     {"labels", " softmax top "},
     {"similarity", " softmax top "},
 };

@@ -34,7 +34,8 @@ typedef struct Face {
   FaceArray all[FACE_MAX_TENSORS]; // for --out: outputs of all calls, joined on the first axis
   double seconds, best;            // of the calls alone; the fastest
   size_t calls, items;
-  bool nan;
+  bool nan, generates;
+  FaceWords words; // if it generates
   HostError err;
 } Face;
 
@@ -122,22 +123,34 @@ static bool named_input(const FaceArgs *a, const char *name) {
   return false;
 }
 
+// NAME_mask or NAME_type of an input NAME of sentences: filled with it.
+static bool follows_text(const sy_route *r, unsigned i) {
+  const char *name = r->input[i].name, *end = strrchr(name, '_');
+  if (!end || (strcmp(end, "_mask") != 0 && strcmp(end, "_type") != 0)) return false;
+  for (unsigned k = 0; k < r->ninput; k++)
+    if (strlen(r->input[k].name) == (size_t)(end - name) && !strncmp(r->input[k].name, name, (size_t)(end - name)))
+      return true;
+  return false;
+}
+
 // How well a route fits what was given: -1 = an input is missing, else the number of given kinds that it uses.
-static int route_fit(const Face *f, const sy_route *r) {
+// words: the input that a search fills, NULL for ordinary routes.
+static int route_fit(const Face *f, const sy_route *r, const char *words) {
   const sy_info *info = f->model->info;
   bool image = false, text = false;
   int named = 0;
   for (unsigned i = 0; i < r->ninput; i++) {
     const char *name = r->input[i].name;
+    if (words && (!strcmp(name, words) || !strcmp(name, "last"))) continue;
     if (named_input(&f->args, name)) {
       named++;
     } else if (face_prepare_is(info, name, "picture")) {
       if (!f->args.image.n) return -1;
       image = true;
-    } else if (face_prepare_is(info, name, "clip_bpe")) {
+    } else if (face_prepare(info, name) && face_is_tokenizer(face_prepare(info, name)->kind)) {
       if (!f->args.text.n) return -1;
       text = true;
-    } else {
+    } else if (!follows_text(r, i)) {
       return -1;
     }
   }
@@ -147,14 +160,29 @@ static int route_fit(const Face *f, const sy_route *r) {
 static int pick_route(Face *f) {
   const sy_info *info = f->model->info;
   int best = -1;
+  for (unsigned i = 0; i < info->nprepare; i++) { // a generate, by name or as what the model is for
+    FaceWords w;
+    const char *name = info->prepare[i].name;
+    if (!face_words_find(info, name, &w) || (f->args.route && strcmp(f->args.route, name) != 0)) continue;
+    char words[64], prompt[64];
+    if (!face_option(w.rule->options, "words", words, sizeof words)) continue;
+    bool prompted = face_option(w.rule->options, "prompt", prompt, sizeof prompt);
+    int fit = route_fit(f, w.start, words), given = (f->args.image.n > 0) + (f->args.text.n > 0 && !prompted);
+    if (!f->args.route && (fit < given || !given || f->args.out)) continue;
+    f->generates = true;
+    f->words = w;
+    f->run.route = w.start;
+    return FACE_OK;
+  }
   for (unsigned i = 0; i < info->nroute; i++) {
     const sy_route *r = &info->route[i];
+    if (!f->args.route && face_words_part(info, r)) continue;
     if (f->args.route) {
       if (strcmp(f->args.route, r->name) != 0) continue;
       f->run.route = r;
       return FACE_OK;
     }
-    int fit = route_fit(f, r);
+    int fit = route_fit(f, r, NULL);
     if (fit > best) {
       best = fit;
       f->run.route = r;
@@ -255,8 +283,21 @@ static int write_outputs(Face *f) {
   return FACE_OK;
 }
 
+static bool call_words(void *ud, const sy_route *route, const size_t *dims, const void *const *in, void *const *out) {
+  Face *f = ud;
+  double from = now();
+  sy_status s = f->model->call(f->ctx, (unsigned)(route - f->model->info->route), dims, in, out);
+  double took = now() - from;
+  f->seconds += took;
+  if (f->calls++ == 0 || took < f->best) f->best = took;
+  f->items += f->run.count;
+  if (s != SY_OK) host_fail(&f->err, "%s: %s", route->name, f->model->strerror((int)s));
+  return s == SY_OK;
+}
+
 static int run_batches(Face *f) {
   bool started = false;
+  if (f->generates) return face_words_run(&f->run, &f->words, call_words, f, &started, &f->err) ? FACE_OK : FACE_IO;
   FaceRun *r = &f->run;
   for (size_t at = 0; at < r->total; at += r->count) {
     size_t count = r->total - at < r->batch ? r->total - at : r->batch;
@@ -277,15 +318,17 @@ static int run_batches(Face *f) {
 static int run_route(Face *f) {
   int code = pick_route(f);
   if (code) return code;
+  char words[64];
   f->run.info = f->model->info;
   f->run.args = &f->args;
+  if (f->generates && face_option(f->words.rule->options, "words", words, sizeof words)) f->run.words = words;
   if (!face_run_start(&f->run, &f->err)) return FACE_USAGE;
   if (f->args.labels && !host_labels_load(f->args.labels, &f->labels, &f->err)) return FACE_IO;
   if (f->args.json) {
     printf("{\"model\": ");
     face_json_string(f->model->info->model);
     printf(", \"route\": ");
-    face_json_string(f->run.route->name);
+    face_json_string(f->generates ? f->words.rule->name : f->run.route->name);
     printf(", \"isa\": \"%s\", \"results\": [", f->model->isa(f->ctx));
   }
   code = run_batches(f);

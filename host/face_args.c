@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum { AS_FLAG, AS_STRING, AS_LIST, AS_NUMBER } OptionKind;
+typedef enum { AS_FLAG, AS_STRING, AS_LIST, AS_NUMBER, AS_REAL } OptionKind;
 typedef struct Option {
   const char *name, *value; // value: its name in the help, NULL for a flag
   OptionKind kind;
@@ -30,7 +30,16 @@ static const Option options[] = {
     {"route", "NAME", AS_STRING, AT(route), 0, "which entry point to run (default: the one that fits what is given)"},
     {"top", "N", AS_NUMBER, AT(top), 1000000, "how many classes to print (default 5)"},
     {"labels", "FILE", AS_STRING, AT(labels), 0, "class names, one a line"},
-    {"vocab", "FILE", AS_STRING, AT(vocab), 0, "the tokenizer's vocabulary"},
+    {"vocab", "FILE", AS_STRING, AT(vocab), 0,
+     "the tokenizer's vocabulary: CLIP's merges, BERT's vocab.txt or a SentencePiece model"},
+    {"beams", "N", AS_NUMBER, AT(beams), 32, "sentences kept by the search (1: greedy)"},
+    {"longest", "N", AS_NUMBER, AT(longest), 100000, "longest sentence, in tokens"},
+    {"shortest", "N", AS_NUMBER, AT(shortest), 100000, "shortest sentence, in tokens"},
+    {"sample", NULL, AS_FLAG, AT(sample), 0, "draw words instead of searching for the best"},
+    {"temperature", "X", AS_REAL, AT(temperature), 1000, "sampling: below 1 bolder, above 1 freer"},
+    {"top-p", "X", AS_REAL, AT(top_p), 1, "sampling: from the words that make up this share"},
+    {"top-k", "N", AS_NUMBER, AT(top_k), 1000000, "sampling: from the N best words"},
+    {"seed", "N", AS_NUMBER, AT(seed), 1000000000, "sampling: the same number draws the same words"},
     {"out", "FILE", AS_STRING, AT(out), 0, "write the output to a NumPy file (several outputs: FILE-NAME.npy)"},
     {"weights", "FILE", AS_STRING, AT(weights), 0, "packed weights (default: PROGRAM.syw)"},
     {"threads", "N", AS_NUMBER, AT(threads), 1024, "threads (default: the cores this process may use)"},
@@ -63,6 +72,15 @@ static bool set_number(const Option *o, size_t *dst, const char *value, HostErro
   return true;
 }
 
+static bool set_real(const Option *o, double *dst, const char *value, HostError *err) {
+  char *end = NULL;
+  double v = strtod(value, &end);
+  if (end == value || *end || !(v > 0) || v > (double)o->most)
+    return host_fail(err, "--%s %.60s: a number above 0, at most %zu, is needed", o->name, value, o->most);
+  *dst = v;
+  return true;
+}
+
 static bool set_option(FaceArgs *a, const Option *o, const char *value, HostError *err) {
   void *field = (char *)a + o->at;
   switch (o->kind) {
@@ -70,6 +88,7 @@ static bool set_option(FaceArgs *a, const Option *o, const char *value, HostErro
   case AS_STRING: *(const char **)field = value; return true;
   case AS_LIST: return list_add(field, value, err);
   case AS_NUMBER: return set_number(o, field, value, err);
+  case AS_REAL: return set_real(o, field, value, err);
   }
   return false;
 }
@@ -117,12 +136,23 @@ void face_args_free(FaceArgs *a) {
 void face_args_help(const sy_info *info, const char *program) {
   bool text = false, picture = false;
   for (unsigned i = 0; i < info->nprepare; i++) {
-    text = text || !strcmp(info->prepare[i].kind, "clip_bpe");
+    text = text || face_is_tokenizer(info->prepare[i].kind);
     picture = picture || !strcmp(info->prepare[i].kind, "picture");
   }
   printf("usage: %s %s%s[options]\n\nThe model \"%s\", compiled by Switchyard.\n\nroutes:\n", program,
          picture ? "PICTURE... " : "", text ? "--text TEXT... " : "", info->model);
   for (unsigned r = 0; r < info->nroute; r++) {
+    FaceWords w;
+    char name[64];
+    if (face_words_part(info, &info->route[r])) {
+      snprintf(name, sizeof name, "%.*s", (int)(strlen(info->route[r].name) - strlen("_start")), info->route[r].name);
+      if (!face_words_find(info, name, &w) || w.start != &info->route[r]) continue;
+      printf("  %-16s", name);
+      for (unsigned i = 0; i + 2 < info->route[r].ninput; i++)
+        printf("%s%s", i ? ", " : "", info->route[r].input[i].name);
+      printf(" -> a sentence\n");
+      continue;
+    }
     printf("  %-16s", info->route[r].name);
     for (unsigned i = 0; i < info->route[r].ninput; i++) printf("%s%s", i ? ", " : "", info->route[r].input[i].name);
     printf(" ->");

@@ -22,8 +22,39 @@ static size_t extent_of(const FaceRun *r, const sy_dim *axis) {
 static bool is_picture(const FaceRun *r, unsigned i) {
   return face_prepare_is(r->info, r->route->input[i].name, "picture");
 }
+bool face_is_tokenizer(const char *kind) {
+  for (int k = HOST_CLIP_BPE; k <= HOST_SENTENCEPIECE; k++)
+    if (!strcmp(kind, host_tokenizer_name((HostTokenizerKind)k))) return true;
+  return false;
+}
+
+static const sy_prepare *text_prepare(const FaceRun *r, unsigned i) { // of an input of sentences, else NULL
+  const sy_prepare *p = face_prepare(r->info, r->route->input[i].name);
+  return p && face_is_tokenizer(p->kind) ? p : NULL;
+}
 static bool is_text(const FaceRun *r, unsigned i) {
-  return face_prepare_is(r->info, r->route->input[i].name, "clip_bpe");
+  return text_prepare(r, i) && (!r->words || strcmp(r->words, r->route->input[i].name) != 0);
+}
+
+// An input that follows from a sentence: NAME_mask (true = no padding) and NAME_type (all 0).
+static const char *const follows[] = {"_mask", "_type"};
+static bool is_companion(const FaceRun *r, unsigned i, unsigned *text, size_t *which) {
+  const char *name = r->route->input[i].name;
+  size_t n = strlen(name);
+  for (*which = 0; *which < 2; ++*which) {
+    size_t m = strlen(follows[*which]);
+    if (n <= m || strcmp(name + n - m, follows[*which]) != 0) continue;
+    for (*text = 0; *text < r->route->ninput; ++*text) {
+      const char *base = r->route->input[*text].name;
+      if (strlen(base) == n - m && !strncmp(base, name, n - m) && text_prepare(r, *text)) return true;
+    }
+  }
+  return false;
+}
+// The words of a generate and where they stand, which the search fills.
+static bool is_search(const FaceRun *r, unsigned i) {
+  const char *name = r->route->input[i].name;
+  return r->words && (!strcmp(name, r->words) || !strcmp(name, "last") || !strcmp(name, "at"));
 }
 
 // Lets an axis hold n rows: sets its dim, or checks the one set before. `fewer`: a constant axis may hold less.
@@ -88,11 +119,15 @@ static bool load_given(FaceRun *r, HostError *err) {
   return true;
 }
 
-static bool load_vocabulary(FaceRun *r, HostError *err) {
-  if (r->bpe) return true;
-  if (!r->args->vocab) return host_fail(err, "sentences need the tokenizer's vocabulary: --vocab FILE");
-  r->bpe = host_bpe_load(r->args->vocab, err);
-  return r->bpe != NULL;
+static bool load_vocabulary(FaceRun *r, const char *kind, HostError *err) {
+  if (!r->tokenizer) {
+    if (!r->args->vocab) return host_fail(err, "sentences need the tokenizer's vocabulary: --vocab FILE (%s)", kind);
+    r->tokenizer = host_tokenizer_load(r->args->vocab, err);
+    if (!r->tokenizer) return false;
+  }
+  const char *have = host_tokenizer_name(r->tokenizer->kind);
+  return !strcmp(have, kind) ||
+         host_fail(err, "%.200s is a vocabulary of %s, the model needs one of %s", r->args->vocab, have, kind);
 }
 
 static bool count_items(FaceRun *r, const sy_tensor *picture, const sy_tensor *text, HostError *err) {
@@ -121,6 +156,8 @@ bool face_run_start(FaceRun *r, HostError *err) {
     return host_fail(err, "route %s has too many tensors for this program", route->name);
   if (!load_given(r, err)) return false;
   const sy_tensor *picture = NULL, *text = NULL;
+  unsigned base;
+  size_t which;
   for (unsigned i = 0; i < route->ninput; i++) {
     const sy_tensor *t = &route->input[i];
     if (r->given[i].data) continue;
@@ -131,8 +168,8 @@ bool face_run_start(FaceRun *r, HostError *err) {
     } else if (is_text(r, i)) {
       if (t->rank != 2 || code_of(t) != 'i') return host_fail(err, "input %s is not i32[B,L]", t->name);
       text = t;
-      if (!load_vocabulary(r, err)) return false;
-    } else {
+      if (!load_vocabulary(r, text_prepare(r, i)->kind, err)) return false;
+    } else if (!is_search(r, i) && !is_companion(r, i, &base, &which)) {
       return host_fail(err, "input %s of route %s is missing: --input %s=FILE.npy", t->name, route->name, t->name);
     }
   }
@@ -149,7 +186,7 @@ void face_run_free(FaceRun *r) {
     free(r->out[i]);
     face_array_free(&r->given[i]);
   }
-  if (r->bpe) host_bpe_free(r->bpe);
+  host_tokenizer_free(r->tokenizer);
   *r = (FaceRun){0};
 }
 
@@ -191,17 +228,36 @@ static bool fill_pictures(FaceRun *r, unsigned i, size_t which, HostError *err) 
   return true;
 }
 
+// Fills NAME_mask and NAME_type of row k of sentence input `text`, of which the first `used` ids are no padding.
+static void fill_companions(FaceRun *r, unsigned text, size_t k, size_t used) {
+  unsigned base;
+  size_t which;
+  for (unsigned i = 0; i < r->route->ninput; i++) {
+    if (r->given[i].data || !is_companion(r, i, &base, &which) || base != text) continue;
+    size_t pitch = (size_t)r->route->input[i].axis[1].bound;
+    if (which == 0)
+      for (size_t c = 0; c < pitch; c++) ((unsigned char *)r->in[i])[k * pitch + c] = c < used;
+    else
+      memset((int32_t *)r->in[i] + k * pitch, 0, pitch * sizeof(int32_t));
+  }
+}
+
+static void set_options(FaceRun *r, const char *options) {
+  HostTokenizerOptions *o = &r->how;
+  *o = host_tokenizer_options(r->tokenizer);
+  o->start = (int32_t)face_option_number(options, "start", o->start);
+  o->end = (int32_t)face_option_number(options, "end", o->end);
+  o->pad = (int32_t)face_option_number(options, "pad", o->pad);
+}
+
 // Encodes the sentences of this call; a run-time second axis is as long as the longest.
 static bool fill_texts(FaceRun *r, unsigned i, HostError *err) {
   const sy_tensor *t = &r->route->input[i];
-  const char *options = face_prepare(r->info, t->name)->options;
   const FaceArgs *a = r->args;
   bool all = r->pictures > 0 && !r->paired; // every sentence in every call
   size_t count = all ? a->text.n : r->count, longest = 1, pitch = (size_t)t->axis[1].bound;
-  HostBpeOptions how = host_bpe_clip_options(r->bpe, pitch);
-  how.start = (int32_t)face_option_number(options, "start", how.start);
-  how.end = (int32_t)face_option_number(options, "end", how.end);
-  how.pad = (int32_t)face_option_number(options, "pad", how.pad);
+  set_options(r, text_prepare(r, i)->options);
+  r->how.max_length = pitch;
   if (count > t->axis[0].bound)
     return host_fail(err, "%zu sentences given, the model takes %llu at once", count,
                      (unsigned long long)t->axis[0].bound);
@@ -209,11 +265,15 @@ static bool fill_texts(FaceRun *r, unsigned i, HostError *err) {
   for (size_t k = 0; k < count; k++) {
     const char *s = a->text.at[a->text.n == 1 ? 0 : all ? k : r->first + k];
     HostIds ids = {0};
-    if (!host_bpe_encode(r->bpe, s, strlen(s), &how, &ids, err)) return false;
-    size_t used = ids.n;
-    while (used > 1 && ids.id[used - 1] == how.pad) used--;
-    if (used > longest) longest = used;
-    memcpy((int32_t *)r->in[i] + k * pitch, ids.id, (ids.n < pitch ? ids.n : pitch) * sizeof *ids.id);
+    bool cut = false;
+    if (!host_tokenizer_encode(r->tokenizer, s, strlen(s), &r->how, &ids, &cut, err)) return false;
+    if (cut)
+      fprintf(stderr, "note: '%.40s%s' is longer than %zu tokens and was cut\n", s, strlen(s) > 40 ? "..." : "", pitch);
+    if (!ids.n) return host_fail(err, "an empty text has no tokens for %s", t->name);
+    if (ids.n > longest) longest = ids.n;
+    int32_t *row = (int32_t *)r->in[i] + k * pitch;
+    for (size_t c = 0; c < pitch; c++) row[c] = c < ids.n ? ids.id[c] : r->how.pad;
+    fill_companions(r, i, k, ids.n);
     host_ids_free(&ids);
   }
   return set_extent(r, t, 1, t->axis[1].dim < 0 ? pitch : longest, false, err);
@@ -238,11 +298,12 @@ bool face_run_fill(FaceRun *r, size_t first, size_t count, HostError *err) {
   for (unsigned i = 0; i < r->route->ninput; i++) {
     bool ok = r->given[i].data   ? fill_given(r, i, err)
               : is_picture(r, i) ? fill_pictures(r, i, picture++, err)
-                                 : fill_texts(r, i, err);
+              : is_text(r, i)    ? fill_texts(r, i, err)
+                                 : true; // follows from a sentence, or is the search's
     if (!ok) return false;
   }
   for (unsigned j = 0; j < r->info->ndim; j++)
-    if ((r->route->dims >> j & 1) && !r->dim_set[j])
+    if ((r->route->dims >> j & 1) && !r->dim_set[j] && !r->words)
       return host_fail(err, "the value of %s does not follow from the inputs", r->info->dim[j].name);
   return true;
 }

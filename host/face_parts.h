@@ -4,17 +4,19 @@
 //   face_options.c  prepare texts: "resize=shorter(256), crop=224, mean=[0.5, 0.5, 0.5]"
 //   face_npy.c      NumPy files
 //   face_data.c     filling a route's inputs from pictures, sentences and NumPy files
+//   face_words.c    captions and answers: the search loop over a generate
 //   face_show.c     labels, similarity tables, summaries, --describe
 //   face.c          the flow: find weights, pick the route, batch by batch
 #ifndef SWITCHYARD_HOST_FACE_PARTS_H
 #define SWITCHYARD_HOST_FACE_PARTS_H
 
-#include "bpe.h"
+#include "generate.h"
 #include "face.h"
 #include "image.h"
+#include "tokenizer.h"
 #include "topk.h"
 
-enum { FACE_MAX_TENSORS = 16, FACE_MAX_DIMS = 16 };
+enum { FACE_MAX_TENSORS = 256, FACE_MAX_DIMS = 16 };
 
 /* face_args.c ----------------------------------------------------------------------------------------------------- */
 typedef struct FaceList { // strings of argv, in order
@@ -24,8 +26,9 @@ typedef struct FaceList { // strings of argv, in order
 typedef struct FaceArgs {
   const char *weights, *labels, *vocab, *isa, *route, *out;
   FaceList image, text, input; // input: NAME=FILE.npy
-  size_t top, threads, repeat;
-  bool json, time, help, version, describe, selftest;
+  size_t top, threads, repeat, beams, longest, shortest, top_k, seed;
+  double temperature, top_p;
+  bool json, time, help, version, describe, selftest, sample;
 } FaceArgs;
 // Fills *a (free with face_args_free even after an error). False: err says what is wrong with the command line.
 bool face_args_parse(FaceArgs *a, int argc, char **argv, HostError *err);
@@ -60,7 +63,9 @@ typedef struct FaceRun { // a route, and one call of it at a time
   const sy_info *info;
   const sy_route *route;
   const FaceArgs *args;
-  HostBpe *bpe;                                       // loaded when the route has a sentence input
+  HostTokenizer *tokenizer;                           // loaded when the route has a sentence input
+  HostTokenizerOptions how;                           // of the last sentence input filled
+  const char *words;                                  // of a generate: the input that the search fills, or NULL
   FaceArray given[FACE_MAX_TENSORS];                  // --input files by input number; data NULL: not given
   void *in[FACE_MAX_TENSORS], *out[FACE_MAX_TENSORS]; // by the layout of the bounds
   size_t dims[FACE_MAX_DIMS];
@@ -78,6 +83,21 @@ void face_run_free(FaceRun *r);
 bool face_run_fill(FaceRun *r, size_t first, size_t count, HostError *err);
 // Output o at its extents, dense; out->data is malloc'd.
 bool face_run_output(const FaceRun *r, unsigned o, FaceArray *out, HostError *err);
+
+// Does a prepare kind make ids of sentences?
+bool face_is_tokenizer(const char *kind);
+
+/* face_words.c ---------------------------------------------------------------------------------------------------- */
+typedef struct FaceWords { // a generate: its rule and its two entry points
+  const sy_prepare *rule;
+  const sy_route *start, *step;
+} FaceWords;
+// The generate of a name, or of the entry point; false if there is none.
+bool face_words_find(const sy_info *info, const char *name, FaceWords *out);
+bool face_words_part(const sy_info *info, const sy_route *r); // is it an entry point of a generate?
+// Runs a generate on everything given and prints the sentences. call: one call of an entry point.
+typedef bool FaceCall(void *ud, const sy_route *route, const size_t *dims, const void *const *in, void *const *out);
+bool face_words_run(FaceRun *r, const FaceWords *w, FaceCall *call, void *ud, bool *started, HostError *err);
 
 /* face_show.c ----------------------------------------------------------------------------------------------------- */
 void face_json_string(const char *s);

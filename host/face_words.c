@@ -1,0 +1,212 @@
+// face_words.c - captions and answers: the search of generate.h over a generate's two entry points, for every picture
+// given, printed as sentences.
+//
+//   cat.jpg: a cat on a red sofa
+#include "face_parts.h"
+#include "words.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const sy_route *route_named(const sy_info *info, const char *name, const char *ending) {
+  size_t n = strlen(name);
+  for (unsigned i = 0; i < info->nroute; i++)
+    if (!strncmp(info->route[i].name, name, n) && !strcmp(info->route[i].name + n, ending)) return &info->route[i];
+  return NULL;
+}
+
+bool face_words_find(const sy_info *info, const char *name, FaceWords *out) {
+  *out = (FaceWords){face_prepare(info, name), route_named(info, name, "_start"), route_named(info, name, "_step")};
+  return out->rule && out->start && out->step && !strncmp(out->rule->options, "words=", 6);
+}
+
+bool face_words_part(const sy_info *info, const sy_route *r) {
+  for (unsigned i = 0; i < info->nprepare; i++) {
+    FaceWords w;
+    if (face_words_find(info, info->prepare[i].name, &w) && (w.start == r || w.step == r)) return true;
+  }
+  return false;
+}
+
+typedef struct Captions {
+  FaceRun *r;
+  const FaceWords *w;
+  FaceCall *call;
+  void *ud;
+  int batch_dim, length_dim;
+  WordsTensor tensor[4][FACE_MAX_TENSORS];
+  GenerateOptions how;
+  HostIds prompt;
+} Captions;
+
+static bool call_entry(void *ud, bool step, size_t rows, size_t length, const void *const *in, void *const *out) {
+  Captions *c = ud;
+  size_t dims[FACE_MAX_DIMS];
+  memcpy(dims, c->r->dims, sizeof dims);
+  dims[c->batch_dim] = rows;
+  dims[c->length_dim] = length;
+  return c->call(c->ud, step ? c->w->step : c->w->start, dims, in, out);
+}
+
+static const WordsTensor *tensors(WordsTensor *dst, const sy_tensor *t, unsigned n) {
+  for (unsigned i = 0; i < n; i++)
+    dst[i] = (WordsTensor){t[i].name, (size_t)t[i].bytes, t[i].rank ? (size_t)t[i].axis[0].bound : 1};
+  return dst;
+}
+
+static void show_progress(void *ud, int64_t length, int64_t most) {
+  (void)ud;
+  if (isatty(STDERR_FILENO)) fprintf(stderr, "\r%lld of at most %lld words", (long long)length, (long long)most);
+}
+
+static bool describe(Captions *c, WordsInfo *info, HostError *err) {
+  const sy_route *s = c->w->start, *t = c->w->step;
+  const sy_tensor *words = NULL, *scores = NULL;
+  for (unsigned i = 0; i < s->ninput; i++)
+    if (!strcmp(s->input[i].name, c->r->words)) words = &s->input[i];
+  for (unsigned i = 0; i < s->noutput; i++)
+    if (!strcmp(s->output[i].name, "scores")) scores = &s->output[i];
+  bool ok = words && scores && words->rank == 2 && scores->rank == 2 && words->axis[0].dim >= 0 &&
+            words->axis[1].dim >= 0 && t->ninput <= FACE_MAX_TENSORS && t->noutput <= FACE_MAX_TENSORS;
+  if (!ok) return host_fail(err, "the program's description of %s makes no sense", c->w->rule->name);
+  c->batch_dim = words->axis[0].dim;
+  c->length_dim = words->axis[1].dim;
+  *info = (WordsInfo){.start = {s->ninput, s->noutput, tensors(c->tensor[0], s->input, s->ninput),
+                                tensors(c->tensor[1], s->output, s->noutput)},
+                      .step = {t->ninput, t->noutput, tensors(c->tensor[2], t->input, t->ninput),
+                               tensors(c->tensor[3], t->output, t->noutput)},
+                      .words = c->r->words,
+                      .batch_bound = (size_t)words->axis[0].bound,
+                      .length_bound = (size_t)words->axis[1].bound,
+                      .vocab = (size_t)scores->axis[1].bound,
+                      .call = call_entry,
+                      .ud = c};
+  return true;
+}
+
+// The options of the page, and what the command line says instead.
+static bool options(Captions *c, const WordsInfo *info, HostError *err) {
+  const FaceArgs *a = c->r->args;
+  GenerateOptions *o = &c->how;
+  if (!words_rule(c->w->rule->kind, c->w->rule->options, (int64_t)info->length_bound, o, err)) return false;
+  if (a->longest) o->max_length = (int64_t)a->longest;
+  if (a->shortest) o->min_length = (int64_t)a->shortest;
+  if (a->beams) o->beams = (int64_t)a->beams;
+  o->sample = a->sample;
+  if (a->sample) o->beams = 1;
+  if (a->temperature > 0) o->temperature = a->temperature;
+  if (a->top_p > 0) o->top_p = a->top_p;
+  o->top_k = (int64_t)a->top_k;
+  o->seed = a->seed;
+  o->progress = show_progress;
+  return true;
+}
+
+// The ids that every sentence starts from.
+static bool prompt(Captions *c, HostError *err) {
+  char name[64], text[400] = "";
+  FaceRun *r = c->r;
+  if (!r->tokenizer && r->args->vocab && !(r->tokenizer = host_tokenizer_load(r->args->vocab, err))) return false;
+  if (r->tokenizer) r->how = host_tokenizer_options(r->tokenizer);
+  if (face_option(c->w->rule->options, "prompt", name, sizeof name)) {
+    const sy_prepare *p = face_prepare(r->info, name);
+    if (!p || !face_is_tokenizer(p->kind)) return host_fail(err, "the page does not say how %s is made", name);
+    if (!r->tokenizer) return host_fail(err, "the prompt needs the tokenizer's vocabulary: --vocab FILE (%s)", p->kind);
+    HostTokenizerOptions how = r->how;
+    how.start = (int32_t)face_option_number(p->options, "start", how.start);
+    how.end = (int32_t)face_option_number(p->options, "end", -1);
+    how.max_length = (size_t)c->how.max_length - 1;
+    const char *given = r->args->text.n ? r->args->text.at[0] : NULL;
+    if (!given && face_option(p->options, "default", text, sizeof text)) { // a string in quotes
+      size_t n = strlen(text);
+      if (n > 1 && text[0] == '"') memmove(text, text + 1, n - 1), text[n - 2] = 0;
+    }
+    return host_tokenizer_encode(r->tokenizer, given ? given : text, strlen(given ? given : text), &how, &c->prompt,
+                                 NULL, err);
+  }
+  c->prompt.id = malloc(2 * sizeof *c->prompt.id);
+  if (!c->prompt.id) return host_fail(err, "out of memory");
+  c->prompt.id[c->prompt.n++] = c->how.start_id;
+  if (c->how.masked) c->prompt.id[c->prompt.n++] = c->how.mask_id;
+  return true;
+}
+
+static bool show(Captions *c, size_t item, const int32_t *ids, double score, bool *started, HostError *err) {
+  const FaceRun *r = c->r;
+  HostTokenizerOptions how = r->how;
+  how.start = c->how.start_id >= 0 ? c->how.start_id : c->prompt.id[0];
+  how.end = c->how.end_id;
+  how.pad = c->how.pad_id;
+  size_t n = (size_t)c->how.max_length, bytes = 0;
+  while (n && ids[n - 1] == c->how.pad_id) n--;
+  char *text = r->tokenizer ? host_tokenizer_decode(r->tokenizer, ids, n, &how, &bytes, err) : NULL;
+  if (r->tokenizer && !text) return false;
+  const char *name =
+      r->args->image.n ? r->args->image.at[r->args->image.n == r->pictures ? 0 : item * r->pictures] : "input";
+  const char *blank = text && *text == ' ' ? text + 1 : text;
+  if (r->args->json) {
+    printf("%s\n    {\"image\": ", *started ? "," : "");
+    face_json_string(name);
+    printf(", \"%s\": ", c->w->rule->name);
+    if (text)
+      face_json_string(blank);
+    else
+      printf("null");
+    printf(", \"score\": %.9g, \"ids\": [", score);
+    for (size_t i = 0; i < n; i++) printf("%s%d", i ? ", " : "", (int)ids[i]);
+    printf("]}");
+  } else {
+    printf("%s: %s", name, text ? blank : "ids");
+    for (size_t i = 0; i < n && !text; i++) printf(" %d", (int)ids[i]);
+    printf("\n");
+  }
+  *started = true;
+  free(text);
+  return true;
+}
+
+static bool run_batch(Captions *c, const WordsInfo *info, size_t at, size_t count, bool *started, HostError *err) {
+  FaceRun *r = c->r;
+  if (!face_run_fill(r, at, count, err)) return false;
+  const void *given[FACE_MAX_TENSORS];
+  for (unsigned i = 0; i < FACE_MAX_TENSORS; i++) given[i] = r->in[i];
+  size_t n = c->prompt.n, most = (size_t)c->how.max_length;
+  int32_t *words = malloc(count * n * sizeof *words + 1), *ids = malloc(count * most * sizeof *ids + 1);
+  float *score = malloc(count * sizeof *score + 1);
+  Words *w = words && ids && score ? words_new(info, given, err) : NULL;
+  bool ok = w != NULL;
+  if (!words || !ids || !score) host_fail(err, "out of memory");
+  for (size_t k = 0; k < count && ok; k++) memcpy(words + k * n, c->prompt.id, n * sizeof *words);
+  if (ok) {
+    GenerateModel m = words_model(w);
+    const char *why = NULL;
+    err->text[0] = 0;
+    ok = generate(&m, &c->how, (int64_t)count, words, (int64_t)n, ids, score, &why);
+    if (isatty(STDERR_FILENO)) fprintf(stderr, "\r%*s\r", 40, "");
+    if (!ok && !err->text[0]) host_fail(err, "%s: %s", c->w->rule->name, why ? why : "the search failed");
+  }
+  for (size_t k = 0; k < count && ok; k++) ok = show(c, at + k, ids + k * most, (double)score[k], started, err);
+  words_free(w);
+  free(words);
+  free(ids);
+  free(score);
+  return ok;
+}
+
+bool face_words_run(FaceRun *r, const FaceWords *w, FaceCall *call, void *ud, bool *started, HostError *err) {
+  Captions *c = calloc(1, sizeof *c);
+  WordsInfo info;
+  if (!c) return host_fail(err, "out of memory");
+  *c = (Captions){.r = r, .w = w, .call = call, .ud = ud};
+  bool ok = describe(c, &info, err) && options(c, &info, err) && prompt(c, err);
+  size_t batch = ok ? info.batch_bound / (size_t)c->how.beams : 0;
+  if (ok && !batch)
+    ok = host_fail(err, "the model runs %zu sentences at once: --beams must be at most that", info.batch_bound);
+  for (size_t at = 0; ok && at < r->total; at += batch)
+    ok = run_batch(c, &info, at, r->total - at < batch ? r->total - at : batch, started, err);
+  host_ids_free(&c->prompt);
+  free(c);
+  return ok;
+}
