@@ -119,7 +119,7 @@ bool host_tokenizer_encode(const HostTokenizer *t, const char *text, size_t n, c
     return host_fail(err, "out of memory");
   }
   if (how->start >= 0) out->id[out->n++] = how->start;
-  memcpy(out->id + out->n, ids.id, keep * sizeof *ids.id);
+  if (keep) memcpy(out->id + out->n, ids.id, keep * sizeof *ids.id);
   out->n += keep;
   if (how->end >= 0) out->id[out->n++] = how->end;
   while (out->n < room) out->id[out->n++] = how->pad;
