@@ -3,8 +3,9 @@
 // rewritten it.
 //
 // What is decided here: names (unique in the function, from the hints in the IR), which values stand inside the
-// expression that uses them (used once, not named, nothing assigned or stored in between; small constants always), and
-// that values nobody needs and loops that never run are left out. Example:
+// expression that uses them (used once, not named, nothing assigned or stored in between; small constants always),
+// which addresses are counted from a pointer of their own (see find_bases), and that values nobody needs and loops that
+// never run are left out. Example:
 //
 //   static void scale(const vit_args *args, size_t task, void *scratch) {
 //     const float *restrict x = args->p[0];
@@ -21,24 +22,60 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_INLINE = 100, SMALL_CONST = 28 }; // characters of an expression that may stand inside another
+// Characters of an expression that may stand inside another; of a constant that may do so more than once; that a
+// pointer costs where it is declared.
+enum { MAX_INLINE = 100, SMALL_CONST = 28, BASE_COLUMNS = 40 };
+enum { MAX_DEPTH = 64 }; // of nested loops
+
+// A parameter of a region's function: a buffer from an address on. Lines that are asked for ahead have one of their
+// own.
+typedef struct Param {
+  KBufRef buf;
+  bool ahead, written;
+  const char *hint;
+  KIdx base;        // the lowest address, without what varies inside the region
+  const char *name; // in the function
+} Param;
+typedef struct Region {
+  uint32_t begin, end; // instructions
+  VEC(Param) param;
+  VEC(KVar) let;
+} Region;
+
+// A pointer to the lowest of several addresses that differ by constants: `const float *xp = x + 768 * r + k;`.
+typedef struct Base {
+  KBufRef buf;
+  KIdx idx;             // the lowest address
+  uint32_t first, uses; // instruction of the first access; number of accesses
+  const char *name;     // NULL: not worth a line
+} Base;
 
 typedef struct Emit {
   const Kernel *k;
   const Target *t;
   const EmitC *o;
   Buf *out;
-  Arena arena;        // of this call
-  Buf text;           // of the expression being built
-  const char **value; // C text of each value: a name or an expression
-  const char **var;   // C name of each index variable
-  const char **buf;   // C name of each buffer
-  bool *needed;       // instruction is printed
+  Arena arena;          // of this call
+  Buf text;             // of the expression being built
+  const char **value;   // C text of each value: a name or an expression
+  const char **var;     // C name of each index variable
+  const char **buf;     // C name of each buffer
+  KIdx *at;             // address of each access, counted from `buf` or from the parameter
+  uint32_t *param;      // of an access in a region's function: its parameter, from 1
+  uint32_t *begin;      // of an end: the instruction that it closes
+  Region **region;      // of the begin of a region: what it is as a function, or NULL
+  const Region *inside; // the region whose function this is, or NULL
+  bool *needed;         // instruction is printed
   bool *used_var, *used_buf;
   uint32_t first_par;        // the first par loop whose variable is used, from 1; 0 = none
   uint32_t *uses, *last_use; // by needed instructions
   uint32_t *barriers;        // of [0, i): instructions that a value must not be moved across
+  uint32_t *segment;         // number of the straight line of code that an instruction stands in
+  uint32_t *base;            // of an access: its Base, from 1; 0 = none
+  VEC(Base) bases;           // [0] is null; in the order of `first`
+  size_t next_base;          // the first that has not been printed
   VEC(const char *) taken;
+  size_t outer[MAX_DEPTH]; // names taken when a block was opened: those of the block are free again behind it
   int depth;
   const char *joined_head; // of the open line of statements, or NULL; see statement()
   char joined_between;
@@ -63,6 +100,13 @@ static bool is_taken(const Emit *e, const char *s) {
   for (size_t i = 0; i < e->taken.n; i++)
     if (!strcmp(s, e->taken.at[i])) return true;
   return false;
+}
+
+// A name of the IR without the number that makes it unique there: "k_2" -> "k".
+static const char *plain_name(Emit *e, const char *name) {
+  size_t n = strlen(name), cut = n;
+  while (cut && strchr("0123456789", name[cut - 1])) cut--;
+  return cut > 1 && cut < n && name[cut - 1] == '_' ? arena_strndup(&e->arena, name, cut - 1) : name;
 }
 
 static const char *new_name(Emit *e, const char *hint) {
@@ -110,6 +154,14 @@ static void put_index(Buf *b, const KIdx *i, const char *const *var) {
 
 static bool is_simple(const KIdx *i) {
   return i->n == 0 || (i->n == 1 && i->c == 0 && i->t[0].k == 1);
+}
+
+static void put_sum(Buf *b, const KIdx *i, const char *const *var) { // behind a name
+  if (i->n == 0 && i->c == 0) return;
+  bool plain = all_positive(i);
+  buf_puts(b, plain ? " + " : " + (");
+  put_index(b, i, var);
+  if (!plain) buf_putc(b, ')');
 }
 
 // The capless part of a bound; literal when it is constant.
@@ -232,8 +284,8 @@ static bool need(Emit *e, uint32_t i) {
   return true;
 }
 
-// Stores, prefetches and loops are needed; values that these need; sets of registers and ldidx of variables that are
-// needed.
+// Stores, prefetches and loops are needed; values that these need; sets of registers and definitions of variables that
+// are needed.
 static void find_needed(Emit *e) {
   const Kernel *k = e->k;
   bool *skip = ARENA_ARRAY(&e->arena, bool, k->ins.n);
@@ -251,7 +303,8 @@ static void find_needed(Emit *e) {
     for (uint32_t i = 1; i < k->ins.n; i++) {
       const KIns *s = &k->ins.at[i];
       bool changes = s->op == K_set && s->arg[0].id != s->arg[1].id;
-      bool wanted = (changes && e->needed[s->arg[0].id]) || (s->op == K_ldidx && e->used_var[s->var.id]);
+      bool names = s->op == K_ldidx || s->op == K_let;
+      bool wanted = (changes && e->needed[s->arg[0].id]) || (names && e->used_var[s->var.id]);
       if (wanted && !skip[i]) again |= need(e, i);
     }
   }
@@ -306,19 +359,34 @@ static void put_float(Buf *b, double v) {
   }
 }
 
+static const Base *base_of(const Emit *e, size_t i) {
+  const Base *b = &e->bases.at[e->base[i]];
+  return b->name ? b : NULL;
+}
+
+static const char *memory_name(const Emit *e, size_t i) {
+  return e->param[i] ? e->inside->param.at[e->param[i] - 1].name : e->buf[e->k->ins.at[i].buf.id];
+}
+
 static void put_address(Emit *e, const KIns *s) {
   Buf *b = &e->text;
-  buf_puts(b, e->buf[s->buf.id]);
-  if (s->idx.n == 0 && s->idx.c == 0) return;
-  bool plain = all_positive(&s->idx);
-  buf_puts(b, plain ? " + " : " + (");
-  put_index(b, &s->idx, e->var);
-  if (!plain) buf_putc(b, ')');
+  size_t i = (size_t)(s - e->k->ins.at);
+  const Base *base = base_of(e, i);
+  buf_puts(b, base ? base->name : memory_name(e, i));
+  if (!base)
+    put_sum(b, &e->at[i], e->var);
+  else if (e->at[i].c > base->idx.c)
+    buf_printf(b, " + %" PRId64, e->at[i].c - base->idx.c);
 }
 
 static void put_element(Emit *e, const KIns *s) {
-  buf_printf(&e->text, "%s[", e->buf[s->buf.id]);
-  put_index(&e->text, &s->idx, e->var);
+  size_t i = (size_t)(s - e->k->ins.at);
+  const Base *base = base_of(e, i);
+  buf_printf(&e->text, "%s[", base ? base->name : memory_name(e, i));
+  if (base)
+    buf_printf(&e->text, "%" PRId64, e->at[i].c - base->idx.c);
+  else
+    put_index(&e->text, &e->at[i], e->var);
   buf_putc(&e->text, ']');
 }
 
@@ -393,6 +461,52 @@ static const char *c_type(const Emit *e, const KIns *s) {
   ICE("kernel %s: no C type for %s", e->k->name, dtype_info[s->dtype].name);
 }
 
+/* pointers to groups of addresses
+ * -------------------------------------------------------------------------------------------------------- */
+static const char *memory_type(DType dt) {
+  return dt == DT_F32 ? "float" : dt == DT_I32 ? "int32_t" : dt == DT_BOOL ? "uint8_t" : "uint16_t";
+}
+
+static bool is_written(const Kernel *k, size_t buf) {
+  return k->buf.at[buf].role == KB_OUT;
+}
+
+// Accesses of a buffer in one straight line of code whose addresses differ by constants share a pointer to the lowest
+// of them where that makes the text shorter. The pointer is an address that is accessed, so it never leaves the buffer.
+static bool same_terms(const KIdx *a, const KIdx *b) {
+  if (a->n != b->n) return false;
+  for (uint32_t t = 0; t < a->n; t++)
+    if (a->t[t].var.id != b->t[t].var.id || a->t[t].k != b->t[t].k) return false;
+  return true;
+}
+
+static bool is_border(const KIns *s) { // instructions between straight lines of code: they define index variables
+  KResult r = kop_info[s->op].result;
+  return r == KR_B || r == KR_E || r == KR_X;
+}
+
+static void find_bases(Emit *e, uint32_t from, uint32_t to) {
+  const Kernel *k = e->k;
+  uint32_t segment = 0;
+  size_t open = 1; // the first base of this segment
+  VEC_PUSH(&e->arena, e->bases, (Base){0});
+  for (uint32_t i = from; i < to; i++) {
+    const KIns *s = &k->ins.at[i];
+    bool border = is_border(s);
+    if (border) segment++, open = e->bases.n;
+    if (e->region[i]) i = e->region[i]->end;
+    e->segment[i] = segment;
+    if (border || !e->needed[i] || !s->buf.id || s->op == K_prefetch || e->at[i].n == 0) continue;
+    size_t b = open;
+    while (b < e->bases.n && (e->bases.at[b].buf.id != s->buf.id || !same_terms(&e->bases.at[b].idx, &e->at[i]))) b++;
+    if (b == e->bases.n) VEC_PUSH(&e->arena, e->bases, ((Base){.buf = s->buf, .idx = e->at[i], .first = i}));
+    Base *base = &e->bases.at[b];
+    base->uses++;
+    if (e->at[i].c < base->idx.c) base->idx = e->at[i];
+    e->base[i] = (uint32_t)b;
+  }
+}
+
 /* statements
  * ----------------------------------------------------------------------------------------------------------------------------
  */
@@ -438,7 +552,7 @@ static const char *bound_text(Emit *e, const KBound *u) {
 }
 
 static void put_loop(Emit *e, const KIns *s) {
-  const char *name = new_name(e, e->k->var.at[s->var.id].name);
+  const char *name = new_name(e, plain_name(e, e->k->var.at[s->var.id].name));
   const char *lo = bound_text(e, &s->lo), *hi = bound_text(e, &s->hi);
   e->var[s->var.id] = name;
   if (strchr(hi, '(') || strchr(hi, '/')) { // not to be worked out in every iteration
@@ -450,26 +564,56 @@ static void put_loop(Emit *e, const KIns *s) {
     line(e, "for (size_t %s = %s; %s < %s; %s++) {", name, lo, name, hi, name);
   else
     line(e, "for (size_t %s = %s; %s < %s; %s += %" PRId64 ") {", name, lo, name, hi, name, s->step);
-  e->depth++;
+  if (e->depth == MAX_DEPTH) ICE("kernel %s: loops nest too deep", e->k->name);
+  e->outer[e->depth++] = e->taken.n - 1; // the loop's own variable ends with it
+}
+
+// Declares the pointers of the segment that instruction i stands in.
+static void put_bases(Emit *e, uint32_t i) {
+  for (; e->next_base < e->bases.n; e->next_base++) {
+    Base *b = &e->bases.at[e->next_base];
+    if (e->segment[b->first] != e->segment[i]) return;
+    e->text.n = 0;
+    put_index(&e->text, &b->idx, e->var);
+    size_t columns = e->text.n;
+    if (b->uses * columns < columns + BASE_COLUMNS || !all_positive(&b->idx)) continue;
+    const char *from = memory_name(e, b->first);
+    b->name = new_name(e, arena_printf(&e->arena, "%sp", from));
+    const char *type = memory_type(e->k->buf.at[b->buf.id].dtype);
+    bool readonly = !is_written(e->k, b->buf.id) && e->k->buf.at[b->buf.id].role != KB_SCRATCH;
+    statement(e, arena_printf(&e->arena, "%s%s ", readonly ? "const " : "", type), ", ",
+              arena_printf(&e->arena, "*%s = %s + %.*s", b->name, from, (int)columns, e->text.s));
+  }
+}
+
+static void put_let(Emit *e, const KIns *s) {
+  e->text.n = 0;
+  put_index(&e->text, &s->idx, e->var);
+  const char *text = arena_strndup(&e->arena, e->text.s, e->text.n);
+  e->var[s->var.id] = new_name(e, plain_name(e, e->k->var.at[s->var.id].name));
+  line(e, "const size_t %s = %s;", e->var[s->var.id], text);
 }
 
 static void put_instruction(Emit *e, uint32_t i) {
   const Kernel *k = e->k;
   const KIns *s = &k->ins.at[i];
+  if (!is_border(s)) put_bases(e, i);
   if (!e->needed[i]) return;
   switch (s->op) {
-  case K_par: return; // decoded from `task` at the top
+  case K_par:            // decoded from `task` at the top
+  case K_region: return; // what is in it stands here
+  case K_let: put_let(e, s); return;
   case K_loop: put_loop(e, s); return;
   case K_end:
-    if (e->depth > 1) {
-      e->depth--;
+    if (e->depth > 1 && k->ins.at[e->begin[i]].op == K_loop) {
+      e->taken.n = e->outer[--e->depth];
       line(e, "}");
     }
     return;
   case K_ldidx:
     e->text.n = 0;
     put_element(e, s);
-    e->var[s->var.id] = new_name(e, k->var.at[s->var.id].name);
+    e->var[s->var.id] = new_name(e, plain_name(e, k->var.at[s->var.id].name));
     line(e, "const size_t %s = sy_index(%s, %" PRId64 ", %" PRId64 ");", e->var[s->var.id], e->text.s,
          k->var.at[s->var.id].lo, k->var.at[s->var.id].hi);
     return;
@@ -491,16 +635,205 @@ static void put_instruction(Emit *e, uint32_t i) {
   statement(e, head, ", ", arena_printf(&e->arena, "%s = %s", e->value[i], strip(e, text)));
 }
 
+/* regions as functions
+ * ------------------------------------------------------------------------------------------------------------ */
+// A region becomes a function if nothing in it but lets and addresses depends on the variables outside, and if all
+// addresses of a buffer do so in the same way: what they share becomes the argument.
+static void split(const KIdx *i, const bool *within, KIdx *outer, KIdx *inner) {
+  *outer = ki_const(0);
+  *inner = ki_const(i->c);
+  for (uint32_t t = 0; t < i->n; t++) {
+    KIdx term = ki_mul(ki_var(i->t[t].var), i->t[t].k);
+    KIdx *to = within[i->t[t].var.id] ? inner : outer;
+    *to = ki_add(*to, term);
+  }
+}
+
+static bool only_within(const KIdx *i, const bool *within) {
+  for (uint32_t t = 0; t < i->n; t++)
+    if (!within[i->t[t].var.id]) return false;
+  return true;
+}
+
+static bool add_access(Emit *e, Region *r, uint32_t i, const KIdx *outer, const KIdx *inner) {
+  const KIns *s = &e->k->ins.at[i];
+  bool ahead = s->op == K_prefetch;
+  size_t p = 0;
+  while (p < r->param.n && (r->param.at[p].buf.id != s->buf.id || r->param.at[p].ahead != ahead)) p++;
+  if (p == r->param.n) {
+    const char *hint = ahead ? "next" : s->op == K_store ? "c" : s->name ? s->name : e->k->buf.at[s->buf.id].name;
+    VEC_PUSH(&e->arena, r->param,
+             ((Param){.buf = s->buf, .ahead = ahead, .hint = hint, .base = ki_addc(*outer, inner->c)}));
+  }
+  Param *q = &r->param.at[p];
+  if (!same_terms(&q->base, outer)) return false;
+  if (inner->c < q->base.c) q->base.c = inner->c;
+  q->written |= s->op == K_store;
+  e->param[i] = (uint32_t)p + 1;
+  return all_positive(&q->base);
+}
+
+static bool fits_function(Emit *e, Region *r, bool *within, uint32_t i) {
+  const KIns *s = &e->k->ins.at[i];
+  if (s->var.id) within[s->var.id] = true;
+  if (!e->needed[i]) return true;
+  if (s->op == K_let) {
+    VEC_PUSH(&e->arena, r->let, s->var);
+    for (uint32_t t = 0; t < s->idx.n; t++)
+      if (within[s->idx.t[t].var.id]) return false;
+    return true;
+  }
+  for (int a = 0; a < kop_info[s->op].nargs; a++)
+    if (s->arg[a].id <= r->begin) return false;
+  if (s->op == K_loop)
+    return only_within(&s->lo.a, within) && only_within(&s->hi.a, within) && only_within(&s->lo.cap, within) &&
+           only_within(&s->hi.cap, within);
+  if (!s->buf.id) return only_within(&s->idx, within);
+  KIdx outer, inner;
+  split(&s->idx, within, &outer, &inner);
+  return add_access(e, r, i, &outer, &inner);
+}
+
+// The region that begins at instruction i as a function, or NULL.
+static Region *plan_region(Emit *e, uint32_t i, uint32_t end) {
+  Region *r = ARENA_NEW(&e->arena, Region);
+  bool *within = ARENA_ARRAY(&e->arena, bool, e->k->var.n);
+  *r = (Region){.begin = i, .end = end};
+  bool ok = true;
+  for (uint32_t j = i + 1; j < end && ok; j++) ok = fits_function(e, r, within, j);
+  for (uint32_t j = i + 1; j < end; j++) {
+    if (!ok) e->param[j] = 0;
+    if (!e->param[j]) continue;
+    KIdx outer;
+    split(&e->k->ins.at[j].idx, within, &outer, &e->at[j]);
+    e->at[j] = ki_addc(e->at[j], -r->param.at[e->param[j] - 1].base.c);
+  }
+  return ok && r->param.n ? r : NULL;
+}
+
+static void plan_regions(Emit *e) {
+  const Kernel *k = e->k;
+  uint32_t *open = ARENA_ARRAY(&e->arena, uint32_t, k->ins.n);
+  size_t depth = 0;
+  for (uint32_t i = 1; i < k->ins.n; i++) {
+    e->at[i] = k->ins.at[i].idx;
+    if (kop_info[k->ins.at[i].op].result == KR_B) open[depth++] = i;
+    if (k->ins.at[i].op == K_end) e->begin[i] = open[--depth];
+  }
+  for (uint32_t i = 1; i < k->ins.n && e->o->functions; i++) {
+    uint32_t begin = e->begin[i];
+    if (k->ins.at[i].op == K_end && k->ins.at[begin].op == K_region) e->region[begin] = plan_region(e, begin, i);
+  }
+}
+
+// A head or a call, with line breaks between its arguments where it would be too long.
+static void put_wrapped(Buf *out, size_t indent, const char *text) {
+  size_t column = indent;
+  for (size_t i = 0; i < indent; i++) buf_putc(out, ' ');
+  for (const char *s = text; *s;) {
+    const char *next = strstr(s, ", ");
+    size_t n = next ? (size_t)(next - s) + 2 : strlen(s);
+    if (column + n > MAX_COLUMNS && s > text) {
+      while (out->n && out->s[out->n - 1] == ' ') out->n--;
+      buf_putc(out, '\n');
+      for (size_t i = 0; i < indent + 4; i++) buf_putc(out, ' ');
+      column = indent + 4;
+    }
+    buf_printf(out, "%.*s", (int)n, s);
+    column += n;
+    s += n;
+  }
+}
+
+static const char *param_type(Emit *e, const Param *p) {
+  return arena_printf(&e->arena, "%s%s *", p->written ? "" : "const ", memory_type(e->k->buf.at[p->buf.id].dtype));
+}
+
+// Prints the function of a region, from the parentheses on: the same text for all regions that do the same.
+static const char *region_text(Emit *e, const Region *r) {
+  const Kernel *k = e->k;
+  Buf out = {0};
+  Emit f = *e; // what is needed, used and where it lies is known; names and values are its own
+  f.out = &out;
+  f.inside = r;
+  f.value = ARENA_ARRAY(&f.arena, const char *, k->ins.n);
+  f.var = ARENA_ARRAY(&f.arena, const char *, k->var.n);
+  f.taken.at = NULL;
+  f.taken.n = f.taken.cap = 0;
+  f.bases.at = NULL;
+  f.bases.n = f.bases.cap = 0;
+  f.text = (Buf){0};
+  f.next_base = 1;
+  f.depth = 1;
+  f.joined_head = NULL;
+  buf_putc(&out, '(');
+  for (size_t p = 0; p < r->param.n; p++) {
+    r->param.at[p].name = new_name(&f, r->param.at[p].hint);
+    buf_printf(&out, "%s%srestrict %s", p ? ", " : "", param_type(&f, &r->param.at[p]), r->param.at[p].name);
+  }
+  for (size_t l = 0; l < r->let.n; l++) {
+    KVar v = r->let.at[l];
+    f.var[v.id] = new_name(&f, plain_name(&f, k->var.at[v.id].name));
+    buf_printf(&out, ", size_t %s", f.var[v.id]);
+  }
+  buf_puts(&out, ") {\n");
+  find_bases(&f, r->begin + 1, r->end);
+  for (uint32_t i = r->begin + 1; i < r->end; i++)
+    if (k->ins.at[i].op != K_let) put_instruction(&f, i);
+  f.depth = 0;
+  line(&f, "}");
+  e->arena = f.arena; // it grew
+  const char *text = arena_strdup(&e->o->functions->arena, out.s);
+  buf_free(&f.text);
+  buf_free(&out);
+  return text;
+}
+
+// The name of the function; it is printed before the kernel if no earlier kernel has it.
+static const char *region_function(Emit *e, const Region *r, Buf *before) {
+  EmitFunctions *fs = e->o->functions;
+  const KIns *s = &e->k->ins.at[r->begin];
+  const char *text = region_text(e, r), *indent = e->o->indent ? e->o->indent : "";
+  for (size_t i = 0; i < fs->list.n; i++)
+    if (!strcmp(fs->list.at[i].text, text)) return fs->list.at[i].name;
+  const char *name = arena_printf(&fs->arena, "%s_%s_%s", e->o->prefix, s->name, e->t->name);
+  for (unsigned n = 2, i = 0; i < fs->list.n; i++)
+    if (!strcmp(fs->list.at[i].name, name)) {
+      name = arena_printf(&fs->arena, "%s_%s_v%u_%s", e->o->prefix, s->name, n++, e->t->name);
+      i = (unsigned)-1;
+    }
+  VEC_PUSH(&fs->arena, fs->list, ((EmitFunction){name, text}));
+  if (s->about) buf_printf(before, "%s// %s\n", indent, s->about);
+  if (*e->t->attribute) buf_printf(before, "%s%s\n", indent, e->t->attribute);
+  const char *body = strchr(text, '\n');
+  put_wrapped(before, strlen(indent), arena_printf(&e->arena, "SY_INLINE void %s%.*s", name, (int)(body - text), text));
+  buf_printf(before, "%s\n", body);
+  return name;
+}
+
+static void put_call(Emit *e, const Region *r, Buf *before) {
+  const Kernel *k = e->k;
+  const char *name = region_function(e, r, before);
+  Buf b = {0};
+  buf_printf(&b, "%s(", name);
+  for (size_t p = 0; p < r->param.n; p++) {
+    const Param *q = &r->param.at[p];
+    buf_printf(&b, "%s%s", p ? ", " : "", e->buf[q->buf.id]);
+    put_sum(&b, &q->base, e->var);
+  }
+  for (uint32_t i = r->begin + 1; i < r->end; i++) {
+    if (k->ins.at[i].op != K_let || !e->needed[i]) continue;
+    buf_puts(&b, ", ");
+    put_index(&b, &k->ins.at[i].idx, e->var);
+  }
+  buf_puts(&b, ");\n");
+  flush_statements(e);
+  put_wrapped(e->out, (e->o->indent ? strlen(e->o->indent) : 0) + 2 * (size_t)e->depth, b.s);
+  buf_free(&b);
+}
+
 /* the head of the function
  * ------------------------------------------------------------------------------------------------------------------ */
-static const char *memory_type(DType dt) {
-  return dt == DT_F32 ? "float" : dt == DT_I32 ? "int32_t" : dt == DT_BOOL ? "uint8_t" : "uint16_t";
-}
-
-static bool is_written(const Kernel *k, size_t buf) {
-  return k->buf.at[buf].role == KB_OUT;
-}
-
 static void put_buffers(Emit *e) {
   const Kernel *k = e->k;
   int64_t offset = 0;
@@ -566,9 +899,15 @@ static void put_about(Emit *e, const char *about) {
   line(e, "// %s", s);
 }
 
+void emit_c_functions_free(EmitFunctions *f) {
+  arena_free(&f->arena);
+  *f = (EmitFunctions){0};
+}
+
 void emit_c_kernel(const Kernel *k, const Target *t, const EmitC *o, Buf *out) {
   if (k->lanes != t->lanes && k->lanes != 1) ICE("kernel %s: %u lanes for target %s", k->name, k->lanes, t->name);
-  Emit e = {.k = k, .t = t, .o = o, .out = out};
+  Buf text = {0}; // the kernel; functions of its regions go before it
+  Emit e = {.k = k, .t = t, .o = o, .out = &text};
   size_t n = k->ins.n;
   e.value = ARENA_ARRAY(&e.arena, const char *, n);
   e.var = ARENA_ARRAY(&e.arena, const char *, k->var.n);
@@ -579,8 +918,17 @@ void emit_c_kernel(const Kernel *k, const Target *t, const EmitC *o, Buf *out) {
   e.uses = ARENA_ARRAY(&e.arena, uint32_t, n);
   e.last_use = ARENA_ARRAY(&e.arena, uint32_t, n);
   e.barriers = ARENA_ARRAY(&e.arena, uint32_t, n);
+  e.segment = ARENA_ARRAY(&e.arena, uint32_t, n);
+  e.base = ARENA_ARRAY(&e.arena, uint32_t, n);
+  e.at = ARENA_ARRAY(&e.arena, KIdx, n);
+  e.param = ARENA_ARRAY(&e.arena, uint32_t, n);
+  e.begin = ARENA_ARRAY(&e.arena, uint32_t, n);
+  e.region = ARENA_ARRAY(&e.arena, Region *, n);
+  e.next_base = 1;
   find_needed(&e);
   count_uses(&e);
+  plan_regions(&e);
+  find_bases(&e, 1, (uint32_t)n);
   if (k->about) put_about(&e, k->about);
   if (*t->attribute) line(&e, "%s", t->attribute);
   line(&e, "static void %s(const %s_args *args, size_t task, void *scratch) {", o->name, o->prefix);
@@ -588,9 +936,16 @@ void emit_c_kernel(const Kernel *k, const Target *t, const EmitC *o, Buf *out) {
   if (k->buf.n == 1) line(&e, "(void)args;");
   put_buffers(&e);
   put_tasks(&e);
-  for (uint32_t i = 1; i < n; i++) put_instruction(&e, i);
+  for (uint32_t i = 1; i < n; i++) {
+    put_instruction(&e, i);
+    if (!e.region[i] || !e.needed[i]) continue;
+    put_call(&e, e.region[i], out);
+    i = e.region[i]->end;
+  }
   e.depth = 0;
   line(&e, "}");
+  buf_puts(out, text.s);
+  buf_free(&text);
   buf_free(&e.text);
   arena_free(&e.arena);
 }

@@ -253,13 +253,15 @@ static void emit_section(const Program *p, const ModelNames *n, size_t t, const 
   buf_free(&title);
   if (!always) buf_printf(out, "#if %s\n", target->macro);
   if (target->prelude && *target->prelude) buf_printf(out, "%s\n", target->prelude);
+  EmitFunctions functions = {0};
   for (size_t i = 0; i < p->kernel.n; i++) {
     Buf name = {0};
     buf_printf(&name, "%s_%s_%s", n->prefix, n->kernel[i], target->name);
-    emit_c_kernel(p->kernel.at[i].k[t], target, &(EmitC){n->prefix, name.s, "  "}, out);
+    emit_c_kernel(p->kernel.at[i].k[t], target, &(EmitC){n->prefix, name.s, "  ", &functions}, out);
     buf_putc(out, '\n');
     buf_free(&name);
   }
+  emit_c_functions_free(&functions);
   buf_printf(out, "static const %s_slot %s_slots_%s[%s_KERNELS] = {\n", n->prefix, n->prefix, target->name, n->upper);
   for (size_t i = 0; i < p->kernel.n; i++)
     buf_printf(out, "  {%s_%s_%s, %s_tasks_%u, %llu},\n", n->prefix, n->kernel[i], target->name, n->prefix,

@@ -12,11 +12,10 @@
 // The position of a key counts along the actual concatenation: the run-time lengths of the parts before it, plus its
 // index. A query that sees no key gets zeros. `masked` adds a number to hidden keys instead of removing them.
 #include "kmath.h"
-#include "lower_util.h"
+#include "lower_tile.h"
 
 #include <math.h>
 
-enum { MAX_ACC = 64 };
 static const double LEAST = -3.0e38; // maximum of a row without visible keys: e^(-inf - LEAST) is 0, not NaN
 
 typedef struct Part { // of the query or key axis
@@ -188,16 +187,24 @@ static void pack_value(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unro
   kb_store(lo->k, r->a->vs, ki_add(r->to, c), x, lanes == 1 ? 1 : lanes);
 }
 
+// n columns of a row from `column` on, the start of a panel.
+static void pack_value_panel(Attention *a, const Part *p, KIdx j, KIdx column, int64_t n) {
+  KIdx from = ki_add(row_address(a, &a->v, ki_addc(j, p->r.start), a->e), ki_mul(column, a->v.column));
+  PackRow r = {a, from, ki_add(ki_mul(ki_addc(j, p->slot), PANEL), ki_mul(column, a->slots))};
+  Range columns = {0, ki_const(n), n, true};
+  lower_columns(&a->lo, &columns, a->v.column == 1, 1, NULL, 0, pack_value, &r);
+}
+
 static void pack_values(Attention *a, const Part *p) {
   Kernel *k = a->lo.k;
+  int64_t whole = a->e / PANEL * PANEL;
   KIdx j = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(p->r.len), 1));
-  for (int64_t c = 0; c < a->e; c += PANEL) {
-    int64_t n = a->e - c < PANEL ? a->e - c : PANEL;
-    KIdx to = ki_mul(ki_addc(j, p->slot), PANEL);
-    PackRow r = {a, row_address(a, &a->v, ki_addc(j, p->r.start), a->e), ki_addc(to, c * a->slots - c)};
-    Range columns = {c, ki_const(n), n, true};
-    lower_columns(&a->lo, &columns, a->v.column == 1, 1, NULL, 0, pack_value, &r);
+  if (whole) {
+    KVar c = kb_loop(k, "cp", kbound(ki_const(0)), kbound(ki_const(whole)), PANEL);
+    pack_value_panel(a, p, j, ki_var(c), PANEL);
+    kb_end(k);
   }
+  if (whole < a->e) pack_value_panel(a, p, j, ki_const(whole), a->e - whole);
   kb_end(k);
 }
 
@@ -245,33 +252,23 @@ static KVal load_bias(const QueryTile *t, const Part *p, KIdx key, int row, int 
 static void emit_scores(const QueryTile *t, const Part *p, KIdx key, int panels) {
   const Attention *a = t->a;
   Kernel *k = a->lo.k;
-  int per_panel = PANEL / (int)k->lanes, vectors = panels * per_panel;
-  KVal acc[MAX_ACC], zero = kb_const(k, 0, DT_F32, k->lanes);
-  for (int i = 0; i < t->rows * vectors; i++) {
-    char name[32];
-    snprintf(name, sizeof name, "s%d_%d", i / vectors, i % vectors);
-    bool biased = a->bias.id && a->scale == 1; // then the sum starts from the bias
-    acc[i] = kb_var(k, biased ? load_bias(t, p, key, i / vectors, i % vectors) : zero, name);
-  }
-  KIdx c = ki_var(kb_loop(k, "c", kbound(ki_const(0)), kbound(ki_const(a->d)), 1));
+  RegTile r;
+  tile_open(&r, k, t->rows, panels, a->q.row, PANEL * a->d, a->slots);
+  KIdx d = tile_length(&r, ki_const(a->d));
+  bool from_bias = a->bias.id && a->scale == 1; // then the sum starts from the bias
+  if (!from_bias) tile_start_zero(&r);
+  for (int i = 0; from_bias && i < t->rows * r.vectors; i++)
+    tile_start(&r, i / r.vectors, i % r.vectors, load_bias(t, p, key, i / r.vectors, i % r.vectors));
+  KIdx c = ki_var(kb_loop(k, "k", kbound(ki_const(0)), kbound(d), 1));
   KIdx qi = ki_add(row_address(a, &a->q, ki_addc(t->row, t->q->r.start), a->d), ki_mul(c, a->q.column));
-  KIdx ki = ki_add(ki_mul(ki_addc(key, p->slot), a->d), ki_mul(c, PANEL));
-  KVal b[MAX_ACC];
-  for (int v = 0; v < vectors; v++) {
-    int64_t at = (int64_t)(v / per_panel) * PANEL * a->d + (int64_t)(v % per_panel) * k->lanes;
-    b[v] = kb_load(k, a->kt, ki_addc(ki, at), k->lanes, k->lanes, "k");
-  }
-  for (int r = 0; r < t->rows; r++) {
-    KVal q = kb_bcast(k, a->q.buf, ki_addc(qi, r * a->q.row), "q");
-    for (int v = 0; v < vectors; v++) kb_set(k, acc[r * vectors + v], kb_op3(k, K_fma, q, b[v], acc[r * vectors + v]));
-  }
+  tile_step(&r, a->q.buf, qi, a->kt, ki_add(ki_mul(ki_addc(key, p->slot), a->d), ki_mul(c, PANEL)));
   kb_end(k);
-  for (int i = 0; i < t->rows * vectors; i++) {
-    KVal s = a->scale == 1 ? acc[i] : kb_op2(k, K_mul, acc[i], kb_const(k, a->scale, DT_F32, k->lanes));
-    if (a->bias.id && a->scale != 1) s = kb_op2(k, K_add, s, load_bias(t, p, key, i / vectors, i % vectors));
-    int64_t at = i / vectors * a->slots + (int64_t)(i % vectors) * k->lanes + p->slot;
-    kb_store(k, a->s, ki_addc(key, at), s, k->lanes);
+  for (int i = 0; i < t->rows * r.vectors && a->scale != 1; i++) {
+    r.acc[i] = kb_op2(k, K_mul, r.acc[i], kb_const(k, a->scale, DT_F32, k->lanes));
+    if (a->bias.id) r.acc[i] = kb_op2(k, K_add, r.acc[i], load_bias(t, p, key, i / r.vectors, i % r.vectors));
   }
+  tile_store(&r, a->s, ki_addc(key, p->slot), (int64_t)panels * PANEL);
+  tile_close(&r);
 }
 
 static void emit_part_scores(const QueryTile *t, int i) {
@@ -388,46 +385,49 @@ static void emit_softmax(const QueryTile *t) {
 }
 
 /* weighted sum of values ------------------------------------------------------------------------------ */
-static void emit_weighted(const QueryTile *t, int64_t column, int panels) {
+// Columns of `panels` panels of values from `column` on.
+static void emit_weighted(const QueryTile *t, KIdx column, int64_t columns, int panels) {
   const Attention *a = t->a;
   Kernel *k = a->lo.k;
-  int vectors = panels * PANEL / (int)k->lanes;
-  KVal acc[MAX_ACC], zero = kb_const(k, 0, DT_F32, k->lanes);
-  for (int i = 0; i < t->rows * vectors; i++) {
-    char name[32];
-    snprintf(name, sizeof name, "y%d_%d", i / vectors, i % vectors);
-    acc[i] = kb_var(k, zero, name);
-  }
+  int64_t pitch = (int64_t)a->width * PANEL;
+  RegTile g;
+  KIdx seen[MAX_SEGS] = {0};
+  tile_open(&g, k, t->rows, panels, a->slots, PANEL * a->slots, pitch);
+  for (int i = 0; i < a->nkey; i++)
+    if (part_seen(t, i)) seen[i] = tile_length(&g, seen_keys(t, i));
+  tile_start_zero(&g);
   for (int i = 0; i < a->nkey; i++) {
     if (!part_seen(t, i)) continue;
-    const Part *p = &a->key[i];
-    KIdx j = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(seen_keys(t, i)), 1));
-    KVal b[MAX_ACC];
-    for (int v = 0; v < vectors; v++) {
-      int64_t c = column + (int64_t)v * k->lanes, at = c / PANEL * PANEL * a->slots + c % PANEL;
-      b[v] = kb_load(k, a->vs, ki_addc(ki_mul(ki_addc(j, p->slot), PANEL), at), k->lanes, k->lanes, "v");
-    }
-    for (int r = 0; r < t->rows; r++) {
-      KVal w = kb_bcast(k, a->s, ki_addc(j, p->slot + r * a->slots), "w");
-      for (int v = 0; v < vectors; v++)
-        kb_set(k, acc[r * vectors + v], kb_op3(k, K_fma, w, b[v], acc[r * vectors + v]));
-    }
+    KIdx j = ki_addc(ki_var(kb_loop(k, "k", kbound(ki_const(0)), kbound(seen[i]), 1)), a->key[i].slot);
+    tile_step(&g, a->s, j, a->vs, ki_add(ki_mul(column, a->slots), ki_mul(j, PANEL)));
     kb_end(k);
   }
   // Through scratch and a loop over rows: with the factors of all rows at hand gcc would spill accumulators.
-  int64_t pitch = (int64_t)a->width * PANEL;
-  for (int i = 0; i < t->rows * vectors; i++)
-    kb_store(k, a->tile, ki_const(i / vectors * pitch + (int64_t)(i % vectors) * k->lanes), acc[i], k->lanes);
+  tile_store(&g, a->tile, ki_const(0), (int64_t)panels * PANEL);
+  tile_close(&g);
   KIdx r = t->rows > 1 ? ki_var(kb_loop(k, "i", kbound(ki_const(0)), kbound(ki_const(t->rows)), 1)) : ki_const(0);
-  KIdx to = row_address(a, &a->y, ki_addc(ki_add(t->row, r), t->q->r.start), a->e);
+  KIdx to = ki_add(row_address(a, &a->y, ki_addc(ki_add(t->row, r), t->q->r.start), a->e), column);
   KVal inv = kb_bcast(k, a->inv, r, "inv");
-  for (int v = 0; v < vectors; v++) {
-    int64_t c = column + (int64_t)v * k->lanes, n = a->e - c < (int64_t)k->lanes ? a->e - c : (int64_t)k->lanes;
+  for (int v = 0; v < g.vectors; v++) {
+    int64_t c = (int64_t)v * k->lanes, n = columns - c < (int64_t)k->lanes ? columns - c : (int64_t)k->lanes;
     if (n <= 0) continue;
-    KVal y = kb_load(k, a->tile, ki_addc(ki_mul(r, pitch), (int64_t)v * k->lanes), k->lanes, k->lanes, NULL);
+    KVal y = kb_load(k, a->tile, ki_addc(ki_mul(r, pitch), c), k->lanes, k->lanes, NULL);
     kb_store(k, a->y.buf, ki_addc(to, c), kb_op2(k, K_mul, y, inv), n);
   }
   if (t->rows > 1) kb_end(k);
+}
+
+// All columns: groups of `width` panels, and what is left.
+static void emit_values(const QueryTile *t) {
+  const Attention *a = t->a;
+  Kernel *k = a->lo.k;
+  int64_t group = (int64_t)a->width * PANEL, whole = a->e / group * group;
+  if (whole) {
+    KVar v = kb_loop(k, "c", kbound(ki_const(0)), kbound(ki_const(whole)), group);
+    emit_weighted(t, ki_var(v), group, a->width);
+    kb_end(k);
+  }
+  if (whole < a->e) emit_weighted(t, ki_const(whole), a->e - whole, (int)((a->e_pad - whole) / PANEL));
 }
 
 /* tasks ----------------------------------------------------------------------------------------------- */
@@ -448,9 +448,7 @@ static void emit_query_tile(Lowering *lo, KIdx row, int rows, bool tail, void *u
     if (part_seen(&t, i)) emit_part_scores(&t, i);
   }
   emit_softmax(&t);
-  int64_t panels = a->e_pad / PANEL;
-  for (int64_t p = 0; p < panels; p += a->width)
-    emit_weighted(&t, p * PANEL, (int)(panels - p < a->width ? panels - p : a->width));
+  emit_values(&t);
 }
 
 static void emit_tasks(Attention *a) {

@@ -19,10 +19,11 @@
 //
 // Products of two computed tensors are built by lower_matmul.c.
 #include "lower_matmul.h"
+#include "lower_tile.h"
 
 #include <string.h>
 
-enum { K_BLOCK = 32, STREAMING = 65536, FEW_ROWS = 64, MAX_TILE_ROWS = 16, MAX_ACC = 64, MOST_TASKS = 16, AHEAD = 48 };
+enum { K_BLOCK = 32, STREAMING = 65536, FEW_ROWS = 64, MOST_TASKS = 16, AHEAD = 48 };
 
 typedef struct Gemm {
   Lowering lo;
@@ -116,11 +117,11 @@ static int64_t wanted_tasks(const Gemm *g) {
 typedef struct Tile {
   Gemm *g;
   const Group16 *p;
-  int rows, vectors; // vectors of the panel group
-  bool tail;         // of a run-time number of rows
-  KIdx x;            // address of x at k = 0 of the first row
-  int64_t xrow;      // from row to row
-  KVal acc[MAX_ACC];
+  int rows;
+  bool tail;       // of a run-time number of rows
+  KIdx x;          // address of x at k = 0 of the first row
+  KIdx whole, run; // products of a run that are done in blocks, and all of them
+  RegTile reg;
 } Tile;
 
 // `n` lines from element `at` on: written out when they are few.
@@ -146,7 +147,7 @@ static void emit_prefetch(const Tile *t, KIdx k, int steps) {
   int64_t per_panel = g->k * PANEL;
   if (t->tail) { // perhaps the only rows: ahead in the panels at hand
     KIdx here = ki_addc(ki_add(ki_mul(t->p->panel, per_panel), ki_mul(k, PANEL)), PANEL * AHEAD);
-    for (int j = 0; j < t->p->panels; j++) emit_lines(kn, g->w, ki_addc(here, j * per_panel), steps, 1);
+    for (int j = 0; j < t->p->panels; j++) emit_lines(kn, g->w, ki_add(here, ki_mul(t->reg.ldb, j)), steps, 1);
     return;
   }
   if (!t->p->prefetch_next) return;
@@ -166,36 +167,8 @@ static void emit_prefetch(const Tile *t, KIdx k, int steps) {
 // One k: row k of the weights, and x at `from` behind the first row's start.
 static void emit_k_step(Tile *t, KIdx k, KIdx from) {
   const Gemm *g = t->g;
-  Kernel *kn = g->lo.k;
-  int lanes = (int)kn->lanes, per_panel = PANEL / lanes;
-  KVal b[MAX_ACC];
-  for (int v = 0; v < t->vectors; v++) {
-    int64_t at = (int64_t)(v / per_panel) * g->k * PANEL + (int64_t)(v % per_panel) * lanes;
-    KIdx i = ki_add(ki_mul(t->p->panel, g->k * PANEL), ki_mul(k, PANEL));
-    b[v] = kb_load(kn, g->w, ki_addc(i, at), kn->lanes, lanes, "b");
-  }
-  for (int r = 0; r < t->rows; r++) {
-    KVal a = kb_bcast(kn, g->lo.src.at[g->xsrc].buf, ki_addc(ki_add(t->x, from), r * t->xrow), "a");
-    for (int v = 0; v < t->vectors; v++) {
-      KVal acc = t->acc[r * t->vectors + v];
-      kb_set(kn, acc, kb_op3(kn, K_fma, a, b[v], acc));
-    }
-  }
-}
-
-static void emit_accumulators(Tile *t) {
-  Kernel *k = t->g->lo.k;
-  KVal init[MAX_ACC];
-  for (int v = 0; v < t->vectors; v++)
-    init[v] = t->g->bias.id ? kb_load(k, t->g->bias, ki_addc(ki_mul(t->p->panel, PANEL), (int64_t)v * k->lanes),
-                                      k->lanes, k->lanes, "bias")
-                            : kb_const(k, 0, DT_F32, k->lanes);
-  for (int r = 0; r < t->rows; r++)
-    for (int v = 0; v < t->vectors; v++) {
-      char name[32];
-      snprintf(name, sizeof name, "acc%d_%d", r, v);
-      t->acc[r * t->vectors + v] = kb_var(k, init[v], name);
-    }
+  KIdx b = ki_add(ki_mul(t->p->panel, g->k * PANEL), ki_mul(k, PANEL));
+  tile_step(&t->reg, g->lo.src.at[g->xsrc].buf, ki_add(t->x, from), g->w, b);
 }
 
 // `run` steps of k from k0 on, x from `from` on. The k loop is not unrolled (gcc then spills accumulators of the
@@ -205,7 +178,7 @@ static void emit_run(Tile *t, KIdx k0, KIdx from, int64_t run) {
   Kernel *k = g->lo.k;
   int64_t whole = weights_stream(g) ? run / K_BLOCK * K_BLOCK : 0; // blocks are there for the prefetches between them
   if (whole) {
-    KIdx block = ki_var(kb_loop(k, "k0", kbound(ki_const(0)), kbound(ki_const(whole)), K_BLOCK));
+    KIdx block = ki_var(kb_loop(k, "k0", kbound(ki_const(0)), kbound(t->whole), K_BLOCK));
     emit_prefetch(t, ki_add(k0, block), K_BLOCK);
     KIdx i = ki_var(kb_loop(k, "k", kbound(block), kbound(ki_addc(block, K_BLOCK)), 1));
     emit_k_step(t, ki_add(k0, i), ki_add(from, ki_mul(i, g->xstride)));
@@ -214,11 +187,13 @@ static void emit_run(Tile *t, KIdx k0, KIdx from, int64_t run) {
   }
   if (whole == run) return;
   if (g->nk > 1) emit_prefetch(t, k0, (int)(run - whole));
-  KIdx i = ki_var(kb_loop(k, "k", kbound(ki_const(whole)), kbound(ki_const(run)), 1));
+  KIdx i = ki_var(kb_loop(k, "k", kbound(t->whole), kbound(t->run), 1));
   emit_k_step(t, ki_add(k0, i), ki_add(from, ki_mul(i, g->xstride)));
   kb_end(k);
 }
 
+// Runs of k at hand: one, or one for each of the outer axes of a window. Their length and the part of it that is done
+// in blocks are lets of the tile.
 static void emit_product(Tile *t) {
   const Gemm *g = t->g;
   Kernel *k = g->lo.k;
@@ -234,12 +209,6 @@ static void emit_product(Tile *t) {
   for (int i = 0; i + 1 < g->nk; i++) kb_end(k);
 }
 
-// Active lanes of vector v of the group.
-static int64_t active(const Tile *t, int v) {
-  int64_t lanes = t->g->lo.k->lanes, left = t->p->columns - v * lanes;
-  return left < 0 ? 0 : least(left, lanes);
-}
-
 static Point tile_point(const Gemm *g, KIdx row, KIdx column, uint32_t lanes, int64_t n) {
   Point p = {.lanes = lanes, .n = n};
   for (int d = 0; d + 1 < g->lo.rank; d++) p.at[d] = g->at[d];
@@ -250,17 +219,6 @@ static Point tile_point(const Gemm *g, KIdx row, KIdx column, uint32_t lanes, in
 
 static KIdx tile_row(const Gemm *g) {
   return g->lo.rank >= 2 ? g->at[g->lo.rank - 2] : ki_const(0);
-}
-
-static void emit_plain_store(const Tile *t) {
-  Gemm *g = t->g;
-  for (int r = 0; r < t->rows; r++)
-    for (int v = 0; v < t->vectors; v++) {
-      if (!active(t, v)) continue;
-      KIdx column = ki_addc(ki_mul(t->p->panel, PANEL), (int64_t)v * g->lo.k->lanes);
-      Point p = tile_point(g, ki_addc(tile_row(g), r), column, g->lo.k->lanes, active(t, v));
-      lower_store(&g->lo, &p, t->acc[r * t->vectors + v]);
-    }
 }
 
 typedef struct Epilogue {
@@ -283,9 +241,6 @@ static void emit_epilogue(const Tile *t) {
   Gemm *g = t->g;
   Kernel *k = g->lo.k;
   int64_t pitch = (int64_t)g->width * PANEL;
-  for (int r = 0; r < t->rows; r++)
-    for (int v = 0; v < t->vectors; v++)
-      kb_store(k, g->scratch, ki_const(r * pitch + (int64_t)v * k->lanes), t->acc[r * t->vectors + v], k->lanes);
   Epilogue e = {.t = t, .r = ki_const(0)};
   if (t->rows > 1) e.r = ki_var(kb_loop(k, "i", kbound(ki_const(0)), kbound(ki_const(t->rows)), 1));
   e.from = ki_mul(e.r, pitch);
@@ -310,19 +265,28 @@ static void prefetch_operands(const Tile *t) {
 }
 
 static void emit_tile(Gemm *g, const Group16 *p, int rows, bool tail) {
-  Tile t = {.g = g, .p = p, .rows = rows, .vectors = p->panels * PANEL / (int)g->lo.k->lanes, .tail = tail};
-  const Source *x = &g->lo.src.at[g->xsrc];
-  CHECK(rows <= MAX_TILE_ROWS && rows * t.vectors <= MAX_ACC);
+  Tile t = {.g = g, .p = p, .rows = rows, .tail = tail};
+  Lowering *lo = &g->lo;
+  const Source *x = &lo->src.at[g->xsrc];
+  int inner = lo->rank - 2; // axis of the tile's rows
   t.x = ki_const(0);
-  for (int d = 0; d + 1 < g->lo.rank; d++) t.x = ki_add(t.x, ki_mul(g->at[d], x->stride[d]));
-  t.xrow = g->lo.rank >= 2 ? x->stride[g->lo.rank - 2] : 0;
+  for (int d = 0; d <= inner; d++) t.x = ki_add(t.x, ki_mul(g->at[d], x->stride[d]));
   if (g->through_scratch && weights_stream(g)) prefetch_operands(&t);
-  emit_accumulators(&t);
-  emit_product(&t);
-  if (g->through_scratch)
-    emit_epilogue(&t);
+  int64_t pitch = (int64_t)g->width * PANEL, ldc = g->through_scratch ? pitch : inner >= 0 ? lo->root.stride[inner] : 0;
+  tile_open(&t.reg, lo->k, rows, p->panels, inner >= 0 ? x->stride[inner] : 0, g->k * PANEL, ldc);
+  int64_t run = g->kaxis[g->nk - 1].extent, whole = weights_stream(g) ? run / K_BLOCK * K_BLOCK : 0;
+  t.whole = whole ? tile_length(&t.reg, ki_const(whole)) : ki_const(0);
+  t.run = whole < run ? tile_length(&t.reg, ki_const(run)) : t.whole;
+  if (g->bias.id)
+    tile_start_bias(&t.reg, g->bias, ki_mul(p->panel, PANEL));
   else
-    emit_plain_store(&t);
+    tile_start_zero(&t.reg);
+  emit_product(&t);
+  Point corner = tile_point(g, tile_row(g), ki_mul(p->panel, PANEL), lo->k->lanes, lo->k->lanes);
+  KIdx to = g->through_scratch ? ki_const(0) : lower_address(lo, &lo->root, &corner);
+  tile_store(&t.reg, g->through_scratch ? g->scratch : lo->root.buf, to, g->through_scratch ? pitch : p->columns);
+  tile_close(&t.reg);
+  if (g->through_scratch) emit_epilogue(&t);
 }
 
 /* rows ------------------------------------------------------------------------------------------------ */

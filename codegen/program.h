@@ -19,7 +19,7 @@ typedef enum PackKind {
   PACK_PLAIN,  // row-major as evaluated, f32 (or its dtype)
   PACK_PANELS, // matrix [N,K] (or [K,N] if trans) as panels of 16 columns: element (n,k) at ((n/16)*K + k)*16 + n%16,
                // zero padded
-  PACK_ROWS,   // rows of the last axis, each zero padded to PACK_PITCH(n): vectors that start inside a row stay inside it
+  PACK_ROWS, // rows of the last axis, each zero padded to PACK_PITCH(n): vectors that start inside a row stay inside it
   PACK_VECTOR, // vector of N, zero padded to a multiple of 16 (bias of a panel GEMM)
 } PackKind;
 enum { PANEL = 16 };

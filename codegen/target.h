@@ -45,12 +45,23 @@ const IsaRow *target_row(const Target *t, KOp op, DType dt, uint32_t lanes, bool
  *   static void NAME(const PREFIX_args *args, size_t task, void *scratch)
  * with args->p[i] (void *) the i-th parameter buffer and args->dim[j] (size_t) run-time dim j. `task` is the linear
  * number of the par nest, innermost loop fastest. */
+// Functions that regions became, for all kernels of one target in a file; zero it, free it with emit_c_functions_free.
+typedef struct EmitFunction {
+  const char *name, *text; // text: all behind the name
+} EmitFunction;
+typedef struct EmitFunctions {
+  Arena arena;
+  VEC(EmitFunction) list;
+} EmitFunctions;
 typedef struct EmitC {
-  const char *prefix; // of the model's C names
-  const char *name;   // C name of the function
-  const char *indent; // before every line, or NULL
+  const char *prefix;       // of the model's C names
+  const char *name;         // C name of the function
+  const char *indent;       // before every line, or NULL
+  EmitFunctions *functions; // regions become functions, printed before the kernel that is the first to need them; NULL:
+                            // they are printed where they stand
 } EmitC;
 void emit_c_kernel(const Kernel *k, const Target *t, const EmitC *o, Buf *out);
+void emit_c_functions_free(EmitFunctions *f);
 void emit_c_tasks(const Kernel *k, Buf *out); // C expression of the number of tasks in terms of d[] (size_t const *d)
 const char *emit_c_scalar_prelude(void);      // includes and helpers shared by all targets
 

@@ -205,6 +205,11 @@ KVarInfo kernel_range(const Kernel *k, const KBound *lo, const KBound *hi, int64
   return r;
 }
 
+KVarInfo kernel_let(const Kernel *k, const KIdx *value) {
+  Congruence c = index_congruence(k, value);
+  return (KVarInfo){.kind = KV_LET, .lo = ki_min(k, value), .hi = ki_max(k, value), .mod = c.mod, .rem = c.rem};
+}
+
 int64_t kernel_tasks(const Kernel *k, const int64_t *dims) {
   ArenaMark mark = arena_mark(k->arena);
   int64_t *value = ARENA_ARRAY(k->arena, int64_t, k->var.n), n = 1;
@@ -297,6 +302,17 @@ KVar kb_par(Kernel *k, const char *name, KBound lo, KBound hi, int64_t step) {
 
 KVar kb_loop(Kernel *k, const char *name, KBound lo, KBound hi, int64_t step) {
   return open_block(k, K_loop, KV_LOOP, name, lo, hi, step);
+}
+
+void kb_region(Kernel *k, const char *name, const char *about) {
+  push(k, (KIns){.op = K_region, .name = name, .about = about});
+  k->open++;
+}
+
+KVar kb_let(Kernel *k, KIdx value, const char *name) {
+  KVar var = add_var(k, kernel_let(k, &value), name, "n");
+  push(k, (KIns){.op = K_let, .idx = value, .var = var});
+  return var;
 }
 
 void kb_end(Kernel *k) {

@@ -50,7 +50,7 @@ typedef struct KOpInfo {
 } KOpInfo;
 extern const KOpInfo kop_info[KOP_COUNT];
 
-enum { K_MAX_TERMS = 6, K_MAX_LANES = 16 };
+enum { K_MAX_TERMS = 8, K_MAX_LANES = 16 };
 
 typedef struct KVal {
   uint32_t id; // index of the defining instruction; 0 = none
@@ -78,7 +78,7 @@ typedef struct KBound { // min(floor(a / align) * align, cap)
   KIdx cap;
 } KBound;
 
-typedef enum KVarKind { KV_DIM, KV_PAR, KV_LOOP, KV_DATA } KVarKind;
+typedef enum KVarKind { KV_DIM, KV_PAR, KV_LOOP, KV_DATA, KV_LET } KVarKind;
 typedef struct KVarInfo {
   KVarKind kind;
   const char *name; // unique within the kernel
@@ -101,13 +101,14 @@ typedef struct KIns {
   uint8_t lanes; // 1 or Kernel.lanes
   KVal arg[3];
   KBufRef buf;   // memory operations
-  KIdx idx;      // address; or the affine value of `index`
+  KIdx idx;      // address; or the affine value of `index` and `let`
   int64_t n;     // active lanes of load/store/loadm; level of prefetch
   double imm;    // const
-  KVar var;      // par, loop, ldidx: the variable defined
+  KVar var;      // par, loop, ldidx, let: the variable defined
   KBound lo, hi; // par, loop
   int64_t step;
-  const char *name; // hint for readable output ("acc_0_1"), or NULL
+  const char *name;  // hint for readable output ("acc_0_1"), or NULL; of a region: its name
+  const char *about; // of a region: one line of comment, or NULL
 } KIns;
 
 typedef struct Kernel {
@@ -140,7 +141,9 @@ KBound kbound_cap(KIdx a, KIdx cap);
 // structure: returns the variable; close with kb_end
 KVar kb_par(Kernel *k, const char *name, KBound lo, KBound hi, int64_t step);
 KVar kb_loop(Kernel *k, const char *name, KBound lo, KBound hi, int64_t step);
+void kb_region(Kernel *k, const char *name, const char *about);
 void kb_end(Kernel *k);
+KVar kb_let(Kernel *k, KIdx value, const char *name); // not negative
 // memory
 KVal kb_load(Kernel *k, KBufRef b, KIdx i, uint32_t lanes, int64_t n, const char *name);
 void kb_store(Kernel *k, KBufRef b, KIdx i, KVal v, int64_t n);
@@ -167,6 +170,7 @@ int64_t ki_min(const Kernel *k, const KIdx *i); // interval of an affine index
 int64_t ki_max(const Kernel *k, const KIdx *i);
 int64_t ki_eval(const KIdx *i, const int64_t *value);                                     // value[var id]
 KVarInfo kernel_range(const Kernel *k, const KBound *lo, const KBound *hi, int64_t step); // lo, hi, mod, rem of a loop
+KVarInfo kernel_let(const Kernel *k, const KIdx *value);                                  // the same of a let
 int64_t kbound_min(const Kernel *k, const KBound *b);
 int64_t kbound_max(const Kernel *k, const KBound *b);
 int64_t kbound_eval(const KBound *b, const int64_t *value);

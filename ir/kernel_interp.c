@@ -67,7 +67,14 @@ static void run_loop(Run *r, const Step *s) {
   r->bound[v] = kbound_eval(&s->ins->hi, r->value);
   if (r->value[v] >= r->bound[v]) r->at = s->partner;
 }
+static void run_region(Run *r, const Step *s) {
+  (void)r, (void)s;
+}
+static void run_let(Run *r, const Step *s) {
+  r->value[s->ins->var.id] = ki_eval(&s->ins->idx, r->value);
+}
 static void run_end(Run *r, const Step *s) { // s->ins is the loop's
+  if (s->ins->op == K_region) return;
   uint32_t v = s->ins->var.id;
   r->value[v] += s->ins->step;
   if (r->value[v] < r->bound[v]) r->at = s->partner;

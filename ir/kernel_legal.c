@@ -100,14 +100,15 @@ void kernel_fold_loops(Kernel *k) {
   k->ins.n = k->ins.cap = 0;
   for (size_t i = 0; i < n; i++) {
     KIns s = old[i];
-    bool opens = s.op == K_loop || s.op == K_par;
+    bool loop = s.op == K_loop || s.op == K_par, opens = loop || s.op == K_region;
     if (skip) {
-      if (opens || s.op == K_ldidx) f.known[s.var.id] = true;
+      if (loop || s.op == K_ldidx || s.op == K_let) f.known[s.var.id] = true;
       skip += opens;
       skip -= s.op == K_end;
       continue;
     }
-    if (opens) {
+    if (s.op == K_region) dropped[++depth] = false;
+    if (loop) {
       fold_bound(&f, &s.lo);
       fold_bound(&f, &s.hi);
       int64_t lo, hi;

@@ -228,6 +228,26 @@ static bool parse_loop(Parser *p, KOp op) {
   return true;
 }
 
+// region := "region" name [string] "{"
+static bool parse_region(Parser *p) {
+  KIns s = {.op = K_region, .lo = {.align = 1}, .hi = {.align = 1}};
+  if (!irlex_ident(&p->lex, &s.name)) return false;
+  if (p->lex.tok == IT_STRING && !irlex_string(&p->lex, &s.about)) return false;
+  if (p->k->open == MAX_DEPTH) return irlex_error(&p->lex, "E0223", "more than %d nested loops", MAX_DEPTH);
+  if (!irlex_expect(&p->lex, "{")) return false;
+  p->k->open++;
+  push(p, s);
+  return true;
+}
+
+// let := "%" name "=" "let" index
+static bool parse_let(Parser *p, const char *name) {
+  KIns s = {.op = K_let};
+  if (!parse_index(p, &s.idx) || !add_var(p, kernel_let(p->k, &s.idx), name, &s.var)) return false;
+  push(p, s);
+  return true;
+}
+
 // address := buffer "[" index "]" ["n" number]
 static bool parse_address(Parser *p, KIns *s, int64_t *n) {
   if (!parse_buffer(p, &s->buf) || !irlex_expect(&p->lex, "[") || !parse_index(p, &s->idx) ||
@@ -295,7 +315,7 @@ static bool parse_definition(Parser *p) {
   KResult r = s.op < KOP_COUNT ? kop_info[s.op].result : KR_N;
   if (r != KR_V && r != KR_M && r != KR_S && r != KR_X) return irlex_error(&p->lex, "E0221", "expected an operation");
   if (!irlex_ident(&p->lex, &word)) return false;
-  if (r == KR_X) return parse_ldidx(p, name);
+  if (r == KR_X) return s.op == K_let ? parse_let(p, name) : parse_ldidx(p, name);
   int64_t n = 0;
   DType dt = DT_F32;
   if (!parse_operands(p, &s, &n) || !irlex_expect(&p->lex, ":") || !parse_type(p, &dt, &s.lanes)) return false;
@@ -311,13 +331,14 @@ static bool parse_definition(Parser *p) {
   return put_value(p, name, push(p, s));
 }
 
-// statement := loop | "}" | effect | definition
+// statement := loop | region | "}" | effect | definition
 static bool parse_statement(Parser *p) {
-  static const KOp word[] = {K_par, K_loop, K_store, K_set, K_prefetch};
+  static const KOp word[] = {K_par, K_loop, K_region, K_store, K_set, K_prefetch};
   p->begin = irlex_span(&p->lex);
   if (p->lex.tok == IT_LOCAL) return parse_definition(p);
   for (size_t i = 0; i < sizeof word / sizeof word[0]; i++) {
     if (!irlex_accept(&p->lex, kop_info[word[i]].name)) continue;
+    if (word[i] == K_region) return parse_region(p);
     return kop_info[word[i]].result == KR_B ? parse_loop(p, word[i]) : parse_effect(p, word[i]);
   }
   if (!irlex_expect(&p->lex, "}")) return false;

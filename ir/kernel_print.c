@@ -72,7 +72,7 @@ static void put_operands(const Kernel *k, const KIns *s, Buf *out) {
   if (s->op == K_prefetch) buf_printf(out, " level %" PRId64, s->n);
   if (s->op == K_const && s->dtype == DT_F32) buf_putc(out, ' '), irlex_put_float(out, s->imm);
   if (s->op == K_const && s->dtype != DT_F32) buf_printf(out, " %" PRId64, (int64_t)s->imm);
-  if (s->op == K_index) buf_putc(out, ' '), put_index(k, &s->idx, " ", out);
+  if (s->op == K_index || s->op == K_let) buf_putc(out, ' '), put_index(k, &s->idx, " ", out);
   for (int a = 0; a < kop_info[s->op].nargs; a++) buf_printf(out, "%s %%%u", a || s->buf.id ? "," : "", s->arg[a].id);
 }
 
@@ -80,6 +80,12 @@ static void put_instruction(const Kernel *k, uint32_t i, Buf *out) {
   const KIns *s = &k->ins.at[i];
   switch (kop_info[s->op].result) {
   case KR_B:
+    if (s->op == K_region) {
+      buf_printf(out, "region %s ", s->name);
+      if (s->about) irlex_put_string(out, s->about), buf_putc(out, ' ');
+      buf_puts(out, "{\n");
+      return;
+    }
     buf_printf(out, "%s %%%s = ", kop_info[s->op].name, k->var.at[s->var.id].name);
     put_bound(k, &s->lo, out);
     buf_puts(out, " to ");
@@ -91,7 +97,10 @@ static void put_instruction(const Kernel *k, uint32_t i, Buf *out) {
     const KVarInfo *v = &k->var.at[s->var.id];
     buf_printf(out, "%%%s = %s", v->name, kop_info[s->op].name);
     put_operands(k, s, out);
-    buf_printf(out, " in %" PRId64 "..%" PRId64 "\n", v->lo, v->hi);
+    if (s->op == K_let)
+      buf_putc(out, '\n');
+    else
+      buf_printf(out, " in %" PRId64 "..%" PRId64 "\n", v->lo, v->hi);
     return;
   }
   case KR_N:

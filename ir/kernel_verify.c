@@ -5,7 +5,8 @@
 //  * structure: par loops come first, perfectly nested, with bounds of dims alone; every block is closed;
 //  * addresses: affine in par, loop and ldidx variables that are in scope, and in bounds for every value these can take
 //    (intervals and congruences, see kernel.c). Code in a loop that never runs is exempt from bounds;
-//  * loops: bounds are not negative, steps positive, and the range stored for the variable is the one that follows.
+//  * loops: bounds are not negative, steps positive, and the range stored for the variable is the one that follows;
+//  * regions do not nest; the value of a let is not negative.
 // Example of a report:  instruction 6 (load): reaches element 775 of %x, which has 768
 #include "kernel.h"
 
@@ -27,19 +28,20 @@ typedef struct Signature {
 } Signature;
 
 static const Signature signature[KOP_COUNT] = {
-    [K_par] = {0, 'a', ""},      [K_loop] = {0, 'a', ""},        [K_end] = {0, 'a', ""},
-    [K_load] = {NUM, 'a', ""},   [K_store] = {ANY, 'a', "s"},    [K_bcast] = {NUM, 'w', ""},
-    [K_loadm] = {MSK, 'w', ""},  [K_ldidx] = {0, 'a', ""},       [K_prefetch] = {0, 'a', ""},
-    [K_const] = {NUM, 'a', ""},  [K_iota] = {NUM, 'w', ""},      [K_index] = {NUM, 'a', ""},
-    [K_splat] = {NUM, 'w', "S"}, [K_lane0] = {NUM, '1', "V"},    [K_var] = {ANY, 'a', "s"},
-    [K_set] = {ANY, 'a', "rs"},  [K_add] = {NUM, 'a', "ss"},     [K_sub] = {NUM, 'a', "ss"},
-    [K_mul] = {NUM, 'a', "ss"},  [K_div] = {FLT, 'a', "ss"},     [K_fma] = {FLT, 'a', "sss"},
-    [K_max] = {NUM, 'a', "ss"},  [K_min] = {NUM, 'a', "ss"},     [K_sqrt] = {FLT, 'a', "s"},
-    [K_exp2i] = {FLT, 'a', "s"}, [K_expo] = {FLT, 'a', "s"},     [K_mant] = {FLT, 'a', "s"},
-    [K_cvt] = {NUM, 'a', "n"},   [K_lt] = {MSK, 'a', "n="},      [K_le] = {MSK, 'a', "n="},
-    [K_eq] = {MSK, 'a', "n="},   [K_and] = {MSK, 'a', "ss"},     [K_or] = {MSK, 'a', "ss"},
-    [K_not] = {MSK, 'a', "s"},   [K_select] = {NUM, 'a', "mss"}, [K_mtob] = {NUM, 'a', "m"},
-    [K_hadd] = {NUM, '1', "V"},  [K_hmax] = {NUM, '1', "V"},
+    [K_par] = {0, 'a', ""},         [K_loop] = {0, 'a', ""},     [K_end] = {0, 'a', ""},
+    [K_region] = {0, 'a', ""},      [K_let] = {0, 'a', ""},      [K_load] = {NUM, 'a', ""},
+    [K_store] = {ANY, 'a', "s"},    [K_bcast] = {NUM, 'w', ""},  [K_loadm] = {MSK, 'w', ""},
+    [K_ldidx] = {0, 'a', ""},       [K_prefetch] = {0, 'a', ""}, [K_const] = {NUM, 'a', ""},
+    [K_iota] = {NUM, 'w', ""},      [K_index] = {NUM, 'a', ""},  [K_splat] = {NUM, 'w', "S"},
+    [K_lane0] = {NUM, '1', "V"},    [K_var] = {ANY, 'a', "s"},   [K_set] = {ANY, 'a', "rs"},
+    [K_add] = {NUM, 'a', "ss"},     [K_sub] = {NUM, 'a', "ss"},  [K_mul] = {NUM, 'a', "ss"},
+    [K_div] = {FLT, 'a', "ss"},     [K_fma] = {FLT, 'a', "sss"}, [K_max] = {NUM, 'a', "ss"},
+    [K_min] = {NUM, 'a', "ss"},     [K_sqrt] = {FLT, 'a', "s"},  [K_exp2i] = {FLT, 'a', "s"},
+    [K_expo] = {FLT, 'a', "s"},     [K_mant] = {FLT, 'a', "s"},  [K_cvt] = {NUM, 'a', "n"},
+    [K_lt] = {MSK, 'a', "n="},      [K_le] = {MSK, 'a', "n="},   [K_eq] = {MSK, 'a', "n="},
+    [K_and] = {MSK, 'a', "ss"},     [K_or] = {MSK, 'a', "ss"},   [K_not] = {MSK, 'a', "s"},
+    [K_select] = {NUM, 'a', "mss"}, [K_mtob] = {NUM, 'a', "m"},  [K_hadd] = {NUM, '1', "V"},
+    [K_hmax] = {NUM, '1', "V"},
 };
 
 typedef struct Check {
@@ -52,7 +54,8 @@ typedef struct Check {
   uint32_t open[MAX_OPEN]; // begin of each open block
   uint32_t depth, npar;
   uint32_t dead; // depth at which code became unreachable, 0 = reachable
-  bool closing;  // a par has been closed: only ends may follow
+  bool in_region;
+  bool closing; // a par has been closed: only ends may follow
 } Check;
 
 static bool SY_PRINTF(2, 3) fail(Check *c, const char *fmt, ...) {
@@ -204,15 +207,38 @@ static bool define_var(Check *c, KVar v, KVarKind kind) {
   return true;
 }
 
+static bool open_block(Check *c) {
+  if (c->depth == MAX_OPEN) return fail(c, "more than %d nested blocks", MAX_OPEN);
+  c->open[c->depth++] = c->at;
+  return true;
+}
+
+static bool check_region(Check *c, const KIns *s) {
+  if (!s->name) return fail(c, "a region needs a name");
+  if (c->in_region) return fail(c, "stands in another region");
+  c->in_region = true;
+  return open_block(c);
+}
+
+static bool check_let(Check *c, const KIns *s) {
+  if (!check_index(c, &s->idx, true) || !define_var(c, s->var, KV_LET)) return false;
+  const KVarInfo *v = &c->k->var.at[s->var.id];
+  KVarInfo r = kernel_let(c->k, &s->idx);
+  if (v->lo != r.lo || v->hi != r.hi || v->mod != r.mod || v->rem != r.rem)
+    return fail(c, "the range stored for %%%.100s is not the one that follows from its value", v->name);
+  if (c->dead) return true;
+  return (r.lo >= 0 && r.hi <= HUGE_N) || fail(c, "the value of %%%.100s may be negative or too large", v->name);
+}
+
 static bool check_begin(Check *c, const KIns *s) {
   const Kernel *k = c->k;
+  if (s->op == K_region) return check_region(c, s);
   if (s->op == K_par) {
     if (c->at != c->npar + 1) return fail(c, "par loops must be outermost and perfectly nested");
     if (!only_dims(k, &s->lo.a) || !only_dims(k, &s->lo.cap) || !only_dims(k, &s->hi.a) || !only_dims(k, &s->hi.cap))
       return fail(c, "the bounds of a par loop may use dims only");
     c->npar++;
   }
-  if (c->depth == MAX_OPEN) return fail(c, "more than %d nested loops", MAX_OPEN);
   if (s->step < 1 || s->step > HUGE_N) return fail(c, "step must be positive");
   if (!check_bound(c, &s->lo, "lower") || !check_bound(c, &s->hi, "upper")) return false;
   if (!define_var(c, s->var, s->op == K_par ? KV_PAR : KV_LOOP)) return false;
@@ -220,7 +246,7 @@ static bool check_begin(Check *c, const KIns *s) {
   KVarInfo r = kernel_range(k, &s->lo, &s->hi, s->step);
   if (v->lo != r.lo || v->hi != r.hi || v->mod != r.mod || v->rem != r.rem)
     return fail(c, "the range stored for %%%.100s is not the one that follows from its bounds", v->name);
-  c->open[c->depth++] = c->at;
+  if (!open_block(c)) return false;
   if (!c->dead && r.hi < r.lo) c->dead = c->depth;
   return true;
 }
@@ -234,6 +260,7 @@ static bool check_end(Check *c) {
     if (c->k->ins.at[i].var.id) c->in_scope[c->k->ins.at[i].var.id] = false;
   }
   c->closing |= c->k->ins.at[begin].op == K_par;
+  if (c->k->ins.at[begin].op == K_region) c->in_region = false;
   return true;
 }
 
@@ -292,6 +319,7 @@ static bool check_instruction(Check *c) {
   bool memory = s->op == K_load || s->op == K_store || s->op == K_bcast || s->op == K_loadm || s->op == K_ldidx ||
                 s->op == K_prefetch;
   if (memory && !check_memory(c, s)) return false;
+  if (s->op == K_let && !check_let(c, s)) return false;
   if (s->op == K_ldidx) {
     if (!define_var(c, s->var, KV_DATA)) return false;
     const KVarInfo *v = &c->k->var.at[s->var.id];

@@ -239,6 +239,9 @@ for cc in gcc clang clang-19; do
     if [ -s out ]; then bad "imports of $cc"; else ok "imports only the allowed names, $cc"; fi
   fi
 done
+run 0 "emit C of a large model" emit vit:base --emit=c -o a/base.c
+check "ViT-B/16 is below 4000 lines of C" [ "$(wc -l < a/base.c)" -lt 4000 ]
+check "products of one shape are one function" [ "$(grep -c 'void vit_product_8x48_avx512(' a/base.c)" -eq 1 ]
 run 0 "another prefix" emit vit:tiny --emit=c --prefix=other -o a/other.c
 says "... is used" 'other_classify' a/other.h
 for isa in portable avx2 avx512 neon; do run 0 "one instruction set: $isa" emit vit:tiny --emit=c --isa=$isa -o a/$isa.c; done

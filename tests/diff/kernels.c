@@ -105,17 +105,19 @@ static const char *const program_main[] = {
 
 static void emit_set(const Set *s, size_t number, Buf *out) {
   const Target *t = s->printed;
+  EmitFunctions functions = {0};
   buf_printf(out, "#if %s\n%s\n", t->macro, t->prelude);
   for (size_t i = 0; i < s->cases.list.n; i++) {
     const Kernel *k = s->cases.list.at[i].kernel;
     char name[128];
     snprintf(name, sizeof name, "%.60s_%zu_%zu", k->name, number, i);
-    emit_c_kernel(k, t, &(EmitC){"test", name, NULL}, out);
+    emit_c_kernel(k, t, &(EmitC){"test", name, NULL, &functions}, out);
     buf_printf(out, "static size_t %s_tasks(const size_t *d) {\n  (void)d;\n  return ", name);
     emit_c_tasks(k, out);
     buf_puts(out, ";\n}\n\n");
   }
   buf_puts(out, "#endif\n");
+  emit_c_functions_free(&functions);
 }
 
 static void emit_program(const World *w, Buf *out) {

@@ -24,7 +24,8 @@ static bool is_small(const Kernel *k) {
   for (size_t i = 1; i < k->ins.n; i++) {
     const KIns *s = &k->ins.at[i];
     total += work;
-    if (kop_info[s->op].result == KR_B) {
+    if (s->op == K_region) outer[depth++] = work;
+    if (s->op == K_par || s->op == K_loop) {
       const KVarInfo *v = &k->var.at[s->var.id];
       outer[depth++] = work;
       work *= v->hi < v->lo ? 1 : (double)(v->hi - v->lo + 1) / (double)s->step + 1;
@@ -57,7 +58,7 @@ static void emit(Kernel *k, Buf *out) {
     kernel_legalise(&copy, targets[i]->has_fma);
     const char *why;
     if (!kernel_verify(&copy, &why)) abort();
-    emit_c_kernel(&copy, targets[i], &(EmitC){"fuzz", "kernel", NULL}, out);
+    emit_c_kernel(&copy, targets[i], &(EmitC){"fuzz", "kernel", NULL, NULL}, out);
     emit_c_tasks(&copy, out);
   }
 }

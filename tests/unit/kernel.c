@@ -202,7 +202,7 @@ Test(kernel, printed_c_leaves_out_what_is_not_needed) {
   Arena a = {0};
   Kernel *k = fma_kernel(&a, 8);
   Buf b = {0};
-  emit_c_kernel(k, target_by_name("avx2"), &(EmitC){"m", "f", ""}, &b);
+  emit_c_kernel(k, target_by_name("avx2"), &(EmitC){"m", "f", "", NULL}, &b);
   cr_assert_str_eq(b.s, "// two lines \n"
                         "__attribute__((target(\"avx2,fma\")))\n"
                         "static void f(const m_args *args, size_t task, void *scratch) {\n"
@@ -217,6 +217,69 @@ Test(kernel, printed_c_leaves_out_what_is_not_needed) {
                         "  }\n"
                         "  _mm256_storeu_ps(y1_2, acc);\n"
                         "}\n");
+  buf_free(&b);
+  arena_free(&a);
+}
+
+// y[0 .. 2] += rows of x: the same region twice with other strides, and one that depends on the loop around it.
+static Kernel *region_kernel(Arena *a) {
+  Kernel *k = kernel_new(a, "rows", 4);
+  KBufRef x = kb_buf(k, "x", DT_F32, KB_IN, 400), y = kb_buf(k, "y", DT_F32, KB_OUT, 64);
+  KIdx i = ki_var(kb_loop(k, "i", kbound(ki_const(0)), kbound(ki_const(4)), 1));
+  for (int64_t r = 0; r < 3; r++) {
+    kb_region(k, "add", "two rows");
+    KVar step = kb_let(k, ki_const(10 * (r + 1)), "step");
+    KIdx n = r < 2 ? ki_var(kb_let(k, ki_addc(i, r + 1), "n")) : ki_addc(i, 1);
+    KVal acc = kb_var(k, kb_const(k, 0, DT_F32, 4), "acc");
+    KIdx j = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(n), 1));
+    for (int u = 0; u < 2; u++) {
+      KIdx at = ki_add(ki_add(ki_mul(i, 4), j), ki_mul(ki_var(step), u));
+      kb_set(k, acc, kb_op2(k, K_add, acc, kb_load(k, x, ki_addc(at, 7 * r), 4, 4, "a")));
+    }
+    kb_end(k);
+    kb_store(k, y, ki_addc(ki_mul(i, 12), 4 * r), acc, 4);
+    kb_end(k);
+  }
+  kb_end(k);
+  kb_finish(k);
+  return k;
+}
+
+Test(kernel, equal_regions_become_one_function) {
+  Arena a = {0};
+  Kernel *k = region_kernel(&a);
+  Buf b = {0};
+  EmitFunctions functions = {0};
+  emit_c_kernel(k, target_by_name("portable"), &(EmitC){"m", "f", "", &functions}, &b);
+  cr_assert_str_eq(
+      b.s, "// two rows\n"
+           "SY_INLINE void m_add_portable(const float *restrict a, float *restrict c, size_t step, size_t n) {\n"
+           "  sy_f4 acc = sy4_f(0.0f);\n"
+           "  for (size_t j = 0; j < n; j++) {\n"
+           "    acc = sy4_add_f(acc, sy4_load_f(a + j, 4)); acc = sy4_add_f(acc, sy4_load_f(a + step + j, 4));\n"
+           "  }\n"
+           "  sy4_store_f(c, acc, 4);\n"
+           "}\n"
+           "\n"
+           "static void f(const m_args *args, size_t task, void *scratch) {\n"
+           "  const float *restrict x = args->p[0];\n"
+           "  float *restrict y = args->p[1];\n"
+           "  (void)scratch;\n"
+           "  (void)task;\n"
+           "  for (size_t i = 0; i < 4; i++) {\n"
+           "    m_add_portable(x + 4 * i, y + 12 * i, 10, i + 1);\n"
+           "    m_add_portable(x + 4 * i + 7, y + 12 * i + 4, 20, i + 2);\n"
+           "    const size_t step = 30;\n"
+           "    sy_f4 acc = sy4_f(0.0f);\n"
+           "    for (size_t j = 0; j < i + 1; j++) {\n"
+           "      acc = sy4_add_f(acc, sy4_load_f(x + 4 * i + j + 14, 4)); "
+           "acc = sy4_add_f(acc, sy4_load_f(x + 4 * i + step + j + 14, 4));\n"
+           "    }\n"
+           "    sy4_store_f(y + 12 * i + 8, acc, 4);\n"
+           "  }\n"
+           "}\n");
+  cr_expect_eq(functions.list.n, 1);
+  emit_c_functions_free(&functions);
   buf_free(&b);
   arena_free(&a);
 }

@@ -136,6 +136,14 @@ static const struct {
     {"%i = ldidx %n[0] in 0..32 %1 = bcast %x[%i] : f32x4 }", "reaches element 32"},
     {"loop %i = 0 to 9000000 step 1 { %1 = index 2*%i : f32x4 } }", "leave the range"},
     {"prefetch %x[99] level 3 }", "level must be 1 or 2"},
+    // regions
+    {"region { } }", "expected"},
+    {"region a { region b { } } }", "stands in another region"},
+    {"region a { %1 = iota : f32x4 } store %y[0], %1 }", "not a value in scope"},
+    {"region a { %n1 = let 4 } loop %i = 0 to %n1 step 1 { } }", "not in scope"},
+    {"%a = let L - 2 }", "may be negative"},
+    {"%a = let L %a = let L }", "used twice"},
+    {"%a = let 8*L loop %i = 0 to %a step 1 { %1 = load %x[%i] n 1 : f32x4 } }", "reaches element 71"},
 };
 
 static const char head[] = "kernel @k lanes 4 dims { L = 1..9 } {\n"
@@ -163,6 +171,9 @@ static const char *const right[] = {
     "loop %i = 5 to 5 step 1 { %1 = load %x[99] : f32x4 } }",
     "loop %i = 0 to 8 step 1 { %1 = load %x[%i + 21] n 3 : f32x4 store %y[%i], %1 } }",
     "prefetch %x[99] level 1 }",
+    "region a { } region a \"again\" { %n1 = let 4 loop %i = 0 to %n1 step 1 { %1 = load %x[7*%n1 + %i] n 1 : f32x4 } "
+    "} }",
+    "%a = let 3*L loop %i = 0 to %a step 1 { %1 = load %x[%i] n 1 : f32x4 } }",
 };
 
 Test(kernel_text, accepted) {
