@@ -630,7 +630,7 @@ static void put_instruction(Emit *e, uint32_t i) {
     e->value[i] = text;
     return;
   }
-  e->value[i] = new_name(e, s->name ? s->name : arena_printf(&e->arena, "v%u", i));
+  e->value[i] = new_name(e, s->name ? s->name : arena_printf(&e->arena, "v%u", e->inside ? i - e->inside->begin : i));
   const char *head = arena_printf(&e->arena, "%s%s ", s->op == K_var ? "" : "const ", c_type(e, s));
   statement(e, head, ", ", arena_printf(&e->arena, "%s = %s", e->value[i], strip(e, text)));
 }
@@ -661,7 +661,7 @@ static bool add_access(Emit *e, Region *r, uint32_t i, const KIdx *outer, const 
   size_t p = 0;
   while (p < r->param.n && (r->param.at[p].buf.id != s->buf.id || r->param.at[p].ahead != ahead)) p++;
   if (p == r->param.n) {
-    const char *hint = ahead ? "next" : s->op == K_store ? "c" : s->name ? s->name : e->k->buf.at[s->buf.id].name;
+    const char *hint = ahead ? "next" : s->op == K_store ? "y" : s->name ? s->name : e->k->buf.at[s->buf.id].name;
     VEC_PUSH(&e->arena, r->param,
              ((Param){.buf = s->buf, .ahead = ahead, .hint = hint, .base = ki_addc(*outer, inner->c)}));
   }

@@ -371,6 +371,7 @@ static void emit_softmax(const QueryTile *t) {
   SoftRow r = {.t = t, .i = ki_const(0)};
   if (t->rows > 1) r.i = ki_var(kb_loop(k, "i", kbound(ki_const(0)), kbound(ki_const(t->rows)), 1));
   r.row = ki_add(t->row, r.i);
+  kb_region(k, "softmax_row", "softmax of the scores of one query, except for the division: one over the sum");
   r.acc = kb_var(k, kb_const(k, LEAST, DT_F32, k->lanes), "most");
   for (int i = 0; i < a->nkey; i++)
     if (part_seen(t, i)) emit_part_maximum(&r, i);
@@ -381,6 +382,7 @@ static void emit_softmax(const QueryTile *t) {
   KVal sum = kb_op1(k, K_hadd, r.acc), one = kb_const(k, 1, DT_F32, 1), zero = kb_const(k, 0, DT_F32, 1);
   KVal some = kb_op1(k, K_not, kb_op2(k, K_eq, sum, zero)); // a NaN stays one
   kb_store(k, a->inv, r.i, kb_op3(k, K_select, some, kb_op2(k, K_div, one, sum), zero), 1);
+  kb_end(k);
   if (t->rows > 1) kb_end(k);
 }
 

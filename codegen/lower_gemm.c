@@ -272,8 +272,8 @@ static void emit_tile(Gemm *g, const Group16 *p, int rows, bool tail) {
   t.x = ki_const(0);
   for (int d = 0; d <= inner; d++) t.x = ki_add(t.x, ki_mul(g->at[d], x->stride[d]));
   if (g->through_scratch && weights_stream(g)) prefetch_operands(&t);
-  int64_t pitch = (int64_t)g->width * PANEL, ldc = g->through_scratch ? pitch : inner >= 0 ? lo->root.stride[inner] : 0;
-  tile_open(&t.reg, lo->k, rows, p->panels, inner >= 0 ? x->stride[inner] : 0, g->k * PANEL, ldc);
+  int64_t pitch = (int64_t)g->width * PANEL, ldy = g->through_scratch ? pitch : inner >= 0 ? lo->root.stride[inner] : 0;
+  tile_open(&t.reg, lo->k, rows, p->panels, inner >= 0 ? x->stride[inner] : 0, g->k * PANEL, ldy);
   int64_t run = g->kaxis[g->nk - 1].extent, whole = weights_stream(g) ? run / K_BLOCK * K_BLOCK : 0;
   t.whole = whole ? tile_length(&t.reg, ki_const(whole)) : ki_const(0);
   t.run = whole < run ? tile_length(&t.reg, ki_const(run)) : t.whole;

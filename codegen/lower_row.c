@@ -408,7 +408,10 @@ static void emit_row(Lowering *lo, KIdx *at, void *ud) {
   memcpy(rk->r.at, at, sizeof rk->r.at);
   rk->r.stored = false;
   lower_data(lo, at);
+  const char *op = op_info[rk->r.anchor->op].name;
+  kb_region(lo->k, arena_printf(lo->arena, "%s_row", op), arena_printf(lo->arena, "%s of one row", op));
   row_table[rk->entry].row(&rk->r);
+  kb_end(lo->k);
 }
 
 static bool finish_row(Lowering *lo, const Value *anchor, double row_elements, int64_t rows) {

@@ -5,7 +5,7 @@ static KIdx distance(Kernel *k, bool matters, int64_t n, const char *name) {
   return matters ? ki_var(kb_let(k, ki_const(n), name)) : ki_const(n);
 }
 
-void tile_open(RegTile *t, Kernel *k, int rows, int panels, int64_t lda, int64_t ldb, int64_t ldc) {
+void tile_open(RegTile *t, Kernel *k, int rows, int panels, int64_t lda, int64_t ldb, int64_t ldy) {
   int columns = panels * PANEL;
   *t = (RegTile){.k = k, .rows = rows, .vectors = columns / (int)k->lanes, .per_panel = PANEL / (int)k->lanes};
   CHECK(rows <= TILE_MOST_ROWS && rows * t->vectors <= TILE_MOST_ACC);
@@ -14,7 +14,7 @@ void tile_open(RegTile *t, Kernel *k, int rows, int panels, int64_t lda, int64_t
                          columns));
   t->lda = distance(k, rows > 1, lda, "lda");
   t->ldb = distance(k, panels > 1, ldb, "ldb");
-  t->ldc = distance(k, rows > 1, ldc, "ldc");
+  t->ldy = distance(k, rows > 1, ldy, "ldy");
 }
 
 KIdx tile_length(RegTile *t, KIdx n) {
@@ -60,14 +60,14 @@ void tile_step(RegTile *t, KBufRef a, KIdx a_at, KBufRef b, KIdx b_at) {
 }
 
 KIdx tile_address(const RegTile *t, KIdx at, int r, int v) {
-  return ki_addc(ki_add(at, ki_mul(t->ldc, r)), (int64_t)v * t->k->lanes);
+  return ki_addc(ki_add(at, ki_mul(t->ldy, r)), (int64_t)v * t->k->lanes);
 }
 
-void tile_store(RegTile *t, KBufRef c, KIdx at, int64_t columns) {
+void tile_store(RegTile *t, KBufRef y, KIdx at, int64_t columns) {
   for (int r = 0; r < t->rows; r++)
     for (int v = 0; v < t->vectors; v++) {
       int64_t left = columns - (int64_t)v * t->k->lanes, n = left < (int64_t)t->k->lanes ? left : (int64_t)t->k->lanes;
-      if (n > 0) kb_store(t->k, c, tile_address(t, at, r, v), t->acc[r * t->vectors + v], n);
+      if (n > 0) kb_store(t->k, y, tile_address(t, at, r, v), t->acc[r * t->vectors + v], n);
     }
 }
 

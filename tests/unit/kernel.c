@@ -253,12 +253,12 @@ Test(kernel, equal_regions_become_one_function) {
   emit_c_kernel(k, target_by_name("portable"), &(EmitC){"m", "f", "", &functions}, &b);
   cr_assert_str_eq(
       b.s, "// two rows\n"
-           "SY_INLINE void m_add_portable(const float *restrict a, float *restrict c, size_t step, size_t n) {\n"
+           "SY_INLINE void m_add_portable(const float *restrict a, float *restrict y, size_t step, size_t n) {\n"
            "  sy_f4 acc = sy4_f(0.0f);\n"
            "  for (size_t j = 0; j < n; j++) {\n"
            "    acc = sy4_add_f(acc, sy4_load_f(a + j, 4)); acc = sy4_add_f(acc, sy4_load_f(a + step + j, 4));\n"
            "  }\n"
-           "  sy4_store_f(c, acc, 4);\n"
+           "  sy4_store_f(y, acc, 4);\n"
            "}\n"
            "\n"
            "static void f(const m_args *args, size_t task, void *scratch) {\n"
