@@ -236,6 +236,9 @@ Test(frontend, golden_clip_w64) {
 Test(frontend, golden_uniter) {
   cr_expect_eq(run_golden("uniter"), 7u);
 }
+Test(frontend, golden_vl_bert) {
+  cr_expect_eq(run_golden("vl_bert"), 5u);
+}
 
 /* key lists
  * --------------------------------------------------------------------------------------------------------------- */
@@ -315,6 +318,8 @@ Test(frontend, keys) {
   check_keys("models/clip.sy", "l14_336", "clip_ViT-L-14@336px");
   check_keys("models/uniter.sy", "base", "uniter_base");
   check_keys("models/uniter.sy", "large", "uniter_large");
+  check_keys("models/vl_bert.sy", "base", "vl_bert_base");
+  check_keys("models/vl_bert.sy", "large", "vl_bert_large");
 }
 
 /* wrong programs
