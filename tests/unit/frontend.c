@@ -239,6 +239,9 @@ Test(frontend, golden_uniter) {
 Test(frontend, golden_vl_bert) {
   cr_expect_eq(run_golden("vl_bert"), 5u);
 }
+Test(frontend, golden_brivl) {
+  cr_expect_eq(run_golden("brivl"), 6u);
+}
 
 /* key lists
  * --------------------------------------------------------------------------------------------------------------- */
@@ -320,6 +323,7 @@ Test(frontend, keys) {
   check_keys("models/uniter.sy", "large", "uniter_large");
   check_keys("models/vl_bert.sy", "base", "vl_bert_base");
   check_keys("models/vl_bert.sy", "large", "vl_bert_large");
+  check_keys("models/brivl.sy", "base", "brivl_base");
 }
 
 /* wrong programs
