@@ -156,7 +156,9 @@ static bool data_sources(Lowering *lo, Val member) {
   if (lower_is_member(lo, rows) || lower_is_member(lo, from))
     return lower_fail(lo, member, "its operands must be stored");
   if (!lower_source(lo, rows, &index, "rows") || find_source(lo, rows, NO_VAL)->constant)
-    return lo->failed ? false : lower_fail(lo, member, "constant row numbers");
+    return lo->failed
+               ? false
+               : lower_fail(lo, member, "all row numbers are one constant: take that row by its index, as in x[i]");
   Source s;
   int64_t stride[MAX_RANK];
   if (!lower_operand(lo, from, table ? "table" : "from", &s, stride)) return false;

@@ -1,5 +1,5 @@
-// fold.c: views of views become one view, views that change nothing vanish; and common subexpressions.
-// Measure lowered: the number of view operations between a source and its use.
+// fold.c: views of views become one view, views that change nothing vanish, look-ups of one row become views; and
+// common subexpressions. Measure lowered: the number of look-ups, then of view operations between a source and its use.
 #include "rewrite.h"
 #include "ir/op/op.h"
 
@@ -48,6 +48,19 @@ static Val same_view(RuleCtx *c, Val v) {
   return type_equal(&s->type, &rule_value(c, s->args[0])->type) ? s->args[0] : NO_VAL;
 }
 
+// The same row for every id. An id outside the table stays, for its error.
+static Val constant_row(RuleCtx *c, Val v) {
+  const Value *s = rule_value(c, v);
+  if (s->op != OP_embedding || !rule_is(c, s->args[1], OP_constant)) return NO_VAL;
+  double row = value_float(rule_value(c, s->args[1]), A_value, -1);
+  Dim rows = rule_value(c, s->args[0])->type.dim[0];
+  if (!dim_is_const(rows) || !(row >= 0 && row < (double)rows.c)) return NO_VAL;
+  Type t = s->type;
+  Span at = s->span;
+  Val one = rule_slice(c, s->args[0], 0, (int64_t)row, DIM(1), at);
+  return graph_add_typed(c->g, OP_broadcast, &one, 1, NULL, 0, &t, at);
+}
+
 // reshape(slice of one column block) and the like stay; a slice of a unit axis that a reshape removes stays too: both
 // are free views.
 
@@ -56,6 +69,7 @@ static const Rule fold_rules[] = {
     {"slice_slice", "x[a..][b..] => x[a+b..]", slice_slice},
     {"reshape_reshape", "reshape(reshape(x)) => reshape(x)", reshape_reshape},
     {"transpose_transpose", "transpose(transpose(x,p),q) => transpose(x,p.q)", transpose_transpose},
+    {"constant_row", "embedding(t, constant i) => broadcast(t[i])", constant_row},
 };
 
 PassFn pass_fold, pass_cse, pass_clean;

@@ -233,6 +233,15 @@ Test(frontend, golden_clip_lowvar) {
 Test(frontend, golden_clip_w64) {
   cr_expect_gt(run_golden("clip_w64_exact_heads"), 0u);
 }
+Test(frontend, golden_uniter) {
+  cr_expect_eq(run_golden("uniter"), 7u);
+}
+Test(frontend, golden_vl_bert) {
+  cr_expect_eq(run_golden("vl_bert"), 5u);
+}
+Test(frontend, golden_brivl) {
+  cr_expect_eq(run_golden("brivl"), 6u);
+}
 
 /* key lists
  * --------------------------------------------------------------------------------------------------------------- */
@@ -244,28 +253,57 @@ static const char *shape_text(Arena *a, const Type *t) {
   return s;
 }
 
-static size_t check_key(Session *s, const char *list, const Value *v) {
+static void check_key(Session *s, const char *list, const Value *v) {
   const char *key = value_str(v, A_name);
   const char *line = arena_printf(&s->arena, "\n%s\tfloat32\t%s\t", key, shape_text(&s->arena, &v->type));
   cr_expect(strstr(list, line), "no tensor %s [%s] in the key list", key, shape_text(&s->arena, &v->type));
-  return 1;
 }
 
+// The weight of this name in one of the routes.
+static const Value *find_weight(const Module *m, const char *name) {
+  for (size_t k = 0; k < m->graph.n; k++)
+    for (size_t i = 1; i < m->graph.at[k]->value.n; i++) {
+      const Value *v = &m->graph.at[k]->value.at[i];
+      if (v->op == OP_weight && strcmp(value_str(v, A_name), name) == 0) return v;
+    }
+  return NULL;
+}
+
+// Tensors of a key list, without those whose last column says that they are another one under a second name.
+static size_t listed_tensors(const char *list) {
+  size_t n = 0;
+  for (const char *p = list; (p = strchr(p, '\n')); p++) {
+    size_t length = strcspn(p + 1, "\n");
+    n += length && p[1] != '#' && p[length] == '\t';
+  }
+  return n;
+}
+
+// All routes of a preset together ask for the tensors of the list, and for as many parameters as its head counts.
 static void check_keys(const char *file, const char *preset, const char *tsv) {
+  static const char head[] = "# unique parameters ";
   Session s;
   session_open(&s);
-  size_t n, keys = 0, listed = 0;
+  size_t n;
+  long long parameters = 0;
   char *list = read_source(&s.arena, arena_printf(&s.arena, "tests/golden/keys/%s.tsv", tsv), &n);
   Module *m = compile_file(&s, file, (FrontOptions){.entry_or_preset = preset});
   check_valid(&s, m, file);
-  for (size_t k = 0; k < m->graph.n; k++) {
-    const Graph *g = m->graph.at[k];
-    for (size_t i = 1; i < g->value.n; i++)
-      if (g->value.at[i].op == OP_weight) (void)check_key(&s, list, &g->value.at[i]);
+  for (size_t i = 0; i < m->weight.n; i++) {
+    const Value *v = find_weight(m, m->weight.at[i].name);
+    long long count = 1;
+    cr_assert(v, "no route asks for %s", m->weight.at[i].name);
+    check_key(&s, list, v);
+    for (int axis = 0; axis < v->type.rank; axis++) count *= v->type.dim[axis].c;
+    parameters += count;
   }
-  keys = m->weight.n;
-  for (const char *p = list; (p = strchr(p, '\n')); p++) listed += p[1] != '#' && p[1] != 0;
-  cr_expect_eq(keys, listed, "%s:%s declares %zu weights, the checkpoint has %zu", file, preset, keys, listed);
+  size_t listed = listed_tensors(list);
+  cr_expect_eq(m->weight.n, listed, "%s:%s declares %zu weights, the checkpoint has %zu", file, preset, m->weight.n,
+               listed);
+  const char *want = strstr(list, head);
+  cr_assert(want, "%s.tsv has no line '%s'", tsv, head);
+  cr_expect_eq(parameters, strtoll(want + strlen(head), NULL, 10), "%s:%s has %lld parameters", file, preset,
+               parameters);
   session_close(&s);
 }
 
@@ -281,6 +319,11 @@ Test(frontend, keys) {
   check_keys("models/clip.sy", "b16", "clip_ViT-B-16");
   check_keys("models/clip.sy", "l14", "clip_ViT-L-14");
   check_keys("models/clip.sy", "l14_336", "clip_ViT-L-14@336px");
+  check_keys("models/uniter.sy", "base", "uniter_base");
+  check_keys("models/uniter.sy", "large", "uniter_large");
+  check_keys("models/vl_bert.sy", "base", "vl_bert_base");
+  check_keys("models/vl_bert.sy", "large", "vl_bert_large");
+  check_keys("models/brivl.sy", "base", "brivl_base");
 }
 
 /* wrong programs

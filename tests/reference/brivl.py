@@ -1,0 +1,146 @@
+"""BriVL 1.0 behind the backbone of its image tower: golden cases of models/brivl.sy and its key list."""
+import torch
+from torch import nn
+from torch.nn import functional
+
+from common import Cases, Embedding, Encoder, first, write_keys
+
+
+def post_norm(dim, c):
+    layer = nn.TransformerEncoderLayer(dim, c["heads"], c["ffn"], dropout=0.0, batch_first=True)
+    return nn.TransformerEncoder(layer, c["layers"])
+
+
+class Projection(nn.Module):
+    def __init__(self, dim, out):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(dim, out), nn.Linear(out, out)
+
+    def forward(self, x):
+        return functional.normalize(self.fc2(self.fc1(x).relu()), dim=-1)
+
+
+def tower(layers, project, x, real):
+    x = layers(functional.normalize(x, dim=-1), src_key_padding_mask=~real)
+    keep = real[..., None].to(x)
+    return project((x * keep).sum(1) / keep.sum(1))
+
+
+class ImageTower(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        n = c["channels"]
+        self.pixels, self.grid = c["pixels"], c["grid"]
+        pool = nn.Sequential(nn.Conv2d(n, n, 1), nn.AvgPool2d(c["grid"], stride=1))
+        self.learnable = nn.ModuleDict({"imgFC": Projection(n, n), "imgAtt": post_norm(n, c), "max_pool": pool})
+
+    def regions(self, feature_map, boxes):
+        """Each box: an affine grid of points that were sampled, a convolution of size 1, and their mean."""
+        _, n, h, w = feature_map.shape
+        out = []
+        for one, box in zip(feature_map, boxes):
+            x1, y1, x2, y2 = (box * h / self.pixels).unbind(-1)
+            zero = torch.zeros_like(x1)
+            theta = torch.stack([torch.stack([(x2 - x1) / (w - 1), zero, (x1 + x2 - w + 1) / (w - 1)], -1),
+                                 torch.stack([zero, (y2 - y1) / (h - 1), (y1 + y2 - h + 1) / (h - 1)], -1)], 1)
+            points = functional.affine_grid(theta, (len(box), n, self.grid, self.grid), align_corners=False)
+            sampled = functional.grid_sample(one.expand(len(box), -1, -1, -1), points, align_corners=False)
+            out.append(self.learnable["max_pool"](sampled)[..., 0, 0])
+        return torch.stack(out)
+
+    def forward(self, regions, real):
+        return tower(self.learnable["imgAtt"], self.learnable["imgFC"], regions, real)
+
+
+class BertEmbeddings(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.word_embeddings = Embedding(c["vocab"], c["text_dim"])
+        self.position_embeddings = Embedding(c["positions"], c["text_dim"])
+        self.token_type_embeddings = Embedding(c["types"], c["text_dim"])
+        self.LayerNorm = nn.LayerNorm(c["text_dim"], eps=1e-12)
+
+    def forward(self, text):
+        place = self.position_embeddings(torch.arange(text.shape[1]))
+        return self.LayerNorm(self.word_embeddings(text) + place + self.token_type_embeddings.weight[0])
+
+
+class TextTower(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        encoder = Encoder(c["text_dim"], c["text_depth"], c["text_heads"], c["text_ffn"], 1e-12)
+        bert = nn.ModuleDict({"embeddings": BertEmbeddings(c), "encoder": encoder})
+        self.backbone = nn.ModuleDict({"bert": bert})
+        self.learnable = nn.ModuleDict({"textFC": Projection(c["text_dim"], c["channels"]),
+                                        "textAtt": post_norm(c["text_dim"], c)})
+
+    def forward(self, text, real):
+        bert = self.backbone["bert"]
+        x = bert["encoder"](bert["embeddings"](text), torch.ones_like(real))  # BERT gets no mask
+        return tower(self.learnable["textAtt"], self.learnable["textFC"], x, real)
+
+
+class Brivl(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.imgencoder, self.textencoder = ImageTower(c), TextTower(c)
+
+
+def regions(model, x):
+    return {"regions": model.imgencoder.regions(x["feature_map"], x["boxes"])}
+
+
+def image(model, x):
+    return {"image_embed": model.imgencoder(x["regions"], x["region_mask"])}
+
+
+def text(model, x):
+    return {"text_embed": model.textencoder(x["text"], x["text_mask"])}
+
+
+def retrieve(model, x):
+    picture = model.imgencoder(regions(model, x)["regions"], x["region_mask"])
+    return {"similarity": picture @ text(model, x)["text_embed"].T}
+
+
+def picture_inputs(c, counts, seed):
+    """The whole picture, then boxes anywhere, some of which leave it, then padding."""
+    g = torch.Generator().manual_seed(seed)
+    batch, r, p = len(counts), max(counts), c["pixels"]
+    boxes = (torch.rand(batch, r, 2, 2, generator=g) * 1.2 - 0.1).sort(2).values.flatten(2) * p
+    boxes[:, 0] = torch.tensor([0.0, 0.0, p, p])
+    real = first(counts, r)
+    feature_map = torch.randn(batch, c["channels"], c["map"], c["map"], generator=g)
+    return {"feature_map": feature_map, "boxes": boxes * real[..., None], "region_mask": real}
+
+
+def region_inputs(c, counts, seed):
+    g = torch.Generator().manual_seed(seed)
+    shape = len(counts), max(counts), c["channels"]
+    return {"regions": torch.randn(shape, generator=g), "region_mask": first(counts, max(counts))}
+
+
+def text_inputs(c, words, n, seed):
+    g = torch.Generator().manual_seed(seed)
+    ids = torch.randint(1, c["vocab"], (len(words), n), generator=g, dtype=torch.int32)
+    return {"text": ids * first(words, n), "text_mask": first(words, n)}
+
+
+TINY = {"channels": 32, "map": 5, "pixels": 160, "grid": 4, "max_regions": 6, "layers": 2, "heads": 4, "ffn": 40,
+        "text_dim": 24, "text_depth": 2, "text_heads": 3, "text_ffn": 48, "vocab": 72, "max_text": 10, "positions": 20,
+        "types": 2}
+BASE = {"channels": 2048, "map": 15, "pixels": 456, "grid": 4, "layers": 4, "heads": 4, "ffn": 2048, "text_dim": 768,
+        "text_depth": 12, "text_heads": 12, "text_ffn": 3072, "vocab": 21128, "positions": 512, "types": 2}
+
+if __name__ == "__main__":
+    cases = Cases("brivl", Brivl(TINY), TINY, seed=13)
+    pooled = picture_inputs(TINY, [6, 4], 100)
+    del pooled["region_mask"]
+    cases.add("regions", "regions", pooled, regions)
+    cases.add("image", "image", region_inputs(TINY, [2, 6, 3], 101), image)
+    cases.add("image_one", "image", region_inputs(TINY, [1], 102), image)
+    cases.add("text", "text", text_inputs(TINY, [9, 2, 10], 10, 103), text)
+    cases.add("text_short", "text", text_inputs(TINY, [1, 3], 5, 104), text)
+    cases.add("retrieve", "retrieve", dict(picture_inputs(TINY, [5, 3], 105), **text_inputs(TINY, [7, 2, 4], 10, 106)), retrieve)
+    cases.write()
+    write_keys("brivl_base", "BriVL 1.0 without the image backbone, BERT's pooler and the momentum copies", Brivl(BASE))

@@ -1,0 +1,153 @@
+"""UNITER: golden cases of models/uniter.sy and the key lists of its presets.
+
+The encoder runs on the gathered sequence, as the authors' does: words, then regions, then padding. The cases store the
+sequence with the padding left in place, as the page computes it; both must agree for every word and region.
+"""
+import torch
+from torch import nn
+
+from common import Cases, Embedding, Encoder, Pooler, WordHead, first, write_keys
+
+
+class TextEmbeddings(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.word_embeddings = Embedding(c["vocab"], c["dim"])
+        self.position_embeddings = Embedding(c["positions"], c["dim"])
+        self.token_type_embeddings = Embedding(c["types"], c["dim"])
+        self.LayerNorm = nn.LayerNorm(c["dim"], eps=1e-12)
+
+    def forward(self, text):
+        place = self.position_embeddings(torch.arange(text.shape[1]))
+        return self.LayerNorm(self.word_embeddings(text) + place + self.token_type_embeddings.weight[0])
+
+
+class ImageEmbeddings(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.img_linear = nn.Linear(c["features"], c["dim"])
+        self.img_layer_norm = nn.LayerNorm(c["dim"], eps=1e-12)
+        self.pos_layer_norm = nn.LayerNorm(c["dim"], eps=1e-12)
+        self.pos_linear = nn.Linear(7, c["dim"])
+        self.mask_embedding = Embedding(2, c["features"])  # row 0 counts as zeros
+        self.LayerNorm = nn.LayerNorm(c["dim"], eps=1e-12)
+
+    def forward(self, regions, boxes, masked, segment):
+        regions = regions + masked[..., None] * self.mask_embedding.weight[1]
+        f = self.img_layer_norm(self.img_linear(regions))
+        return self.LayerNorm(f + self.pos_layer_norm(self.pos_linear(boxes)) + segment)
+
+
+class Trunk(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.embeddings, self.img_embeddings = TextEmbeddings(c), ImageEmbeddings(c)
+        self.encoder = Encoder(c["dim"], c["depth"], c["heads"], c["ffn"], 1e-12)
+        self.pooler = Pooler(c["dim"])
+
+
+class FeatureHead(nn.Module):
+    """Predicts features through the transpose of their projection, whose key is there a second time."""
+
+    def __init__(self, c, matrix):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(c["dim"], c["dim"]), nn.GELU(), nn.LayerNorm(c["dim"], eps=1e-12))
+        self.weight, self.bias = matrix, nn.Parameter(torch.empty(c["features"]))
+
+    def forward(self, x):
+        return self.net(x) @ self.weight + self.bias
+
+
+class ClassHead(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(c["dim"], c["dim"]), nn.GELU(), nn.LayerNorm(c["dim"], eps=1e-12),
+                                 nn.Linear(c["dim"], c["region_classes"]))
+
+    def forward(self, x):
+        return self.net(x)
+
+
+class Uniter(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.uniter = Trunk(c)
+        self.cls = nn.ModuleDict({"predictions": WordHead(self.uniter.embeddings.word_embeddings.weight, 1e-12)})
+        self.feat_regress = FeatureHead(c, self.uniter.img_embeddings.img_linear.weight)
+        self.region_classifier, self.itm_output = ClassHead(c), nn.Linear(c["dim"], 2)
+
+    def embed(self, x):
+        u = self.uniter
+        masked = x.get("masked", torch.zeros_like(x["region_mask"]))
+        regions = u.img_embeddings(x["regions"], x["boxes"], masked, u.embeddings.token_type_embeddings.weight[1])
+        return torch.cat([u.embeddings(x["text"]), regions], 1)
+
+    def gathered(self, x):
+        """The authors' way. Returns text and region states; 0 for padding."""
+        words, regions = x["text_mask"].sum(1), x["region_mask"].sum(1)
+        n, longest = int((words + regions).max()), x["text"].shape[1]
+        index = torch.arange(n).repeat(len(words), 1)
+        for b, (w, r) in enumerate(zip(words.tolist(), regions.tolist())):
+            index[b, w:w + r] = longest + torch.arange(r)
+        e = self.embed(x)
+        packed = torch.gather(e, 1, index[..., None].expand(-1, -1, e.shape[-1]))
+        packed = self.uniter.encoder(packed, torch.arange(n) < (words + regions)[:, None])
+        out = torch.zeros_like(e)
+        for b, (w, r) in enumerate(zip(words.tolist(), regions.tolist())):
+            out[b, :w] = packed[b, :w]
+            out[b, longest:longest + r] = packed[b, w:w + r]
+        return out
+
+    def forward(self, x):
+        real = torch.cat([x["text_mask"], x["region_mask"]], 1)
+        h = self.uniter.encoder(self.embed(x), real)
+        if h.dtype == torch.float64:
+            assert ((h - self.gathered(x)).abs() * real[..., None]).max() < 1e-12
+        n = x["text"].shape[1]
+        return h[:, :n], h[:, n:]
+
+
+def fusion(model, x):
+    text, regions = model(x)
+    return {"text_hidden": text, "region_hidden": regions, "pooled": model.uniter.pooler(text)}
+
+
+ROUTES = {
+    "fusion": fusion,
+    "masked_words": lambda model, x: {"mlm_logits": model.cls["predictions"](model(x)[0])},
+    "masked_features": lambda model, x: {"predicted": model.feat_regress(model(x)[1])},
+    "masked_classes": lambda model, x: {"logits": model.region_classifier(model(x)[1])},
+    "match": lambda model, x: {"itm_logits": model.itm_output(model.uniter.pooler(model(x)[0]))},
+}
+
+
+def inputs(c, words, regions, seed, masks):
+    g = torch.Generator().manual_seed(seed)
+    batch, n, r = len(words), max(words), max(regions)
+    corners = torch.rand(batch, r, 2, 2, generator=g).sort(2).values  # [.., 0]: low corner
+    size = corners[..., 1, :] - corners[..., 0, :]
+    boxes = torch.cat([corners.flatten(2), size, size.prod(-1, keepdim=True)], -1)
+    masked = (torch.rand(batch, r, generator=g) < 0.4) & first(regions, r)
+    features = torch.rand(batch, r, c["features"], generator=g)
+    x = {"text": torch.randint(1, c["vocab"], (batch, n), generator=g, dtype=torch.int32) * first(words, n),
+         "text_mask": first(words, n), "regions": features, "boxes": boxes, "region_mask": first(regions, r)}
+    if masks:
+        x["regions"], x["masked"] = features * ~masked[..., None], masked
+    return x
+
+
+TINY = {"dim": 32, "depth": 2, "heads": 4, "ffn": 64, "vocab": 72, "max_text": 10, "max_regions": 7, "positions": 20,
+        "types": 2, "features": 24, "region_classes": 11}
+BASE = {"dim": 768, "depth": 12, "heads": 12, "ffn": 3072, "vocab": 28996, "positions": 512, "types": 2,
+        "features": 2048, "region_classes": 1601}
+
+if __name__ == "__main__":
+    cases = Cases("uniter", Uniter(TINY), TINY, seed=11)
+    for i, (route, function) in enumerate(ROUTES.items()):
+        masks = route not in ("masked_words", "match")
+        cases.add(route, route, inputs(TINY, [8, 3, 5], [2, 6, 4], 100 + i, masks), function)
+    cases.add("longest", "fusion", inputs(TINY, [10, 10], [7, 7], 200, True), fusion)
+    cases.add("shortest", "fusion", inputs(TINY, [1], [1], 201, True), fusion)
+    cases.write()
+    write_keys("uniter_base", "UNITER-base with its pre-training heads", Uniter(BASE))
+    write_keys("uniter_large", "UNITER-large", Uniter(dict(BASE, dim=1024, depth=24, heads=16, ffn=4096)))
