@@ -9,58 +9,77 @@
 
 #include <string.h>
 
-typedef struct Lowering {
-  Program *p;
-  Arena *a;
-  Arena text; // bodies of the kernels so far, for comparison
-  VEC(const char *) body;
-} Lowering;
-
 static LowerFn *const lower_by_kind[] = {
     [GROUP_GEMM] = lower_gemm, [GROUP_ATTENTION] = lower_attention, [GROUP_ROW] = lower_row, [GROUP_MAP] = lower_map};
 
 /* weights -----------------------------------------------------------------------------------------------------------
  */
-// The expression of a weight-only value as text: equal text <=> equal bytes.
-static void print_expression(const Graph *g, Val val, Buf *b) {
-  const Value *v = graph_value(g, val);
-  if (v->op == OP_weight) {
-    buf_printf(b, "\"%s\"", value_str(v, A_name));
-  } else {
-    buf_puts(b, op_info[v->op].name);
-    for (uint32_t i = 0; i < v->nattr; i++) {
-      const Attr *a = &v->attr[i];
-      buf_printf(b, " %s=", attr_info[a->key].name);
-      if (attr_info[a->key].kind == AK_INT) buf_printf(b, "%lld", (long long)a->i);
-      if (attr_info[a->key].kind == AK_FLOAT) buf_printf(b, "%a", a->f);
-      if (attr_info[a->key].kind == AK_STR) buf_puts(b, a->s);
-      for (size_t k = 0; k < a->nv; k++) buf_printf(b, "%lld,", (long long)a->v[k]);
-    }
-    buf_putc(b, '(');
-    for (uint32_t i = 0; i < v->nargs; i++) {
-      if (i) buf_putc(b, ',');
-      print_expression(g, v->args[i], b);
-    }
-    buf_putc(b, ')');
+// What is known of the values of a graph that depend on weights alone; each is looked at once, however many share it.
+typedef struct Expressions {
+  const Graph *g;
+  uint64_t *key;  // of the expression: equal keys <=> equal bytes; 0 = not worked out yet
+  uint32_t *seen; // number of the last search that met the value
+  uint32_t search;
+} Expressions;
+
+static void print_node(const Graph *g, const Value *v, Buf *b) {
+  buf_puts(b, op_info[v->op].name);
+  for (uint32_t i = 0; i < v->nattr; i++) {
+    const Attr *a = &v->attr[i];
+    buf_printf(b, " %s=", attr_info[a->key].name);
+    if (attr_info[a->key].kind == AK_INT) buf_printf(b, "%lld", (long long)a->i);
+    if (attr_info[a->key].kind == AK_FLOAT) buf_printf(b, "%a", a->f);
+    if (attr_info[a->key].kind == AK_STR) buf_printf(b, "\"%s\"", a->s);
+    for (size_t k = 0; k < a->nv; k++) buf_printf(b, "%lld,", (long long)a->v[k]);
   }
   buf_putc(b, ':');
   type_print(b, g->module, &v->type);
 }
 
-static void count_weights(const Graph *g, Val val, const char **first, size_t *n) {
-  const Value *v = graph_value(g, val);
+// The key of a value: of its operator, attributes and type, and of the keys of its operands.
+static uint64_t expression_key(const Expressions *x, Val val) {
+  const Value *v = graph_value(x->g, val);
+  if (x->key[val.id]) return x->key[val.id];
+  Buf b = {0};
+  print_node(x->g, v, &b);
+  for (uint32_t i = 0; i < v->nargs; i++) buf_printf(&b, ",%llx", (unsigned long long)expression_key(x, v->args[i]));
+  uint64_t key = hash_bytes(b.s, b.n, 1);
+  buf_free(&b);
+  return x->key[val.id] = key ? key : 1;
+}
+
+static void count_weights(const Expressions *x, Val val, const char **first, size_t *n) {
+  const Value *v = graph_value(x->g, val);
+  if (x->seen[val.id] == x->search) return;
+  x->seen[val.id] = x->search;
   if (v->op == OP_weight && !(*n)++) *first = value_str(v, A_name);
-  for (uint32_t i = 0; i < v->nargs; i++) count_weights(g, v->args[i], first, n);
+  for (uint32_t i = 0; i < v->nargs; i++) count_weights(x, v->args[i], first, n);
 }
 
 // "encoder.ln.weight", or "mul(encoder.ln.weight, and 2 more)"
-static const char *weight_label(Arena *a, const Graph *g, Val val) {
+static const char *weight_label(Arena *a, Expressions *x, Val val) {
   const char *first = "constant";
   size_t n = 0;
-  count_weights(g, val, &first, &n);
-  const char *op = op_info[graph_value(g, val)->op].name;
-  if (graph_value(g, val)->op == OP_weight) return first;
+  x->search++;
+  count_weights(x, val, &first, &n);
+  const char *op = op_info[graph_value(x->g, val)->op].name;
+  if (graph_value(x->g, val)->op == OP_weight) return first;
   return n > 1 ? arena_printf(a, "%s(%s, and %zu more)", op, first, n - 1) : arena_printf(a, "%s(%s)", op, first);
+}
+
+typedef struct Lowering {
+  Program *p;
+  Arena *a;
+  Arena text; // bodies of the kernels so far, for comparison
+  VEC(const char *) body;
+  Expressions expressions; // of the graph at hand
+} Lowering;
+
+static Expressions *expressions_of(Lowering *l, const Graph *g) {
+  if (l->expressions.g != g)
+    l->expressions = (Expressions){
+        .g = g, .key = ARENA_ARRAY(l->a, uint64_t, g->value.n), .seen = ARENA_ARRAY(l->a, uint32_t, g->value.n)};
+  return &l->expressions;
 }
 
 static int64_t round_up(int64_t n, int64_t to) {
@@ -70,9 +89,9 @@ static int64_t round_up(int64_t n, int64_t to) {
 static uint32_t pack_intern(Lowering *l, const Graph *g, const KernelArg *arg) {
   Program *p = l->p;
   const Value *v = graph_value(g, arg->val);
+  Expressions *x = expressions_of(l, g);
   Buf b = {0};
-  buf_printf(&b, "%d %d ", (int)arg->pack, (int)arg->trans);
-  print_expression(g, arg->val, &b);
+  buf_printf(&b, "%d %d %llx", (int)arg->pack, (int)arg->trans, (unsigned long long)expression_key(x, arg->val));
   uint64_t key = hash_bytes(b.s, b.n, 1);
   buf_free(&b);
   for (size_t i = 0; i < p->weight.n; i++)
@@ -95,7 +114,7 @@ static uint32_t pack_intern(Lowering *l, const Graph *g, const KernelArg *arg) {
   }
   w.bytes = (uint64_t)w.elements * dtype_info[w.dtype].bytes;
   w.offset = (uint64_t)round_up((int64_t)p->weight_bytes, 64);
-  w.label = weight_label(l->a, g, arg->val);
+  w.label = weight_label(l->a, x, arg->val);
   p->weight_bytes = w.offset + w.bytes;
   VEC_PUSH(l->a, p->weight, w);
   return (uint32_t)p->weight.n - 1;

@@ -117,10 +117,12 @@ WeightSource checkpoint_source(Checkpoint *c) {
 
 /* what a program asks for ---------------------------------------------------------------------------------------------
  */
-static void collect(const Graph *g, Val v, Arena *a, WeightNames *out) {
+static void collect(const Graph *g, Val v, bool *seen, Arena *a, WeightNames *out) {
   const Value *x = graph_value(g, v);
+  if (seen[v.id]) return;
+  seen[v.id] = true;
   if (x->op == OP_weight) weight_names_add(out, a, x);
-  for (uint32_t i = 0; i < x->nargs; i++) collect(g, x->args[i], a, out);
+  for (uint32_t i = 0; i < x->nargs; i++) collect(g, x->args[i], seen, a, out);
 }
 
 void weight_names_add(WeightNames *w, Arena *a, const Value *weight) {
@@ -163,7 +165,12 @@ WeightNames weight_names_of_module(const Module *m, Arena *a) {
 
 WeightNames weight_names_of_program(const Program *p, Arena *a) {
   WeightNames w = {0};
-  for (size_t i = 0; i < p->weight.n; i++) collect(p->weight.at[i].graph, p->weight.at[i].val, a, &w);
+  bool *seen = NULL; // by value, of one graph after the other
+  for (size_t i = 0; i < p->weight.n; i++) {
+    const PackedWeight *one = &p->weight.at[i];
+    if (!i || one->graph != one[-1].graph) seen = ARENA_ARRAY(a, bool, one->graph->value.n);
+    collect(one->graph, one->val, seen, a, &w);
+  }
   return w;
 }
 

@@ -242,6 +242,26 @@ done
 run 0 "emit C of a large model" emit vit:base --emit=c -o a/base.c
 check "ViT-B/16 is below 4000 lines of C" [ "$(wc -l < a/base.c)" -lt 4000 ]
 check "products of one shape are one function" [ "$(grep -c 'void vit_product_8x48_avx512(' a/base.c)" -eq 1 ]
+# a weight expression that uses itself twice, sixty times over: each part of it is looked at once
+cat > doubled.sy << 'EOF'
+use std
+
+model doubled() {
+  dim B = 1..2
+  route run(x: f32[B, 16]) -> y: f32[B, 16] {
+    weight w: f32[16, 16]
+    let s = w
+    repeat i in 1..60 {
+      let s = s + transpose(s, [1, 0])
+    }
+    return affine(x, s, w[0])
+  }
+}
+preset tiny = doubled()
+EOF
+check "shared weight expressions are printed once" timeout 60 "$syc" emit doubled.sy:tiny --emit=c -o a/doubled.c
+run 0 "weights for them" weights init doubled.sy:tiny -o doubled.safetensors
+check "and packed once" timeout 60 "$syc" weights pack doubled.sy:tiny -w doubled.safetensors -o doubled.syw
 run 0 "another prefix" emit vit:tiny --emit=c --prefix=other -o a/other.c
 says "... is used" 'other_classify' a/other.h
 for isa in portable avx2 avx512 neon; do run 0 "one instruction set: $isa" emit vit:tiny --emit=c --isa=$isa -o a/$isa.c; done
