@@ -89,6 +89,13 @@ static void drop_variables(Kernel *k, const bool *gone) {
   }
 }
 
+// What is known of a variable whose definition was folded: never less than before.
+static void refresh(Kernel *k, const KIns *s) {
+  KVarInfo *v = &k->var.at[s->var.id],
+           r = s->op == K_let ? kernel_let(k, &s->idx) : kernel_range(k, &s->lo, &s->hi, s->step);
+  v->lo = r.lo, v->hi = r.hi, v->mod = r.mod, v->rem = r.rem;
+}
+
 void kernel_fold_loops(Kernel *k) {
   size_t n = k->ins.n;
   const KIns *old = k->ins.at;
@@ -128,6 +135,7 @@ void kernel_fold_loops(Kernel *k) {
     if (s.op == K_end && dropped[depth--]) continue;
     for (int a = 0; a < 3; a++) s.arg[a] = now[s.arg[a].id];
     s.idx = fold_index(&f, &s.idx);
+    if (loop || s.op == K_let) refresh(k, &s);
     VEC_PUSH(k->arena, k->ins, s);
     now[i] = (KVal){(uint32_t)(k->ins.n - 1)};
   }
