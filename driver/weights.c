@@ -15,7 +15,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 /* a checkpoint --------------------------------------------------------------------------------------------------------
@@ -257,18 +256,9 @@ typedef struct Progress {
   double step;     // share between two releases
 } Progress;
 
-// Gives the pages of the mapped files back; they are read again from the page cache when needed. Without it the whole
-// checkpoint would count as memory of this process.
+// Gives the pages of the mapped files back. Without it the whole checkpoint would count as memory of this process.
 static void release_pages(const Checkpoint *c) {
-  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-  for (size_t i = 0; i < c->n; i++) {
-    size_t n = st_count(c->file[i]);
-    if (!n) continue;
-    const StTensor *first = st_at(c->file[i], 0), *last = st_at(c->file[i], n - 1); // in the order of the data
-    uintptr_t lo = ((uintptr_t)first->data + page - 1) / page * page,
-              hi = ((uintptr_t)last->data + last->bytes) / page * page;
-    if (lo < hi) madvise((void *)lo, hi - lo, MADV_DONTNEED);
-  }
+  for (size_t i = 0; i < c->n; i++) st_release(c->file[i]);
 }
 
 static void show_progress(void *ud, double share) {
