@@ -397,6 +397,47 @@ bool st_to_f32(const StTensor *t, float *dst, size_t first, size_t n) {
   }
 }
 
+static uint32_t to_bits(float f) {
+  uint32_t bits;
+  memcpy(&bits, &f, sizeof bits);
+  return bits;
+}
+
+static uint16_t to_bfloat(float f) {
+  uint32_t bits = to_bits(f);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(bits >> 16 | 0x40); // NaN stays one
+  return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+}
+
+static uint16_t to_half(float f) {
+  uint32_t bits = to_bits(f), sign = bits >> 16 & 0x8000u, size = bits & 0x7fffffffu;
+  if (size > 0x7f800000u) return (uint16_t)(sign | 0x7e00u);
+  if (size >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u); // rounds to 65536 or more
+  if (size < 0x38800000u) {                                   // below 2^-14: fixed steps of 2^-24
+    float steps = from_bits(size) * 0x1p24f;
+    uint32_t whole = (uint32_t)steps;
+    float rest = steps - (float)whole;
+    whole += rest > 0.5f || (rest == 0.5f && (whole & 1));
+    return (uint16_t)(sign | whole);
+  }
+  return (uint16_t)(sign | (size - 0x38000000u + 0xfffu + (size >> 13 & 1)) >> 13);
+}
+
+size_t st_from_f32(StDtype d, const float *src, void *dst, size_t n) {
+  uint16_t (*convert)(float) = d == ST_F16 ? to_half : to_bfloat;
+  uint16_t infinite = d == ST_F16 ? 0x7c00u : 0x7f80u;
+  size_t overflows = 0;
+  if (d == ST_F32 && n) memcpy(dst, src, n * sizeof *src);
+  if (d == ST_F32) return 0;
+  if (d != ST_F16 && d != ST_BF16) return SIZE_MAX;
+  for (size_t i = 0; i < n; i++) {
+    uint16_t h = convert(src[i]);
+    overflows += (h & 0x7fffu) == infinite && (to_bits(src[i]) & 0x7fffffffu) != 0x7f800000u;
+    memcpy((uint8_t *)dst + 2 * i, &h, 2);
+  }
+  return overflows;
+}
+
 // ---- writing ----
 
 struct StWriter {

@@ -379,7 +379,8 @@ static bool read_all(Reader *r, const uint8_t *bytes) {
   for (; f->count < r->nfound; f->count++)
     if (!read_tensor(r, &f->tensor[f->count], &r->found[f->count])) return false;
   char text[96];
-  snprintf(text, sizeof text, "%zu tensors of element types not known here are left out", r->foreign);
+  snprintf(text, sizeof text, "%zu tensor%s left out: its element type is not known here", r->foreign,
+           r->foreign == 1 ? " is" : "s are");
   return st_index_names(f, r->err) && (!r->foreign || add_note(r, text));
 }
 

@@ -21,8 +21,26 @@ bool weight_names_has(const WeightNames *w, const char *name);
 WeightNames weight_names_of_module(const Module *m, Arena *a);   // every weight of the graphs, as elaborated
 WeightNames weight_names_of_program(const Program *p, Arena *a); // what packing reads
 
-// The tensor of a name, the last file's if there are several; NULL if absent.
+/* checkpoint.c */
+// The tensor of a name, the last file's if there are several; NULL if absent. First below c->strip, then as it is.
 const StTensor *checkpoint_find(const Checkpoint *c, const char *name);
+const StTensor *checkpoint_near(const Checkpoint *c, const char *name);    // for "did you mean"; NULL if none is near
+const char *checkpoint_name(const Checkpoint *c, const StTensor *t);       // its name without c->strip
+void checkpoint_release(const Checkpoint *c);                              // gives back the pages of mapped files
+bool checkpoint_strip(Session *s, Checkpoint *c, const WeightNames *want); // finds and sets c->strip, with a note
+
+/* weights.c: a bar on a terminal; it also keeps the memory of what is read small */
+typedef struct Progress {
+  bool show;
+  int shown; // percent
+  const char *verb;
+  const Checkpoint *read;
+  double released; // share of the output at the last release
+  double step;     // share between two releases
+} Progress;
+Progress progress_start(const Session *s, const char *verb, const Checkpoint *read, double bytes); // of output
+void progress_show(void *progress, double share);                                                  // 0 .. 1
+void progress_end(const Progress *p);
 
 typedef struct WeightStats {
   double min, max, mean; // of the finite elements; 0 if there are none
@@ -39,5 +57,6 @@ const char *weights_out_begin(Session *s); // NULL after reporting
 int weights_out_end(Session *s, const char *path);
 
 int weights_inspect(Session *s); // syc weights inspect FILE
+int weights_convert(Session *s); // syc weights convert FILE... -o FILE
 
 #endif

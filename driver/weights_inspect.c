@@ -1,4 +1,4 @@
-// weights_inspect.c: `syc weights inspect FILE`: the tensors of a checkpoint (.safetensors) or of a packed weight file
+// weights_inspect.c: `syc weights inspect FILE`: the tensors of a checkpoint of any kind or of a packed weight file
 // (.syw), their ranges, and what is wrong with them. Exit status 1 if there are NaNs or infinities or a checksum is
 // wrong.
 //
@@ -122,27 +122,36 @@ static int report_end(Session *s, Report *r, const char *path, const char *kind,
   return EXIT_OK;
 }
 
-/* safetensors ---------------------------------------------------------------------------------------------------------
+/* a checkpoint --------------------------------------------------------------------------------------------------------
  */
+static void inspect_tensor(Report *r, const char *name, const StTensor *t) {
+  Buf shape = {0};
+  buf_putc(&shape, '[');
+  for (int k = 0; k < t->rank; k++) buf_printf(&shape, "%s%lld", k ? "," : "", (long long)t->shape[k]);
+  buf_putc(&shape, ']');
+  WeightStats st = weight_stats(t);
+  r->elements += (uint64_t)st_elements(t);
+  r->bytes += t->bytes;
+  report_line(r, name, st_dtype_name(t->dtype), shape.s, &st, true);
+  buf_free(&shape);
+}
+
 static int inspect_checkpoint(Session *s, const char *path, Report *r) {
-  StError err;
-  StFile *f = st_open(path, &err);
-  if (!f) return session_fail(s, EXIT_IO, "%s", err.text);
-  report_head(r);
-  for (size_t i = 0; i < st_count(f); i++) {
-    const StTensor *t = st_at(f, i);
-    Buf shape = {0};
-    buf_putc(&shape, '[');
-    for (int k = 0; k < t->rank; k++) buf_printf(&shape, "%s%lld", k ? "," : "", (long long)t->shape[k]);
-    buf_putc(&shape, ']');
-    WeightStats st = weight_stats(t);
-    r->elements += (uint64_t)st_elements(t);
-    r->bytes += t->bytes;
-    report_line(r, t->name, st_dtype_name(t->dtype), shape.s, &st, true);
-    buf_free(&shape);
+  Checkpoint c = {0};
+  if (!checkpoint_open(s, &c, &path, 1)) {
+    checkpoint_close(&c);
+    return s->exit_code;
   }
-  st_close(f);
-  return report_end(s, r, path, "safetensors", 0);
+  report_head(r);
+  for (size_t i = 0; i < c.n; i++)
+    for (size_t k = 0; k < st_count(c.file[i]); k++) {
+      const StTensor *t = st_at(c.file[i], k);
+      inspect_tensor(r, checkpoint_name(&c, t), t);
+    }
+  const char *kind = st_kind(c.file[0]);
+  if (c.n > 1) kind = arena_printf(&s->arena, "%zu shards of %s", c.n, kind);
+  checkpoint_close(&c);
+  return report_end(s, r, path, kind, 0);
 }
 
 /* packed --------------------------------------------------------------------------------------------------------------

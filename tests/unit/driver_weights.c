@@ -82,6 +82,44 @@ static void write_one(const char *name, const char *tensor, int64_t n, float las
   cr_assert(st_write_end(w, &err));
 }
 
+// Copies a checkpoint with every name behind the first prefix and, if there is one, again behind the second.
+static void write_below(const char *from, const char *to, const char *const prefix[2]) {
+  static char name[400][128];
+  static StDesc d[400];
+  StFile *f = open_in_dir(from);
+  size_t n = st_count(f), sets = prefix[1] ? 2 : 1;
+  char path[128];
+  StError err;
+  snprintf(path, sizeof path, "%s/%s", dir, to);
+  cr_assert(sets * n <= 400);
+  for (size_t i = 0; i < sets * n; i++) {
+    const StTensor *t = st_at(f, i % n);
+    snprintf(name[i], sizeof name[i], "%s%s", prefix[i / n], t->name);
+    d[i] = (StDesc){.name = name[i], .dtype = t->dtype, .rank = t->rank};
+    memcpy(d[i].shape, t->shape, sizeof t->shape);
+  }
+  StWriter *w = st_write_begin(path, sets * n, d, &err);
+  cr_assert(w, "%s", err.text);
+  for (size_t i = 0; i < sets * n; i++)
+    cr_assert(st_write_data(w, st_at(f, i % n)->data, st_at(f, i % n)->bytes, &err));
+  cr_assert(st_write_end(w, &err), "%s", err.text);
+  st_close(f);
+}
+
+static void write_text(const char *name, const char *text) {
+  char path[128];
+  snprintf(path, sizeof path, "%s/%s", dir, name);
+  FILE *f = fopen(path, "wb");
+  cr_assert(f && fputs(text, f) >= 0);
+  cr_assert(fclose(f) == 0);
+}
+
+static bool same_files(const char *a, const char *b) {
+  char text[512];
+  snprintf(text, sizeof text, "cmp -s '%s/%s' '%s/%s'", dir, a, dir, b);
+  return system(text) == 0;
+}
+
 static void flip_last_byte(const char *name) {
   char path[128];
   snprintf(path, sizeof path, "%s/%s", dir, name);
@@ -176,6 +214,83 @@ Test(driver_weights, what_does_not_fit_is_reported_in_full) {
   cr_expect(output_has("other shape  heads.head.bias f32[10], in the checkpoint F32[11]"));
   cr_expect_eq(run("weights pack vit:tiny --routes features -w %s/a.safetensors -o %s/a.syw", dir, dir), 0);
   cr_expect(output_has("unused       heads.head.weight"));
+}
+
+Test(driver_weights, names_below_a_prefix) {
+  cr_assert_eq(run("weights init vit:tiny -o %s/a.safetensors", dir), 0);
+  cr_assert_eq(run("weights pack vit:tiny -w %s/a.safetensors -o %s/a.syw", dir, dir), 0);
+  write_below("a.safetensors", "m.safetensors", (const char *const[2]){"module.", NULL});
+  cr_expect_eq(run("weights pack vit:tiny -w %s/m.safetensors -o %s/m.syw", dir, dir), 0);
+  cr_expect(output_has("begin with 'module.'"));
+  cr_expect(!output_has("not used"), "what lies below the prefix is used");
+  cr_expect(same_files("a.syw", "m.syw"));
+  cr_expect_eq(run("weights pack vit:tiny --strip-prefix module. -w %s/m.safetensors -o %s/n.syw", dir, dir), 0);
+  cr_expect(!output_has("begin with"));
+  cr_expect(same_files("a.syw", "n.syw"));
+  cr_expect_eq(run("weights pack vit:tiny --strip-prefix teacher. -w %s/m.safetensors -o %s/x.syw", dir, dir), 1);
+
+  write_below("a.safetensors", "two.safetensors", (const char *const[2]){"student.", "teacher."});
+  cr_expect_eq(run("weights pack vit:tiny -w %s/two.safetensors -o %s/x.syw", dir, dir), 1);
+  cr_expect(output_has("'student.' and below 'teacher.'; choose with --strip-prefix"));
+  cr_expect_eq(run("weights pack vit:tiny --strip-prefix teacher. -w %s/two.safetensors -o %s/t.syw", dir, dir), 0);
+  cr_expect(same_files("a.syw", "t.syw"));
+}
+
+Test(driver_weights, converts_and_merges) {
+  cr_assert_eq(run("weights init vit:tiny -o %s/a.safetensors", dir), 0);
+  write_below("a.safetensors", "m.safetensors", (const char *const[2]){"module.", NULL});
+  cr_assert_eq(run("weights convert %s/m.safetensors --strip-prefix module. -o %s/b.safetensors", dir, dir), 0);
+  cr_expect(same_files("a.safetensors", "b.safetensors"));
+  write_one("bias.safetensors", "heads.head.bias", 10, 70000);
+  cr_assert_eq(
+      run("weights convert %s/a.safetensors %s/bias.safetensors --dtype f16 -o %s/h.safetensors", dir, dir, dir), 0);
+  cr_expect(output_has("too large for f16 and now infinite: 1 of"));
+  StFile *a = open_in_dir("a.safetensors"), *h = open_in_dir("h.safetensors");
+  cr_assert_eq(st_count(a), st_count(h));
+  float x[10], y[10];
+  const StTensor *bias = st_find(h, "heads.head.bias"), *gain = st_find(h, "encoder.ln.weight");
+  cr_assert(bias->dtype == ST_F16 && st_to_f32(bias, x, 0, 10) && x[0] == 0.0f && isinf(x[9]), "the later file wins");
+  st_to_f32(gain, x, 0, 10);
+  st_to_f32(st_find(a, "encoder.ln.weight"), y, 0, 10);
+  for (int i = 0; i < 10; i++) cr_expect(fabsf(x[i] - y[i]) <= 0x1p-11f * 1.1f);
+  st_close(a);
+  st_close(h);
+  cr_expect_eq(run("weights convert -o %s/x", dir), 2);
+  cr_expect_eq(run("weights convert %s/a.safetensors", dir), 2);
+  cr_expect_eq(run("weights convert %s/absent -o %s/x", dir, dir), 3);
+  cr_expect_eq(run("weights convert %s/a.safetensors -o %s/x --dtype int8", dir, dir), 2);
+}
+
+Test(driver_weights, shards_with_an_index) {
+  cr_assert_eq(run("weights init vit:tiny -o %s/a.safetensors", dir), 0);
+  cr_assert_eq(run("weights pack vit:tiny -w %s/a.safetensors -o %s/a.syw", dir, dir), 0);
+  write_one("b.safetensors", "extra", 3, 1);
+  write_text("m.index.json",
+             "{\"metadata\":{},\"weight_map\":{\"extra\":\"b.safetensors\",\"class_token\":\"a.safetensors\"}}");
+  cr_expect_eq(run("weights pack vit:tiny -w %s/m.index.json -o %s/s.syw", dir, dir), 0);
+  cr_expect(same_files("a.syw", "s.syw"));
+  cr_expect_eq(run("weights inspect %s/m.index.json", dir), 0);
+  cr_expect(output_has("2 shards of safetensors"));
+  static const char *const bad[][2] = {
+      {"{\"weight_map\":{\"class_token\":\"b.safetensors\"}}",
+       "tensor 'class_token' is not in its shard b.safetensors"},
+      {"{\"weight_map\":{\"x\":\"none.safetensors\"}}", "none.safetensors: No such file"},
+      {"{\"weight_map\":{\"x\":\"../a.safetensors\"}}", "tensor 'x': its shard is not the name of a file"},
+      {"{\"weight_map\":{\"x\":\"/etc/passwd\"}}", "not the name of a file"},
+      {"{\"weight_map\":{\"x\":\"\"}}", "not the name of a file"},
+      {"{\"weight_map\":{\"x\":3}}", "not the name of a file"},
+      {"{\"weight_map\":{}}", "'weight_map'"},
+      {"{\"weight_map\":[]}", "'weight_map'"},
+      {"{", "not valid JSON"},
+      {"", "not valid JSON"},
+      {"[[[[[[[[[[", "nested deeper"},
+      {"{\"weight_map\":{\"x\\u0000y\":\"a.safetensors\"}}", "u0000"},
+  };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    write_text("bad.index.json", bad[i][0]);
+    cr_expect_eq(run("weights inspect %s/bad.index.json", dir), 3, "%s", bad[i][0]);
+    cr_expect(output_has(bad[i][1]), "no '%s'", bad[i][1]);
+  }
 }
 
 Test(driver_weights, wrong_use) {
