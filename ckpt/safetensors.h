@@ -41,7 +41,7 @@ typedef struct {
 } StError;
 
 // One tensor of an open file. Pointers live as long as the StFile.
-typedef struct {
+typedef struct StTensor {
   const char *name;           // UTF-8
   StDtype dtype;              //
   int rank;                   // 0 (scalar) .. ST_MAX_RANK

@@ -14,7 +14,7 @@
 
 enum { MAX_FULL_NAME = 4096 };
 
-static void add_file(Session *s, Checkpoint *c, StFile *f) {
+void checkpoint_add(Session *s, Checkpoint *c, StFile *f) {
   if (c->n == c->cap) {
     size_t cap = c->cap ? 2 * c->cap : 8;
     c->file = arena_grow(&s->arena, c->file, c->n * sizeof *c->file, cap * sizeof *c->file);
@@ -28,7 +28,7 @@ static bool open_one(Session *s, Checkpoint *c, const char *path) {
   if (st_is_index(path)) {
     StFile **file;
     size_t n = st_open_index(path, &file, &err);
-    for (size_t i = 0; i < n; i++) add_file(s, c, file[i]);
+    for (size_t i = 0; i < n; i++) checkpoint_add(s, c, file[i]);
     if (n) free(file);
     if (!n) session_fail(s, EXIT_IO, "%s", err.text);
     return n > 0;
@@ -38,7 +38,7 @@ static bool open_one(Session *s, Checkpoint *c, const char *path) {
     session_fail(s, EXIT_IO, "%s", err.text);
     return false;
   }
-  add_file(s, c, f);
+  checkpoint_add(s, c, f);
   if (st_note(f)) session_note(s, "syc: note: %s: %s", path, st_note(f));
   return true;
 }
@@ -112,7 +112,8 @@ static const StTensor *find_exact(const Checkpoint *c, const char *name) {
 
 const StTensor *checkpoint_find(const Checkpoint *c, const char *name) {
   char full[MAX_FULL_NAME];
-  const StTensor *t = c->strip && full_name(full, c->strip, name) ? find_exact(c, full) : NULL;
+  const StTensor *t = checkpoint_alias(c, name);
+  if (!t && c->strip && full_name(full, c->strip, name)) t = find_exact(c, full);
   return t ? t : find_exact(c, name);
 }
 

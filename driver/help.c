@@ -58,12 +58,13 @@ const CommandInfo commands[] = {
      "syc fmt models/*.sy  # in place\n"
      "syc fmt --check models/*.sy  # for continuous integration\n"},
     {"weights", C_WEIGHTS, cmd_weights,
-     "init SPEC[:PRESET] [--seed N] -o FILE\ninspect FILE\npack SPEC[:PRESET] --weights FILE -o FILE\nconvert FILE... "
+     "init SPEC[:PRESET] [--seed N] -o FILE\ninspect [SPEC[:PRESET]] FILE\npack SPEC[:PRESET] --weights FILE -o "
+     "FILE\nconvert FILE... "
      "-o FILE [--dtype T]",
      "make, look at and pack weights",
      "init makes seeded weights under the checkpoint's names, the same on every machine, for trying things out.\n"
-     "inspect lists a checkpoint's tensors: types, shapes, ranges, NaN and infinite elements. pack writes the file "
-     "that\n"
+     "inspect lists a checkpoint's tensors: types, shapes, ranges, NaN and infinite elements; with a model, its\n"
+     "weights and where they come from. pack writes the file that\n"
      "a compiled model maps (.syw); tensors that are missing or mis-shaped are all reported, with near names.\n"
      "convert merges checkpoints into one safetensors file. A checkpoint is a safetensors file, a PyTorch file\n"
      "(.pth .pt .bin .ckpt; nothing in it is executed) or the index of shards (.index.json).\n",

@@ -168,6 +168,7 @@ static void report_surplus(Session *s, const Checkpoint *c, const WeightNames *w
     for (size_t k = 0; k < st_count(c->file[i]); k++) {
       const StTensor *t = st_at(c->file[i], k);
       const char *name = checkpoint_name(c, t);
+      if (checkpoint_used(c, t)) continue;
       if (weight_names_has(want, name) || checkpoint_find(c, name) != t) continue;
       if (unused++ >= shown) continue;
       buf_printf(&b, "\n  unused       %s ", t->name);
@@ -183,7 +184,10 @@ static void report_surplus(Session *s, const Checkpoint *c, const WeightNames *w
 bool checkpoint_check(Session *s, Checkpoint *c, const Program *p, bool report_unused) {
   Arena a = {0};
   WeightNames want = weight_names_of_program(p, &a);
-  checkpoint_strip(s, c, &want);
+  if (!checkpoint_fit(s, c, p->module, &want)) {
+    arena_free(&a);
+    return false;
+  }
   Buf b = {0};
   size_t missing = 0, wrong = 0;
   for (size_t i = 0; i < want.list.n; i++) report_wanted(c, p->module, &want.list.at[i], &missing, &wrong, &b);
@@ -322,7 +326,7 @@ int cmd_weights(Session *s) {
     size_t least, most; // words behind the verb
     const char *takes;
   } verb[] = {{"init", cmd_init, 1, 1, "a model"},
-              {"inspect", weights_inspect, 1, 1, "a file"},
+              {"inspect", weights_inspect, 1, 2, "a file, or a model and a file"},
               {"pack", cmd_pack, 1, 1, "a model"},
               {"convert", weights_convert, 1, SIZE_MAX, "one file or more"}};
   const StrList *a = &s->opt.arg;

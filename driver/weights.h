@@ -27,7 +27,20 @@ const StTensor *checkpoint_find(const Checkpoint *c, const char *name);
 const StTensor *checkpoint_near(const Checkpoint *c, const char *name);    // for "did you mean"; NULL if none is near
 const char *checkpoint_name(const Checkpoint *c, const StTensor *t);       // its name without c->strip
 void checkpoint_release(const Checkpoint *c);                              // gives back the pages of mapped files
+void checkpoint_add(Session *s, Checkpoint *c, StFile *f);                 // one more file, which it closes
 bool checkpoint_strip(Session *s, Checkpoint *c, const WeightNames *want); // finds and sets c->strip, with a note
+
+/* checkpoint_rename.c */
+typedef struct WeightAlias {
+  const char *ours;
+  const StTensor *theirs;
+} WeightAlias;
+const StTensor *checkpoint_alias(const Checkpoint *c, const char *name); // what stands for a name by a rule, or NULL
+bool checkpoint_used(const Checkpoint *c, const StTensor *t);            // does it stand for a weight of another name?
+// Names that are not there are looked for by the rules of the page; a note says which set fits. False after reporting.
+bool checkpoint_rename(Session *s, Checkpoint *c, const Module *m, const WeightNames *want);
+// First below a prefix, then by the rules.
+bool checkpoint_fit(Session *s, Checkpoint *c, const Module *m, const WeightNames *want);
 
 /* weights.c: a bar on a terminal; it also keeps the memory of what is read small */
 typedef struct Progress {

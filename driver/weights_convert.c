@@ -97,7 +97,8 @@ int weights_convert(Session *s) {
   }
   checkpoint_close(&c);
   if (!ok) return s->exit_code;
-  if (v.overflows) session_note(s, "syc: warning: too large for %s and now infinite: %zu of the elements", s->opt.dtype, v.overflows);
+  if (v.overflows)
+    session_note(s, "syc: warning: too large for %s and now infinite: %zu of the elements", s->opt.dtype, v.overflows);
   session_note(s, "%s: %zu tensors, %.1f MB", s->opt.output, v.n, v.bytes / 1e6);
   return weights_out_end(s, path);
 }
