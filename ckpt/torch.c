@@ -311,8 +311,8 @@ static bool read_tensor(Reader *r, StTensor *t, const Found *f) {
   if (!t->bytes) return true;
   int64_t first = v->view.offset, room = (int64_t)(stored / st_dtype_size(t->dtype));
   if (first < 0 || first > room || reach > room - first)
-    return st_fail(r->err, "tensor '%.200s': elements %" PRId64 " to %" PRId64 " of a storage of %" PRId64, t->name,
-                   first, reach > INT64_MAX - first ? INT64_MAX : first + reach, room);
+    return st_fail(r->err, "tensor '%.200s': %" PRId64 " elements from %" PRId64 " on, in a storage of %" PRId64,
+                   t->name, reach, first, room);
   data += (size_t)first * st_dtype_size(t->dtype);
   if (!is_contiguous(t, v->view.stride)) return copy_tensor(r, t, v, data);
   t->data = data;

@@ -28,8 +28,11 @@ static void put(Bytes *b, const void *data, size_t n) {
   if (n) memcpy(b->p + b->n, data, n);
   b->n += n;
 }
-static void put_int(Bytes *b, uint64_t v, int bytes) {
-  for (int i = 0; i < bytes; i++) put(b, &(uint8_t){(uint8_t)(v >> 8 * i)}, 1);
+static void put_int(Bytes *b, uint64_t v, int bytes) { // more than 8: zeros behind
+  for (int i = 0; i < bytes; i++) {
+    uint8_t c = (uint8_t)(i < 8 ? v >> 8 * i : 0);
+    put(b, &c, 1);
+  }
 }
 static void put_text(Bytes *b, const char *s) {
   put(b, s, strlen(s));
@@ -520,10 +523,10 @@ Test(torch, refuses_tensors_outside_their_storage) {
     View v;
     const char *message;
   } bad[] = {
-      {{"FloatStorage", "0", 6, 1, 1, {6}, {1}}, "elements 1 to 7"},
-      {{"FloatStorage", "0", 6, -1, 1, {6}, {1}}, "elements -1"},
+      {{"FloatStorage", "0", 6, 1, 1, {6}, {1}}, "6 elements from 1 on, in a storage of 6"},
+      {{"FloatStorage", "0", 6, -1, 1, {6}, {1}}, "elements from -1"},
       {{"FloatStorage", "0", 6, INT64_MAX, 1, {6}, {1}}, "elements"},
-      {{"FloatStorage", "0", 6, 0, 2, {2, 3}, {4, 1}}, "elements 0 to 7"},
+      {{"FloatStorage", "0", 6, 0, 2, {2, 3}, {4, 1}}, "7 elements from 0"},
       {{"FloatStorage", "0", 6, 0, 1, {-1}, {1}}, "negative"},
       {{"FloatStorage", "0", 6, 0, 1, {2}, {-1}}, "negative"},
       {{"FloatStorage", "0", 6, 0, 2, {INT64_MAX, 4}, {1, 1}}, "overflows"},
