@@ -140,8 +140,7 @@ static const char *first_missing(const Checkpoint *c, const char *prefix, const 
   return NULL;
 }
 
-// The name without its end, if that is what stands behind a point; else NULL.
-static const char *prefix_before(Arena *a, const char *name, const char *end) {
+const char *checkpoint_prefix(Arena *a, const char *name, const char *end) {
   size_t n = strlen(name), k = strlen(end);
   if (n <= k || strcmp(name + n - k, end) != 0 || name[n - k - 1] != '.') return NULL;
   return arena_strndup(a, name, n - k);
@@ -153,7 +152,7 @@ bool checkpoint_strip(Session *s, Checkpoint *c, const WeightNames *want) {
   size_t tries = 0;
   for (size_t i = 0; i < c->n && missing; i++)
     for (size_t k = 0; k < st_count(c->file[i]) && tries < MAX_TRIES; k++) {
-      const char *prefix = prefix_before(&s->arena, st_at(c->file[i], k)->name, missing);
+      const char *prefix = checkpoint_prefix(&s->arena, st_at(c->file[i], k)->name, missing);
       if (!prefix || (found && !strcmp(prefix, found))) continue;
       tries++;
       if (first_missing(c, prefix, want)) continue;

@@ -167,14 +167,45 @@ bool checkpoint_used(const Checkpoint *c, const StTensor *t) {
   return false;
 }
 
-// The set with the fewest missing weights.
-static Plan best_plan(Arena *a, const Checkpoint *c, const Module *m, const WeightNames *want) {
+// What a set says their name of a weight is: by the first rule that matches, else the same.
+static const char *expected_name(Arena *a, const Module *m, const char *set, const char *ours) {
+  for (size_t k = 0; k < m->rename.n; k++) {
+    RenameMatch match = {0};
+    const Rename *rule = &m->rename.at[k];
+    if (!strcmp(rule->set, set) && rename_match(rule->ours, ours, &match))
+      return rename_apply(a, rule->theirs[0], &match);
+  }
+  return ours;
+}
+
+// Looks for a prefix below which nothing is missing: *p becomes that plan, and c->strip the prefix.
+static bool plan_below(Arena *a, Checkpoint *c, const Module *m, const WeightNames *want, Plan *p) {
+  enum { MAX_TRIES = 16 };
+  const char *expected = expected_name(a, m, p->set, p->first);
+  size_t tries = 0;
+  for (size_t i = 0; i < c->n; i++)
+    for (size_t k = 0; k < st_count(c->file[i]) && tries < MAX_TRIES; k++) {
+      c->strip = checkpoint_prefix(a, st_at(c->file[i], k)->name, expected);
+      if (!c->strip) continue;
+      tries++;
+      Plan q = plan_set(a, c, m, p->set, want);
+      if (q.missing) continue;
+      *p = q;
+      return true;
+    }
+  c->strip = NULL;
+  return false;
+}
+
+// The set with the fewest missing weights. Where all sets lack some, a prefix is looked for, unless one was given.
+static Plan best_plan(Arena *a, Checkpoint *c, const Module *m, const WeightNames *want) {
   Plan best = {.missing = SIZE_MAX};
   for (size_t i = 0; i < m->rename.n; i++) {
     bool seen = false;
     for (size_t k = 0; k < i && !seen; k++) seen = !strcmp(m->rename.at[k].set, m->rename.at[i].set);
     if (seen) continue;
     Plan p = plan_set(a, c, m, m->rename.at[i].set, want);
+    if (!p.missing || (!c->strip && plan_below(a, c, m, want, &p))) return p;
     if (p.missing < best.missing) best = p;
   }
   return best;
@@ -193,8 +224,9 @@ bool checkpoint_rename(Session *s, Checkpoint *c, const Module *m, const WeightN
   }
   if (!make_file(s, c, &p, &made)) return false;
   add_aliases(s, c, &p);
-  session_note(s, "syc: note: the checkpoint has the names of '%s': %zu weights renamed, %zu of them made of others",
-               p.set, p.recipe.n, made);
+  session_note(s,
+               "syc: note: the checkpoint has the names of '%s'%s%s: %zu weights renamed, %zu of them made of others",
+               p.set, c->strip ? " behind " : "", c->strip ? c->strip : "", p.recipe.n, made);
   return true;
 }
 

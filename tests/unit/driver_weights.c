@@ -490,6 +490,12 @@ static void check_theirs(const char *spec, const char *routes, const Theirs *map
   cr_expect(output_has("has the names of 'huggingface'"), "%s", spec);
   cr_expect(!output_has("not used"), "%s: what is renamed is used", spec);
   cr_expect(same_files("a.syw", "hf.syw"), "%s", spec);
+  write_below("hf.safetensors", "below.safetensors", (const char *const[2]){"model.net.", NULL});
+  cr_expect_eq(run("weights pack %s --routes %s -w %s/below.safetensors -o %s/hf.syw", spec, routes, dir, dir), 0, "%s",
+               spec);
+  cr_expect(output_has("has the names of 'huggingface' behind model.net.:"), "%s", spec);
+  cr_expect(!output_has("not used"), "%s: what is renamed is used", spec);
+  cr_expect(same_files("a.syw", "hf.syw"), "%s", spec);
 }
 #define NAMES(map) map, sizeof map / sizeof *map
 
