@@ -63,11 +63,12 @@ const CommandInfo commands[] = {
      "-o FILE [--dtype T]",
      "make, look at and pack weights",
      "init makes seeded weights under the checkpoint's names, the same on every machine, for trying things out.\n"
-     "inspect lists a checkpoint's tensors: types, shapes, ranges, NaN and infinite elements; with a model, its\n"
-     "weights and where they come from. pack writes the file that\n"
-     "a compiled model maps (.syw); tensors that are missing or mis-shaped are all reported, with near names.\n"
-     "convert merges checkpoints into one safetensors file. A checkpoint is a safetensors file, a PyTorch file\n"
-     "(.pth .pt .bin .ckpt; nothing in it is executed) or the index of shards (.index.json).\n",
+     "inspect lists a checkpoint's tensors: types, shapes, ranges, NaN and infinite elements; with a model, the\n"
+     "model's weights as the checkpoint has them. pack writes the file that a compiled model maps (.syw); tensors\n"
+     "that are missing or mis-shaped are all reported, with near names. convert merges checkpoints into one\n"
+     "safetensors file.\n"
+     "A checkpoint is a safetensors file, a PyTorch file (.pth .pt .bin .ckpt; nothing in it is executed) or the\n"
+     "index of shards (.index.json).\n",
      "syc weights init vit:tiny --seed 1 -o tiny.safetensors  # random, but always the same\n"
      "syc weights inspect vit_b_16.safetensors  # what is in it\n"
      "syc weights pack vit:base --weights vit_b_16.pth -o vit.syw  # for an executable built without it\n"
