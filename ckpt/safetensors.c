@@ -1,13 +1,14 @@
 // safetensors.c - see safetensors.h for the format, the guarantees and an example.
 //
-// The header is hostile input. Before cJSON sees it, prescan() walks it once without recursion and
+// The header is hostile input. Before cJSON sees it, st_json_prescan() walks it once without recursion and
 // bounds nesting and the number of values, so neither the stack nor memory depends on what the file
 // says beyond a constant factor. After parsing, every entry is checked alone (read_entry) and then all
 // together (check_cover). cJSON keeps duplicate keys; they are found in the sorted name index.
-#ifndef _POSIX_C_SOURCE
-#define _POSIX_C_SOURCE 200809L
+#ifndef _DEFAULT_SOURCE
+#define _DEFAULT_SOURCE // madvise
 #endif
-#include "safetensors.h"
+#include "stfile.h"
+#include "torch.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -30,15 +31,6 @@ enum {
 
 #define MAX_EXACT 9007199254740992.0 // 2^53: JSON numbers are doubles, larger ones are not exact
 
-struct StFile {
-  StTensor *tensor;        // in data order
-  const StTensor **byname; // sorted by name
-  size_t count;
-  cJSON *json;  // owns the names
-  void *map;    // mapped file, or NULL when opened from memory
-  size_t bytes; // of map
-};
-
 static const struct {
   const char *name;
   size_t size;
@@ -56,11 +48,7 @@ size_t st_dtype_size(StDtype d) {
   return (unsigned)d < ST_DTYPE_COUNT ? dtype_info[d].size : 0;
 }
 
-#if defined(__GNUC__)
-__attribute__((format(printf, 2, 3)))
-#endif
-static bool
-fail(StError *err, const char *fmt, ...) {
+bool st_fail(StError *err, const char *fmt, ...) {
   if (err) {
     va_list ap;
     va_start(ap, fmt);
@@ -72,17 +60,16 @@ fail(StError *err, const char *fmt, ...) {
 
 // ---- header checks ----
 
-// Bounds nesting and size of the JSON without recursion and refuses \u0000 in strings (it would cut C
-// strings, so that two different names compare equal). Syntax is cJSON's business.
-static bool prescan(const char *s, size_t n, StError *err) {
+// Refusing \u0000: it would cut C strings, so that two different names compare equal. Syntax is cJSON's business.
+bool st_json_prescan(const char *what, const char *s, size_t n, StError *err) {
   size_t depth = 0, values = 0;
   bool in_string = false;
   for (size_t i = 0; i < n; i++) {
     char c = s[i];
-    if (c == '\0') return fail(err, "header has a zero byte at offset %zu", i);
+    if (c == '\0') return st_fail(err, "%s has a zero byte at offset %zu", what, i);
     if (in_string) {
       if (c == '\\') {
-        if (n - i >= 6 && !memcmp(s + i, "\\u0000", 6)) return fail(err, "header has \\u0000 in a string");
+        if (n - i >= 6 && !memcmp(s + i, "\\u0000", 6)) return st_fail(err, "%s has \\u0000 in a string", what);
         i++;
       } else if (c == '"') {
         in_string = false;
@@ -92,11 +79,11 @@ static bool prescan(const char *s, size_t n, StError *err) {
     if (c == '"') in_string = true;
     if (c == '{' || c == '[') {
       values++;
-      if (++depth > MAX_DEPTH) return fail(err, "header is nested deeper than %d", (int)MAX_DEPTH);
+      if (++depth > MAX_DEPTH) return st_fail(err, "%s is nested deeper than %d", what, (int)MAX_DEPTH);
     }
     if ((c == '}' || c == ']') && depth) depth--;
     if (c == ',') values++;
-    if (values > MAX_VALUES) return fail(err, "header has more than %d values", (int)MAX_VALUES);
+    if (values > MAX_VALUES) return st_fail(err, "%s has more than %d values", what, (int)MAX_VALUES);
   }
   return true;
 }
@@ -120,38 +107,39 @@ static const cJSON *member(const cJSON *entry, const char *key) {
 // Fills t from one header entry; data_bytes is the size of the data section.
 static bool read_entry(StTensor *t, const cJSON *e, const uint8_t *data, size_t data_bytes, StError *err) {
   const char *name = e->string;
-  if (!cJSON_IsObject(e)) return fail(err, "tensor '%.200s': entry is not an object", name);
+  if (!cJSON_IsObject(e)) return st_fail(err, "tensor '%.200s': entry is not an object", name);
   const cJSON *dtype = member(e, "dtype"), *shape = member(e, "shape"), *off = member(e, "data_offsets"), *c;
-  if (!cJSON_IsString(dtype)) return fail(err, "tensor '%.200s': no single string 'dtype'", name);
-  if (!cJSON_IsArray(shape)) return fail(err, "tensor '%.200s': no single array 'shape'", name);
-  if (!cJSON_IsArray(off)) return fail(err, "tensor '%.200s': no single array 'data_offsets'", name);
+  if (!cJSON_IsString(dtype)) return st_fail(err, "tensor '%.200s': no single string 'dtype'", name);
+  if (!cJSON_IsArray(shape)) return st_fail(err, "tensor '%.200s': no single array 'shape'", name);
+  if (!cJSON_IsArray(off)) return st_fail(err, "tensor '%.200s': no single array 'data_offsets'", name);
 
   *t = (StTensor){.name = name, .dtype = ST_DTYPE_COUNT};
   for (int d = 0; d < ST_DTYPE_COUNT; d++)
     if (!strcmp(dtype->valuestring, dtype_info[d].name)) t->dtype = (StDtype)d;
   if (t->dtype == ST_DTYPE_COUNT)
-    return fail(err, "tensor '%.200s': dtype '%.40s' is not supported", name, dtype->valuestring);
+    return st_fail(err, "tensor '%.200s': dtype '%.40s' is not supported", name, dtype->valuestring);
 
   int64_t bytes = (int64_t)dtype_info[t->dtype].size;
   cJSON_ArrayForEach(c, shape) {
-    if (t->rank == ST_MAX_RANK) return fail(err, "tensor '%.200s': more than %d dimensions", name, (int)ST_MAX_RANK);
-    if (!is_count(c)) return fail(err, "tensor '%.200s': a dimension is not an integer in 0..2^53", name);
+    if (t->rank == ST_MAX_RANK) return st_fail(err, "tensor '%.200s': more than %d dimensions", name, (int)ST_MAX_RANK);
+    if (!is_count(c)) return st_fail(err, "tensor '%.200s': a dimension is not an integer in 0..2^53", name);
     int64_t d = (int64_t)c->valuedouble;
-    if (d && bytes > INT64_MAX / d) return fail(err, "tensor '%.200s': shape overflows", name);
+    if (d && bytes > INT64_MAX / d) return st_fail(err, "tensor '%.200s': shape overflows", name);
     bytes *= d;
     t->shape[t->rank++] = d;
   }
 
   const cJSON *lo = off->child, *hi = lo ? lo->next : NULL;
   if (!is_count(lo) || !is_count(hi) || hi->next)
-    return fail(err, "tensor '%.200s': data_offsets is not a pair of integers in 0..2^53", name);
+    return st_fail(err, "tensor '%.200s': data_offsets is not a pair of integers in 0..2^53", name);
   int64_t begin = (int64_t)lo->valuedouble, end = (int64_t)hi->valuedouble;
-  if (begin > end) return fail(err, "tensor '%.200s': data_offsets are out of order", name);
+  if (begin > end) return st_fail(err, "tensor '%.200s': data_offsets are out of order", name);
   if ((uint64_t)end > data_bytes)
-    return fail(err, "tensor '%.200s': data end at %" PRId64 ", beyond the %zu bytes of data", name, end, data_bytes);
+    return st_fail(err, "tensor '%.200s': data end at %" PRId64 ", beyond the %zu bytes of data", name, end,
+                   data_bytes);
   if (end - begin != bytes)
-    return fail(err, "tensor '%.200s': %" PRId64 " bytes of data for a shape of %" PRId64 " bytes", name, end - begin,
-                bytes);
+    return st_fail(err, "tensor '%.200s': %" PRId64 " bytes of data for a shape of %" PRId64 " bytes", name,
+                   end - begin, bytes);
   t->data = data + begin;
   t->bytes = (size_t)bytes;
   return true;
@@ -169,59 +157,64 @@ static int by_name(const void *a, const void *b) {
   return strcmp((*x)->name, (*y)->name);
 }
 
+bool st_index_names(StFile *f, StError *err) {
+  f->byname = st_alloc(&f->pool, (f->count + 1) * sizeof *f->byname);
+  if (!f->byname) return st_fail(err, "out of memory");
+  for (size_t i = 0; i < f->count; i++) f->byname[i] = &f->tensor[i];
+  qsort(f->byname, f->count, sizeof *f->byname, by_name);
+  for (size_t i = 1; i < f->count; i++)
+    if (!strcmp(f->byname[i]->name, f->byname[i - 1]->name))
+      return st_fail(err, "duplicate key '%.200s'", f->byname[i]->name);
+  return true;
+}
+
 // The ranges, in data order, must tile the data section.
 static bool check_cover(const StFile *f, const uint8_t *data, size_t data_bytes, StError *err) {
   size_t at = 0;
   for (size_t i = 0; i < f->count; i++) {
     const StTensor *t = &f->tensor[i];
     size_t begin = (size_t)((const uint8_t *)t->data - data);
-    if (begin < at) return fail(err, "tensor '%.200s': data overlap those of '%.200s'", t->name, t[-1].name);
-    if (begin > at) return fail(err, "tensor '%.200s': %zu unused bytes before its data", t->name, begin - at);
+    if (begin < at) return st_fail(err, "tensor '%.200s': data overlap those of '%.200s'", t->name, t[-1].name);
+    if (begin > at) return st_fail(err, "tensor '%.200s': %zu unused bytes before its data", t->name, begin - at);
     at = begin + t->bytes;
   }
-  if (at != data_bytes) return fail(err, "%zu bytes after the last tensor belong to none", data_bytes - at);
+  if (at != data_bytes) return st_fail(err, "%zu bytes after the last tensor belong to none", data_bytes - at);
   return true;
 }
 
 static bool read_header(StFile *f, const uint8_t *file, size_t n, StError *err) {
-  if (n < 8) return fail(err, "file is too short for a safetensors header (%zu bytes)", n);
+  if (n < 8) return st_fail(err, "file is too short for a safetensors header (%zu bytes)", n);
   uint64_t len = 0;
   for (int i = 0; i < 8; i++) len |= (uint64_t)file[i] << 8 * i;
-  if (len > MAX_HEADER) return fail(err, "header length %" PRIu64 " is above the limit of 100 MB", len);
-  if (len > n - 8) return fail(err, "header length %" PRIu64 " is beyond the end of the file (truncated?)", len);
+  if (len > MAX_HEADER) return st_fail(err, "header length %" PRIu64 " is above the limit of 100 MB", len);
+  if (len > n - 8) return st_fail(err, "header length %" PRIu64 " is beyond the end of the file (truncated?)", len);
   const char *text = (const char *)file + 8;
   size_t text_len = (size_t)len;
-  if (!prescan(text, text_len, err)) return false;
+  if (!st_json_prescan("header", text, text_len, err)) return false;
   const char *end = NULL;
   f->json = cJSON_ParseWithLengthOpts(text, text_len, &end, false);
-  if (!f->json) return fail(err, "header is not valid JSON (near byte %td)", end ? end - text : (ptrdiff_t)0);
+  if (!f->json) return st_fail(err, "header is not valid JSON (near byte %td)", end ? end - text : (ptrdiff_t)0);
   for (; end < text + text_len; end++)
-    if (!strchr(" \t\r\n", *end)) return fail(err, "header has text after the JSON object");
-  if (!cJSON_IsObject(f->json)) return fail(err, "header is not a JSON object");
+    if (!strchr(" \t\r\n", *end)) return st_fail(err, "header has text after the JSON object");
+  if (!cJSON_IsObject(f->json)) return st_fail(err, "header is not a JSON object");
 
   size_t entries = 0;
   const cJSON *e;
   cJSON_ArrayForEach(e, f->json) entries++;
-  f->tensor = calloc(entries + 1, sizeof *f->tensor);
-  f->byname = calloc(entries + 1, sizeof *f->byname);
-  if (!f->tensor || !f->byname) return fail(err, "out of memory");
+  f->tensor = st_alloc(&f->pool, (entries + 1) * sizeof *f->tensor);
+  if (!f->tensor) return st_fail(err, "out of memory");
   const uint8_t *data = file + 8 + text_len;
   size_t data_bytes = n - 8 - text_len, metadata = 0;
   cJSON_ArrayForEach(e, f->json) {
     if (!strcmp(e->string, "__metadata__")) {
-      if (metadata++) return fail(err, "duplicate key '__metadata__'");
-      if (!cJSON_IsObject(e)) return fail(err, "'__metadata__' is not an object");
+      if (metadata++) return st_fail(err, "duplicate key '__metadata__'");
+      if (!cJSON_IsObject(e)) return st_fail(err, "'__metadata__' is not an object");
     } else if (!read_entry(&f->tensor[f->count++], e, data, data_bytes, err)) {
       return false;
     }
   }
   qsort(f->tensor, f->count, sizeof *f->tensor, by_data);
-  for (size_t i = 0; i < f->count; i++) f->byname[i] = &f->tensor[i];
-  qsort(f->byname, f->count, sizeof *f->byname, by_name);
-  for (size_t i = 1; i < f->count; i++)
-    if (!strcmp(f->byname[i]->name, f->byname[i - 1]->name))
-      return fail(err, "duplicate key '%.200s'", f->byname[i]->name);
-  return check_cover(f, data, data_bytes, err);
+  return st_index_names(f, err) && check_cover(f, data, data_bytes, err);
 }
 
 // ---- opening ----
@@ -229,10 +222,15 @@ static bool read_header(StFile *f, const uint8_t *file, size_t n, StError *err) 
 StFile *st_open_memory(const void *bytes, size_t n, StError *err) {
   StFile *f = calloc(1, sizeof *f);
   if (!f) {
-    fail(err, "out of memory");
+    st_fail(err, "out of memory");
     return NULL;
   }
-  if (!read_header(f, bytes, n, err)) {
+  f->kind = "safetensors";
+  f->pool.limit = SIZE_MAX / 2; // bounded by st_json_prescan
+  bool ok = torch_is_archive(bytes, n)  ? torch_read(f, bytes, n, err)
+            : torch_is_legacy(bytes, n) ? torch_refuse_legacy(err)
+                                        : read_header(f, bytes, n, err);
+  if (!ok) {
     st_close(f);
     return NULL;
   }
@@ -242,20 +240,20 @@ StFile *st_open_memory(const void *bytes, size_t n, StError *err) {
 StFile *st_open(const char *path, StError *err) {
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
-    fail(err, "%.300s: %s", path, strerror(errno));
+    st_fail(err, "%.300s: %s", path, strerror(errno));
     return NULL;
   }
   struct stat info;
   void *map = MAP_FAILED;
   size_t bytes = 0;
   if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    fail(err, "%.300s: not a regular file", path);
+    st_fail(err, "%.300s: not a regular file", path);
   } else if (info.st_size < 8) { // an empty file cannot be mapped
-    fail(err, "%.300s: too short for a safetensors header (%lld bytes)", path, (long long)info.st_size);
+    st_fail(err, "%.300s: too short for a safetensors header (%lld bytes)", path, (long long)info.st_size);
   } else {
     bytes = (size_t)info.st_size;
     map = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (map == MAP_FAILED) fail(err, "%.300s: cannot map: %s", path, strerror(errno));
+    if (map == MAP_FAILED) st_fail(err, "%.300s: cannot map: %s", path, strerror(errno));
   }
   close(fd); // the mapping stays
   if (map == MAP_FAILED) return NULL;
@@ -263,7 +261,7 @@ StFile *st_open(const char *path, StError *err) {
   StFile *f = st_open_memory(map, bytes, &why);
   if (!f) {
     munmap(map, bytes);
-    fail(err, "%.200s: %.300s", path, why.text);
+    st_fail(err, "%.200s: %.300s", path, why.text);
     return NULL;
   }
   f->map = map;
@@ -275,12 +273,24 @@ void st_close(StFile *f) {
   if (!f) return;
   if (f->map) munmap(f->map, f->bytes);
   cJSON_Delete(f->json);
-  free(f->tensor);
-  free(f->byname);
+  st_pool_free(&f->pool);
+  st_pool_free(&f->data);
   free(f);
 }
 
+void st_release(const StFile *f) {
+  if (f->map) madvise(f->map, f->bytes, MADV_DONTNEED);
+}
+
 // ---- looking up ----
+
+const char *st_kind(const StFile *f) {
+  return f->kind;
+}
+
+const char *st_note(const StFile *f) {
+  return f->note;
+}
 
 size_t st_count(const StFile *f) {
   return f->count;
@@ -387,6 +397,47 @@ bool st_to_f32(const StTensor *t, float *dst, size_t first, size_t n) {
   }
 }
 
+static uint32_t to_bits(float f) {
+  uint32_t bits;
+  memcpy(&bits, &f, sizeof bits);
+  return bits;
+}
+
+static uint16_t to_bfloat(float f) {
+  uint32_t bits = to_bits(f);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(bits >> 16 | 0x40); // NaN stays one
+  return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+}
+
+static uint16_t to_half(float f) {
+  uint32_t bits = to_bits(f), sign = bits >> 16 & 0x8000u, size = bits & 0x7fffffffu;
+  if (size > 0x7f800000u) return (uint16_t)(sign | 0x7e00u);
+  if (size >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u); // rounds to 65536 or more
+  if (size < 0x38800000u) {                                   // below 2^-14: fixed steps of 2^-24
+    float steps = from_bits(size) * 0x1p24f;
+    uint32_t whole = (uint32_t)steps;
+    float rest = steps - (float)whole;
+    whole += rest > 0.5f || (rest == 0.5f && (whole & 1));
+    return (uint16_t)(sign | whole);
+  }
+  return (uint16_t)(sign | (size - 0x38000000u + 0xfffu + (size >> 13 & 1)) >> 13);
+}
+
+size_t st_from_f32(StDtype d, const float *src, void *dst, size_t n) {
+  uint16_t (*convert)(float) = d == ST_F16 ? to_half : to_bfloat;
+  uint16_t infinite = d == ST_F16 ? 0x7c00u : 0x7f80u;
+  size_t overflows = 0;
+  if (d == ST_F32 && n) memcpy(dst, src, n * sizeof *src);
+  if (d == ST_F32) return 0;
+  if (d != ST_F16 && d != ST_BF16) return SIZE_MAX;
+  for (size_t i = 0; i < n; i++) {
+    uint16_t h = convert(src[i]);
+    overflows += (h & 0x7fffu) == infinite && (to_bits(src[i]) & 0x7fffffffu) != 0x7f800000u;
+    memcpy((uint8_t *)dst + 2 * i, &h, 2);
+  }
+  return overflows;
+}
+
 // ---- writing ----
 
 struct StWriter {
@@ -404,11 +455,11 @@ static char *header_text(size_t n, const StDesc *descs, uint64_t *total, StError
   for (size_t i = 0; root && i < n; i++) {
     const StDesc *d = &descs[i];
     if (!d->name || !strcmp(d->name, "__metadata__")) {
-      fail(err, "tensor %zu has no usable name", i);
+      st_fail(err, "tensor %zu has no usable name", i);
       goto done;
     }
     if ((unsigned)d->dtype >= ST_DTYPE_COUNT || d->rank < 0 || d->rank > ST_MAX_RANK) {
-      fail(err, "tensor '%.200s': unknown dtype or rank %d", d->name, d->rank);
+      st_fail(err, "tensor '%.200s': unknown dtype or rank %d", d->name, d->rank);
       goto done;
     }
     uint64_t bytes = st_dtype_size(d->dtype);
@@ -416,7 +467,7 @@ static char *header_text(size_t n, const StDesc *descs, uint64_t *total, StError
     cJSON_AddItemToObject(e, "dtype", cJSON_CreateString(st_dtype_name(d->dtype)));
     for (int k = 0; k < d->rank; k++) {
       if (d->shape[k] < 0 || (d->shape[k] > 0 && bytes > (uint64_t)MAX_EXACT / (uint64_t)d->shape[k])) {
-        fail(err, "tensor '%.200s': shape is negative or too large", d->name);
+        st_fail(err, "tensor '%.200s': shape is negative or too large", d->name);
         cJSON_Delete(e);
         cJSON_Delete(shape);
         cJSON_Delete(off);
@@ -432,12 +483,12 @@ static char *header_text(size_t n, const StDesc *descs, uint64_t *total, StError
     cJSON_AddItemToObject(e, "data_offsets", off);
     cJSON_AddItemToObject(root, d->name, e);
     if (at > (uint64_t)MAX_EXACT) {
-      fail(err, "more than 2^53 bytes of data");
+      st_fail(err, "more than 2^53 bytes of data");
       goto done;
     }
   }
   text = root ? cJSON_PrintUnformatted(root) : NULL;
-  if (!text) fail(err, "out of memory");
+  if (!text) st_fail(err, "out of memory");
 done:
   cJSON_Delete(root);
   *total = at;
@@ -450,12 +501,12 @@ static int by_desc_name(const void *a, const void *b) {
 
 static bool names_differ(size_t n, const StDesc *descs, StError *err) {
   const char **names = calloc(n + 1, sizeof *names);
-  if (!names) return fail(err, "out of memory");
+  if (!names) return st_fail(err, "out of memory");
   for (size_t i = 0; i < n; i++) names[i] = descs[i].name ? descs[i].name : "";
   qsort(names, n, sizeof *names, by_desc_name);
   bool ok = true;
   for (size_t i = 1; ok && i < n; i++)
-    if (!strcmp(names[i], names[i - 1])) ok = fail(err, "tensor '%.200s' is given twice", names[i]);
+    if (!strcmp(names[i], names[i - 1])) ok = st_fail(err, "tensor '%.200s' is given twice", names[i]);
   free(names);
   return ok;
 }
@@ -464,7 +515,7 @@ static bool names_differ(size_t n, const StDesc *descs, StError *err) {
 static bool open_temp(StWriter *w, StError *err) {
   size_t room = strlen(w->path) + 64;
   w->temp = malloc(room);
-  if (!w->temp) return fail(err, "out of memory");
+  if (!w->temp) return st_fail(err, "out of memory");
   for (int attempt = 0; attempt < 1000; attempt++) {
     snprintf(w->temp, room, "%s.tmp-%ld-%d", w->path, (long)getpid(), attempt);
     int fd = open(w->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -476,7 +527,7 @@ static bool open_temp(StWriter *w, StError *err) {
     unlink(w->temp);
     break;
   }
-  fail(err, "%.300s: cannot create a file beside it: %s", w->path, strerror(errno));
+  st_fail(err, "%.300s: cannot create a file beside it: %s", w->path, strerror(errno));
   free(w->temp); // not ours to unlink
   w->temp = NULL;
   return false;
@@ -487,22 +538,22 @@ StWriter *st_write_begin(const char *path, size_t n, const StDesc *descs, StErro
   StWriter *w = calloc(1, sizeof *w);
   char *text = w ? header_text(n, descs, &w->expected, err) : NULL;
   if (!w || !text) {
-    if (!w) fail(err, "out of memory");
+    if (!w) st_fail(err, "out of memory");
     free(w);
     return NULL;
   }
   size_t len = strlen(text), padded = (len + 7) / 8 * 8; // 8 bytes of length before it: stays aligned
   w->path = malloc(strlen(path) + 1);
-  bool ok = w->path != NULL || fail(err, "out of memory");
+  bool ok = w->path != NULL || st_fail(err, "out of memory");
   if (ok) memcpy(w->path, path, strlen(path) + 1);
-  if (ok && padded > MAX_HEADER) ok = fail(err, "header of %zu bytes is above the limit of 100 MB", padded);
+  if (ok && padded > MAX_HEADER) ok = st_fail(err, "header of %zu bytes is above the limit of 100 MB", padded);
   ok = ok && open_temp(w, err);
   if (ok) {
     uint8_t head[8];
     for (int i = 0; i < 8; i++) head[i] = (uint8_t)((uint64_t)padded >> 8 * i);
     ok = fwrite(head, 1, 8, w->file) == 8 && fwrite(text, 1, len, w->file) == len &&
          fwrite("       ", 1, padded - len, w->file) == padded - len;
-    if (!ok) fail(err, "%.300s: %s", w->temp, strerror(errno));
+    if (!ok) st_fail(err, "%.300s: %s", w->temp, strerror(errno));
   }
   cJSON_free(text);
   if (ok) return w;
@@ -511,35 +562,35 @@ StWriter *st_write_begin(const char *path, size_t n, const StDesc *descs, StErro
 }
 
 bool st_write_data(StWriter *w, const void *data, size_t bytes, StError *err) {
-  if (w->failed) return fail(err, "%.300s: an earlier write failed", w->path);
+  if (w->failed) return st_fail(err, "%.300s: an earlier write failed", w->path);
   if (bytes > w->expected - w->written) {
     w->failed = true;
-    return fail(err, "%.300s: more data than the declared %" PRIu64 " bytes", w->path, w->expected);
+    return st_fail(err, "%.300s: more data than the declared %" PRIu64 " bytes", w->path, w->expected);
   }
   if (bytes && fwrite(data, 1, bytes, w->file) != bytes) {
     w->failed = true;
-    return fail(err, "%.300s: %s", w->temp, strerror(errno));
+    return st_fail(err, "%.300s: %s", w->temp, strerror(errno));
   }
   w->written += bytes;
   return true;
 }
 
 bool st_write_end(StWriter *w, StError *err) {
-  bool ok = !w->failed || fail(err, "%.300s: an earlier write failed", w->path);
+  bool ok = !w->failed || st_fail(err, "%.300s: an earlier write failed", w->path);
   if (ok && w->written != w->expected)
-    ok = fail(err, "%.300s: %" PRIu64 " of %" PRIu64 " bytes of data were given", w->path, w->written, w->expected);
+    ok = st_fail(err, "%.300s: %" PRIu64 " of %" PRIu64 " bytes of data were given", w->path, w->written, w->expected);
   // On the disk before the name points to it, so that a crash cannot leave a short file under it.
   if (ok && (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0))
-    ok = fail(err, "%.300s: %s", w->temp, strerror(errno));
+    ok = st_fail(err, "%.300s: %s", w->temp, strerror(errno));
   if (ok) {
     int closed = fclose(w->file);
     w->file = NULL;
     struct stat st; // a device must not be replaced by a file
     bool special = stat(w->path, &st) == 0 && !S_ISREG(st.st_mode);
     if (special)
-      ok = fail(err, "%.300s: it is not a regular file", w->path);
+      ok = st_fail(err, "%.300s: it is not a regular file", w->path);
     else if (closed != 0 || rename(w->temp, w->path) != 0)
-      ok = fail(err, "%.300s: %s", w->path, strerror(errno));
+      ok = st_fail(err, "%.300s: %s", w->path, strerror(errno));
   }
   if (ok) { // the temporary name is gone: nothing to unlink
     free(w->temp);

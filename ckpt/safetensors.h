@@ -1,6 +1,6 @@
-// safetensors.h - reader and writer of safetensors checkpoints.
+// safetensors.h - reader and writer of checkpoints: safetensors, and PyTorch's own files for reading (torch.h).
 //
-// File layout: u64 little-endian header length N, N bytes of JSON, then the tensor data:
+// Layout of a safetensors file: u64 little-endian header length N, N bytes of JSON, then the tensor data:
 //   {"__metadata__":{...}, "blk.0.ln.g":{"dtype":"F32","shape":[768],"data_offsets":[0,3072]}, ...}
 //
 // Reader: the file is mapped read-only and nothing is copied. Opening succeeds only if the header is
@@ -9,6 +9,9 @@
 // file of any kind is an error with a message, never a crash. Data need not be aligned: read it
 // through memcpy or st_to_f32. Files are assumed not to shrink while they are mapped. An StFile is
 // read-only after opening, so any number of threads may share it.
+//
+// PyTorch files (.pth .pt .bin .ckpt, written by torch.save since PyTorch 1.6) give the same StFile. Nothing in them is
+// executed. They are told by their first bytes, not by their name.
 //
 // Writer: header first, then the tensors' bytes in the declared order, into a temporary file beside
 // the target, renamed over it by st_write_end. An interrupted or failed write leaves the old target.
@@ -38,7 +41,7 @@ typedef struct {
 } StError;
 
 // One tensor of an open file. Pointers live as long as the StFile.
-typedef struct {
+typedef struct StTensor {
   const char *name;           // UTF-8
   StDtype dtype;              //
   int rank;                   // 0 (scalar) .. ST_MAX_RANK
@@ -60,7 +63,7 @@ typedef struct StWriter StWriter;
 
 // ---- reading ----
 
-// Maps and checks a file. NULL on error, with err filled (err may be NULL everywhere).
+// Maps and checks a file of either kind. NULL on error, with err filled (err may be NULL everywhere).
 StFile *st_open(const char *path, StError *err);
 
 // The same on n bytes of memory, which must outlive the StFile.
@@ -69,10 +72,20 @@ StFile *st_open_memory(const void *bytes, size_t n, StError *err);
 // Unmaps; NULL is allowed.
 void st_close(StFile *f);
 
+// "safetensors" or "PyTorch".
+const char *st_kind(const StFile *f);
+
+// What the user should know of how the file was read, such as a second set of tensors that was left out; NULL if there
+// is nothing.
+const char *st_note(const StFile *f);
+
+// Lets the system take back the memory of the mapped file; the data are read again from the file when needed.
+void st_release(const StFile *f);
+
 // Number of tensors.
 size_t st_count(const StFile *f);
 
-// Tensor i in the order of the data section; NULL if i >= st_count.
+// Tensor i; NULL if i >= st_count. The order is that of the data section, or of the dictionary in a PyTorch file.
 const StTensor *st_at(const StFile *f, size_t i);
 
 // Tensor by exact name in O(log n); NULL if absent.
@@ -88,6 +101,10 @@ int64_t st_elements(const StTensor *t);
 // Converts elements [first, first + n) to float. dst has room for n. F64 rounds to nearest, F16 and
 // BF16 are exact. False if the range is outside the tensor or the dtype is not a float.
 bool st_to_f32(const StTensor *t, float *dst, size_t first, size_t n);
+
+// Converts n floats to F32, F16 or BF16, rounding to nearest even; dst has room for them, at any alignment. Returns how
+// many finite values became infinite; SIZE_MAX if the dtype is another.
+size_t st_from_f32(StDtype d, const float *src, void *dst, size_t n);
 
 // "F32" and so on; "?" for a value that is not a dtype.
 const char *st_dtype_name(StDtype d);

@@ -21,16 +21,7 @@ static const char *packed_key(Session *s) {
   if (!s->opt.weights.n)
     return arena_printf(&s->arena, "seed%lld", s->opt.seed == INT_UNSET ? 1ll : (long long)s->opt.seed);
   uint64_t h = 0;
-  for (size_t i = 0; i < s->opt.weights.n; i++) {
-    struct stat st;
-    const char *path = s->opt.weights.at[i];
-    if (stat(path, &st) != 0) {
-      session_fail(s, EXIT_IO, "cannot read %s: %s", path, strerror(errno));
-      return NULL;
-    }
-    int64_t facts[] = {(int64_t)st.st_size, (int64_t)st.st_mtime, (int64_t)st.st_ino};
-    h = hash_bytes(facts, sizeof facts, h);
-  }
+  if (!checkpoint_key(s, &s->opt.weights, &h)) return NULL;
   return arena_printf(&s->arena, "%016llx", (unsigned long long)h);
 }
 

@@ -111,20 +111,31 @@ const char *cc_runtime_dir(Session *s, const char *what); // "lib" or "include" 
 char *temp_dir(Session *s, const char *beside);
 void temp_remove(const char *dir);
 
-/* weights.c
+/* weights.c, checkpoint.c
  * ------------------------------------------------------------------------------------------------------------ */
 struct StFile;
-typedef struct Checkpoint { // one or more safetensors files, later ones win
-  struct StFile *file[8];
-  size_t n;
+struct StTensor;
+typedef struct Checkpoint { // one or more files, later ones win; {0} has none
+  struct StFile **file;
+  size_t n, cap;
+  const char *strip; // what the names in the files have in front of ours, or NULL
+  // What the page's rename rules made of it (checkpoint_rename.c).
+  const struct WeightAlias *alias;
+  const struct StTensor *const *used; // tensors that stand for weights of other names
+  size_t nalias, nused;
 } Checkpoint;
 // A WeightSource over a checkpoint. Types: F32, F16, BF16, F64 tensors of the right shape.
 WeightSource checkpoint_source(Checkpoint *c);
-bool checkpoint_open(Session *s, Checkpoint *c, const char *const *path, size_t n); // false after reporting
+// Opens files of any kind, and indexes of shards (.json). False after reporting.
+bool checkpoint_open(Session *s, Checkpoint *c, const char *const *path, size_t n);
 void checkpoint_close(Checkpoint *c);
+// Mixes into *key what stands for the contents of the files, shards included (size and time), and the options that
+// change how they are read. False after reporting.
+bool checkpoint_key(Session *s, const StrList *path, uint64_t *key);
 // Missing, mis-shaped (errors) and unused (remark) tensors in full, with near names. False if any is missing or
-// mis-shaped.
-bool checkpoint_check(Session *s, const Checkpoint *c, const Program *p, bool report_unused);
+// mis-shaped. If the names are there below one prefix only, or by a rename of the
+// page, the checkpoint has them from here on.
+bool checkpoint_check(Session *s, Checkpoint *c, const Program *p, bool report_unused);
 // Packs into `path` with a progress bar. False after reporting.
 bool weights_pack(Session *s, const Program *p, const char *path, const Checkpoint *c);
 // Deterministic weights for a module, written as safetensors: matrices uniform with the deviation of 1/sqrt(fan-in),

@@ -58,15 +58,21 @@ const CommandInfo commands[] = {
      "syc fmt models/*.sy  # in place\n"
      "syc fmt --check models/*.sy  # for continuous integration\n"},
     {"weights", C_WEIGHTS, cmd_weights,
-     "init SPEC[:PRESET] [--seed N] -o FILE\ninspect FILE\npack SPEC[:PRESET] --weights FILE -o FILE",
+     "init SPEC[:PRESET] [--seed N] -o FILE\ninspect [SPEC[:PRESET]] FILE\npack SPEC[:PRESET] --weights FILE -o "
+     "FILE\nconvert FILE... "
+     "-o FILE [--dtype T]",
      "make, look at and pack weights",
      "init makes seeded weights under the checkpoint's names, the same on every machine, for trying things out.\n"
-     "inspect lists a checkpoint's tensors: types, shapes, ranges, NaN and infinite elements. pack writes the file "
-     "that\n"
-     "a compiled model maps (.syw); tensors that are missing or mis-shaped are all reported, with near names.\n",
+     "inspect lists a checkpoint's tensors: types, shapes, ranges, NaN and infinite elements; with a model, the\n"
+     "model's weights as the checkpoint has them. pack writes the file that a compiled model maps (.syw); tensors\n"
+     "that are missing or mis-shaped are all reported, with near names. convert merges checkpoints into one\n"
+     "safetensors file.\n"
+     "A checkpoint is a safetensors file, a PyTorch file (.pth .pt .bin .ckpt; nothing in it is executed) or the\n"
+     "index of shards (.index.json).\n",
      "syc weights init vit:tiny --seed 1 -o tiny.safetensors  # random, but always the same\n"
      "syc weights inspect vit_b_16.safetensors  # what is in it\n"
-     "syc weights pack vit:base --weights vit_b_16.safetensors -o vit.syw  # for an executable built without it\n"},
+     "syc weights pack vit:base --weights vit_b_16.pth -o vit.syw  # for an executable built without it\n"
+     "syc weights convert last.ckpt --strip-prefix model. -o model.safetensors  # plain names\n"},
     {"help", C_HELP, cmd_help, "[COMMAND|models]\n--man\n--completions=bash|zsh|fish", "explain syc or one command",
      "`syc help models` lists the models that come with syc. The man page and the completion scripts are made from\n"
      "the same tables as these pages.\n",

@@ -5,22 +5,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 // The packed weights of a plan and a checkpoint; the file's size and time stand for its content.
 static const char *cached_weights(Session *s, const Program *p, const char *exe) {
   const StrList *files = &s->opt.weights;
   uint64_t h = p->plan_hash;
-  for (size_t i = 0; i < files->n; i++) {
-    struct stat st;
-    if (stat(files->at[i], &st) != 0) {
-      session_fail(s, EXIT_IO, "cannot read %s: %s", files->at[i], strerror(errno));
-      return NULL;
-    }
-    int64_t facts[] = {(int64_t)st.st_size, (int64_t)st.st_mtime, (int64_t)st.st_ino};
-    h = hash_bytes(facts, sizeof facts, h);
-  }
+  if (!checkpoint_key(s, files, &h)) return NULL;
   const char *packed = arena_printf(&s->arena, "%s-%016llx.syw", exe, (unsigned long long)h);
   if (access(packed, R_OK) == 0) return packed;
   Checkpoint c = {0};

@@ -1,9 +1,8 @@
-// weights.c: checkpoints and the packed weight file: `syc weights init | inspect | pack`.
+// weights.c: checkpoints and the packed weight file: `syc weights init | inspect | pack | convert`.
 //
-// A checkpoint is one or more safetensors files; of a name that stands in several, the last file counts. A program asks
-// for weights by name and exact shape; all that is missing or has another shape is reported at once, with near names.
-// Tensors are read from the mapped files: an aligned F32 tensor is handed on as it lies there, so that packing needs
-// little memory beside the pages of the file.
+// A program asks for weights by name and exact shape; all that is missing or has another shape is reported at once,
+// with near names. Tensors are read from the mapped files: an aligned F32 tensor is handed on as it lies there, so that
+// packing needs little memory beside the pages of the file.
 //
 //   Checkpoint c = {0};
 //   if (checkpoint_open(s, &c, files, n) && checkpoint_check(s, &c, p, true)) weights_pack(s, p, "vit.syw", &c);
@@ -15,52 +14,10 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-/* a checkpoint --------------------------------------------------------------------------------------------------------
+/* what a checkpoint has -----------------------------------------------------------------------------------------------
  */
-bool checkpoint_open(Session *s, Checkpoint *c, const char *const *path, size_t n) {
-  if (n > sizeof c->file / sizeof *c->file) {
-    session_fail(s, EXIT_USAGE, "at most %zu checkpoint files can be merged", sizeof c->file / sizeof *c->file);
-    return false;
-  }
-  for (size_t i = 0; i < n; i++) {
-    StError err;
-    c->file[c->n] = st_open(path[i], &err);
-    if (!c->file[c->n]) {
-      session_fail(s, EXIT_IO, "%s", err.text);
-      return false;
-    }
-    c->n++;
-  }
-  return true;
-}
-
-void checkpoint_close(Checkpoint *c) {
-  for (size_t i = 0; i < c->n; i++) st_close(c->file[i]);
-  c->n = 0;
-}
-
-const StTensor *checkpoint_find(const Checkpoint *c, const char *name) {
-  for (size_t i = c->n; i-- > 0;) {
-    const StTensor *t = st_find(c->file[i], name);
-    if (t) return t;
-  }
-  return NULL;
-}
-
-static const StTensor *checkpoint_near(const Checkpoint *c, const char *name) {
-  const StTensor *best = NULL;
-  size_t least = SIZE_MAX;
-  for (size_t i = c->n; i-- > 0;) {
-    const StTensor *t = st_near(c->file[i], name);
-    size_t d = t ? edit_distance(t->name, name) : SIZE_MAX;
-    if (t && d < least) best = t, least = d;
-  }
-  return best;
-}
-
 static bool is_float(StDtype d) {
   return d == ST_F32 || d == ST_F16 || d == ST_BF16 || d == ST_F64;
 }
@@ -217,7 +174,9 @@ static void report_surplus(Session *s, const Checkpoint *c, const WeightNames *w
   for (size_t i = 0; i < c->n; i++)
     for (size_t k = 0; k < st_count(c->file[i]); k++) {
       const StTensor *t = st_at(c->file[i], k);
-      if (weight_names_has(want, t->name) || checkpoint_find(c, t->name) != t) continue;
+      const char *name = checkpoint_name(c, t);
+      if (checkpoint_used(c, t)) continue;
+      if (weight_names_has(want, name) || checkpoint_find(c, name) != t) continue;
       if (unused++ >= shown) continue;
       buf_printf(&b, "\n  unused       %s ", t->name);
       print_shape(&b, t);
@@ -229,9 +188,13 @@ static void report_surplus(Session *s, const Checkpoint *c, const WeightNames *w
   buf_free(&b);
 }
 
-bool checkpoint_check(Session *s, const Checkpoint *c, const Program *p, bool report_unused) {
+bool checkpoint_check(Session *s, Checkpoint *c, const Program *p, bool report_unused) {
   Arena a = {0};
   WeightNames want = weight_names_of_program(p, &a);
+  if (!checkpoint_fit(s, c, p->module, &want)) {
+    arena_free(&a);
+    return false;
+  }
   Buf b = {0};
   size_t missing = 0, wrong = 0;
   for (size_t i = 0; i < want.list.n; i++) report_wanted(c, p->module, &want.list.at[i], &missing, &wrong, &b);
@@ -256,33 +219,17 @@ bool checkpoint_check(Session *s, const Checkpoint *c, const Program *p, bool re
 
 /* packing -------------------------------------------------------------------------------------------------------------
  */
-typedef struct Progress {
-  bool show;
-  int shown; // percent
-  const Checkpoint *read;
-  double released; // share of the output at the last release
-  double step;     // share between two releases
-} Progress;
-
-// Gives the pages of the mapped files back; they are read again from the page cache when needed. Without it the whole
-// checkpoint would count as memory of this process.
-static void release_pages(const Checkpoint *c) {
-  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-  for (size_t i = 0; i < c->n; i++) {
-    size_t n = st_count(c->file[i]);
-    if (!n) continue;
-    const StTensor *first = st_at(c->file[i], 0), *last = st_at(c->file[i], n - 1); // in the order of the data
-    uintptr_t lo = ((uintptr_t)first->data + page - 1) / page * page,
-              hi = ((uintptr_t)last->data + last->bytes) / page * page;
-    if (lo < hi) madvise((void *)lo, hi - lo, MADV_DONTNEED);
-  }
+Progress progress_start(const Session *s, const char *verb, const Checkpoint *read, double bytes) {
+  Progress p = {.show = !s->opt.quiet && isatty(STDERR_FILENO), .shown = -1, .verb = verb, .read = read};
+  p.step = 64e6 / (bytes + 1);
+  return p;
 }
 
-static void show_progress(void *ud, double share) {
+void progress_show(void *ud, double share) {
   Progress *p = ud;
   int percent = (int)(share * 100);
   if (share - p->released > p->step) {
-    release_pages(p->read);
+    checkpoint_release(p->read);
     p->released = share;
   }
   if (!p->show || percent == p->shown) return;
@@ -290,7 +237,11 @@ static void show_progress(void *ud, double share) {
   char bar[31];
   for (int i = 0; i < 30; i++) bar[i] = i * 100 < percent * 30 ? '#' : '.';
   bar[30] = 0;
-  fprintf(stderr, "\rpacking [%s] %3d%%", bar, percent);
+  fprintf(stderr, "\r%s [%s] %3d%%", p->verb, bar, percent);
+}
+
+void progress_end(const Progress *p) {
+  if (p->show && p->shown >= 0) fputs("\r\033[K", stderr);
 }
 
 static void warn_not_finite(Session *s, const Program *p, const Checkpoint *c) {
@@ -303,7 +254,7 @@ static void warn_not_finite(Session *s, const Program *p, const Checkpoint *c) {
     if (st.nan + st.inf)
       session_note(s, "syc: warning: %s has %llu NaN and %llu infinite elements", t->name, (unsigned long long)st.nan,
                    (unsigned long long)st.inf);
-    if (t && (at += t->bytes) > 64000000) release_pages(c), at = 0;
+    if (t && (at += t->bytes) > 64000000) checkpoint_release(c), at = 0;
   }
   arena_free(&a);
 }
@@ -311,12 +262,11 @@ static void warn_not_finite(Session *s, const Program *p, const Checkpoint *c) {
 bool weights_pack(Session *s, const Program *p, const char *path, const Checkpoint *c) {
   Checkpoint copy = *c;
   WeightSource src = checkpoint_source(&copy);
-  Progress progress = {.show = !s->opt.quiet && isatty(STDERR_FILENO), .shown = -1, .read = c};
-  progress.step = 64e6 / ((double)p->weight_bytes + 1); // every 64 MB
+  Progress progress = progress_start(s, "packing", c, (double)p->weight_bytes);
   warn_not_finite(s, p, c);
   const char *err = "unknown error";
-  bool ok = pack_file(p, &src, path, show_progress, &progress, &err);
-  if (progress.show && progress.shown >= 0) fputs("\r\033[K", stderr);
+  bool ok = pack_file(p, &src, path, progress_show, &progress, &err);
+  progress_end(&progress);
   if (!ok) session_fail(s, EXIT_IO, "cannot pack the weights into %s: %s", path, err);
   return ok;
 }
@@ -380,15 +330,20 @@ int cmd_weights(Session *s) {
   static const struct {
     const char *name;
     int (*fn)(Session *);
+    size_t least, most; // words behind the verb
     const char *takes;
-  } verb[] = {{"init", cmd_init, "a model"}, {"inspect", weights_inspect, "a file"}, {"pack", cmd_pack, "a model"}};
+  } verb[] = {{"init", cmd_init, 1, 1, "a model"},
+              {"inspect", weights_inspect, 1, 2, "a file, or a model and a file"},
+              {"pack", cmd_pack, 1, 1, "a model"},
+              {"convert", weights_convert, 1, SIZE_MAX, "one file or more"}};
   const StrList *a = &s->opt.arg;
   for (size_t i = 0; a->n && i < sizeof verb / sizeof *verb; i++) {
     if (strcmp(a->at[0], verb[i].name) != 0) continue;
-    if (a->n == 2) return verb[i].fn(s);
+    if (a->n - 1 >= verb[i].least && a->n - 1 <= verb[i].most) return verb[i].fn(s);
     return session_fail(s, EXIT_USAGE, "syc weights %s takes %s (syc weights --help)", verb[i].name, verb[i].takes);
   }
-  if (!a->n) return session_fail(s, EXIT_USAGE, "syc weights takes init, inspect or pack (syc weights --help)");
-  return session_fail(s, EXIT_USAGE, "syc weights: '%s' is none of init, inspect and pack (syc weights --help)",
-                      a->at[0]);
+  if (!a->n)
+    return session_fail(s, EXIT_USAGE, "syc weights takes init, inspect, pack or convert (syc weights --help)");
+  return session_fail(s, EXIT_USAGE,
+                      "syc weights: '%s' is none of init, inspect, pack and convert (syc weights --help)", a->at[0]);
 }

@@ -21,8 +21,41 @@ bool weight_names_has(const WeightNames *w, const char *name);
 WeightNames weight_names_of_module(const Module *m, Arena *a);   // every weight of the graphs, as elaborated
 WeightNames weight_names_of_program(const Program *p, Arena *a); // what packing reads
 
-// The tensor of a name, the last file's if there are several; NULL if absent.
+/* checkpoint.c */
+// The tensor of a name, the last file's if there are several; NULL if absent. First below c->strip, then as it is.
 const StTensor *checkpoint_find(const Checkpoint *c, const char *name);
+const StTensor *checkpoint_near(const Checkpoint *c, const char *name); // for "did you mean"; NULL if none is near
+const char *checkpoint_name(const Checkpoint *c, const StTensor *t);    // its name without c->strip
+void checkpoint_release(const Checkpoint *c);                           // gives back the pages of mapped files
+void checkpoint_add(Session *s, Checkpoint *c, StFile *f);              // one more file, which it closes
+// The name without its end, if that is what stands behind a point; else NULL.
+const char *checkpoint_prefix(Arena *a, const char *name, const char *end);
+bool checkpoint_strip(Session *s, Checkpoint *c, const WeightNames *want); // finds and sets c->strip, with a note
+
+/* checkpoint_rename.c */
+typedef struct WeightAlias {
+  const char *ours;
+  const StTensor *theirs;
+} WeightAlias;
+const StTensor *checkpoint_alias(const Checkpoint *c, const char *name); // what stands for a name by a rule, or NULL
+bool checkpoint_used(const Checkpoint *c, const StTensor *t);            // does it stand for a weight of another name?
+// Names that are not there are looked for by the rules of the page; a note says which set fits. False after reporting.
+bool checkpoint_rename(Session *s, Checkpoint *c, const Module *m, const WeightNames *want);
+// First below a prefix, then by the rules, then by the rules below a prefix.
+bool checkpoint_fit(Session *s, Checkpoint *c, const Module *m, const WeightNames *want);
+
+/* weights.c: a bar on a terminal; it also keeps the memory of what is read small */
+typedef struct Progress {
+  bool show;
+  int shown; // percent
+  const char *verb;
+  const Checkpoint *read;
+  double released; // share of the output at the last release
+  double step;     // share between two releases
+} Progress;
+Progress progress_start(const Session *s, const char *verb, const Checkpoint *read, double bytes); // of output
+void progress_show(void *progress, double share);                                                  // 0 .. 1
+void progress_end(const Progress *p);
 
 typedef struct WeightStats {
   double min, max, mean; // of the finite elements; 0 if there are none
@@ -39,5 +72,6 @@ const char *weights_out_begin(Session *s); // NULL after reporting
 int weights_out_end(Session *s, const char *path);
 
 int weights_inspect(Session *s); // syc weights inspect FILE
+int weights_convert(Session *s); // syc weights convert FILE... -o FILE
 
 #endif

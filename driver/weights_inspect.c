@@ -1,4 +1,5 @@
-// weights_inspect.c: `syc weights inspect FILE`: the tensors of a checkpoint (.safetensors) or of a packed weight file
+// weights_inspect.c: `syc weights inspect [SPEC] FILE`: the tensors of a checkpoint of any kind or of a packed weight
+// file
 // (.syw), their ranges, and what is wrong with them. Exit status 1 if there are NaNs or infinities or a checksum is
 // wrong.
 //
@@ -122,27 +123,36 @@ static int report_end(Session *s, Report *r, const char *path, const char *kind,
   return EXIT_OK;
 }
 
-/* safetensors ---------------------------------------------------------------------------------------------------------
+/* a checkpoint --------------------------------------------------------------------------------------------------------
  */
+static void inspect_tensor(Report *r, const char *name, const StTensor *t) {
+  Buf shape = {0};
+  buf_putc(&shape, '[');
+  for (int k = 0; k < t->rank; k++) buf_printf(&shape, "%s%lld", k ? "," : "", (long long)t->shape[k]);
+  buf_putc(&shape, ']');
+  WeightStats st = weight_stats(t);
+  r->elements += (uint64_t)st_elements(t);
+  r->bytes += t->bytes;
+  report_line(r, name, st_dtype_name(t->dtype), shape.s, &st, true);
+  buf_free(&shape);
+}
+
 static int inspect_checkpoint(Session *s, const char *path, Report *r) {
-  StError err;
-  StFile *f = st_open(path, &err);
-  if (!f) return session_fail(s, EXIT_IO, "%s", err.text);
-  report_head(r);
-  for (size_t i = 0; i < st_count(f); i++) {
-    const StTensor *t = st_at(f, i);
-    Buf shape = {0};
-    buf_putc(&shape, '[');
-    for (int k = 0; k < t->rank; k++) buf_printf(&shape, "%s%lld", k ? "," : "", (long long)t->shape[k]);
-    buf_putc(&shape, ']');
-    WeightStats st = weight_stats(t);
-    r->elements += (uint64_t)st_elements(t);
-    r->bytes += t->bytes;
-    report_line(r, t->name, st_dtype_name(t->dtype), shape.s, &st, true);
-    buf_free(&shape);
+  Checkpoint c = {0};
+  if (!checkpoint_open(s, &c, &path, 1)) {
+    checkpoint_close(&c);
+    return s->exit_code;
   }
-  st_close(f);
-  return report_end(s, r, path, "safetensors", 0);
+  report_head(r);
+  for (size_t i = 0; i < c.n; i++)
+    for (size_t k = 0; k < st_count(c.file[i]); k++) {
+      const StTensor *t = st_at(c.file[i], k);
+      inspect_tensor(r, checkpoint_name(&c, t), t);
+    }
+  const char *kind = st_kind(c.file[0]);
+  if (c.n > 1) kind = arena_printf(&s->arena, "%zu shards of %s", c.n, kind);
+  checkpoint_close(&c);
+  return report_end(s, r, path, kind, 0);
 }
 
 /* packed --------------------------------------------------------------------------------------------------------------
@@ -170,9 +180,38 @@ static int inspect_packed(Session *s, const char *path, const sy_map *m, Report 
   return report_end(s, r, path, "packed weights", h.plan_hash);
 }
 
+/* a checkpoint for a model
+ * ---------------------------------------------------------------------------------------------
+ */
+// The weights of a model as the checkpoint gives them, under the model's names.
+static int inspect_fit(Session *s, const char *spec, const char *path, Report *r) {
+  Checkpoint c = {0};
+  Module *m = session_module(s, spec, NULL, NULL, 0);
+  if (!m) return s->exit_code;
+  WeightNames want = weight_names_of_module(m, &s->arena);
+  bool ok = checkpoint_open(s, &c, &path, 1) && checkpoint_fit(s, &c, m, &want);
+  size_t missing = 0;
+  if (ok) report_head(r);
+  for (size_t i = 0; i < want.list.n && ok; i++) {
+    const StTensor *t = checkpoint_find(&c, want.list.at[i].name);
+    if (t)
+      inspect_tensor(r, want.list.at[i].name, t);
+    else if (!missing++)
+      session_note(s, "syc: note: the first weight that is missing: %s", want.list.at[i].name);
+  }
+  checkpoint_close(&c);
+  if (!ok) return s->exit_code;
+  int code = report_end(s, r, path, "weights of the model", 0);
+  if (!missing) return code;
+  return session_fail(s, EXIT_WRONG, "%zu of the %zu weights of %s are missing from %s", missing, want.list.n, spec,
+                      path);
+}
+
 int weights_inspect(Session *s) {
-  const char *path = s->opt.arg.at[1];
+  bool fit = s->opt.arg.n == 3;
+  const char *path = s->opt.arg.at[fit ? 2 : 1];
   Report r = {.list = s->opt.json ? cJSON_CreateArray() : NULL};
+  if (fit) return inspect_fit(s, s->opt.arg.at[1], path, &r);
   sy_map m = {0};
   bool packed = sy_map_open(&m, path, 0) == SY_OK && m.bytes >= 8 && !memcmp(m.data, SY_WEIGHTS_MAGIC, 8);
   int code = packed ? inspect_packed(s, path, &m, &r) : inspect_checkpoint(s, path, &r);

@@ -226,6 +226,7 @@ const char *front_comment_above(Arena *a, const char *text, uint32_t at);
 
 /* prepare.c */
 bool prepare_value(Elab *e, Env *env, const Node *n, Buf *out); // text of an option's value
+void rename_add(Elab *e, const Node *n);                        // rename.c
 void prepare_add(Elab *e, Env *env, const Node *n, const Node *model);
 
 #endif

@@ -17,6 +17,7 @@ enum { CTX_FILE = 1, CTX_MODEL = 2 };
 static const uint8_t allowed[N_COUNT] = {
     [N_use] = CTX_FILE,
     [N_modality] = CTX_FILE,
+    [N_rename] = CTX_FILE,
     [N_model] = CTX_FILE,
     [N_preset] = CTX_FILE,
     [N_route] = CTX_MODEL,
@@ -114,7 +115,8 @@ static Unit *load(Elab *e, const char *name, const char *path, const char *text,
     if (!check_place(e, d, CTX_FILE)) continue;
     if (d->kind == N_use) load_use(e, u, d);
     if (d->kind == N_body) add_modalities(e, d);
-    if (d->kind == N_model || d->kind == N_preset || d->kind == N_block) {
+    if (d->kind == N_rename) rename_add(e, d);
+    if (d->kind == N_model || d->kind == N_preset || d->kind == N_block || d->kind == N_rename) {
       bool twice = false;
       for (size_t k = 0; k < i && !twice; k++)
         twice = u->tree->list.at[k]->kind == d->kind && same_name(e, d, u->tree->list.at[k]);

@@ -69,14 +69,14 @@ static NodeList list_with(Parser *p, NodeList l, Node *n) {
 %token T_AND "'and'" T_OR "'or'" T_NOT "'not'" T_IS "'is'" T_AS "'as'" T_TRUE "'true'" T_FALSE "'false'"
 %token T_MULTIWAY "'multiway'" T_SWITCH "'switch'" T_USE "'use'" T_MODALITY "'modality'" T_MODEL "'model'"
 %token T_BLOCK "'block'" T_ROUTE "'route'" T_PRESET "'preset'" T_DIM "'dim'" T_PREPARE "'prepare'"
-%token T_WEIGHT "'weight'" T_GENERATE "'generate'" T_WORDS "'words'"
+%token T_WEIGHT "'weight'" T_GENERATE "'generate'" T_WORDS "'words'" T_RENAME "'rename'"
 %token T_ARROW "'->'" T_UNTIL "'..<'" T_REST "'...'" T_RANGE "'..'" T_EQ "'=='" T_NE "'!='" T_LE "'<='" T_GE "'>='"
 
 %type <tok> name
 %type <node> line use modality preset model block route generate words later let dim weight repeat return prepare
 %type <node> param arg output expr and_expr not_expr cmp_expr add_expr mul_expr unary pow_expr postfix primary
-%type <node> scoped body arm arm_value item type axis if_expr call name_node seg expr_stmt
-%type <list> lines params params1 args args1 outputs outputs1 arms items names values modalities axes list_items
+%type <node> rename rule string scoped body arm arm_value item type axis if_expr call name_node seg expr_stmt
+%type <list> rules lines params params1 args args1 outputs outputs1 arms items names values modalities axes list_items
 %type <list> axis_sum
 %type <path> opt_path path
 %type <op> cmp_op
@@ -98,7 +98,7 @@ newline: T_NEWLINE { yyerrok; }; // after an error the next line is reported aga
 line:
   %empty { $$ = NULL; }
 | error { $$ = NULL; }
-| use | modality | preset | model | block | route | generate | words | later | let | dim | weight | repeat | return | prepare | expr_stmt
+| use | rename | modality | preset | model | block | route | generate | words | later | let | dim | weight | repeat | return | prepare | expr_stmt
 ;
 body: '{' lines '}' { $$ = NODE(body, @$, .list = $2); };
 name: T_NAME;
@@ -106,6 +106,14 @@ name_node: name { $$ = NODE(ident, @$, .name = $1.name, .name_span = @1); };
 
 /* declarations */
 use: T_USE name { $$ = NODE(use, @$, .name = $2.name, .name_span = @2); };
+/* other names of the weights */
+rename: T_RENAME name '{' rules '}' { $$ = NODE(rename, @$, .name = $2.name, .name_span = @2, .list = $4); };
+rules: %empty { $$ = (NodeList){0}; } | rules T_NEWLINE | rules rule { $$ = list_with(p, $1, $2); };
+rule:
+  T_STRING '=' string { $$ = NODE(rule, @$, .text = $1.name, .ntext = $1.n, .a = $3); }
+| T_STRING '=' call { $$ = NODE(rule, @$, .text = $1.name, .ntext = $1.n, .a = $3); }
+;
+string: T_STRING { $$ = NODE(string, @$, .text = $1.name, .ntext = $1.n); };
 modality: T_MODALITY modalities { $$ = NODE(body, @$, .list = $2); $$->op = N_modality; };
 modalities:
   name T_STRING { $$ = list_of(p, NODE(modality, @$, .name = $1.name, .name_span = @1, .text = $2.name, .ntext = $2.n)); }
@@ -236,7 +244,7 @@ primary:
 | T_REAL { $$ = NODE(real, @$, .f = $1.f); }
 | T_TRUE { $$ = NODE(bool, @$, .i = 1); }
 | T_FALSE { $$ = NODE(bool, @$, .i = 0); }
-| T_STRING { $$ = NODE(string, @$, .text = $1.name, .ntext = $1.n); }
+| string
 | name_node
 | call
 | type

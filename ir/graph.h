@@ -161,6 +161,14 @@ typedef struct Prepare { // how a compiled program's command line fills an input
   const char *options;   // canonical text: key = value, ...
 } Prepare;
 
+typedef struct Rename { // a weight under other names: ours = how(theirs ...); patterns as in ir/rename.h
+  const char *set;      // the rules of one name are applied together
+  const char *ours;
+  const char *how; // "", "concat" (along the first axis), "transposed"
+  const char *const *theirs;
+  size_t n;
+} Rename;
+
 typedef struct Module {
   Arena *arena;
   Intern *names;
@@ -172,6 +180,7 @@ typedef struct Module {
   size_t nmodality;
   VEC(Graph *) graph;
   VEC(Prepare) prepare;
+  VEC(Rename) rename;
   VEC(NamedVal) weight; // every weight the source declares for the routes compiled, in order (name only; for reports)
 } Module;
 

@@ -7,6 +7,7 @@
 #include "graph.h"
 #include "ir_lex.h"
 #include "op/op.h"
+#include "rename.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -405,13 +406,37 @@ static bool parse_prepare(Parser *p) {
   return true;
 }
 
-// module = "module" STRING ["dims" dims] ["modalities" modalities] {"prepare" STRING STRING STRING} {"weight" STRING}
-//          {graph}
+// rename = "rename" STRING STRING STRING STRING {STRING}
+static bool parse_rename(Parser *p) {
+  Rename r = {0};
+  VEC(const char *) theirs = {0};
+  if (p->m->rename.n == MAX_LISTED) return irlex_error(&p->lex, "E0223", "more than %d renames", MAX_LISTED);
+  if (!irlex_string(&p->lex, &r.set) || !irlex_string(&p->lex, &r.ours) || !irlex_string(&p->lex, &r.how)) return false;
+  do {
+    const char *name;
+    if (!irlex_string(&p->lex, &name)) return false;
+    const char *wrong = rename_problem(p->m->arena, r.ours, name);
+    if (wrong) return irlex_error(&p->lex, "E0223", "rename: %s", wrong);
+    VEC_PUSH(p->m->arena, theirs, name);
+  } while (p->lex.tok == IT_STRING && theirs.n < MAX_LISTED);
+  r.theirs = theirs.at;
+  r.n = theirs.n;
+  size_t least, most;
+  if (!rename_way(r.how, &least, &most) || r.n < least || r.n > most)
+    return irlex_error(&p->lex, "E0223", "rename: \"%s\" of %zu names has no meaning", r.how, r.n);
+  VEC_PUSH(p->m->arena, p->m->rename, r);
+  return true;
+}
+
+// module = "module" STRING ["dims" dims] ["modalities" modalities] {"prepare" STRING STRING STRING} {rename}
+//          {"weight" STRING} {graph}
 static bool parse_module(Parser *p) {
   if (irlex_accept(&p->lex, "dims") && !parse_dims(p)) return false;
   if (irlex_accept(&p->lex, "modalities") && !parse_modalities(p)) return false;
   while (irlex_accept(&p->lex, "prepare"))
     if (!parse_prepare(p)) return false;
+  while (irlex_accept(&p->lex, "rename"))
+    if (!parse_rename(p)) return false;
   while (irlex_accept(&p->lex, "weight")) {
     NamedVal w = {.span = irlex_span(&p->lex)};
     if (!irlex_string(&p->lex, &w.name)) return false;

@@ -136,6 +136,16 @@ void module_print(const Module *m, Buf *out) {
     }
     buf_putc(out, '\n');
   }
+  for (size_t i = 0; i < m->rename.n; i++) {
+    const Rename *r = &m->rename.at[i];
+    const char *part[3] = {r->set, r->ours, r->how};
+    buf_puts(out, "rename");
+    for (size_t k = 0; k < 3 + r->n; k++) {
+      buf_putc(out, ' ');
+      irlex_put_string(out, k < 3 ? part[k] : r->theirs[k - 3]);
+    }
+    buf_putc(out, '\n');
+  }
   for (size_t i = 0; i < m->weight.n; i++) {
     buf_puts(out, "weight ");
     irlex_put_string(out, m->weight.at[i].name);

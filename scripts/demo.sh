@@ -38,13 +38,10 @@ done
 cat << 'TEXT'
 
 The weights are random numbers made from a seed, so the answer means nothing; the time and the arithmetic are real. With
-PyTorch installed, this line fetches torchvision's published weights and writes them in the form syc reads:
+torchvision's published weights the answer is real too:
 
-  python3 -c 'import torchvision, safetensors.torch as st; st.save_file(torchvision.models.vit_b_16(weights="IMAGENET1K_V1").state_dict(), "vit_b_16.safetensors")'
-
-and this one uses them:
-
-  build/bin/syc run models/vit.sy:base --weights vit_b_16.safetensors -- photo.jpg --top 5
+  curl -O https://download.pytorch.org/models/vit_b_16-c867db91.pth
+  build/bin/syc run models/vit.sy:base --weights vit_b_16-c867db91.pth -- photo.jpg --top 5
 
 TEXT
 

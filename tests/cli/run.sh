@@ -326,6 +326,27 @@ printf '\377\377\377\377\377\377\377\177{}' > cut.safetensors
 run 3 "checkpoint with a huge header" weights inspect cut.safetensors
 check "none of them left a file" [ ! -e x.syw ]
 
+seeds=$source/tests/fuzz/corpus/fuzz_torch
+run 0 "inspect of a PyTorch file" weights inspect "$seeds/checkpoint"
+says "its tensors are listed" '^1.running_var  *F32  *\[3\]' out
+says "what was left out is said" "those of 'model'; left out: 'model_ema'"
+run 3 "a hostile PyTorch file" weights inspect "$seeds/hostile"
+says "it is named" 'asks for posix.system.*hostile'
+run 0 "weights convert" weights convert "$seeds/checkpoint" tiny.safetensors --strip-prefix 1. -o merged.safetensors
+run 0 "inspect of the result" weights inspect merged.safetensors
+says "names lost the prefix" '^running_var ' out
+says "all files are in it" 'heads.head.weight' out
+run 0 "weights convert to standard output" weights convert merged.safetensors -o -
+check "the same bytes" cmp out merged.safetensors
+run 2 "weights convert without -o" weights convert tiny.safetensors
+run 3 "weights convert of a damaged file" weights convert cut.safetensors -o x.safetensors
+check "it left no file" [ ! -e x.safetensors ]
+printf '{"weight_map":{"class_token":"tiny.safetensors","heads.head.bias":"./shallow.safetensors"}}' > bad.index.json
+run 3 "an index that leaves its folder" weights pack vit:tiny -w bad.index.json -o x.syw
+sed 's|\./||' bad.index.json > tiny.index.json
+run 0 "an index of shards" weights pack vit:tiny -w tiny.index.json -o shards.syw
+check "the same weights" cmp tiny.syw shards.syw
+
 ### a compiled model
 run 0 "executable with weights" build vit:tiny --weights tiny.safetensors -o vit-tiny
 check "weights beside it" [ -s vit-tiny.syw ]

@@ -124,6 +124,42 @@ Test(safetensors, converts_half_and_bfloat) {
   cr_assert(st_to_f32(&t, got, 0, 2) && got[0] == 1.0f && got[1] == -5.0f);
 }
 
+Test(safetensors, rounds_to_half_and_bfloat) {
+  // every half value comes back, and what lies between goes to the nearest, ties to even
+  for (uint32_t h = 0; h < 0x10000; h++) {
+    uint16_t bits = (uint16_t)h, got;
+    float f;
+    StTensor t = {.name = "h", .dtype = ST_F16, .rank = 1, .shape = {1}, .data = &bits, .bytes = 2};
+    st_to_f32(&t, &f, 0, 1);
+    st_from_f32(ST_F16, &f, &got, 1);
+    if (isnan(f))
+      cr_assert((got & 0x7fff) > 0x7c00);
+    else
+      cr_assert(got == bits, "%04x became %04x", bits, got);
+  }
+  static const struct {
+    float f;
+    uint16_t half, brain;
+  } kase[] = {{1 + 0x1p-11f, 0x3c00, 0x3f80},    {1 + 3 * 0x1p-11f, 0x3c02, 0x3f80},
+              {1 + 0x1.8p-8f, 0x3c06, 0x3f81},   {65519, 0x7bff, 0x4780},
+              {65520, 0x7c00, 0x4780},           {-1e30f, 0xfc00, 0xf14a},
+              {0x1p-25f, 0x0000, 0x3300},        {0x1.8p-25f, 0x0001, 0x3340},
+              {0x1.8p-24f, 0x0002, 0x33c0},      {0x1.ffep-15f, 0x0400, 0x3880},
+              {0x1.fffffep+127f, 0x7c00, 0x7f80}};
+  for (size_t i = 0; i < sizeof kase / sizeof *kase; i++) {
+    uint16_t got = 0;
+    st_from_f32(ST_F16, &kase[i].f, &got, 1);
+    cr_expect_eq(got, kase[i].half, "case %zu: half %04x", i, got);
+    st_from_f32(ST_BF16, &kase[i].f, &got, 1);
+    cr_expect_eq(got, kase[i].brain, "case %zu: bfloat %04x", i, got);
+  }
+  float v[3] = {65520, INFINITY, 1}, back[3];
+  uint16_t half[3];
+  cr_expect_eq(st_from_f32(ST_F16, v, half, 3), 1, "infinity is no overflow");
+  cr_expect_eq(st_from_f32(ST_F32, v, back, 3), 0);
+  cr_expect_eq(st_from_f32(ST_I32, v, half, 3), SIZE_MAX);
+}
+
 #define ONE(dtype, shape, off) "{\"x\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" off "}}"
 
 Test(safetensors, accepts_what_is_sound) {

@@ -82,6 +82,44 @@ static void write_one(const char *name, const char *tensor, int64_t n, float las
   cr_assert(st_write_end(w, &err));
 }
 
+// Copies a checkpoint with every name behind the first prefix and, if there is one, again behind the second.
+static void write_below(const char *from, const char *to, const char *const prefix[2]) {
+  static char name[400][128];
+  static StDesc d[400];
+  StFile *f = open_in_dir(from);
+  size_t n = st_count(f), sets = prefix[1] ? 2 : 1;
+  char path[128];
+  StError err;
+  snprintf(path, sizeof path, "%s/%s", dir, to);
+  cr_assert(sets * n <= 400);
+  for (size_t i = 0; i < sets * n; i++) {
+    const StTensor *t = st_at(f, i % n);
+    snprintf(name[i], sizeof name[i], "%s%s", prefix[i / n], t->name);
+    d[i] = (StDesc){.name = name[i], .dtype = t->dtype, .rank = t->rank};
+    memcpy(d[i].shape, t->shape, sizeof t->shape);
+  }
+  StWriter *w = st_write_begin(path, sets * n, d, &err);
+  cr_assert(w, "%s", err.text);
+  for (size_t i = 0; i < sets * n; i++)
+    cr_assert(st_write_data(w, st_at(f, i % n)->data, st_at(f, i % n)->bytes, &err));
+  cr_assert(st_write_end(w, &err), "%s", err.text);
+  st_close(f);
+}
+
+static void write_text(const char *name, const char *text) {
+  char path[128];
+  snprintf(path, sizeof path, "%s/%s", dir, name);
+  FILE *f = fopen(path, "wb");
+  cr_assert(f && fputs(text, f) >= 0);
+  cr_assert(fclose(f) == 0);
+}
+
+static bool same_files(const char *a, const char *b) {
+  char text[512];
+  snprintf(text, sizeof text, "cmp -s '%s/%s' '%s/%s'", dir, a, dir, b);
+  return system(text) == 0;
+}
+
 static void flip_last_byte(const char *name) {
   char path[128];
   snprintf(path, sizeof path, "%s/%s", dir, name);
@@ -176,6 +214,322 @@ Test(driver_weights, what_does_not_fit_is_reported_in_full) {
   cr_expect(output_has("other shape  heads.head.bias f32[10], in the checkpoint F32[11]"));
   cr_expect_eq(run("weights pack vit:tiny --routes features -w %s/a.safetensors -o %s/a.syw", dir, dir), 0);
   cr_expect(output_has("unused       heads.head.weight"));
+}
+
+Test(driver_weights, names_below_a_prefix) {
+  cr_assert_eq(run("weights init vit:tiny -o %s/a.safetensors", dir), 0);
+  cr_assert_eq(run("weights pack vit:tiny -w %s/a.safetensors -o %s/a.syw", dir, dir), 0);
+  write_below("a.safetensors", "m.safetensors", (const char *const[2]){"module.", NULL});
+  cr_expect_eq(run("weights pack vit:tiny -w %s/m.safetensors -o %s/m.syw", dir, dir), 0);
+  cr_expect(output_has("begin with 'module.'"));
+  cr_expect(!output_has("not used"), "what lies below the prefix is used");
+  cr_expect(same_files("a.syw", "m.syw"));
+  cr_expect_eq(run("weights pack vit:tiny --strip-prefix module. -w %s/m.safetensors -o %s/n.syw", dir, dir), 0);
+  cr_expect(!output_has("begin with"));
+  cr_expect(same_files("a.syw", "n.syw"));
+  cr_expect_eq(run("weights pack vit:tiny --strip-prefix teacher. -w %s/m.safetensors -o %s/x.syw", dir, dir), 1);
+
+  write_below("a.safetensors", "two.safetensors", (const char *const[2]){"student.", "teacher."});
+  cr_expect_eq(run("weights pack vit:tiny -w %s/two.safetensors -o %s/x.syw", dir, dir), 1);
+  cr_expect(output_has("'student.' and below 'teacher.'; choose with --strip-prefix"));
+  cr_expect_eq(run("weights pack vit:tiny --strip-prefix teacher. -w %s/two.safetensors -o %s/t.syw", dir, dir), 0);
+  cr_expect(same_files("a.syw", "t.syw"));
+}
+
+Test(driver_weights, converts_and_merges) {
+  cr_assert_eq(run("weights init vit:tiny -o %s/a.safetensors", dir), 0);
+  write_below("a.safetensors", "m.safetensors", (const char *const[2]){"module.", NULL});
+  cr_assert_eq(run("weights convert %s/m.safetensors --strip-prefix module. -o %s/b.safetensors", dir, dir), 0);
+  cr_expect(same_files("a.safetensors", "b.safetensors"));
+  write_one("bias.safetensors", "heads.head.bias", 10, 70000);
+  cr_assert_eq(
+      run("weights convert %s/a.safetensors %s/bias.safetensors --dtype f16 -o %s/h.safetensors", dir, dir, dir), 0);
+  cr_expect(output_has("too large for f16 and now infinite: 1 of"));
+  StFile *a = open_in_dir("a.safetensors"), *h = open_in_dir("h.safetensors");
+  cr_assert_eq(st_count(a), st_count(h));
+  float x[10], y[10];
+  const StTensor *bias = st_find(h, "heads.head.bias"), *gain = st_find(h, "encoder.ln.weight");
+  cr_assert(bias->dtype == ST_F16 && st_to_f32(bias, x, 0, 10) && x[0] == 0.0f && isinf(x[9]), "the later file wins");
+  st_to_f32(gain, x, 0, 10);
+  st_to_f32(st_find(a, "encoder.ln.weight"), y, 0, 10);
+  for (int i = 0; i < 10; i++) cr_expect(fabsf(x[i] - y[i]) <= 0x1p-11f * 1.1f);
+  st_close(a);
+  st_close(h);
+  cr_expect_eq(run("weights convert -o %s/x", dir), 2);
+  cr_expect_eq(run("weights convert %s/a.safetensors", dir), 2);
+  cr_expect_eq(run("weights convert %s/absent -o %s/x", dir, dir), 3);
+  cr_expect_eq(run("weights convert %s/a.safetensors -o %s/x --dtype int8", dir, dir), 2);
+}
+
+Test(driver_weights, shards_with_an_index) {
+  cr_assert_eq(run("weights init vit:tiny -o %s/a.safetensors", dir), 0);
+  cr_assert_eq(run("weights pack vit:tiny -w %s/a.safetensors -o %s/a.syw", dir, dir), 0);
+  write_one("b.safetensors", "extra", 3, 1);
+  write_text("m.index.json",
+             "{\"metadata\":{},\"weight_map\":{\"extra\":\"b.safetensors\",\"class_token\":\"a.safetensors\"}}");
+  cr_expect_eq(run("weights pack vit:tiny -w %s/m.index.json -o %s/s.syw", dir, dir), 0);
+  cr_expect(same_files("a.syw", "s.syw"));
+  cr_expect_eq(run("weights inspect %s/m.index.json", dir), 0);
+  cr_expect(output_has("2 shards of safetensors"));
+  static const char *const bad[][2] = {
+      {"{\"weight_map\":{\"class_token\":\"b.safetensors\"}}",
+       "tensor 'class_token' is not in its shard b.safetensors"},
+      {"{\"weight_map\":{\"x\":\"none.safetensors\"}}", "none.safetensors: No such file"},
+      {"{\"weight_map\":{\"x\":\"../a.safetensors\"}}", "tensor 'x': its shard is not the name of a file"},
+      {"{\"weight_map\":{\"x\":\"/etc/passwd\"}}", "not the name of a file"},
+      {"{\"weight_map\":{\"x\":\"\"}}", "not the name of a file"},
+      {"{\"weight_map\":{\"x\":3}}", "not the name of a file"},
+      {"{\"weight_map\":{}}", "'weight_map'"},
+      {"{\"weight_map\":[]}", "'weight_map'"},
+      {"{", "not valid JSON"},
+      {"", "not valid JSON"},
+      {"[[[[[[[[[[", "nested deeper"},
+      {"{\"weight_map\":{\"x\\u0000y\":\"a.safetensors\"}}", "u0000"},
+  };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    write_text("bad.index.json", bad[i][0]);
+    cr_expect_eq(run("weights inspect %s/bad.index.json", dir), 3, "%s", bad[i][0]);
+    cr_expect(output_has(bad[i][1]), "no '%s'", bad[i][1]);
+  }
+}
+
+/* names of Hugging Face's transformers ------------------------------------------------------------------------------
+ */
+// Tensor `theirs` is part `part` of `of` of the rows of `ours`, or its transpose (of = -1). '#' is a layer; a name that
+// ends in '.' or '_' stands for that of the weight and of the bias.
+typedef struct Theirs {
+  const char *theirs, *ours;
+  int part, of;
+} Theirs;
+static const Theirs vit_names[] = {
+    {"vit.embeddings.cls_token", "class_token", 0, 1},
+    {"vit.embeddings.position_embeddings", "encoder.pos_embedding", 0, 1},
+    {"vit.embeddings.patch_embeddings.projection.", "conv_proj.", 0, 1},
+    {"vit.encoder.layer.#.attention.attention.query.", "encoder.layers.encoder_layer_#.self_attention.in_proj_", 0, 3},
+    {"vit.encoder.layer.#.attention.attention.key.", "encoder.layers.encoder_layer_#.self_attention.in_proj_", 1, 3},
+    {"vit.encoder.layer.#.attention.attention.value.", "encoder.layers.encoder_layer_#.self_attention.in_proj_", 2, 3},
+    {"vit.encoder.layer.#.attention.output.dense.", "encoder.layers.encoder_layer_#.self_attention.out_proj.", 0, 1},
+    {"vit.encoder.layer.#.intermediate.dense.", "encoder.layers.encoder_layer_#.mlp.0.", 0, 1},
+    {"vit.encoder.layer.#.output.dense.", "encoder.layers.encoder_layer_#.mlp.3.", 0, 1},
+    {"vit.encoder.layer.#.layernorm_before.", "encoder.layers.encoder_layer_#.ln_1.", 0, 1},
+    {"vit.encoder.layer.#.layernorm_after.", "encoder.layers.encoder_layer_#.ln_2.", 0, 1},
+    {"vit.layernorm.", "encoder.ln.", 0, 1},
+    {"classifier.", "heads.head.", 0, 1},
+};
+#define CLIP_LAYERS(theirs, ours)                                                                                      \
+  {theirs ".encoder.layers.#.self_attn.q_proj.", ours ".#.attn.in_proj_", 0, 3},                                       \
+      {theirs ".encoder.layers.#.self_attn.k_proj.", ours ".#.attn.in_proj_", 1, 3},                                   \
+      {theirs ".encoder.layers.#.self_attn.v_proj.", ours ".#.attn.in_proj_", 2, 3},                                   \
+      {theirs ".encoder.layers.#.self_attn.out_proj.", ours ".#.attn.out_proj.", 0, 1},                                \
+      {theirs ".encoder.layers.#.layer_norm1.", ours ".#.ln_1.", 0, 1},                                                \
+      {theirs ".encoder.layers.#.layer_norm2.", ours ".#.ln_2.", 0, 1},                                                \
+      {theirs ".encoder.layers.#.mlp.fc1.", ours ".#.mlp.c_fc.", 0, 1},                                                \
+      {theirs ".encoder.layers.#.mlp.fc2.", ours ".#.mlp.c_proj.", 0, 1},
+static const Theirs clip_names[] = {
+    {"logit_scale", "logit_scale", 0, 1},
+    {"text_model.embeddings.token_embedding.weight", "token_embedding.weight", 0, 1},
+    {"text_model.embeddings.position_embedding.weight", "positional_embedding", 0, 1},
+    {"text_model.final_layer_norm.", "ln_final.", 0, 1},
+    {"vision_model.embeddings.class_embedding", "visual.class_embedding", 0, 1},
+    {"vision_model.embeddings.patch_embedding.weight", "visual.conv1.weight", 0, 1},
+    {"vision_model.embeddings.position_embedding.weight", "visual.positional_embedding", 0, 1},
+    {"vision_model.pre_layrnorm.", "visual.ln_pre.", 0, 1}, // their spelling
+    {"vision_model.post_layernorm.", "visual.ln_post.", 0, 1},
+    {"visual_projection.weight", "visual.proj", 0, -1},
+    {"text_projection.weight", "text_projection", 0, -1},
+    CLIP_LAYERS("text_model", "transformer.resblocks") CLIP_LAYERS("vision_model", "visual.transformer.resblocks")};
+#define BERT_LAYER(theirs, ours, gain, bias)                                                                           \
+  {theirs "attention.self.query.", ours "attention.self.query.", 0, 1},                                                \
+      {theirs "attention.self.key.", ours "attention.self.key.", 0, 1},                                                \
+      {theirs "attention.self.value.", ours "attention.self.value.", 0, 1},                                            \
+      {theirs "attention.output.dense.", ours "attention.output.dense.", 0, 1},                                        \
+      {theirs "attention.output.LayerNorm." gain, ours "attention.output.LayerNorm.weight", 0, 1},                     \
+      {theirs "attention.output.LayerNorm." bias, ours "attention.output.LayerNorm.bias", 0, 1},                       \
+      {theirs "intermediate.dense.", ours "intermediate.dense.", 0, 1},                                                \
+      {theirs "output.dense.", ours "output.dense.", 0, 1},                                                            \
+      {theirs "output.LayerNorm." gain, ours "output.LayerNorm.weight", 0, 1},                                         \
+      {theirs "output.LayerNorm." bias, ours "output.LayerNorm.bias", 0, 1},
+static const Theirs bert_names[] = {
+    {"bert.embeddings.word_embeddings.weight", "bert.embeddings.word_embeddings.weight", 0, 1},
+    {"bert.embeddings.position_embeddings.weight", "bert.embeddings.position_embeddings.weight", 0, 1},
+    {"bert.embeddings.token_type_embeddings.weight", "bert.embeddings.token_type_embeddings.weight", 0, 1},
+    {"bert.embeddings.LayerNorm.gamma", "bert.embeddings.LayerNorm.weight", 0, 1},
+    {"bert.embeddings.LayerNorm.beta", "bert.embeddings.LayerNorm.bias", 0, 1},
+    {"bert.pooler.dense.", "bert.pooler.dense.", 0, 1},
+    {"cls.predictions.bias", "cls.predictions.bias", 0, 1},
+    {"cls.predictions.transform.dense.", "cls.predictions.transform.dense.", 0, 1},
+    {"cls.predictions.transform.LayerNorm.gamma", "cls.predictions.transform.LayerNorm.weight", 0, 1},
+    {"cls.predictions.transform.LayerNorm.beta", "cls.predictions.transform.LayerNorm.bias", 0, 1},
+    {"cls.seq_relationship.", "cls.seq_relationship.", 0, 1},
+    BERT_LAYER("bert.encoder.layer.#.", "bert.encoder.layer.#.", "gamma", "beta")};
+static const Theirs vilt_names[] = {
+    {"vilt.embeddings.cls_token", "transformer.cls_token", 0, 1},
+    {"vilt.embeddings.position_embeddings", "transformer.pos_embed", 0, 1},
+    {"vilt.embeddings.text_embeddings.word_embeddings.weight", "text_embeddings.word_embeddings.weight", 0, 1},
+    {"vilt.embeddings.text_embeddings.position_embeddings.weight", "text_embeddings.position_embeddings.weight", 0, 1},
+    {"vilt.embeddings.text_embeddings.token_type_embeddings.weight", "text_embeddings.token_type_embeddings.weight", 0,
+     1},
+    {"vilt.embeddings.text_embeddings.LayerNorm.", "text_embeddings.LayerNorm.", 0, 1},
+    {"vilt.embeddings.patch_embeddings.projection.", "transformer.patch_embed.proj.", 0, 1},
+    {"vilt.embeddings.token_type_embeddings.weight", "token_type_embeddings.weight", 0, 1},
+    {"vilt.encoder.layer.#.attention.attention.query.", "transformer.blocks.#.attn.qkv.", 0, 3},
+    {"vilt.encoder.layer.#.attention.attention.key.", "transformer.blocks.#.attn.qkv.", 1, 3},
+    {"vilt.encoder.layer.#.attention.attention.value.", "transformer.blocks.#.attn.qkv.", 2, 3},
+    {"vilt.encoder.layer.#.attention.output.dense.", "transformer.blocks.#.attn.proj.", 0, 1},
+    {"vilt.encoder.layer.#.intermediate.dense.", "transformer.blocks.#.mlp.fc1.", 0, 1},
+    {"vilt.encoder.layer.#.output.dense.", "transformer.blocks.#.mlp.fc2.", 0, 1},
+    {"vilt.encoder.layer.#.layernorm_before.", "transformer.blocks.#.norm1.", 0, 1},
+    {"vilt.encoder.layer.#.layernorm_after.", "transformer.blocks.#.norm2.", 0, 1},
+    {"vilt.layernorm.", "transformer.norm.", 0, 1},
+    {"vilt.pooler.dense.", "pooler.dense.", 0, 1},
+    {"classifier.0.", "vqa_classifier.0.", 0, 1},
+    {"classifier.1.", "vqa_classifier.1.", 0, 1},
+    {"classifier.3.", "vqa_classifier.3.", 0, 1},
+};
+#define BLIP_EYE                                                                                                       \
+  {"vision_model.embeddings.class_embedding", "visual_encoder.cls_token", 0, 1},                                       \
+      {"vision_model.embeddings.position_embedding", "visual_encoder.pos_embed", 0, 1},                                \
+      {"vision_model.embeddings.patch_embedding.", "visual_encoder.patch_embed.proj.", 0, 1},                          \
+      {"vision_model.encoder.layers.#.self_attn.qkv.", "visual_encoder.blocks.#.attn.qkv.", 0, 1},                     \
+      {"vision_model.encoder.layers.#.self_attn.projection.", "visual_encoder.blocks.#.attn.proj.", 0, 1},             \
+      {"vision_model.encoder.layers.#.layer_norm1.", "visual_encoder.blocks.#.norm1.", 0, 1},                          \
+      {"vision_model.encoder.layers.#.layer_norm2.", "visual_encoder.blocks.#.norm2.", 0, 1},                          \
+      {"vision_model.encoder.layers.#.mlp.fc1.", "visual_encoder.blocks.#.mlp.fc1.", 0, 1},                            \
+      {"vision_model.encoder.layers.#.mlp.fc2.", "visual_encoder.blocks.#.mlp.fc2.", 0, 1},                            \
+      {"vision_model.post_layernorm.", "visual_encoder.norm.", 0, 1},
+#define SAME(name)                                                                                                     \
+  { name, name, 0, 1 }
+static const Theirs blip_names[] = {
+    BLIP_EYE SAME("text_decoder.bert.embeddings.word_embeddings.weight"),
+    SAME("text_decoder.bert.embeddings.position_embeddings.weight"),
+    SAME("text_decoder.bert.embeddings.LayerNorm."),
+    SAME("text_decoder.cls.predictions.bias"),
+    SAME("text_decoder.cls.predictions.transform.dense."),
+    SAME("text_decoder.cls.predictions.transform.LayerNorm."),
+    SAME("text_decoder.bert.encoder.layer.#.crossattention.self.query."),
+    SAME("text_decoder.bert.encoder.layer.#.crossattention.self.key."),
+    SAME("text_decoder.bert.encoder.layer.#.crossattention.self.value."),
+    SAME("text_decoder.bert.encoder.layer.#.crossattention.output.dense."),
+    SAME("text_decoder.bert.encoder.layer.#.crossattention.output.LayerNorm."),
+    BERT_LAYER("text_decoder.bert.encoder.layer.#.", "text_decoder.bert.encoder.layer.#.", "weight", "bias")};
+
+// Puts the layer and the parameter into a name.
+static void fill_name(char dst[160], const char *name, int layer, const char *param) {
+  size_t n = 0;
+  for (const char *s = name; *s; s++) dst[n++] = *s == '#' ? (char)('0' + layer) : *s;
+  char end = name[strlen(name) - 1];
+  snprintf(dst + n, 160 - n, "%s", end == '.' || end == '_' ? param : "");
+}
+
+typedef struct Piece { // a tensor that is being written
+  char name[160];
+  const uint8_t *data;
+  uint8_t *own; // to be freed
+  size_t bytes;
+} Piece;
+
+static void cut_piece(const Theirs *m, const StTensor *t, StDesc *d, Piece *p) {
+  *d = (StDesc){.name = p->name, .dtype = t->dtype, .rank = t->rank};
+  memcpy(d->shape, t->shape, sizeof t->shape);
+  p->bytes = t->bytes;
+  p->data = t->data;
+  p->own = NULL;
+  if (m->of > 1) {
+    d->shape[0] /= m->of;
+    p->bytes /= (size_t)m->of;
+    p->data += (size_t)m->part * p->bytes;
+  }
+  if (m->of > 0) return;
+  size_t rows = (size_t)t->shape[0], cols = (size_t)t->shape[1];
+  d->shape[0] = t->shape[1];
+  d->shape[1] = t->shape[0];
+  p->data = p->own = malloc(t->bytes);
+  cr_assert(p->own);
+  for (size_t i = 0; i < rows * cols; i++)
+    memcpy(p->own + (i % cols * rows + i / cols) * 4, (const char *)t->data + 4 * i, 4);
+}
+
+static void write_theirs(const Theirs *map, size_t n, const char *from, const char *to) {
+  static StDesc d[400];
+  static Piece p[400];
+  size_t count = 0;
+  StFile *f = open_in_dir(from);
+  for (size_t i = 0; i < n; i++)
+    for (int layer = 0; layer < (strchr(map[i].ours, '#') ? 3 : 1); layer++)
+      for (int bias = 0; bias < 2; bias++) {
+        char ours[160];
+        fill_name(ours, map[i].ours, layer, bias ? "bias" : "weight");
+        const StTensor *t = st_find(f, ours);
+        if (!t && layer == 2) continue; // two layers
+        cr_assert(t, "no %s", ours);
+        cr_assert(count < 400);
+        fill_name(p[count].name, map[i].theirs, layer, bias ? "bias" : "weight");
+        cut_piece(&map[i], t, &d[count], &p[count]);
+        count++;
+        if (strchr("._", map[i].ours[strlen(map[i].ours) - 1]) == NULL) break; // one parameter
+      }
+  char path[128];
+  StError err = {""};
+  snprintf(path, sizeof path, "%s/%s", dir, to);
+  StWriter *w = st_write_begin(path, count, d, &err);
+  cr_assert(w, "%s", err.text);
+  for (size_t i = 0; i < count; i++) {
+    cr_assert(st_write_data(w, p[i].data, p[i].bytes, &err));
+    free(p[i].own);
+  }
+  cr_assert(st_write_end(w, &err), "%s", err.text);
+  st_close(f);
+}
+
+static void check_theirs(const char *spec, const char *routes, const Theirs *map, size_t n) {
+  cr_assert_eq(run("weights init %s --routes %s -o %s/a.safetensors", spec, routes, dir), 0);
+  cr_assert_eq(run("weights pack %s --routes %s -w %s/a.safetensors -o %s/a.syw", spec, routes, dir, dir), 0);
+  write_theirs(map, n, "a.safetensors", "hf.safetensors");
+  cr_expect_eq(run("weights pack %s --routes %s -w %s/hf.safetensors -o %s/hf.syw", spec, routes, dir, dir), 0, "%s",
+               spec);
+  cr_expect(output_has("has the names of 'huggingface'"), "%s", spec);
+  cr_expect(!output_has("not used"), "%s: what is renamed is used", spec);
+  cr_expect(same_files("a.syw", "hf.syw"), "%s", spec);
+  write_below("hf.safetensors", "below.safetensors", (const char *const[2]){"model.net.", NULL});
+  cr_expect_eq(run("weights pack %s --routes %s -w %s/below.safetensors -o %s/hf.syw", spec, routes, dir, dir), 0, "%s",
+               spec);
+  cr_expect(output_has("has the names of 'huggingface' behind model.net.:"), "%s", spec);
+  cr_expect(!output_has("not used"), "%s: what is renamed is used", spec);
+  cr_expect(same_files("a.syw", "hf.syw"), "%s", spec);
+}
+#define NAMES(map) map, sizeof map / sizeof *map
+
+Test(driver_weights, names_of_hugging_face) {
+  check_theirs("vit:tiny", "classify", NAMES(vit_names));
+  cr_expect_eq(run("weights inspect vit:tiny %s/hf.safetensors", dir), 0);
+  cr_expect(output_has("encoder.layers.encoder_layer_1.self_attention.in_proj_weight"));
+  check_theirs("clip:tiny", "retrieve", NAMES(clip_names));
+  check_theirs("bert:tiny", "masked_words,next_sentence", NAMES(bert_names));
+  check_theirs("vilt:tiny", "vqa", NAMES(vilt_names));
+  check_theirs("blip:caption_tiny", "caption_words", NAMES(blip_names));
+}
+
+Test(driver_weights, rename_that_does_not_fit) {
+  write_text("r.sy", "rename other {\n  \"fc.weight\" = concat(\"a\", \"b\")\n  \"fc.bias\" = \"c\"\n}\n"
+                     "rename second { \"fc.{p}\" = transposed(\"d.{p}\") }\n"
+                     "model m(n = 4) {\n  dim B = 1..8\n  route r(x: f32[B, n]) -> y: f32[B, n] {\n"
+                     "    weight weight: f32[n, n]  @fc.weight\n    weight bias: f32[n]  @fc.bias\n"
+                     "    return affine(x, weight, bias)\n  }\n}\n");
+  write_one("c.safetensors", "c", 4, 1);
+  cr_expect_eq(run("weights pack %s/r.sy -w %s/c.safetensors -o %s/x.syw", dir, dir, dir), 1);
+  cr_expect(output_has("with the names of 'other' 1 of 2 weights are missing, the first is fc.weight"));
+  cr_expect_eq(run("weights inspect %s/r.sy %s/c.safetensors", dir, dir), 1);
+  cr_expect(output_has("2 of the 2 weights"));
+  char text[600]; // shapes that do not go together: vectors of 3 and 4, then a matrix that has no two axes
+  write_one("a.safetensors", "a", 3, 1);
+  write_one("b.safetensors", "b", 4, 1);
+  snprintf(text, sizeof text, "-w %s/a.safetensors -w %s/b.safetensors -w %s/c.safetensors", dir, dir, dir);
+  cr_expect_eq(run("weights pack %s/r.sy %s -o %s/x.syw", dir, text, dir), 1);
+  cr_expect(output_has("other shape  fc.weight f32[4,4], in the checkpoint F32[7]"));
+  write_one("a.safetensors", "d.weight", 4, 1);
+  write_one("b.safetensors", "d.bias", 4, 1);
+  cr_expect_eq(run("weights pack %s/r.sy %s -o %s/x.syw", dir, text, dir), 1);
+  cr_expect(output_has("cannot be made by transposed"));
 }
 
 Test(driver_weights, wrong_use) {

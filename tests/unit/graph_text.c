@@ -40,6 +40,8 @@ Test(graph_text, example_of_the_readme) {
 Test(graph_text, notes_and_dims) {
   same_again("module \"m\" dims { B = 1..32, L = 0..7 } modalities { vision \"A\", language \"\" }\n"
              "prepare \"x\" \"clip_bpe\" \"\"\n"
+             "rename \"hf\" \"w.{i}\" \"concat\" \"a.{i}\" \"b\"\n"
+             "rename \"hf\" \"v\" \"\" \"c\"\n"
              "weight \"w\"\n"
              "graph @a \"about\\n\\x01\" {\n"
              "  %1 = input \"x\" : f32[B,2*B+1,-1*L+7] at input 0  # vit.sy:3:4 label\n"

@@ -1,0 +1,52 @@
+// stfile.h - what the readers of this folder share: the inside of an StFile, memory with a bound, messages.
+//
+// Not for callers: they include safetensors.h.
+#ifndef SWITCHYARD_CKPT_STFILE_H
+#define SWITCHYARD_CKPT_STFILE_H
+
+#include "safetensors.h"
+
+struct cJSON;
+
+// Memory that is freed at once and cannot grow above a limit, so that what a file makes us allocate stays in proportion
+// to its size.
+typedef struct StPool {
+  struct StBlock *head;
+  size_t used, limit; // bytes
+} StPool;
+
+// `bytes` of zeroed memory, 16-byte aligned. NULL if there is none or the limit is reached.
+void *st_alloc(StPool *p, size_t bytes);
+
+// A terminated copy of n bytes; NULL as st_alloc.
+char *st_copy(StPool *p, const char *s, size_t n);
+
+void st_pool_free(StPool *p);
+
+struct StFile {
+  StTensor *tensor;        // in the order of st_at
+  const StTensor **byname; // sorted by name
+  size_t count;
+  const char *kind;   // for st_kind
+  const char *note;   // for st_note
+  struct cJSON *json; // owns the names of a safetensors file, else NULL
+  StPool pool;        // owns the tensors and names of the other kinds
+  StPool data;        // owns their data that could not be mapped
+  void *map;          // mapped file, or NULL when opened from memory
+  size_t bytes;       // of map
+};
+
+// Sets the message and returns false; err may be NULL.
+#if defined(__GNUC__)
+__attribute__((format(printf, 2, 3)))
+#endif
+bool st_fail(StError *err, const char *fmt, ...);
+
+// Bounds nesting and the number of values of JSON text without recursion, before cJSON sees it; refuses zero bytes and
+// \u0000. `what` names the text in messages ("header").
+bool st_json_prescan(const char *what, const char *s, size_t n, StError *err);
+
+// Sorts f->byname from f->tensor, f->count of them; false if two have one name.
+bool st_index_names(StFile *f, StError *err);
+
+#endif

@@ -1,0 +1,235 @@
+// checkpoint_rename.c: finds a page's weights in a checkpoint that names them otherwise, by the page's `rename` rules.
+//
+// A rule set fits if every weight is there, under its own name or by a rule of the set. A weight that is another one
+// becomes an alias; one that is made of others (concat, transposed) is written to a temporary file, which is opened as
+// one more file of the checkpoint, so that its pages come and go like those of the others.
+#include "ir/rename.h"
+#include "weights.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Recipe { // how one weight is made
+  const char *ours;
+  const Rename *rule;
+  const StTensor *part[RENAME_MAX_PARTS];
+} Recipe;
+
+typedef struct Plan {
+  const char *set;
+  VEC(Recipe) recipe;
+  size_t missing;
+  const char *first; // the first that is missing
+} Plan;
+
+static bool follow_rule(Arena *a, const Checkpoint *c, const Rename *rule, const char *ours, Recipe *out) {
+  RenameMatch m = {0};
+  if (!rename_match(rule->ours, ours, &m)) return false;
+  *out = (Recipe){.ours = ours, .rule = rule};
+  for (size_t i = 0; i < rule->n && i < RENAME_MAX_PARTS; i++) {
+    out->part[i] = checkpoint_find(c, rename_apply(a, rule->theirs[i], &m));
+    if (!out->part[i]) return false;
+  }
+  return true;
+}
+
+// What a rule set makes of the checkpoint. Own names come first, then the first rule whose sources are there.
+static Plan plan_set(Arena *a, const Checkpoint *c, const Module *m, const char *set, const WeightNames *want) {
+  Plan p = {.set = set};
+  for (size_t i = 0; i < want->list.n; i++) {
+    const char *ours = want->list.at[i].name;
+    Recipe r;
+    bool found = checkpoint_find(c, ours) != NULL;
+    for (size_t k = 0; k < m->rename.n && !found; k++) {
+      const Rename *rule = &m->rename.at[k];
+      if (strcmp(rule->set, set) != 0 || !follow_rule(a, c, rule, ours, &r)) continue;
+      VEC_PUSH(a, p.recipe, r);
+      found = true;
+    }
+    if (!found && !p.missing++) p.first = ours;
+  }
+  return p;
+}
+
+/* weights that are made of others --------------------------------------------------------------------------------- */
+static bool is_made(const Recipe *r) {
+  return r->rule->how[0] != 0;
+}
+
+// The shape of a weight that is made; false after reporting if its parts do not go together.
+static bool describe(Session *s, const Recipe *r, StDesc *d) {
+  const StTensor *t = r->part[0];
+  bool concat = !strcmp(r->rule->how, "concat"), fits = concat ? t->rank > 0 : t->rank == 2;
+  *d = (StDesc){.name = r->ours, .dtype = t->dtype, .rank = t->rank};
+  memcpy(d->shape, t->shape, sizeof d->shape);
+  if (!concat) {
+    d->shape[0] = t->shape[1];
+    d->shape[1] = t->shape[0];
+  }
+  for (size_t i = 1; i < r->rule->n && fits; i++) {
+    const StTensor *u = r->part[i];
+    fits = u->dtype == t->dtype && u->rank == t->rank && u->shape[0] <= INT64_MAX - d->shape[0] &&
+           !memcmp(u->shape + 1, t->shape + 1, sizeof t->shape - sizeof *t->shape);
+    d->shape[0] += fits ? u->shape[0] : 0;
+  }
+  if (!fits)
+    session_fail(s, EXIT_WRONG, "%s cannot be made by %s of %s%s: shapes or types do not go together", r->ours,
+                 r->rule->how, t->name, r->rule->n > 1 ? " and others" : "");
+  return fits;
+}
+
+static bool write_transposed(StWriter *out, const StTensor *t, StError *err) {
+  size_t size = st_dtype_size(t->dtype), rows = (size_t)t->shape[0], cols = (size_t)t->shape[1];
+  uint8_t *column = malloc(rows * size + 1);
+  bool ok = column != NULL;
+  for (size_t k = 0; k < cols && ok; k++) {
+    for (size_t i = 0; i < rows; i++) memcpy(column + i * size, (const uint8_t *)t->data + (i * cols + k) * size, size);
+    ok = st_write_data(out, column, rows * size, err);
+  }
+  free(column);
+  return ok;
+}
+
+static bool write_made(StWriter *out, const Recipe *r, StError *err) {
+  if (strcmp(r->rule->how, "concat") != 0) return write_transposed(out, r->part[0], err);
+  for (size_t i = 0; i < r->rule->n; i++)
+    if (!st_write_data(out, r->part[i]->data, r->part[i]->bytes, err)) return false;
+  return true;
+}
+
+static bool write_all(const Plan *p, const char *path, size_t n, const StDesc *desc, StError *err) {
+  StWriter *out = st_write_begin(path, n, desc, err);
+  if (!out) return false;
+  for (size_t i = 0; i < p->recipe.n; i++) {
+    if (!is_made(&p->recipe.at[i]) || write_made(out, &p->recipe.at[i], err)) continue;
+    st_write_abort(out);
+    return false;
+  }
+  return st_write_end(out, err);
+}
+
+// Makes what is made of others; *n receives how many. False after reporting.
+static bool make_file(Session *s, Checkpoint *c, const Plan *p, size_t *n) {
+  StDesc *desc = ARENA_ARRAY(&s->arena, StDesc, p->recipe.n + 1);
+  *n = 0;
+  for (size_t i = 0; i < p->recipe.n; i++) {
+    if (!is_made(&p->recipe.at[i])) continue;
+    if (!describe(s, &p->recipe.at[i], &desc[*n])) return false;
+    ++*n;
+  }
+  if (!*n) return true;
+  const char *dir = temp_dir(s, NULL);
+  if (!dir) return false;
+  const char *path = arena_printf(&s->arena, "%s/made", dir);
+  StError err = {"out of memory"};
+  StFile *f = write_all(p, path, *n, desc, &err) ? st_open(path, &err) : NULL;
+  temp_remove(dir); // the map stays
+  if (!f) {
+    session_fail(s, EXIT_IO, "%s", err.text);
+    return false;
+  }
+  checkpoint_add(s, c, f);
+  return true;
+}
+
+/* applying -------------------------------------------------------------------------------------------------------- */
+static int by_ours(const void *a, const void *b) {
+  return strcmp(((const WeightAlias *)a)->ours, ((const WeightAlias *)b)->ours);
+}
+
+static void add_aliases(Session *s, Checkpoint *c, const Plan *p) {
+  size_t parts = 0;
+  WeightAlias *alias = ARENA_ARRAY(&s->arena, WeightAlias, p->recipe.n + 1);
+  for (size_t i = 0; i < p->recipe.n; i++) parts += p->recipe.at[i].rule->n;
+  const StTensor **used = ARENA_ARRAY(&s->arena, const StTensor *, parts + 1);
+  size_t n = 0, nused = 0;
+  for (size_t i = 0; i < p->recipe.n; i++) {
+    const Recipe *r = &p->recipe.at[i];
+    if (!is_made(r)) alias[n++] = (WeightAlias){r->ours, r->part[0]};
+    for (size_t k = 0; k < r->rule->n; k++) used[nused++] = r->part[k];
+  }
+  qsort(alias, n, sizeof *alias, by_ours);
+  c->alias = alias;
+  c->nalias = n;
+  c->used = used;
+  c->nused = nused;
+}
+
+const StTensor *checkpoint_alias(const Checkpoint *c, const char *name) {
+  WeightAlias key = {.ours = name};
+  const WeightAlias *a = c->nalias ? bsearch(&key, c->alias, c->nalias, sizeof key, by_ours) : NULL;
+  return a ? a->theirs : NULL;
+}
+
+bool checkpoint_used(const Checkpoint *c, const StTensor *t) {
+  for (size_t i = 0; i < c->nused; i++)
+    if (c->used[i] == t) return true;
+  return false;
+}
+
+// What a set says their name of a weight is: by the first rule that matches, else the same.
+static const char *expected_name(Arena *a, const Module *m, const char *set, const char *ours) {
+  for (size_t k = 0; k < m->rename.n; k++) {
+    RenameMatch match = {0};
+    const Rename *rule = &m->rename.at[k];
+    if (!strcmp(rule->set, set) && rename_match(rule->ours, ours, &match))
+      return rename_apply(a, rule->theirs[0], &match);
+  }
+  return ours;
+}
+
+// Looks for a prefix below which nothing is missing: *p becomes that plan, and c->strip the prefix.
+static bool plan_below(Arena *a, Checkpoint *c, const Module *m, const WeightNames *want, Plan *p) {
+  enum { MAX_TRIES = 16 };
+  const char *expected = expected_name(a, m, p->set, p->first);
+  size_t tries = 0;
+  for (size_t i = 0; i < c->n; i++)
+    for (size_t k = 0; k < st_count(c->file[i]) && tries < MAX_TRIES; k++) {
+      c->strip = checkpoint_prefix(a, st_at(c->file[i], k)->name, expected);
+      if (!c->strip) continue;
+      tries++;
+      Plan q = plan_set(a, c, m, p->set, want);
+      if (q.missing) continue;
+      *p = q;
+      return true;
+    }
+  c->strip = NULL;
+  return false;
+}
+
+// The set with the fewest missing weights. Where all sets lack some, a prefix is looked for, unless one was given.
+static Plan best_plan(Arena *a, Checkpoint *c, const Module *m, const WeightNames *want) {
+  Plan best = {.missing = SIZE_MAX};
+  for (size_t i = 0; i < m->rename.n; i++) {
+    bool seen = false;
+    for (size_t k = 0; k < i && !seen; k++) seen = !strcmp(m->rename.at[k].set, m->rename.at[i].set);
+    if (seen) continue;
+    Plan p = plan_set(a, c, m, m->rename.at[i].set, want);
+    if (!p.missing || (!c->strip && plan_below(a, c, m, want, &p))) return p;
+    if (p.missing < best.missing) best = p;
+  }
+  return best;
+}
+
+bool checkpoint_rename(Session *s, Checkpoint *c, const Module *m, const WeightNames *want) {
+  size_t missing = 0, made = 0;
+  for (size_t i = 0; i < want->list.n; i++) missing += !checkpoint_find(c, want->list.at[i].name);
+  if (!missing || !m->rename.n || c->nalias) return true;
+  Plan p = best_plan(&s->arena, c, m, want);
+  if (p.missing) {
+    if (p.recipe.n)
+      session_note(s, "syc: note: with the names of '%s' %zu of %zu weights are missing, the first is %s", p.set,
+                   p.missing, want->list.n, p.first);
+    return true;
+  }
+  if (!make_file(s, c, &p, &made)) return false;
+  add_aliases(s, c, &p);
+  session_note(s,
+               "syc: note: the checkpoint has the names of '%s'%s%s: %zu weights renamed, %zu of them made of others",
+               p.set, c->strip ? " behind " : "", c->strip ? c->strip : "", p.recipe.n, made);
+  return true;
+}
+
+bool checkpoint_fit(Session *s, Checkpoint *c, const Module *m, const WeightNames *want) {
+  return checkpoint_strip(s, c, want) || checkpoint_rename(s, c, m, want);
+}
