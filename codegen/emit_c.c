@@ -210,28 +210,28 @@ static bool bound_is_const(const Kernel *k, const KBound *u, int64_t *v) {
 // Iterations of a par loop as a C expression; true if it is a literal.
 static bool put_count(Buf *b, const Kernel *k, const KIns *s, const char *const *var) {
   int64_t lo, hi;
-  if (bound_is_const(k, &s->lo, &lo) && bound_is_const(k, &s->hi, &hi)) {
+  if (bound_is_const(k, &s->range->lo, &lo) && bound_is_const(k, &s->range->hi, &hi)) {
     buf_printf(b, "%" PRId64, hi > lo ? (hi - lo + s->step - 1) / s->step : 0);
     return true;
   }
-  bool add = s->step > 1, sub = !bound_is_const(k, &s->lo, &lo) || lo != 0;
+  bool add = s->step > 1, sub = !bound_is_const(k, &s->range->lo, &lo) || lo != 0;
   if (!sub && !add) {
-    put_bound(b, k, &s->hi, var);
+    put_bound(b, k, &s->range->hi, var);
     return false;
   }
-  bool may_be_empty = kbound_max(k, &s->lo) > kbound_min(k, &s->hi);
+  bool may_be_empty = kbound_max(k, &s->range->lo) > kbound_min(k, &s->range->hi);
   if (may_be_empty) { // keep the difference from wrapping
     buf_puts(b, "((");
-    put_bound(b, k, &s->hi, var);
+    put_bound(b, k, &s->range->hi, var);
     buf_puts(b, ") <= (");
-    put_bound(b, k, &s->lo, var);
+    put_bound(b, k, &s->range->lo, var);
     buf_puts(b, ") ? 0 : ");
   }
   buf_puts(b, "(");
-  put_bound(b, k, &s->hi, var);
+  put_bound(b, k, &s->range->hi, var);
   if (sub) {
     buf_puts(b, " - (");
-    put_bound(b, k, &s->lo, var);
+    put_bound(b, k, &s->range->lo, var);
     buf_puts(b, ")");
   }
   if (add) buf_printf(b, " + %" PRId64 ") / %" PRId64, s->step - 1, s->step);
@@ -279,7 +279,7 @@ static bool need(Emit *e, uint32_t i) {
   e->needed[i] = true;
   for (int a = 0; a < kop_info[s->op].nargs; a++) need(e, s->arg[a].id);
   need_index(e, &s->idx);
-  if (s->op == K_loop) need_bound(e, &s->lo), need_bound(e, &s->hi);
+  if (s->op == K_loop) need_bound(e, &s->range->lo), need_bound(e, &s->range->hi);
   if (s->buf.id) e->used_buf[s->buf.id] = true;
   return true;
 }
@@ -312,8 +312,8 @@ static void find_needed(Emit *e) {
   for (uint32_t i = 1; i < k->ins.n && k->ins.at[i].op == K_par; i++) {
     const KIns *s = &k->ins.at[i];
     used |= e->used_var[s->var.id];
-    if (e->used_var[s->var.id] || (used && i > 1)) need_bound(e, &s->lo);
-    if (used && i > 1) need_bound(e, &s->hi);
+    if (e->used_var[s->var.id] || (used && i > 1)) need_bound(e, &s->range->lo);
+    if (used && i > 1) need_bound(e, &s->range->hi);
     if (used && !e->first_par) e->first_par = i;
   }
 }
@@ -553,7 +553,7 @@ static const char *bound_text(Emit *e, const KBound *u) {
 
 static void put_loop(Emit *e, const KIns *s) {
   const char *name = new_name(e, plain_name(e, e->k->var.at[s->var.id].name));
-  const char *lo = bound_text(e, &s->lo), *hi = bound_text(e, &s->hi);
+  const char *lo = bound_text(e, &s->range->lo), *hi = bound_text(e, &s->range->hi);
   e->var[s->var.id] = name;
   if (strchr(hi, '(') || strchr(hi, '/')) { // not to be worked out in every iteration
     const char *end = new_name(e, arena_printf(&e->arena, "%s_end", name));
@@ -686,8 +686,8 @@ static bool fits_function(Emit *e, Region *r, bool *within, uint32_t i) {
   for (int a = 0; a < kop_info[s->op].nargs; a++)
     if (s->arg[a].id <= r->begin) return false;
   if (s->op == K_loop)
-    return only_within(&s->lo.a, within) && only_within(&s->hi.a, within) && only_within(&s->lo.cap, within) &&
-           only_within(&s->hi.cap, within);
+    return only_within(&s->range->lo.a, within) && only_within(&s->range->hi.a, within) &&
+           only_within(&s->range->lo.cap, within) && only_within(&s->range->hi.cap, within);
   if (!s->buf.id) return only_within(&s->idx, within);
   KIdx outer, inner;
   split(&s->idx, within, &outer, &inner);
@@ -883,7 +883,7 @@ static void put_tasks(Emit *e) {
     for (size_t q = npar; q-- > p + 1;) buf_printf(&b, " / %s", count[q]);
     if (p) buf_printf(&b, " %% %s", count[p]);
     if (s->step > 1) buf_printf(&b, " * %" PRId64, s->step);
-    const char *lo = bound_text(e, &s->lo);
+    const char *lo = bound_text(e, &s->range->lo);
     if (strcmp(lo, "0")) buf_printf(&b, " + %s", lo);
     line(e, "const size_t %s = %s;", name, b.s);
     buf_free(&b);

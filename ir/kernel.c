@@ -217,7 +217,7 @@ int64_t kernel_tasks(const Kernel *k, const int64_t *dims) {
     if (k->var.at[i].kind == KV_DIM) value[i] = dims[k->var.at[i].sym];
   for (size_t i = 1; i < k->ins.n && k->ins.at[i].op == K_par; i++) {
     const KIns *s = &k->ins.at[i];
-    int64_t lo = kbound_eval(&s->lo, value), hi = kbound_eval(&s->hi, value);
+    int64_t lo = kbound_eval(&s->range->lo, value), hi = kbound_eval(&s->range->hi, value);
     n = sat_mul(n, lo < hi ? (hi - lo + s->step - 1) / s->step : 0);
   }
   arena_reset(k->arena, mark);
@@ -240,7 +240,7 @@ Kernel *kernel_new(Arena *a, const char *name, uint32_t lanes) {
   k->arena = a;
   k->name = arena_strdup(a, name);
   k->lanes = lanes;
-  VEC_PUSH(a, k->ins, ((KIns){.lo = {.align = 1}, .hi = {.align = 1}}));
+  VEC_PUSH(a, k->ins, ((KIns){0}));
   VEC_PUSH(a, k->var, ((KVarInfo){.name = ""}));
   VEC_PUSH(a, k->buf, ((KBufInfo){.name = ""}));
   return k;
@@ -275,8 +275,6 @@ static KVal push(Kernel *k, KIns s) {
   for (int i = 0; i < 3; i++) CHECK(s.arg[i].id < k->ins.n);
   CHECK(s.buf.id < k->buf.n);
   if (s.name) s.name = make_identifier(k->arena, s.name, "v");
-  if (!s.lo.align) s.lo.align = 1;
-  if (!s.hi.align) s.hi.align = 1;
   VEC_PUSH(k->arena, k->ins, s);
   return (KVal){(uint32_t)(k->ins.n - 1)};
 }
@@ -291,7 +289,9 @@ static KVar open_block(Kernel *k, KOp op, KVarKind kind, const char *name, KBoun
   KVarInfo v = kernel_range(k, &lo, &hi, step);
   v.kind = kind;
   KVar var = add_var(k, v, name, "i");
-  push(k, (KIns){.op = op, .var = var, .lo = lo, .hi = hi, .step = step});
+  KRange *range = ARENA_NEW(k->arena, KRange);
+  *range = (KRange){lo, hi};
+  push(k, (KIns){.op = op, .var = var, .range = range, .step = step});
   k->open++;
   return var;
 }

@@ -78,6 +78,10 @@ typedef struct KBound { // min(floor(a / align) * align, cap)
   KIdx cap;
 } KBound;
 
+typedef struct KRange { // for (v = lo; v < hi; ...)
+  KBound lo, hi;
+} KRange;
+
 typedef enum KVarKind { KV_DIM, KV_PAR, KV_LOOP, KV_DATA, KV_LET } KVarKind;
 typedef struct KVarInfo {
   KVarKind kind;
@@ -105,7 +109,7 @@ typedef struct KIns {
   int64_t n;     // active lanes of load/store/loadm; level of prefetch
   double imm;    // const
   KVar var;      // par, loop, ldidx, let: the variable defined
-  KBound lo, hi; // par, loop
+  KRange *range; // par, loop; NULL otherwise
   int64_t step;
   const char *name;  // hint for readable output ("acc_0_1"), or NULL; of a region: its name
   const char *about; // of a region: one line of comment, or NULL

@@ -63,8 +63,8 @@ static void run_par(Run *r, const Step *s) {
 }
 static void run_loop(Run *r, const Step *s) {
   uint32_t v = s->ins->var.id;
-  r->value[v] = kbound_eval(&s->ins->lo, r->value);
-  r->bound[v] = kbound_eval(&s->ins->hi, r->value);
+  r->value[v] = kbound_eval(&s->ins->range->lo, r->value);
+  r->bound[v] = kbound_eval(&s->ins->range->hi, r->value);
   if (r->value[v] >= r->bound[v]) r->at = s->partner;
 }
 static void run_region(Run *r, const Step *s) {
@@ -365,7 +365,7 @@ void kernel_interp(const Kernel *k, void *const *buf, const int64_t *dims, int64
     int64_t rest = task;
     for (size_t p = npar; p >= 1; p--) { // the innermost par loop varies fastest
       const KIns *s = &k->ins.at[p];
-      int64_t lo = kbound_eval(&s->lo, r.value), hi = kbound_eval(&s->hi, r.value);
+      int64_t lo = kbound_eval(&s->range->lo, r.value), hi = kbound_eval(&s->range->hi, r.value);
       int64_t count = hi > lo ? (hi - lo + s->step - 1) / s->step : 0;
       if (!count) ICE("kernel %s: task %" PRId64 " of an empty par nest", k->name, task);
       r.value[s->var.id] = lo + rest % count * s->step;

@@ -82,17 +82,18 @@ static void drop_variables(Kernel *k, const bool *gone) {
     KIns *s = &k->ins.at[i];
     s->var = now[s->var.id];
     rename_index(&s->idx, now);
-    rename_index(&s->lo.a, now);
-    rename_index(&s->lo.cap, now);
-    rename_index(&s->hi.a, now);
-    rename_index(&s->hi.cap, now);
+    if (!s->range) continue;
+    rename_index(&s->range->lo.a, now);
+    rename_index(&s->range->lo.cap, now);
+    rename_index(&s->range->hi.a, now);
+    rename_index(&s->range->hi.cap, now);
   }
 }
 
 // What is known of a variable whose definition was folded: never less than before.
 static void refresh(Kernel *k, const KIns *s) {
   KVarInfo *v = &k->var.at[s->var.id],
-           r = s->op == K_let ? kernel_let(k, &s->idx) : kernel_range(k, &s->lo, &s->hi, s->step);
+           r = s->op == K_let ? kernel_let(k, &s->idx) : kernel_range(k, &s->range->lo, &s->range->hi, s->step);
   v->lo = r.lo, v->hi = r.hi, v->mod = r.mod, v->rem = r.rem;
 }
 
@@ -105,7 +106,8 @@ void kernel_fold_loops(Kernel *k) {
   size_t depth = 0, skip = 0;                         // skip > 0: inside a loop that never runs
   k->ins.at = NULL;
   k->ins.n = k->ins.cap = 0;
-  for (size_t i = 0; i < n; i++) {
+  VEC_PUSH(k->arena, k->ins, old[0]);
+  for (size_t i = 1; i < n; i++) {
     KIns s = old[i];
     bool loop = s.op == K_loop || s.op == K_par, opens = loop || s.op == K_region;
     if (skip) {
@@ -116,10 +118,13 @@ void kernel_fold_loops(Kernel *k) {
     }
     if (s.op == K_region) dropped[++depth] = false;
     if (loop) {
-      fold_bound(&f, &s.lo);
-      fold_bound(&f, &s.hi);
+      KRange *range = ARENA_NEW(k->arena, KRange);
+      *range = *s.range;
+      s.range = range;
+      fold_bound(&f, &range->lo);
+      fold_bound(&f, &range->hi);
       int64_t lo, hi;
-      bool constant = s.op == K_loop && constant_bound(k, &s.lo, &lo) && constant_bound(k, &s.hi, &hi);
+      bool constant = s.op == K_loop && constant_bound(k, &range->lo, &lo) && constant_bound(k, &range->hi, &hi);
       if (constant && lo >= hi) {
         skip = 1;
         f.known[s.var.id] = true;

@@ -211,16 +211,16 @@ static KVal push(Parser *p, KIns s) {
 // loop := ("par" | "loop") "%" name "=" bound "to" bound "step" number "{"
 static bool parse_loop(Parser *p, KOp op) {
   Kernel *k = p->k;
-  KIns s = {.op = op};
+  KIns s = {.op = op, .range = ARENA_NEW(k->arena, KRange)};
   const char *name;
-  if (!irlex_take(&p->lex, IT_LOCAL, "a variable", &name) || !irlex_expect(&p->lex, "=") || !parse_bound(p, &s.lo) ||
-      !irlex_expect(&p->lex, "to") || !parse_bound(p, &s.hi) || !irlex_expect(&p->lex, "step") ||
-      !parse_number(p, &s.step))
+  if (!irlex_take(&p->lex, IT_LOCAL, "a variable", &name) || !irlex_expect(&p->lex, "=") ||
+      !parse_bound(p, &s.range->lo) || !irlex_expect(&p->lex, "to") || !parse_bound(p, &s.range->hi) ||
+      !irlex_expect(&p->lex, "step") || !parse_number(p, &s.step))
     return false;
   if (s.step < 1) return irlex_error(&p->lex, "E0223", "the step must be positive");
   if (k->open == MAX_DEPTH) return irlex_error(&p->lex, "E0223", "more than %d nested loops", MAX_DEPTH);
   if (!irlex_expect(&p->lex, "{")) return false;
-  KVarInfo v = kernel_range(k, &s.lo, &s.hi, s.step);
+  KVarInfo v = kernel_range(k, &s.range->lo, &s.range->hi, s.step);
   v.kind = op == K_par ? KV_PAR : KV_LOOP;
   if (!add_var(p, v, name, &s.var)) return false;
   k->open++;
@@ -230,7 +230,7 @@ static bool parse_loop(Parser *p, KOp op) {
 
 // region := "region" name [string] "{"
 static bool parse_region(Parser *p) {
-  KIns s = {.op = K_region, .lo = {.align = 1}, .hi = {.align = 1}};
+  KIns s = {.op = K_region};
   if (!irlex_ident(&p->lex, &s.name)) return false;
   if (p->lex.tok == IT_STRING && !irlex_string(&p->lex, &s.about)) return false;
   if (p->k->open == MAX_DEPTH) return irlex_error(&p->lex, "E0223", "more than %d nested loops", MAX_DEPTH);

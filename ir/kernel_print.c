@@ -87,9 +87,9 @@ static void put_instruction(const Kernel *k, uint32_t i, Buf *out) {
       return;
     }
     buf_printf(out, "%s %%%s = ", kop_info[s->op].name, k->var.at[s->var.id].name);
-    put_bound(k, &s->lo, out);
+    put_bound(k, &s->range->lo, out);
     buf_puts(out, " to ");
-    put_bound(k, &s->hi, out);
+    put_bound(k, &s->range->hi, out);
     buf_printf(out, " step %" PRId64 " {\n", s->step);
     return;
   case KR_E: buf_puts(out, "}\n"); return;

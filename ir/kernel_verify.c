@@ -235,15 +235,16 @@ static bool check_begin(Check *c, const KIns *s) {
   if (s->op == K_region) return check_region(c, s);
   if (s->op == K_par) {
     if (c->at != c->npar + 1) return fail(c, "par loops must be outermost and perfectly nested");
-    if (!only_dims(k, &s->lo.a) || !only_dims(k, &s->lo.cap) || !only_dims(k, &s->hi.a) || !only_dims(k, &s->hi.cap))
+    if (!only_dims(k, &s->range->lo.a) || !only_dims(k, &s->range->lo.cap) || !only_dims(k, &s->range->hi.a) ||
+        !only_dims(k, &s->range->hi.cap))
       return fail(c, "the bounds of a par loop may use dims only");
     c->npar++;
   }
   if (s->step < 1 || s->step > HUGE_N) return fail(c, "step must be positive");
-  if (!check_bound(c, &s->lo, "lower") || !check_bound(c, &s->hi, "upper")) return false;
+  if (!check_bound(c, &s->range->lo, "lower") || !check_bound(c, &s->range->hi, "upper")) return false;
   if (!define_var(c, s->var, s->op == K_par ? KV_PAR : KV_LOOP)) return false;
   const KVarInfo *v = &k->var.at[s->var.id];
-  KVarInfo r = kernel_range(k, &s->lo, &s->hi, s->step);
+  KVarInfo r = kernel_range(k, &s->range->lo, &s->range->hi, s->step);
   if (v->lo != r.lo || v->hi != r.hi || v->mod != r.mod || v->rem != r.rem)
     return fail(c, "the range stored for %%%.100s is not the one that follows from its bounds", v->name);
   if (!open_block(c)) return false;
