@@ -297,7 +297,10 @@ static bool call_words(void *ud, const sy_route *route, const size_t *dims, cons
 
 static int run_batches(Face *f) {
   bool started = false;
-  if (f->generates) return face_words_run(&f->run, &f->words, call_words, f, &started, &f->err) ? FACE_OK : FACE_IO;
+  if (f->generates) {
+    if (face_words_run(&f->run, &f->words, call_words, f, &started, &f->err)) return FACE_OK;
+    return f->run.usage ? FACE_USAGE : FACE_IO;
+  }
   FaceRun *r = &f->run;
   for (size_t at = 0; at < r->total; at += r->count) {
     size_t count = r->total - at < r->batch ? r->total - at : r->batch;
@@ -322,7 +325,12 @@ static int run_route(Face *f) {
   f->run.info = f->model->info;
   f->run.args = &f->args;
   if (f->generates && face_option(f->words.rule->options, "words", words, sizeof words)) f->run.words = words;
-  if (!face_run_start(&f->run, &f->err)) return FACE_USAGE;
+  if (f->generates && f->args.out) {
+    host_fail(&f->err, "--out writes tensors, and %.60s gives sentences; --json has them with their ids",
+              f->words.rule->name);
+    return FACE_USAGE;
+  }
+  if (!face_run_start(&f->run, &f->err)) return f->run.usage ? FACE_USAGE : FACE_IO;
   if (f->args.labels && !host_labels_load(f->args.labels, &f->labels, &f->err)) return FACE_IO;
   if (f->args.json) {
     printf("{\"model\": ");

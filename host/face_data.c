@@ -111,22 +111,26 @@ static bool load_given(FaceRun *r, HostError *err) {
       i++;
     if (i == r->route->ninput) return host_fail(err, "--input %.80s: route %s has no such input", s, r->route->name);
     face_array_free(&r->given[i]);
+    r->usage = false;
     if (!face_npy_read(equals + 1, &r->given[i], err)) return false;
     if (r->given[i].dtype != code_of(&r->route->input[i]))
       return host_fail(err, "%.200s: input %s takes %s elements", equals + 1, r->route->input[i].name,
                        r->route->input[i].dtype);
+    r->usage = true;
   }
   return true;
 }
 
-static bool load_vocabulary(FaceRun *r, const char *kind, HostError *err) {
+bool face_load_vocabulary(FaceRun *r, const char *kind, HostError *err) {
   if (!r->tokenizer) {
     if (!r->args->vocab) return host_fail(err, "sentences need the tokenizer's vocabulary: --vocab FILE (%s)", kind);
+    r->usage = false;
     r->tokenizer = host_tokenizer_load(r->args->vocab, err);
     if (!r->tokenizer) return false;
   }
   const char *have = host_tokenizer_name(r->tokenizer->kind);
-  return !strcmp(have, kind) ||
+  r->usage = !strcmp(have, kind);
+  return r->usage ||
          host_fail(err, "%.200s is a vocabulary of %s, the model needs one of %s", r->args->vocab, have, kind);
 }
 
@@ -154,6 +158,7 @@ bool face_run_start(FaceRun *r, HostError *err) {
   const sy_route *route = r->route;
   if (route->ninput > FACE_MAX_TENSORS || route->noutput > FACE_MAX_TENSORS || r->info->ndim > FACE_MAX_DIMS)
     return host_fail(err, "route %s has too many tensors for this program", route->name);
+  r->usage = true;
   if (!load_given(r, err)) return false;
   const sy_tensor *picture = NULL, *text = NULL;
   unsigned base;
@@ -168,7 +173,7 @@ bool face_run_start(FaceRun *r, HostError *err) {
     } else if (is_text(r, i)) {
       if (t->rank != 2 || code_of(t) != 'i') return host_fail(err, "input %s is not i32[B,L]", t->name);
       text = t;
-      if (!load_vocabulary(r, text_prepare(r, i)->kind, err)) return false;
+      if (!face_load_vocabulary(r, text_prepare(r, i)->kind, err)) return false;
     } else if (!is_search(r, i) && !is_companion(r, i, &base, &which)) {
       return host_fail(err, "input %s of route %s is missing: --input %s=FILE.npy", t->name, route->name, t->name);
     }
@@ -250,6 +255,11 @@ static void set_options(FaceRun *r, const char *options) {
   o->pad = (int32_t)face_option_number(options, "pad", o->pad);
 }
 
+void face_note_cut(const char *sentence, size_t most) {
+  fprintf(stderr, "note: '%.40s%s' is longer than %zu tokens and was cut\n", sentence,
+          strlen(sentence) > 40 ? "..." : "", most);
+}
+
 // Encodes the sentences of this call; a run-time second axis is as long as the longest.
 static bool fill_texts(FaceRun *r, unsigned i, HostError *err) {
   const sy_tensor *t = &r->route->input[i];
@@ -267,8 +277,7 @@ static bool fill_texts(FaceRun *r, unsigned i, HostError *err) {
     HostIds ids = {0};
     bool cut = false;
     if (!host_tokenizer_encode(r->tokenizer, s, strlen(s), &r->how, &ids, &cut, err)) return false;
-    if (cut)
-      fprintf(stderr, "note: '%.40s%s' is longer than %zu tokens and was cut\n", s, strlen(s) > 40 ? "..." : "", pitch);
+    if (cut) face_note_cut(s, pitch);
     if (!ids.n) return host_fail(err, "an empty text has no tokens for %s", t->name);
     if (ids.n > longest) longest = ids.n;
     int32_t *row = (int32_t *)r->in[i] + k * pitch;
