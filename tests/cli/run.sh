@@ -350,6 +350,68 @@ says "syc run answers" '%  class' out
 run 0 "syc run, from the cache" run vit:tiny -w tiny.safetensors -- "$dir/p.jpg" --top 1
 run 3 "syc run hands on the exit status" run vit:tiny -w tiny.safetensors -- "$dir/text.jpg"
 
+### captions, pairs of picture and sentence
+bert=$source/tests/golden/tokenizers/bert/vocab_small.txt spm=$source/tests/golden/tokenizers/spm/xlmr_like.model
+# tool NAME SPEC ROUTES: a compiled model in ./NAME
+tool() {
+  run 0 "$1: weights" weights init "$2" --routes "$3" -o "$1.safetensors"
+  run 0 "$1: executable" build "$2" --routes "$3" -w "$1.safetensors" -o "$1"
+}
+# use CODE NAME PROGRAM ARGUMENTS...: as face, for any of them
+use() {
+  want=$1 name=$2
+  shift 2
+  "./$@" > out 2> err < /dev/null
+  got=$?
+  if [ $got -eq "$want" ]; then ok "$name"; else bad "$name: exit status $got, not $want"; fi
+}
+tool blip blip:caption_tiny caption
+use 0 "caption" blip p.jpg --vocab "$bert"
+says "it continues the page's prompt" '^p.jpg: a picture of' out
+use 0 "caption with a prompt" blip p.jpg --vocab "$bert" --text "the red" --beams 1
+says "... which it continues" '^p.jpg: the red' out
+use 0 "caption, JSON" blip p.jpg p.png --vocab "$bert" --json
+check "... is JSON" is_json out
+use 0 "caption, drawn" blip p.jpg --vocab "$bert" --sample --seed 3 --top-p 0.9 --top-k 5 --temperature 0.7
+cp out drawn.txt
+use 0 "caption, drawn again" blip p.jpg --vocab "$bert" --sample --seed 3 --top-p 0.9 --top-k 5 --temperature 0.7
+check "the same seed, the same words" cmp out drawn.txt
+use 0 "a prompt that is too long" blip p.jpg --vocab "$bert" --text "$(yes the | head -n 40 | tr '\n' ' ')"
+says "... is cut, and it says so" 'longer than 19 tokens'
+use 2 "caption without a vocabulary" blip p.jpg
+says "... which is asked for" '--vocab FILE'
+use 3 "a vocabulary that is not there" blip p.jpg --vocab nosuch.txt
+use 3 "a vocabulary of another kind" blip p.jpg --vocab "$spm"
+says "... both kinds are named" 'of sentencepiece, the model needs one of bert_wordpiece'
+use 3 "a vocabulary that is none" blip p.jpg --vocab p.jpg
+use 2 "two prompts" blip p.jpg --vocab "$bert" --text a --text b
+use 2 "longer than the model" blip p.jpg --vocab "$bert" --longest 100
+use 2 "--top-p without --sample" blip p.jpg --vocab "$bert" --top-p 0.5
+use 2 "--sample with --beams" blip p.jpg --vocab "$bert" --sample --beams 3
+use 2 "--out of a caption" blip p.jpg --vocab "$bert" --out x.npy
+tool beit3 beit3:tiny caption,classify,masked_image
+use 0 "caption by the mask" beit3 p.jpg
+says "ids without a vocabulary" '^p.jpg: ids 0 ' out
+use 0 "... with one, words" beit3 p.jpg --vocab "$spm"
+use 3 "words of a vocabulary of another kind" beit3 p.jpg --vocab "$bert"
+use 0 "classes" beit3 p.jpg --route classify --top 3
+check "three, by score" [ "$(grep -c '^ *-*[0-9.]*  class [0-9]*$' out)" -eq 3 ]
+use 3 "labels that are not there" beit3 p.jpg --route classify --labels nosuch.txt
+tool albef albef:tiny match,retrieve
+use 0 "picture and sentences" albef p.jpg --route match --text a --text b --vocab "$bert"
+says "each pair is named" '^p.jpg, "b"$' out
+use 0 "all pairs" albef p.jpg --route retrieve --text a --text b --vocab "$bert"
+says "plain similarity" '^ *-*[0-9.]*  b$' out
+use 0 "pairs, JSON" albef p.jpg --route match --text a --text '"b"' --vocab "$bert" --json
+check "... is JSON" is_json out
+use 0 "an empty sentence" albef p.jpg --route match --text '' --vocab "$bert"
+use 2 "no sentence" albef p.jpg --route match --vocab "$bert"
+for page in vilt vlmo beit3 bert beit beit2 albef; do run 0 "$page:tiny, all routes" emit $page:tiny --emit=ir@input -o all.ir; done
+printf 'model m(n = 4) {\n  dim B = 1..2\n  prepare image: picture(resize = shorter_capped(32, 48, 8))\n  prepare y: labels(softmax = false, top = 2)\n  route r(image: f32[B, 3, 32, 40]) -> y: f32[B, n] {\n    weight w: f32[n, 3840]\n    return affine(reshape(image, [B, 3840]), w)\n  }\n}\n' > capped.sy
+tool capped capped.sy r
+use 0 "shorter side, multiple of 8" capped p.jpg
+check "as many classes as the page says" [ "$(grep -c class out)" -eq 2 ]
+
 ### other commands
 run 0 "explain" explain vit:tiny
 says "explain names routes" 'classify' out
