@@ -389,6 +389,21 @@ use 2 "longer than the model" blip p.jpg --vocab "$bert" --longest 100
 use 2 "--top-p without --sample" blip p.jpg --vocab "$bert" --top-p 0.5
 use 2 "--sample with --beams" blip p.jpg --vocab "$bert" --sample --beams 3
 use 2 "--out of a caption" blip p.jpg --vocab "$bert" --out x.npy
+run 0 "header of a generate" emit blip:caption_tiny --routes caption --emit=h -o blip.h
+says "caches of a step are in and out" 'cache_0: .*in and out' blip.h
+check "... once, not those of the start" [ "$(grep -c 'cache_0: .*in and out' blip.h)" -eq 1 ]
+if have make; then # the program of examples/generate_c and the executable choose the same words
+  cp -r "$source/examples/generate_c" .
+  run 0 "generate_c: emit" emit blip:caption_tiny --routes caption --prefix blip -o generate_c/blip.c
+  run 0 "generate_c: weights" weights pack blip:caption_tiny --routes caption -w blip.safetensors -o generate_c/blip.syw
+  check "generate_c: make" make -C generate_c CFLAGS='-O1 -Wall -Wextra -Werror'
+  head -c 6912 /dev/zero > zero.f32
+  { printf '\223NUMPY\001\000v\000%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3, 24, 24), }" && cat zero.f32; } > zero.npy
+  check "generate_c: run" generate_c/caption generate_c/blip.syw zero.f32 3 16 64 7 20
+  use 0 "generate_c: the executable" blip --route caption --input image=zero.npy --text "the red" --vocab "$bert" --beams 1 --longest 16 --shortest 1 --json
+  words=$(sed -n 's/.*"ids": \[\(.*\)\].*/\1/p' out)
+  if [ -n "$words" ] && [ "$words" = "$(cat seen)" ]; then ok "generate_c: the same words"; else bad "generate_c: the same words" out seen; fi
+else skip "examples/generate_c" "no make"; fi
 tool beit3 beit3:tiny caption,classify,masked_image
 use 0 "caption by the mask" beit3 p.jpg
 says "ids without a vocabulary" '^p.jpg: ids 0 ' out
