@@ -303,6 +303,27 @@ printf '\377\377\377\377\377\377\377\177{}' > cut.safetensors
 run 3 "checkpoint with a huge header" weights inspect cut.safetensors
 check "none of them left a file" [ ! -e x.syw ]
 
+run 0 "a tensor more than needed" weights init vit:tiny -o many.safetensors
+run 0 "... is noted" weights pack vit:tiny --routes features -w many.safetensors -o x.syw
+says "... with its number" 'note: 2 tensors of the checkpoint are not used'
+rm -f x.syw
+if have python3 && python3 -c 'import torch, numpy' 2> /dev/null; then python=python3
+elif [ -x /usr/bin/python3 ] && /usr/bin/python3 -c 'import torch, numpy' 2> /dev/null; then python=/usr/bin/python3
+else python=; fi
+if [ -n "$python" ]; then
+  cat > pth.py << 'END'
+import sys, torch
+sys.path.insert(0, sys.argv[1])
+import stfile
+torch.save({"model": {k: torch.from_numpy(v.copy()) for k, v in stfile.load("tiny.safetensors").items()}, "epoch": 3}, "tiny.pth")
+END
+  check "a PyTorch checkpoint" $python pth.py "$source/bench"
+  check "to_safetensors.py" $python "$source/scripts/to_safetensors.py" tiny.pth back.safetensors
+  run 0 "its weights" weights pack vit:tiny -w back.safetensors -o back.syw
+  check "... are the same" cmp back.syw tiny.syw
+  if $python "$source/scripts/to_safetensors.py" wrong.sy x > seen 2>&1; then bad "no checkpoint" seen; else ok "no checkpoint"; fi
+else skip "to_safetensors.py" "no PyTorch"; fi
+
 ### a compiled model
 run 0 "executable with weights" build vit:tiny --weights tiny.safetensors -o vit-tiny
 check "weights beside it" [ -s vit-tiny.syw ]
@@ -421,6 +442,11 @@ use 0 "pairs, JSON" albef p.jpg --route match --text a --text '"b"' --vocab "$be
 check "... is JSON" is_json out
 use 0 "an empty sentence" albef p.jpg --route match --text '' --vocab "$bert"
 use 2 "no sentence" albef p.jpg --route match --vocab "$bert"
+tool vqkd beit2:vqkd_tiny tokenize
+use 0 "visual tokens of a picture" vqkd p.jpg
+tool tokens beit2:cls_tiny token_logits
+use 0 "classes of every token" tokens p.jpg
+says "... are a tensor, not a list of classes" '^logits \[1, 17, ' out
 for page in vilt vlmo beit3 bert beit beit2 albef; do run 0 "$page:tiny, all routes" emit $page:tiny --emit=ir@input -o all.ir; done
 printf 'model m(n = 4) {\n  dim B = 1..2\n  prepare image: picture(resize = shorter_capped(32, 48, 8))\n  prepare y: labels(softmax = false, top = 2)\n  route r(image: f32[B, 3, 32, 40]) -> y: f32[B, n] {\n    weight w: f32[n, 3840]\n    return affine(reshape(image, [B, 3840]), w)\n  }\n}\n' > capped.sy
 tool capped capped.sy r
