@@ -150,7 +150,7 @@ static int route_fit(const Face *f, const sy_route *r, const char *words) {
     } else if (face_prepare(info, name) && face_is_tokenizer(face_prepare(info, name)->kind)) {
       if (!f->args.text.n) return -1;
       text = true;
-    } else if (!follows_text(r, i)) {
+    } else if (!follows_text(r, i) && !face_prepare_is(info, name, "patches")) {
       return -1;
     }
   }

@@ -70,8 +70,9 @@ typedef struct FaceRun { // a route, and one call of it at a time
   void *in[FACE_MAX_TENSORS], *out[FACE_MAX_TENSORS]; // by the layout of the bounds
   size_t dims[FACE_MAX_DIMS];
   bool dim_set[FACE_MAX_DIMS];
-  size_t pictures;     // picture inputs of the route; item k of the j-th takes picture k * pictures + j
-  bool paired;         // pictures and sentences share their first axis: item k takes sentence k
+  size_t pictures;                  // picture inputs of the route; item k of the j-th takes picture k * pictures + j
+  size_t side[FACE_MAX_TENSORS][2]; // of the last picture put into an input: pixels high and wide; 0: none was
+  bool paired;                      // pictures and sentences share their first axis: item k takes sentence k
   size_t total, batch; // items of the whole run (pictures, else sentences; 1 if none), items of one call at most
   size_t first, count; // items [first, first + count) are in this call
   bool usage;          // a failure is a mistake of the command line, not of a file

@@ -54,11 +54,13 @@ static const char *sentence_of(const FaceRun *r, size_t k) {
 
 static void show_item(const FaceRun *r, size_t k) {
   bool is_text;
-  const char *name = item_name(r, k, &is_text), *sentence = sentence_of(r, k);
-  if (sentence)
-    printf("%s, \"%s\"\n", name, sentence);
-  else
-    printf("%s\n", name);
+  const FaceList *image = &r->args->image;
+  const char *sentence = sentence_of(r, k);
+  size_t first = image->n == r->pictures ? 0 : (r->first + k) * r->pictures;
+  if (!r->pictures) printf("%s", item_name(r, k, &is_text));
+  for (size_t i = 0; i < r->pictures; i++) printf("%s%s", i ? ", " : "", image->at[first + i]);
+  if (sentence) printf(", \"%s\"", sentence);
+  printf("\n");
 }
 
 static void json_item(const FaceRun *r, size_t k, bool *started) {

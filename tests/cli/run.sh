@@ -447,6 +447,18 @@ use 0 "visual tokens of a picture" vqkd p.jpg
 tool tokens beit2:cls_tiny token_logits
 use 0 "classes of every token" tokens p.jpg
 says "... are a tensor, not a list of classes" '^logits \[1, 17, ' out
+tool vilt vilt:tiny fusion,nlvr2
+for file in p.jpg p.png; do
+  use 0 "a picture that keeps its aspect: $file" vilt $file --route fusion --text a --vocab "$bert"
+  says "... 4 x 5 patches" '^image_hidden \[1, 21, 32\]' out
+done
+use 0 "two pictures and a sentence" vilt p.jpg p.png --route nlvr2 --text a --vocab "$bert"
+says "... are named" '^p.jpg, p.png, "a"$' out
+use 2 "one picture of two" vilt p.jpg --route nlvr2 --text a --vocab "$bert"
+printf 'model m(n = 4) {\n  dim B = 1..2\n  dim N = 1..20\n  prepare at: patches(of = "picture", patch = 8)\n  route r(at: i32[B, N, 2]) -> y: i32[B, N, 2] {\n    return at + 1\n  }\n}\n' > orphan.sy
+tool orphan orphan.sy r
+use 3 "patches of no picture" orphan --route r
+says "... are refused" 'whose patches at are'
 for page in vilt vlmo beit3 bert beit beit2 albef; do run 0 "$page:tiny, all routes" emit $page:tiny --emit=ir@input -o all.ir; done
 printf 'model m(n = 4) {\n  dim B = 1..2\n  prepare image: picture(resize = shorter_capped(32, 48, 8))\n  prepare y: labels(softmax = false, top = 2)\n  route r(image: f32[B, 3, 32, 40]) -> y: f32[B, n] {\n    weight w: f32[n, 3840]\n    return affine(reshape(image, [B, 3840]), w)\n  }\n}\n' > capped.sy
 tool capped capped.sy r
