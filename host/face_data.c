@@ -306,7 +306,8 @@ static bool fill_patches(FaceRun *r, unsigned i, HostError *err) {
   const sy_tensor *t = &r->route->input[i];
   const char *options = face_prepare(r->info, t->name)->options;
   char of[80] = "", name[84];
-  size_t patch = (size_t)face_option_number(options, "patch", 0);
+  double wanted = face_option_number(options, "patch", 0);
+  size_t patch = wanted >= 1 && wanted <= 65536 ? (size_t)wanted : 0;
   unsigned p = 0;
   if (!face_option(options, "of", of, sizeof of)) of[0] = 0;
   for (; p < r->route->ninput; p++) {
