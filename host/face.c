@@ -188,6 +188,7 @@ static int pick_route(Face *f) {
       f->run.route = r;
     }
   }
+  if (!f->args.route && info->nroute == 1) f->run.route = info->route; // it says what it lacks
   if (f->run.route) return FACE_OK;
   if (f->args.route)
     host_fail(&f->err, "there is no route %.60s; --help lists them", f->args.route);

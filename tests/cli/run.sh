@@ -338,6 +338,10 @@ face() {
   if [ $got -eq "$want" ]; then ok "$name"; else bad "$name: exit status $got, not $want"; fi
 }
 face 0 "model: --help" --help
+sed -n 's/^  \(--[a-z-]*\).*/\1/p' out > options
+: > seen
+while read -r o; do grep -q -e "$o\b" "$source/docs/command.md" || echo "$o" >> seen; done < options
+if [ -s seen ] || [ ! -s options ]; then bad "docs/command.md misses options of a program" seen; else ok "docs/command.md has the options of a program"; fi
 face 0 "model: JPEG" p.jpg --top 3
 says "three classes" '%  class' out
 check "... and no more" [ "$(grep -c '%  ' out)" -eq 3 ]
@@ -454,6 +458,8 @@ for file in p.jpg p.png; do
 done
 use 0 "two pictures and a sentence" vilt p.jpg p.png --route nlvr2 --text a --vocab "$bert"
 says "... are named" '^p.jpg, p.png, "a"$' out
+use 2 "a program of one route" capped --text a
+says "... says what it lacks" 'route r takes 1 picture an item, 0 given'
 use 2 "one picture of two" vilt p.jpg --route nlvr2 --text a --vocab "$bert"
 printf 'model m(n = 4) {\n  dim B = 1..2\n  dim N = 1..20\n  prepare at: patches(of = "picture", patch = 8)\n  route r(at: i32[B, N, 2]) -> y: i32[B, N, 2] {\n    return at + 1\n  }\n}\n' > orphan.sy
 tool orphan orphan.sy r
