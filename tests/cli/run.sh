@@ -458,8 +458,6 @@ for file in p.jpg p.png; do
 done
 use 0 "two pictures and a sentence" vilt p.jpg p.png --route nlvr2 --text a --vocab "$bert"
 says "... are named" '^p.jpg, p.png, "a"$' out
-use 2 "a program of one route" capped --text a
-says "... says what it lacks" 'route r takes 1 picture an item, 0 given'
 use 2 "one picture of two" vilt p.jpg --route nlvr2 --text a --vocab "$bert"
 printf 'model m(n = 4) {\n  dim B = 1..2\n  dim N = 1..20\n  prepare at: patches(of = "picture", patch = 8)\n  route r(at: i32[B, N, 2]) -> y: i32[B, N, 2] {\n    return at + 1\n  }\n}\n' > orphan.sy
 tool orphan orphan.sy r
@@ -470,6 +468,8 @@ printf 'model m(n = 4) {\n  dim B = 1..2\n  prepare image: picture(resize = shor
 tool capped capped.sy r
 use 0 "shorter side, multiple of 8" capped p.jpg
 check "as many classes as the page says" [ "$(grep -c class out)" -eq 2 ]
+use 2 "a program of one route" capped --text a
+says "... says what it lacks" 'route r takes 1 picture an item, 0 given'
 
 ### other commands
 run 0 "explain" explain vit:tiny
