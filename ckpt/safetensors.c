@@ -48,12 +48,18 @@ size_t st_dtype_size(StDtype d) {
   return (unsigned)d < ST_DTYPE_COUNT ? dtype_info[d].size : 0;
 }
 
+static bool is_control(char c) {
+  return (unsigned char)c < ' ' || c == 0x7f;
+}
+
 bool st_fail(StError *err, const char *fmt, ...) {
   if (err) {
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(err->text, sizeof err->text, fmt, ap);
     va_end(ap);
+    for (char *s = err->text; *s; s++) // of names in the file: a message is one line and moves no cursor
+      if (is_control(*s)) *s = '?';
   }
   return false;
 }
@@ -157,10 +163,19 @@ static int by_name(const void *a, const void *b) {
   return strcmp((*x)->name, (*y)->name);
 }
 
+static bool has_control(const char *s) {
+  while (*s && !is_control(*s)) s++;
+  return *s != 0;
+}
+
 bool st_index_names(StFile *f, StError *err) {
   f->byname = st_alloc(&f->pool, (f->count + 1) * sizeof *f->byname);
   if (!f->byname) return st_fail(err, "out of memory");
-  for (size_t i = 0; i < f->count; i++) f->byname[i] = &f->tensor[i];
+  for (size_t i = 0; i < f->count; i++) {
+    f->byname[i] = &f->tensor[i];
+    if (has_control(f->tensor[i].name))
+      return st_fail(err, "the name '%.200s' has a control character", f->tensor[i].name);
+  }
   qsort(f->byname, f->count, sizeof *f->byname, by_name);
   for (size_t i = 1; i < f->count; i++)
     if (!strcmp(f->byname[i]->name, f->byname[i - 1]->name))

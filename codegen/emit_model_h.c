@@ -189,7 +189,14 @@ static const char *c_type(DType d) {
   return name[d];
 }
 
-static void emit_layout_note(const Module *m, const char *name, const Type *t, Buf *out) {
+// Does the route read what this output held before the call (a cache of a generate's step)?
+static bool is_in_place(const Graph *g, const char *output) {
+  for (size_t i = 1; i < g->value.n; i++)
+    if (g->value.at[i].op == OP_state && !strcmp(value_str(&g->value.at[i], A_name), output)) return true;
+  return false;
+}
+
+static void emit_layout_note(const Module *m, const char *name, const Type *t, bool in_place, Buf *out) {
   buf_printf(out, " *   %s: ", name);
   type_print(out, m, t);
   if (has_inner_dim(t)) {
@@ -201,7 +208,7 @@ static void emit_layout_note(const Module *m, const char *name, const Type *t, B
     }
     for (unsigned d = 0; d < t->rank; d++) buf_printf(out, " %lld", (long long)stride[d]);
   }
-  buf_putc(out, '\n');
+  buf_puts(out, in_place ? "; in and out: changed in place\n" : "\n");
 }
 
 static void emit_prototype(const Program *p, const ModelNames *n, size_t at, Buf *out) {
@@ -227,9 +234,10 @@ static void emit_route_decl(const Program *p, const ModelNames *n, size_t at, Bu
   }
   buf_putc(out, '\n');
   for (size_t i = 0; i < g->input.n; i++)
-    emit_layout_note(p->module, r->input[i], &graph_value(g, g->input.at[i].val)->type, out);
+    emit_layout_note(p->module, r->input[i], &graph_value(g, g->input.at[i].val)->type, false, out);
   for (size_t i = 0; i < g->output.n; i++)
-    emit_layout_note(p->module, r->output[i], &graph_value(g, g->output.at[i].val)->type, out);
+    emit_layout_note(p->module, r->output[i], &graph_value(g, g->output.at[i].val)->type,
+                     is_in_place(g, g->output.at[i].name), out);
   buf_puts(out, " * Row-major; no alignment beyond that of the element type. */\n");
   emit_prototype(p, n, at, out);
   buf_puts(out, ";\n");

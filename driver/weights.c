@@ -183,8 +183,8 @@ static void report_surplus(Session *s, const Checkpoint *c, const WeightNames *w
     }
   if (unused > shown) buf_printf(&b, "\n  ... and %zu more (--verbose lists them)", unused - shown);
   if (unused)
-    session_note(s, "syc: note: %zu tensor%s of the checkpoint not used by the routes compiled%s", unused,
-                 unused == 1 ? " is" : "s are", b.s);
+    session_note(s, "syc: note: %zu tensor%s of the checkpoint %s not used by the routes compiled%s", unused,
+                 unused == 1 ? "" : "s", unused == 1 ? "is" : "are", b.s);
   buf_free(&b);
 }
 

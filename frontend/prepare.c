@@ -14,6 +14,7 @@ static const struct {
   const char *kind, *options; // names each with a blank before and behind
 } kinds[] = {
     {"picture", " resize crop filter mean std "},
+    {"patches", " of patch "},
     {"clip_bpe", " start end length pad "},
     {"bert_wordpiece", " start end length pad default "},
     {"sentencepiece", " start end length pad default "},
@@ -41,7 +42,6 @@ static void put_real(Buf *out, double x) { // the shortest text that reads back 
   }
   buf_puts(out, s);
 }
-
 
 static bool put_list(Elab *e, Env *env, const NodeList *l, Buf *out, char open, char close) {
   buf_putc(out, open);
@@ -117,7 +117,7 @@ void prepare_add(Elab *e, Env *env, const Node *n, const Node *model) {
     if (best)
       hint_near(e, g, best);
     else
-      diag_hint(e->diag, g, "there are picture, clip_bpe, bert_wordpiece, sentencepiece, labels, similarity");
+      diag_hint(e->diag, g, "there are picture, patches, clip_bpe, bert_wordpiece, sentencepiece, labels, similarity");
     return;
   }
   Buf out = {0};

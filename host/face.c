@@ -150,7 +150,7 @@ static int route_fit(const Face *f, const sy_route *r, const char *words) {
     } else if (face_prepare(info, name) && face_is_tokenizer(face_prepare(info, name)->kind)) {
       if (!f->args.text.n) return -1;
       text = true;
-    } else if (!follows_text(r, i)) {
+    } else if (!follows_text(r, i) && !face_prepare_is(info, name, "patches")) {
       return -1;
     }
   }
@@ -188,6 +188,7 @@ static int pick_route(Face *f) {
       f->run.route = r;
     }
   }
+  if (!f->args.route && info->nroute == 1) f->run.route = info->route; // it says what it lacks
   if (f->run.route) return FACE_OK;
   if (f->args.route)
     host_fail(&f->err, "there is no route %.60s; --help lists them", f->args.route);
@@ -297,7 +298,10 @@ static bool call_words(void *ud, const sy_route *route, const size_t *dims, cons
 
 static int run_batches(Face *f) {
   bool started = false;
-  if (f->generates) return face_words_run(&f->run, &f->words, call_words, f, &started, &f->err) ? FACE_OK : FACE_IO;
+  if (f->generates) {
+    if (face_words_run(&f->run, &f->words, call_words, f, &started, &f->err)) return FACE_OK;
+    return f->run.usage ? FACE_USAGE : FACE_IO;
+  }
   FaceRun *r = &f->run;
   for (size_t at = 0; at < r->total; at += r->count) {
     size_t count = r->total - at < r->batch ? r->total - at : r->batch;
@@ -322,7 +326,12 @@ static int run_route(Face *f) {
   f->run.info = f->model->info;
   f->run.args = &f->args;
   if (f->generates && face_option(f->words.rule->options, "words", words, sizeof words)) f->run.words = words;
-  if (!face_run_start(&f->run, &f->err)) return FACE_USAGE;
+  if (f->generates && f->args.out) {
+    host_fail(&f->err, "--out writes tensors, and %.60s gives sentences; --json has them with their ids",
+              f->words.rule->name);
+    return FACE_USAGE;
+  }
+  if (!face_run_start(&f->run, &f->err)) return f->run.usage ? FACE_USAGE : FACE_IO;
   if (f->args.labels && !host_labels_load(f->args.labels, &f->labels, &f->err)) return FACE_IO;
   if (f->args.json) {
     printf("{\"model\": ");

@@ -28,7 +28,7 @@ static const Option options[] = {
     {"text", "TEXT", AS_LIST, AT(text), 0, "a sentence; may be repeated"},
     {"input", "NAME=FILE", AS_LIST, AT(input), 0, "an input from a NumPy file (.npy); may be repeated"},
     {"route", "NAME", AS_STRING, AT(route), 0, "which entry point to run (default: the one that fits what is given)"},
-    {"top", "N", AS_NUMBER, AT(top), 1000000, "how many classes to print (default 5)"},
+    {"top", "N", AS_NUMBER, AT(top), 1000000, "how many classes to print (default 5, or as the page says)"},
     {"labels", "FILE", AS_STRING, AT(labels), 0, "class names, one a line"},
     {"vocab", "FILE", AS_STRING, AT(vocab), 0,
      "the tokenizer's vocabulary: CLIP's merges, BERT's vocab.txt or a SentencePiece model"},
@@ -100,7 +100,7 @@ static const Option *find_option(const char *name, size_t n) {
 }
 
 bool face_args_parse(FaceArgs *a, int argc, char **argv, HostError *err) {
-  *a = (FaceArgs){.top = 5, .repeat = 1};
+  *a = (FaceArgs){.repeat = 1};
   bool words_only = false;
   for (int i = 1; i < argc; i++) {
     const char *s = argv[i];

@@ -51,6 +51,11 @@ static bool is_companion(const FaceRun *r, unsigned i, unsigned *text, size_t *w
   }
   return false;
 }
+// Rows and columns of the patches of a picture input: i32[B,N,2].
+static bool is_patches(const FaceRun *r, unsigned i) {
+  return face_prepare_is(r->info, r->route->input[i].name, "patches");
+}
+
 // The words of a generate and where they stand, which the search fills.
 static bool is_search(const FaceRun *r, unsigned i) {
   const char *name = r->route->input[i].name;
@@ -111,22 +116,26 @@ static bool load_given(FaceRun *r, HostError *err) {
       i++;
     if (i == r->route->ninput) return host_fail(err, "--input %.80s: route %s has no such input", s, r->route->name);
     face_array_free(&r->given[i]);
+    r->usage = false;
     if (!face_npy_read(equals + 1, &r->given[i], err)) return false;
     if (r->given[i].dtype != code_of(&r->route->input[i]))
       return host_fail(err, "%.200s: input %s takes %s elements", equals + 1, r->route->input[i].name,
                        r->route->input[i].dtype);
+    r->usage = true;
   }
   return true;
 }
 
-static bool load_vocabulary(FaceRun *r, const char *kind, HostError *err) {
+bool face_load_vocabulary(FaceRun *r, const char *kind, HostError *err) {
   if (!r->tokenizer) {
     if (!r->args->vocab) return host_fail(err, "sentences need the tokenizer's vocabulary: --vocab FILE (%s)", kind);
+    r->usage = false;
     r->tokenizer = host_tokenizer_load(r->args->vocab, err);
     if (!r->tokenizer) return false;
   }
   const char *have = host_tokenizer_name(r->tokenizer->kind);
-  return !strcmp(have, kind) ||
+  r->usage = !strcmp(have, kind);
+  return r->usage ||
          host_fail(err, "%.200s is a vocabulary of %s, the model needs one of %s", r->args->vocab, have, kind);
 }
 
@@ -147,6 +156,8 @@ static bool count_items(FaceRun *r, const sy_tensor *picture, const sy_tensor *t
   r->batch = main ? (size_t)main->axis[0].bound : 1;
   for (unsigned d = 2; picture && d < picture->rank; d++)
     if (picture->axis[d].dim >= 0) r->batch = 1; // pictures of different sizes
+  for (unsigned i = 0; i < r->route->ninput; i++)
+    if (is_patches(r, i) && !r->given[i].data) r->batch = 1; // of different numbers of patches
   return true;
 }
 
@@ -154,6 +165,7 @@ bool face_run_start(FaceRun *r, HostError *err) {
   const sy_route *route = r->route;
   if (route->ninput > FACE_MAX_TENSORS || route->noutput > FACE_MAX_TENSORS || r->info->ndim > FACE_MAX_DIMS)
     return host_fail(err, "route %s has too many tensors for this program", route->name);
+  r->usage = true;
   if (!load_given(r, err)) return false;
   const sy_tensor *picture = NULL, *text = NULL;
   unsigned base;
@@ -168,7 +180,10 @@ bool face_run_start(FaceRun *r, HostError *err) {
     } else if (is_text(r, i)) {
       if (t->rank != 2 || code_of(t) != 'i') return host_fail(err, "input %s is not i32[B,L]", t->name);
       text = t;
-      if (!load_vocabulary(r, text_prepare(r, i)->kind, err)) return false;
+      if (!face_load_vocabulary(r, text_prepare(r, i)->kind, err)) return false;
+    } else if (is_patches(r, i)) {
+      if (t->rank != 3 || code_of(t) != 'i' || t->axis[2].dim >= 0 || t->axis[2].constant != 2)
+        return host_fail(err, "input %s is not i32[B,N,2]", t->name);
     } else if (!is_search(r, i) && !is_companion(r, i, &base, &which)) {
       return host_fail(err, "input %s of route %s is missing: --input %s=FILE.npy", t->name, route->name, t->name);
     }
@@ -202,9 +217,12 @@ static bool fill_picture(FaceRun *r, unsigned i, const char *path, size_t row, H
   float *dense = NULL;
   if (ok) {
     size_t extent[4] = {1, 3, (size_t)rgb.height, (size_t)rgb.width}, item = 1;
+    bool canvas = how.resize == HOST_RESIZE_SHORTER_CAPPED; // it lies in the top left corner of zeros
     for (unsigned d = 1; d < 4; d++) item *= (size_t)t->axis[d].bound;
-    ok = set_extent(r, t, 1, 3, false, err) && set_extent(r, t, 2, extent[2], false, err) &&
-         set_extent(r, t, 3, extent[3], false, err);
+    ok = set_extent(r, t, 1, 3, false, err) && set_extent(r, t, 2, extent[2], canvas, err) &&
+         set_extent(r, t, 3, extent[3], canvas, err);
+    for (int d = 0; d < 2; d++) r->side[i][d] = extent[2 + d];
+    memset((char *)r->in[i] + row * item * sizeof *dense, 0, item * sizeof *dense);
     dense = ok ? malloc(3 * extent[2] * extent[3] * sizeof *dense) : NULL;
     if (ok && !dense) ok = host_fail(err, "out of memory");
     if (ok) {
@@ -250,6 +268,11 @@ static void set_options(FaceRun *r, const char *options) {
   o->pad = (int32_t)face_option_number(options, "pad", o->pad);
 }
 
+void face_note_cut(const char *sentence, size_t most) {
+  fprintf(stderr, "note: '%.40s%s' is longer than %zu tokens and was cut\n", sentence,
+          strlen(sentence) > 40 ? "..." : "", most);
+}
+
 // Encodes the sentences of this call; a run-time second axis is as long as the longest.
 static bool fill_texts(FaceRun *r, unsigned i, HostError *err) {
   const sy_tensor *t = &r->route->input[i];
@@ -267,8 +290,7 @@ static bool fill_texts(FaceRun *r, unsigned i, HostError *err) {
     HostIds ids = {0};
     bool cut = false;
     if (!host_tokenizer_encode(r->tokenizer, s, strlen(s), &r->how, &ids, &cut, err)) return false;
-    if (cut)
-      fprintf(stderr, "note: '%.40s%s' is longer than %zu tokens and was cut\n", s, strlen(s) > 40 ? "..." : "", pitch);
+    if (cut) face_note_cut(s, pitch);
     if (!ids.n) return host_fail(err, "an empty text has no tokens for %s", t->name);
     if (ids.n > longest) longest = ids.n;
     int32_t *row = (int32_t *)r->in[i] + k * pitch;
@@ -277,6 +299,32 @@ static bool fill_texts(FaceRun *r, unsigned i, HostError *err) {
     host_ids_free(&ids);
   }
   return set_extent(r, t, 1, t->axis[1].dim < 0 ? pitch : longest, false, err);
+}
+
+// Row by row, the patches of the picture that the page names; of all the canvas if the picture is a --input.
+static bool fill_patches(FaceRun *r, unsigned i, HostError *err) {
+  const sy_tensor *t = &r->route->input[i];
+  const char *options = face_prepare(r->info, t->name)->options;
+  char of[80] = "", name[84];
+  double wanted = face_option_number(options, "patch", 0);
+  size_t patch = wanted >= 1 && wanted <= 65536 ? (size_t)wanted : 0;
+  unsigned p = 0;
+  if (!face_option(options, "of", of, sizeof of)) of[0] = 0;
+  for (; p < r->route->ninput; p++) {
+    snprintf(name, sizeof name, "\"%.78s\"", r->route->input[p].name);
+    if (!strcmp(of, name) && r->route->input[p].rank == 4) break;
+  }
+  if (p == r->route->ninput || !patch) return host_fail(err, "the page does not say whose patches %s are", t->name);
+  size_t side[2];
+  for (int d = 0; d < 2; d++)
+    side[d] = (r->side[p][d] ? r->side[p][d] : (size_t)r->route->input[p].axis[2 + d].bound) / patch;
+  if (!set_extent(r, t, 0, r->count, true, err) || !set_extent(r, t, 1, side[0] * side[1], false, err)) return false;
+  int32_t *at = r->in[i];
+  for (size_t k = 0; k < side[0] * side[1]; k++) { // one picture a call
+    *at++ = (int32_t)(k / side[1]);
+    *at++ = (int32_t)(k % side[1]);
+  }
+  return true;
 }
 
 static bool fill_given(FaceRun *r, unsigned i, HostError *err) {
@@ -299,9 +347,11 @@ bool face_run_fill(FaceRun *r, size_t first, size_t count, HostError *err) {
     bool ok = r->given[i].data   ? fill_given(r, i, err)
               : is_picture(r, i) ? fill_pictures(r, i, picture++, err)
               : is_text(r, i)    ? fill_texts(r, i, err)
-                                 : true; // follows from a sentence, or is the search's
+                                 : true; // follows from a sentence or picture, or is the search's
     if (!ok) return false;
   }
+  for (unsigned i = 0; i < r->route->ninput; i++)
+    if (is_patches(r, i) && !r->given[i].data && !fill_patches(r, i, err)) return false;
   for (unsigned j = 0; j < r->info->ndim; j++)
     if ((r->route->dims >> j & 1) && !r->dim_set[j] && !r->words)
       return host_fail(err, "the value of %s does not follow from the inputs", r->info->dim[j].name);

@@ -4,7 +4,7 @@
 //   resize=shorter(256), crop=224, filter=bilinear, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]
 //
 // key=value pairs between commas; commas inside (), [] and "" belong to the value; blanks around = and , do not count.
-// resize: shorter(size) | square(size) | capped(size, longest, multiple). Unknown keys are left to newer hosts.
+// resize: shorter(size) | square(size) | shorter_capped(size, longest, multiple). Unknown keys are left to newer hosts.
 #include "face_parts.h"
 
 #include <ctype.h>
@@ -92,8 +92,9 @@ static bool option_triple(const char *options, const char *key, float v[3], Host
 static const struct {
   const char *name;
   HostResize resize;
-} resizes[] = {
-    {"shorter(", HOST_RESIZE_SHORTER}, {"square(", HOST_RESIZE_SQUARE}, {"capped(", HOST_RESIZE_SHORTER_CAPPED}};
+} resizes[] = {{"shorter(", HOST_RESIZE_SHORTER},
+               {"square(", HOST_RESIZE_SQUARE},
+               {"shorter_capped(", HOST_RESIZE_SHORTER_CAPPED}};
 static const struct {
   const char *name;
   HostFilter filter;

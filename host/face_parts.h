@@ -70,10 +70,12 @@ typedef struct FaceRun { // a route, and one call of it at a time
   void *in[FACE_MAX_TENSORS], *out[FACE_MAX_TENSORS]; // by the layout of the bounds
   size_t dims[FACE_MAX_DIMS];
   bool dim_set[FACE_MAX_DIMS];
-  size_t pictures;     // picture inputs of the route; item k of the j-th takes picture k * pictures + j
-  bool paired;         // pictures and sentences share their first axis: item k takes sentence k
+  size_t pictures;                  // picture inputs of the route; item k of the j-th takes picture k * pictures + j
+  size_t side[FACE_MAX_TENSORS][2]; // of the last picture put into an input: pixels high and wide; 0: none was
+  bool paired;                      // pictures and sentences share their first axis: item k takes sentence k
   size_t total, batch; // items of the whole run (pictures, else sentences; 1 if none), items of one call at most
   size_t first, count; // items [first, first + count) are in this call
+  bool usage;          // a failure is a mistake of the command line, not of a file
 } FaceRun;
 // Loads what the whole run needs (vocabulary, --input files), allocates the buffers, counts the items. Free with
 // face_run_free, after an error too.
@@ -86,6 +88,10 @@ bool face_run_output(const FaceRun *r, unsigned o, FaceArray *out, HostError *er
 
 // Does a prepare kind make ids of sentences?
 bool face_is_tokenizer(const char *kind);
+// Loads --vocab if it is not loaded. False if it is missing, no vocabulary, or one of another kind.
+bool face_load_vocabulary(FaceRun *r, const char *kind, HostError *err);
+// Says on stderr that a sentence had more than `most` tokens.
+void face_note_cut(const char *sentence, size_t most);
 
 /* face_words.c ---------------------------------------------------------------------------------------------------- */
 typedef struct FaceWords { // a generate: its rule and its two entry points

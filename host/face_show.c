@@ -46,22 +46,47 @@ static const char *item_name(const FaceRun *r, size_t k, bool *is_text) {
   return a->text.n ? a->text.at[a->text.n == 1 ? 0 : item] : "input";
 }
 
+// The sentence that goes with the picture of item k of this call; NULL if there is none.
+static const char *sentence_of(const FaceRun *r, size_t k) {
+  const FaceList *text = &r->args->text;
+  return r->paired && text->n ? text->at[text->n == 1 ? 0 : r->first + k] : NULL;
+}
+
+static void show_item(const FaceRun *r, size_t k) {
+  bool is_text;
+  const FaceList *image = &r->args->image;
+  const char *sentence = sentence_of(r, k);
+  size_t first = image->n == r->pictures ? 0 : (r->first + k) * r->pictures;
+  if (!r->pictures) printf("%s", item_name(r, k, &is_text));
+  for (size_t i = 0; i < r->pictures; i++) printf("%s%s", i ? ", " : "", image->at[first + i]);
+  if (sentence) printf(", \"%s\"", sentence);
+  printf("\n");
+}
+
 static void json_item(const FaceRun *r, size_t k, bool *started) {
   bool is_text;
-  const char *name = item_name(r, k, &is_text);
+  const char *name = item_name(r, k, &is_text), *sentence = sentence_of(r, k);
   bool array = is_text && !r->args->text.n;
   printf("%s\n    {\"%s\": ", *started ? "," : "", array ? "row" : is_text ? "text" : "image");
   if (array)
     printf("%zu", r->first + k);
   else
     face_json_string(name);
+  if (sentence) {
+    printf(", \"text\": ");
+    face_json_string(sentence);
+  }
   *started = true;
+}
+
+static bool wants_softmax(const sy_prepare *p) {
+  char text[16];
+  return !face_option(p->options, "softmax", text, sizeof text) || strcmp(text, "false") != 0;
 }
 
 // One line a class.
 static void show_top(const FaceRun *r, const sy_prepare *p, const HostTop *top, size_t n, const HostLabels *labels) {
-  char text[16];
-  bool softmax = !face_option(p->options, "softmax", text, sizeof text) || strcmp(text, "false") != 0;
+  bool softmax = wants_softmax(p);
   for (size_t i = 0; i < n; i++) {
     const char *name = labels && top[i].index < labels->count ? labels->name[top[i].index] : NULL;
     if (r->args->json) {
@@ -90,13 +115,13 @@ static void show_top(const FaceRun *r, const sy_prepare *p, const HostTop *top, 
 
 static void show_labels(const FaceRun *r, const sy_prepare *p, const FaceArray *a, const HostLabels *labels,
                         bool *started) {
-  size_t classes = a->dim[a->rank - 1], rows = classes ? a->n / classes : 0,
-         k = r->args->top < classes ? r->args->top : classes;
+  size_t classes = a->dim[a->rank - 1], rows = classes ? a->n / classes : 0;
+  double most = r->args->top ? (double)r->args->top : face_option_number(p->options, "top", 5);
+  size_t k = most < 1 ? 1 : most < (double)classes ? (size_t)most : classes;
   HostTop *top = malloc((k + 1) * sizeof *top);
   if (!top) return;
   bool arrays = !r->pictures && !r->args->text.n; // --input alone: the rows of its batch
   for (size_t i = 0; i < rows && (arrays || i < r->count); i++) {
-    bool is_text;
     size_t n = host_top_k((const float *)a->data + i * classes, classes, k, top);
     if (r->args->json) {
       json_item(r, i, started);
@@ -104,7 +129,7 @@ static void show_labels(const FaceRun *r, const sy_prepare *p, const FaceArray *
     } else if (arrays) {
       printf("row %zu\n", i);
     } else {
-      printf("%s\n", item_name(r, i, &is_text));
+      show_item(r, i);
     }
     show_top(r, p, top, n, labels);
     if (r->args->json) printf("]}");
@@ -112,8 +137,9 @@ static void show_labels(const FaceRun *r, const sy_prepare *p, const FaceArray *
   free(top);
 }
 
-// A row for each picture: softmax over the sentences.
-static void show_similarity(const FaceRun *r, const FaceArray *a, bool *started) {
+// A row for each picture: its scores with the sentences, and softmax over them if the page says so.
+static void show_similarity(const FaceRun *r, const sy_prepare *prepare, const FaceArray *a, bool *started) {
+  bool softmax = wants_softmax(prepare);
   size_t texts = a->dim[1];
   float *p = malloc((texts + 1) * sizeof *p);
   if (!p) return;
@@ -129,15 +155,18 @@ static void show_similarity(const FaceRun *r, const FaceArray *a, bool *started)
     }
     for (size_t j = 0; j < texts && j < r->args->text.n; j++) {
       if (!r->args->json) {
-        printf("  %6.2f%%  %8.4f  %s\n", 100 * (double)p[j], (double)row[j], r->args->text.at[j]);
+        if (softmax) printf("  %6.2f%%", 100 * (double)p[j]);
+        printf("  %8.4f  %s\n", (double)row[j], r->args->text.at[j]);
         continue;
       }
       printf("%s{\"text\": ", j ? ", " : "");
       face_json_string(r->args->text.at[j]);
       printf(", \"logit\": ");
       json_number((double)row[j]);
-      printf(", \"probability\": ");
-      json_number((double)p[j]);
+      if (softmax) {
+        printf(", \"probability\": ");
+        json_number((double)p[j]);
+      }
       printf("}");
     }
     if (r->args->json) printf("]}");
@@ -190,10 +219,10 @@ static bool has_view(const FaceRun *r) {
 
 void face_show(const FaceRun *r, unsigned o, const FaceArray *a, const HostLabels *labels, bool *started) {
   const sy_prepare *p = face_prepare(r->info, r->route->output[o].name);
-  if (p && !strcmp(p->kind, "labels") && a->dtype == 'f' && a->rank >= 1)
+  if (p && !strcmp(p->kind, "labels") && a->dtype == 'f' && (a->rank == 1 || a->rank == 2))
     show_labels(r, p, a, labels, started);
   else if (p && !strcmp(p->kind, "similarity") && a->dtype == 'f' && a->rank == 2 && r->args->text.n)
-    show_similarity(r, a, started);
+    show_similarity(r, p, a, started);
   else if (p || r->args->json || !has_view(r))
     show_summary(r, r->route->output[o].name, a, started);
 }

@@ -91,6 +91,9 @@ static bool options(Captions *c, const WordsInfo *info, HostError *err) {
   const FaceArgs *a = c->r->args;
   GenerateOptions *o = &c->how;
   if (!words_rule(c->w->rule->kind, c->w->rule->options, (int64_t)info->length_bound, o, err)) return false;
+  if (!a->sample && (a->temperature > 0 || a->top_p > 0 || a->top_k || a->seed))
+    return host_fail(err, "--temperature, --top-p, --top-k and --seed go with --sample");
+  if (a->sample && a->beams > 1) return host_fail(err, "--sample draws one sentence: no --beams");
   if (a->longest) o->max_length = (int64_t)a->longest;
   if (a->shortest) o->min_length = (int64_t)a->shortest;
   if (a->beams) o->beams = (int64_t)a->beams;
@@ -104,27 +107,43 @@ static bool options(Captions *c, const WordsInfo *info, HostError *err) {
   return true;
 }
 
+// The tokenizer that makes the prompt and spells the words, if a vocabulary is given; it must be of the page's kind.
+static bool load_tokenizer(FaceRun *r, const sy_prepare *p, HostError *err) {
+  if (!r->args->vocab) return true;
+  if (p && face_is_tokenizer(p->kind)) {
+    if (!face_load_vocabulary(r, p->kind, err)) return false;
+  } else if (!r->tokenizer && !(r->tokenizer = host_tokenizer_load(r->args->vocab, err))) {
+    r->usage = false;
+    return false;
+  }
+  r->how = host_tokenizer_options(r->tokenizer);
+  return true;
+}
+
 // The ids that every sentence starts from.
 static bool prompt(Captions *c, HostError *err) {
   char name[64], text[400] = "";
   FaceRun *r = c->r;
-  if (!r->tokenizer && r->args->vocab && !(r->tokenizer = host_tokenizer_load(r->args->vocab, err))) return false;
-  if (r->tokenizer) r->how = host_tokenizer_options(r->tokenizer);
-  if (face_option(c->w->rule->options, "prompt", name, sizeof name)) {
-    const sy_prepare *p = face_prepare(r->info, name);
+  bool prompted = face_option(c->w->rule->options, "prompt", name, sizeof name);
+  const sy_prepare *p = face_prepare(r->info, prompted ? name : r->words);
+  if (!load_tokenizer(r, p, err)) return false;
+  if (prompted) {
     if (!p || !face_is_tokenizer(p->kind)) return host_fail(err, "the page does not say how %s is made", name);
     if (!r->tokenizer) return host_fail(err, "the prompt needs the tokenizer's vocabulary: --vocab FILE (%s)", p->kind);
     HostTokenizerOptions how = r->how;
     how.start = (int32_t)face_option_number(p->options, "start", how.start);
     how.end = (int32_t)face_option_number(p->options, "end", -1);
     how.max_length = (size_t)c->how.max_length - 1;
+    if (r->args->text.n > 1) return host_fail(err, "one sentence begins all captions, %zu given", r->args->text.n);
     const char *given = r->args->text.n ? r->args->text.at[0] : NULL;
     if (!given && face_option(p->options, "default", text, sizeof text)) { // a string in quotes
       size_t n = strlen(text);
       if (n > 1 && text[0] == '"') memmove(text, text + 1, n - 1), text[n - 2] = 0;
     }
-    return host_tokenizer_encode(r->tokenizer, given ? given : text, strlen(given ? given : text), &how, &c->prompt,
-                                 NULL, err);
+    const char *s = given ? given : text;
+    bool cut = false, ok = host_tokenizer_encode(r->tokenizer, s, strlen(s), &how, &c->prompt, &cut, err);
+    if (ok && cut) face_note_cut(s, how.max_length);
+    return ok;
   }
   c->prompt.id = malloc(2 * sizeof *c->prompt.id);
   if (!c->prompt.id) return host_fail(err, "out of memory");
@@ -185,7 +204,10 @@ static bool run_batch(Captions *c, const WordsInfo *info, size_t at, size_t coun
     err->text[0] = 0;
     ok = generate(&m, &c->how, (int64_t)count, words, (int64_t)n, ids, score, &why);
     if (isatty(STDERR_FILENO)) fprintf(stderr, "\r%*s\r", 40, "");
-    if (!ok && !err->text[0]) host_fail(err, "%s: %s", c->w->rule->name, why ? why : "the search failed");
+    if (!ok && !err->text[0]) { // the options do not fit the model
+      host_fail(err, "%s: %s", c->w->rule->name, why ? why : "the search failed");
+      r->usage = true;
+    }
   }
   for (size_t k = 0; k < count && ok; k++) ok = show(c, at + k, ids + k * most, (double)score[k], started, err);
   words_free(w);
@@ -200,10 +222,12 @@ bool face_words_run(FaceRun *r, const FaceWords *w, FaceCall *call, void *ud, bo
   WordsInfo info;
   if (!c) return host_fail(err, "out of memory");
   *c = (Captions){.r = r, .w = w, .call = call, .ud = ud};
+  r->usage = true; // until something runs, the command line is to blame
   bool ok = describe(c, &info, err) && options(c, &info, err) && prompt(c, err);
   size_t batch = ok ? info.batch_bound / (size_t)c->how.beams : 0;
   if (ok && !batch)
     ok = host_fail(err, "the model runs %zu sentences at once: --beams must be at most that", info.batch_bound);
+  r->usage = !ok && r->usage;
   for (size_t at = 0; ok && at < r->total; at += batch)
     ok = run_batch(c, &info, at, r->total - at < batch ? r->total - at : batch, started, err);
   host_ids_free(&c->prompt);

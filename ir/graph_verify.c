@@ -69,14 +69,18 @@ static int64_t storage(const Module *m, const Value *v) {
 static const char *check_alias(const Graph *g, const Value *v) {
   if (!v->alias.id) return v->alias_offset ? "an alias offset without alias" : NULL;
   const Value *x = v;
+  int64_t at = 0;
   for (int depth = 0; x->alias.id; depth++) {
+    if (x->alias_offset < 0 || __builtin_add_overflow(at, x->alias_offset, &at))
+      return "the alias offset is outside its target";
     if (x->alias.id >= g->value.n) return "the alias does not exist";
     x = &g->value.at[x->alias.id];
     if (x->dead) return "the alias was erased";
     if (depth == ALIAS_DEPTH) return "aliases form a cycle";
   }
+  // offsets count in strides of the outermost storage, in which an inner concat's rows may lie far apart
+  if (at >= storage(g->module, x)) return "the alias offset is outside its target";
   x = &g->value.at[v->alias.id];
-  if (v->alias_offset < 0 || v->alias_offset >= storage(g->module, x)) return "the alias offset is outside its target";
   return v->type.dtype != x->type.dtype ? "the alias has another element type" : NULL;
 }
 

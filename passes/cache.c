@@ -44,7 +44,7 @@ static Val fail(Split *p, Val v, const char *why) {
     diag_hint(p->m->diag,
               diag_error(p->m->diag, "E0304", x->span, "%s of '%s' cannot be computed word by word: %s",
                          op_info[x->op].name, p->g->name, why),
-              "scores of a word may depend on the words before it alone; see the page on generation");
+              "scores of a word may depend on the words before it alone; see docs/generation.md");
   p->failed = true;
   return NO_VAL;
 }

@@ -346,6 +346,10 @@ run 3 "an index that leaves its folder" weights pack vit:tiny -w bad.index.json 
 sed 's|\./||' bad.index.json > tiny.index.json
 run 0 "an index of shards" weights pack vit:tiny -w tiny.index.json -o shards.syw
 check "the same weights" cmp tiny.syw shards.syw
+run 0 "a tensor more than needed" weights init vit:tiny -o many.safetensors
+run 0 "... is noted" weights pack vit:tiny --routes features -w many.safetensors -o x.syw
+says "... with its number" 'note: 2 tensors of the checkpoint are not used'
+rm -f x.syw
 
 ### a compiled model
 run 0 "executable with weights" build vit:tiny --weights tiny.safetensors -o vit-tiny
@@ -361,6 +365,10 @@ face() {
   if [ $got -eq "$want" ]; then ok "$name"; else bad "$name: exit status $got, not $want"; fi
 }
 face 0 "model: --help" --help
+sed -n 's/^  \(--[a-z-]*\).*/\1/p' out > options
+: > seen
+while read -r o; do grep -q -e "$o\b" "$source/docs/command.md" || echo "$o" >> seen; done < options
+if [ -s seen ] || [ ! -s options ]; then bad "docs/command.md misses options of a program" seen; else ok "docs/command.md has the options of a program"; fi
 face 0 "model: JPEG" p.jpg --top 3
 says "three classes" '%  class' out
 check "... and no more" [ "$(grep -c '%  ' out)" -eq 3 ]
@@ -393,6 +401,102 @@ run 0 "syc run" run vit:tiny -w tiny.safetensors -- "$dir/p.jpg" --top 1
 says "syc run answers" '%  class' out
 run 0 "syc run, from the cache" run vit:tiny -w tiny.safetensors -- "$dir/p.jpg" --top 1
 run 3 "syc run hands on the exit status" run vit:tiny -w tiny.safetensors -- "$dir/text.jpg"
+
+### captions, pairs of picture and sentence
+bert=$source/tests/golden/tokenizers/bert/vocab_small.txt spm=$source/tests/golden/tokenizers/spm/xlmr_like.model
+# tool NAME SPEC ROUTES: a compiled model in ./NAME
+tool() {
+  run 0 "$1: weights" weights init "$2" --routes "$3" -o "$1.safetensors"
+  run 0 "$1: executable" build "$2" --routes "$3" -w "$1.safetensors" -o "$1"
+}
+# use CODE NAME PROGRAM ARGUMENTS...: as face, for any of them
+use() {
+  want=$1 name=$2
+  shift 2
+  "./$@" > out 2> err < /dev/null
+  got=$?
+  if [ $got -eq "$want" ]; then ok "$name"; else bad "$name: exit status $got, not $want"; fi
+}
+tool blip blip:caption_tiny caption
+use 0 "caption" blip p.jpg --vocab "$bert"
+says "it continues the page's prompt" '^p.jpg: a picture of' out
+use 0 "caption with a prompt" blip p.jpg --vocab "$bert" --text "the red" --beams 1
+says "... which it continues" '^p.jpg: the red' out
+use 0 "caption, JSON" blip p.jpg p.png --vocab "$bert" --json
+check "... is JSON" is_json out
+use 0 "caption, drawn" blip p.jpg --vocab "$bert" --sample --seed 3 --top-p 0.9 --top-k 5 --temperature 0.7
+cp out drawn.txt
+use 0 "caption, drawn again" blip p.jpg --vocab "$bert" --sample --seed 3 --top-p 0.9 --top-k 5 --temperature 0.7
+check "the same seed, the same words" cmp out drawn.txt
+use 0 "a prompt that is too long" blip p.jpg --vocab "$bert" --text "$(yes the | head -n 40 | tr '\n' ' ')"
+says "... is cut, and it says so" 'longer than 19 tokens'
+use 2 "caption without a vocabulary" blip p.jpg
+says "... which is asked for" '--vocab FILE'
+use 3 "a vocabulary that is not there" blip p.jpg --vocab nosuch.txt
+use 3 "a vocabulary of another kind" blip p.jpg --vocab "$spm"
+says "... both kinds are named" 'of sentencepiece, the model needs one of bert_wordpiece'
+use 3 "a vocabulary that is none" blip p.jpg --vocab p.jpg
+use 2 "two prompts" blip p.jpg --vocab "$bert" --text a --text b
+use 2 "longer than the model" blip p.jpg --vocab "$bert" --longest 100
+use 2 "--top-p without --sample" blip p.jpg --vocab "$bert" --top-p 0.5
+use 2 "--sample with --beams" blip p.jpg --vocab "$bert" --sample --beams 3
+use 2 "--out of a caption" blip p.jpg --vocab "$bert" --out x.npy
+run 0 "header of a generate" emit blip:caption_tiny --routes caption --emit=h -o blip.h
+says "caches of a step are in and out" 'cache_0: .*in and out' blip.h
+check "... once, not those of the start" [ "$(grep -c 'cache_0: .*in and out' blip.h)" -eq 1 ]
+if have make; then # the program of examples/generate_c and the executable choose the same words
+  cp -r "$source/examples/generate_c" .
+  run 0 "generate_c: emit" emit blip:caption_tiny --routes caption --prefix blip -o generate_c/blip.c
+  run 0 "generate_c: weights" weights pack blip:caption_tiny --routes caption -w blip.safetensors -o generate_c/blip.syw
+  check "generate_c: make" make -C generate_c CFLAGS='-O1 -Wall -Wextra -Werror'
+  head -c 6912 /dev/zero > zero.f32
+  { printf '\223NUMPY\001\000v\000%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3, 24, 24), }" && cat zero.f32; } > zero.npy
+  check "generate_c: run" generate_c/caption generate_c/blip.syw zero.f32 3 16 64 7 20
+  use 0 "generate_c: the executable" blip --route caption --input image=zero.npy --text "the red" --vocab "$bert" --beams 1 --longest 16 --shortest 1 --json
+  words=$(sed -n 's/.*"ids": \[\(.*\)\].*/\1/p' out)
+  if [ -n "$words" ] && [ "$words" = "$(cat seen)" ]; then ok "generate_c: the same words"; else bad "generate_c: the same words" out seen; fi
+else skip "examples/generate_c" "no make"; fi
+tool beit3 beit3:tiny caption,classify,masked_image
+use 0 "caption by the mask" beit3 p.jpg
+says "ids without a vocabulary" '^p.jpg: ids 0 ' out
+use 0 "... with one, words" beit3 p.jpg --vocab "$spm"
+use 3 "words of a vocabulary of another kind" beit3 p.jpg --vocab "$bert"
+use 0 "classes" beit3 p.jpg --route classify --top 3
+check "three, by score" [ "$(grep -c '^ *-*[0-9.]*  class [0-9]*$' out)" -eq 3 ]
+use 3 "labels that are not there" beit3 p.jpg --route classify --labels nosuch.txt
+tool albef albef:tiny match,retrieve
+use 0 "picture and sentences" albef p.jpg --route match --text a --text b --vocab "$bert"
+says "each pair is named" '^p.jpg, "b"$' out
+use 0 "all pairs" albef p.jpg --route retrieve --text a --text b --vocab "$bert"
+says "plain similarity" '^ *-*[0-9.]*  b$' out
+use 0 "pairs, JSON" albef p.jpg --route match --text a --text '"b"' --vocab "$bert" --json
+check "... is JSON" is_json out
+use 0 "an empty sentence" albef p.jpg --route match --text '' --vocab "$bert"
+use 2 "no sentence" albef p.jpg --route match --vocab "$bert"
+tool vqkd beit2:vqkd_tiny tokenize
+use 0 "visual tokens of a picture" vqkd p.jpg
+tool tokens beit2:cls_tiny token_logits
+use 0 "classes of every token" tokens p.jpg
+says "... are a tensor, not a list of classes" '^logits \[1, 17, ' out
+tool vilt vilt:tiny fusion,nlvr2
+for file in p.jpg p.png; do
+  use 0 "a picture that keeps its aspect: $file" vilt $file --route fusion --text a --vocab "$bert"
+  says "... 4 x 5 patches" '^image_hidden \[1, 21, 32\]' out
+done
+use 0 "two pictures and a sentence" vilt p.jpg p.png --route nlvr2 --text a --vocab "$bert"
+says "... are named" '^p.jpg, p.png, "a"$' out
+use 2 "one picture of two" vilt p.jpg --route nlvr2 --text a --vocab "$bert"
+printf 'model m(n = 4) {\n  dim B = 1..2\n  dim N = 1..20\n  prepare at: patches(of = "picture", patch = 8)\n  route r(at: i32[B, N, 2]) -> y: i32[B, N, 2] {\n    return at + 1\n  }\n}\n' > orphan.sy
+tool orphan orphan.sy r
+use 3 "patches of no picture" orphan --route r
+says "... are refused" 'whose patches at are'
+for page in vilt vlmo beit3 bert beit beit2 albef; do run 0 "$page:tiny, all routes" emit $page:tiny --emit=ir@input -o all.ir; done
+printf 'model m(n = 4) {\n  dim B = 1..2\n  prepare image: picture(resize = shorter_capped(32, 48, 8))\n  prepare y: labels(softmax = false, top = 2)\n  route r(image: f32[B, 3, 32, 40]) -> y: f32[B, n] {\n    weight w: f32[n, 3840]\n    return affine(reshape(image, [B, 3840]), w)\n  }\n}\n' > capped.sy
+tool capped capped.sy r
+use 0 "shorter side, multiple of 8" capped p.jpg
+check "as many classes as the page says" [ "$(grep -c class out)" -eq 2 ]
+use 2 "a program of one route" capped --text a
+says "... says what it lacks" 'route r takes 1 picture an item, 0 given'
 
 ### other commands
 run 0 "explain" explain vit:tiny

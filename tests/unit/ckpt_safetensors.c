@@ -217,6 +217,7 @@ Test(safetensors, refuses_what_is_malformed) {
        "\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}",
        2, "duplicate"},
       {"{\"__metadata__\":{},\"__metadata__\":{}}", 0, "duplicate"},
+      {"{\"a\\u001b[2J\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0, "'a?[2J' has a control"},
       {"{\"a\\u0000b\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "u0000"},
   };
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
