@@ -570,9 +570,14 @@ static bool do_obj(Machine *m, Operand o) {
   }
   return WRONG(m, "a call without a function", m->op);
 }
-static bool do_build(Machine *m, Operand o) { // attributes of objects have no meaning here
+// An object of unknown code becomes the dictionary of its attributes, so that modules have their tensors by name; the
+// attributes of anything else have no meaning here.
+static bool do_build(Machine *m, Operand o) {
   (void)o;
-  return need(m, 2) && pop(m);
+  if (!need(m, 2)) return false;
+  PkValue *state = pop(m);
+  if (top(m)->kind != PK_OTHER || state->kind != PK_DICT) return true;
+  return pop(m) && push(m, state);
 }
 static bool do_extension(Machine *m, Operand o) {
   return WRONG(m, "it calls number %" PRIu64 " of Python's extension registry, which a checkpoint never does", m->op,

@@ -115,6 +115,14 @@ static bool belongs_to_training(const PkValue *key) {
   return false;
 }
 
+// Where a pickled module keeps its parts; a state_dict() has no such levels.
+static bool is_part_of_module(const PkValue *key) {
+  static const char *const names[] = {"_modules", "_parameters", "_buffers"};
+  for (size_t i = 0; key->kind == PK_TEXT && i < sizeof names / sizeof *names; i++)
+    if (key->text.n == strlen(names[i]) && !memcmp(key->text.s, names[i], key->text.n)) return true;
+  return false;
+}
+
 typedef struct Level {
   PkValue *dict;
   size_t next, name; // entry to look at; length of the name so far
@@ -145,9 +153,10 @@ static bool walk(Reader *r, PkValue *dict, bool only_look, bool *any) {
     }
     bool enter = v->kind == PK_DICT && !v->open && depth < MAX_LEVELS;
     if ((!enter && v->kind != PK_TENSOR && v->kind != PK_FOREIGN) || (depth == 1 && belongs_to_training(key))) continue;
-    size_t n = join_name(r, name, l->name, key);
+    bool part = enter && is_part_of_module(key);
+    size_t n = part ? l->name : join_name(r, name, l->name, key);
     if (n == SIZE_MAX) ok = false;
-    if (!n || !ok) continue;
+    if ((!n && !part) || !ok) continue;
     if (enter) {
       v->open = true;
       level[depth++] = (Level){.dict = v, .name = n};
@@ -340,9 +349,6 @@ static ZipEntry *find_pickle(Reader *r) {
 }
 
 static bool check_kind(Reader *r) {
-  if (entry_of(r, "constants.pkl"))
-    return st_fail(r->err,
-                   "a TorchScript program, not a checkpoint: save the state_dict() of the model with torch.save");
   ZipEntry *order = entry_of(r, "byteorder");
   const uint8_t *text = order && order->size >= 3 && order->size < 64 ? zip_data(order, &r->work, r->err) : NULL;
   if (text && !memcmp(text, "big", 3))
