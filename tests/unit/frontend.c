@@ -326,6 +326,77 @@ Test(frontend, keys) {
   check_keys("models/brivl.sy", "base", "brivl_base");
 }
 
+// A checkpoint with more in it than the routes that it is for: what they ask for is in the list, and what is left over
+// begins with one of `spare`.
+typedef struct Published {
+  const char *file, *preset, *define, *value, *tsv;
+  const char *routes[4], *spare[8];
+} Published;
+
+static bool is_spare(const Published *p, const char *key) {
+  for (size_t i = 0; i < 8 && p->spare[i]; i++)
+    if (!strncmp(key, p->spare[i], strlen(p->spare[i]))) return true;
+  return false;
+}
+
+// The keys of float tensors of a list that are not second names.
+static void check_rest(Session *s, const Published *p, const Module *m, const char *list) {
+  for (const char *line = list; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+    size_t length = strcspn(line, "\n"), key = strcspn(line, "\t");
+    if (*line == '#' || key >= length || line[length - 1] != '\t' || strncmp(line + key, "\tfloat32\t", 9)) continue;
+    const char *name = arena_strndup(&s->arena, line, key);
+    cr_expect(is_spare(p, name) || find_weight(m, name), "%s:%s: no route of it asks for %s of %s", p->file, p->preset,
+              name, p->tsv);
+  }
+}
+
+static void check_published(const Published *p) {
+  Session s;
+  session_open(&s);
+  size_t n, nroutes = 0;
+  const char *define = p->define, *value = p->value, *routes[4];
+  char *list = read_source(&s.arena, arena_printf(&s.arena, "tests/golden/keys/%s.tsv", p->tsv), &n);
+  for (; nroutes < 4 && p->routes[nroutes]; nroutes++) routes[nroutes] = p->routes[nroutes];
+  FrontOptions o = {.entry_or_preset = p->preset, .routes = routes, .nroutes = nroutes};
+  if (define) o.define_name = &define, o.define_value = &value, o.ndefine = 1;
+  Module *m = compile_file(&s, p->file, o);
+  check_valid(&s, m, p->file);
+  for (size_t i = 0; i < m->weight.n; i++) {
+    const Value *v = find_weight(m, m->weight.at[i].name);
+    if (v) check_key(&s, list, v);
+  }
+  check_rest(&s, p, m, list);
+  session_close(&s);
+}
+
+Test(frontend, keys_of_published_files) {
+  static const Published files[] = {
+      {"models/bert.sy", "base", NULL, NULL, "bert_base_uncased_xbert_pretraining_heads", {NULL}, {NULL}},
+      {"models/vilt.sy", "base", NULL, NULL, "vilt_b32_mlm_itm", {"fusion", "match", "masked_words"}, {NULL}},
+      {"models/vilt.sy", "base", NULL, NULL, "vilt_b32_vqa", {"vqa"}, {NULL}},
+      {"models/vilt.sy", "base", NULL, NULL, "vilt_b32_irtr", {"retrieve"}, {"itm_score."}},
+      {"models/vilt.sy", "base", "types", "3", "vilt_b32_nlvr2", {"nlvr2"}, {NULL}},
+      // the momentum copies, the queues and the temperature serve the training
+      {"models/albef.sy",
+       "base",
+       NULL,
+       NULL,
+       "albef_pretrain_256",
+       {NULL},
+       {"text_encoder_m.", "text_proj_m.", "visual_encoder_m.", "vision_proj_m.", "image_queue", "text_queue", "temp"}},
+      {"models/albef.sy", "vqa_base", NULL, NULL, "albef_vqa_384_nodistill", {NULL}, {NULL}},
+      {"models/albef.sy", "ve_base", NULL, NULL, "albef_ve_384_nodistill", {NULL}, {NULL}},
+      {"models/albef.sy", "nlvr_base", NULL, NULL, "albef_nlvr_384_nodistill", {NULL}, {NULL}},
+      {"models/blip.sy", "itm_base", NULL, NULL, "blip_itm_base", {NULL}, {NULL}},
+      {"models/blip.sy", "itm_large", NULL, NULL, "blip_itm_large", {NULL}, {NULL}},
+      {"models/blip.sy", "caption_base", NULL, NULL, "blip_decoder_base", {NULL}, {NULL}},
+      {"models/blip.sy", "caption_large", NULL, NULL, "blip_decoder_large", {NULL}, {NULL}},
+      {"models/blip.sy", "vqa_base", NULL, NULL, "blip_vqa_base", {NULL}, {NULL}},
+      {"models/blip.sy", "nlvr_base", "size", "480", "blip_nlvr_base", {NULL}, {NULL}},
+  };
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) check_published(&files[i]);
+}
+
 /* wrong programs
  * ------------------------------------------------------------------------------------------------------------ */
 
