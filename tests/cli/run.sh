@@ -208,6 +208,27 @@ printf 'model m {\n' > broken.sy
 run 1 "fmt of a broken file" fmt broken.sy
 check "it is as it was" [ "$(cat broken.sy)" = 'model m {' ]
 
+### multiway layers are products on ranges of rows: a deeper model has as many copies as a shallow one
+copies() { # PAGE ROUTE DEPTH [-D ...]: launches of kernels that only copy
+  page=$1 route=$2 depth=$3
+  shift 3
+  "$syc" explain "$page" --routes "$route" -D "depth=$depth" "$@" < /dev/null | awk '$1 ~ /^(copy|concat|split)/ { n += $2 } END { print n + 0 }'
+}
+for one in "beit3:base fusion" "beit3:base vqa" "vlmo:base fusion" "vlmo:base vqa"; do
+  set -- $one
+  shallow=$(copies "$1" "$2" 4 $([ "$1" = vlmo:base ] && echo -D vl=2)) deep=$(copies "$1" "$2" 8 $([ "$1" = vlmo:base ] && echo -D vl=4))
+  check "layers of $1 $2 copy nothing ($shallow, $deep)" [ "$shallow" -eq "$deep" ]
+done
+run 0 "routes of one modality" explain beit3:base --routes image
+says "the other expert is dropped" 'drops 203886638 of 289778990 parameters' out
+
+### every preset builds with all its routes
+for page in "$source"/models/*.sy; do
+  for preset in $(sed -n 's/^preset \([a-z0-9_]*\).*/\1/p' "$page"); do
+    run 0 "$(basename "$page" .sy):$preset" emit "$page:$preset" --emit=ir -o /dev/null
+  done
+done
+
 ### emitted C
 
 mkdir -p a b
