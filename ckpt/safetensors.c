@@ -469,7 +469,7 @@ static char *header_text(size_t n, const StDesc *descs, uint64_t *total, StError
   uint64_t at = 0;
   for (size_t i = 0; root && i < n; i++) {
     const StDesc *d = &descs[i];
-    if (!d->name || !strcmp(d->name, "__metadata__")) {
+    if (!d->name || !strcmp(d->name, "__metadata__") || has_control(d->name)) {
       st_fail(err, "tensor %zu has no usable name", i);
       goto done;
     }
