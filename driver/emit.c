@@ -42,11 +42,25 @@ static Module *load_module(Job *j) {
   return session_flush(s) ? m : NULL;
 }
 
+// An arena is as large as the bounds of the run-time dims ask for, and few calls use them.
+static void note_arena(Session *s, const Program *p) {
+  static const int64_t large = (int64_t)4 << 30;
+  if (p->arena_bytes < large) return;
+  Buf b = {0};
+  for (size_t d = 0; d < p->module->ndim; d++)
+    buf_printf(&b, "%s%s = %lld", d ? ", " : "", p->module->dim[d].name, (long long)p->module->dim[d].hi);
+  session_note(s, "syc: note: for %s an arena has %.1f GB; --dim NAME=N lowers a bound", b.s,
+               (double)p->arena_bytes / 1e9);
+  buf_free(&b);
+}
+
 static Program *load_program(Job *j) {
   const Target *t[MAX_TARGETS];
   size_t n = session_targets(j->s, j->s->opt.isa, t);
   Module *m = n ? load_module(j) : NULL;
-  return m ? session_program(j->s, m, t, n) : NULL;
+  Program *p = m ? session_program(j->s, m, t, n) : NULL;
+  if (p) note_arena(j->s, p);
+  return p;
 }
 
 static bool emit_ast(Job *j) {

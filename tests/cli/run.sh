@@ -229,6 +229,11 @@ for page in "$source"/models/*.sy; do
   done
 done
 
+run 0 "a large arena" emit albef:vqa_base --emit=h -o /dev/null
+says "... is noted with the bounds" 'for B = 32,.* an arena has .* GB; --dim'
+run 0 "... and goes with smaller bounds" emit albef:vqa_base --dim B=1 --dim W=8 --emit=h -o /dev/null
+check "... without a note" [ ! -s err ]
+
 ### emitted C
 
 mkdir -p a b
