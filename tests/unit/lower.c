@@ -233,6 +233,10 @@ static double exact_quick_gelu(double x) {
   return x * exact_sigmoid(1.702 * x);
 }
 
+static double exact_swish(double x) {
+  return x * exact_sigmoid(x);
+}
+
 static const MathCase math_cases[] = {
     {"exp", kmath_exp, exp, -87, 88.7, 2, 0},
     {"exp of tiny results", kmath_exp, exp, -104, -87, 2, 0x1p-149},
@@ -246,6 +250,7 @@ static const MathCase math_cases[] = {
     {"gelu of large", kmath_gelu, exact_gelu, -40, 40, 4, 6e-7},
     {"gelu_tanh", kmath_gelu_tanh, exact_gelu_tanh, -20, 20, 4, 6e-7},
     {"quick_gelu", kmath_quick_gelu, exact_quick_gelu, -60, 60, 4, 6e-7},
+    {"swish", kmath_swish, exact_swish, -80, 80, 4, 6e-7},
 };
 
 static void run_math(MathFn *fn, uint32_t lanes, bool has_fma, float *x, float *y, size_t n) {
@@ -323,6 +328,7 @@ Test(kmath, special_values) {
       {kmath_gelu, 5.7F, 5.7F},
       {kmath_gelu, INFINITY, INFINITY},
       {kmath_quick_gelu, 60, 60},
+      {kmath_swish, 90, 90},
       {kmath_gelu_tanh, 30, 30},
   };
   for (size_t i = 0; i < sizeof table / sizeof *table; i++)
