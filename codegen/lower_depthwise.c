@@ -1,11 +1,13 @@
 // lower_depthwise.c: depthwise convolution, y[b,i,j,c] = bias[c] + sum x[b,i*sh+u,j*sw+v,c] w[u,v,c], and the
 // elementwise operators behind it.
 //
-// One task is one row of the result. Its channels go by in vectors; for each, the columns go by in tiles of COLUMNS
-// whose sums are in registers. A row of the kernel is one step of a loop: each of its taps is loaded once and each
-// element of x under the tile once, so that a tile of 4 columns under a 5 x 5 kernel takes 8 + 5 loads for 20 fma.
+// One task is one row of the result. Its columns go by in tiles of COLUMNS, and the channels of a tile in vectors, so
+// that memory is read in runs; the sums of a vector are in registers. A row of the kernel is one step of a loop: each
+// of its taps is loaded once, and each element of x under the tile once, so that a tile of 4 columns under a 5 x 5
+// kernel takes 8 + 5 loads for 20 fma. The sum of an element is in the order of the kernel, whatever tile it falls
+// into.
 //
-//   loop c: loop j step 4: acc0..acc3 = bias[c]
+//   loop j step 4: loop c step 8: acc0..acc3 = bias[c]
 //             loop u: acc0 += x[.., u, j + 0] w[u, 0]; acc1 += x[.., u, j + 1] w[u, 0]; ...
 //             y[.., j..j+3, c] = swish(acc0..acc3)
 #include "lower_depthwise.h"
@@ -20,8 +22,12 @@ typedef struct Depthwise {
   Source x, kernel;
   int64_t xs[MAX_RANK], ks[MAX_RANK]; // strides of their own axes
   int64_t side[2], step[2];
-  KIdx b, y, c;
-  uint32_t lanes; // of the vector at hand
+  bool vectors;
+  KIdx b, y;   // row of the result
+  KIdx column; // first of the tile
+  int columns;
+  KIdx c; // first channel of the vector at hand
+  uint32_t lanes;
   int64_t n;
 } Depthwise;
 
@@ -35,15 +41,15 @@ static Point point_of(const Depthwise *d, KIdx column) {
 }
 
 // One row of the kernel: taps `u` of it onto the sums of `columns` neighbouring columns.
-static void add_row(Lowering *lo, const Depthwise *d, KIdx u, KIdx column, int columns, const KVal *acc) {
+static void add_row(Lowering *lo, const Depthwise *d, KIdx u, const KVal *acc) {
   KIdx row = ki_add(ki_mul(d->b, d->xs[0]), ki_mul(ki_add(ki_mul(d->y, d->step[0]), u), d->xs[1]));
-  KIdx x0 = ki_add(ki_add(row, ki_mul(column, d->step[1] * d->xs[2])), ki_mul(d->c, d->xs[3]));
+  KIdx x0 = ki_add(ki_add(row, ki_mul(d->column, d->step[1] * d->xs[2])), ki_mul(d->c, d->xs[3]));
   KIdx w0 = ki_add(ki_mul(u, d->ks[0]), ki_mul(d->c, d->ks[2]));
   KVal x[MOST_TAPS] = {{0}};
-  bool kept = (columns - 1) * d->step[1] + d->side[1] <= MOST_TAPS;
+  bool kept = (d->columns - 1) * d->step[1] + d->side[1] <= MOST_TAPS;
   for (int64_t tap = 0; tap < d->side[1]; tap++) {
     KVal w = load(lo, d, &d->kernel, ki_addc(w0, tap * d->ks[1]));
-    for (int j = 0; j < columns; j++) {
+    for (int j = 0; j < d->columns; j++) {
       int64_t place = j * d->step[1] + tap;
       KVal value = kept ? x[place] : (KVal){0};
       if (!value.id) value = load(lo, d, &d->x, ki_addc(x0, place * d->xs[2]));
@@ -53,30 +59,32 @@ static void add_row(Lowering *lo, const Depthwise *d, KIdx u, KIdx column, int c
   }
 }
 
-static void emit_tile(Lowering *lo, KIdx column, int columns, bool tail, void *ud) {
-  (void)tail;
-  const Depthwise *d = ud;
+// One vector of channels of the tile.
+static void emit_channels(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
+  (void)unrolled;
+  Depthwise *d = ud;
   KVal acc[COLUMNS];
-  for (int j = 0; j < columns; j++) {
-    Point p = point_of(d, ki_addc(column, j));
-    KVal start = d->v->nargs == 3 ? lower_element(lo, &p, d->v->args[2]) : kb_const(lo->k, 0, DT_F32, d->lanes);
+  d->c = c, d->lanes = lanes, d->n = n;
+  for (int j = 0; j < d->columns; j++) {
+    Point p = point_of(d, ki_addc(d->column, j));
+    KVal start = d->v->nargs == 3 ? lower_element(lo, &p, d->v->args[2]) : kb_const(lo->k, 0, DT_F32, lanes);
     acc[j] = kb_var(lo->k, start, "acc");
   }
   KIdx u = ki_var(kb_loop(lo->k, "u", kbound(ki_const(0)), kbound(ki_const(d->side[0])), 1));
-  add_row(lo, d, u, column, columns, acc);
+  add_row(lo, d, u, acc);
   kb_end(lo->k);
-  for (int j = 0; j < columns; j++) {
-    Point p = point_of(d, ki_addc(column, j));
+  for (int j = 0; j < d->columns; j++) {
+    Point p = point_of(d, ki_addc(d->column, j));
     p.leaf = d->member, p.leaf_value = acc[j];
     lower_store(lo, &p, lower_element(lo, &p, lo->grp->root));
   }
 }
 
-static void emit_channels(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
-  (void)unrolled;
+static void emit_tile(Lowering *lo, KIdx column, int columns, bool tail, void *ud) {
+  (void)tail;
   Depthwise *d = ud;
-  d->c = c, d->lanes = lanes, d->n = n;
-  lower_tiles(lo, &lo->axis[2].range[0], COLUMNS, NULL, 0, emit_tile, d);
+  d->column = column, d->columns = columns;
+  lower_columns(lo, &lo->axis[3].range[0], d->vectors, 1, NULL, 0, emit_channels, d);
 }
 
 static bool finish(Lowering *lo, const Depthwise *d) {
@@ -103,11 +111,10 @@ bool lower_depthwise(Lowering *lo, Val member) {
   if (v->nargs == 3 && !lower_source(lo, v->args[2], &v->type, "bias")) return false;
   if (!lower_sources(lo) || !lower_root(lo)) return false;
   bool one = lo->axis[3].extent == 1;
-  bool vectors =
-      lower_vectors(lo) && (d.xs[3] == 1 || d.x.constant || one) && (d.ks[2] == 1 || d.kernel.constant || one);
+  d.vectors = lower_vectors(lo) && (d.xs[3] == 1 || d.x.constant || one) && (d.ks[2] == 1 || d.kernel.constant || one);
   d.b = ki_var(kb_par(lo->k, "b", kbound(ki_const(0)), kbound(lo->axis[0].range[0].len), 1));
   d.y = ki_var(kb_par(lo->k, "i", kbound(ki_const(0)), kbound(ki_const(lo->axis[1].extent)), 1));
-  lower_columns(lo, &lo->axis[3].range[0], vectors, 1, NULL, 0, emit_channels, &d);
+  lower_tiles(lo, &lo->axis[2].range[0], COLUMNS, NULL, 0, emit_tile, &d);
   kb_end(lo->k);
   kb_end(lo->k);
   return finish(lo, &d);

@@ -236,6 +236,9 @@ Test(frontend, golden_clip_w64) {
 Test(frontend, golden_clip_resnet) {
   cr_expect_eq(run_golden("clip_resnet"), 4u);
 }
+Test(frontend, golden_align) {
+  cr_expect_eq(run_golden("align"), 4u);
+}
 Test(frontend, golden_uniter) {
   cr_expect_eq(run_golden("uniter"), 7u);
 }
@@ -332,6 +335,7 @@ Test(frontend, keys) {
   check_keys("models/clip.sy", "rn50x4", "clip_RN50x4");
   check_keys("models/clip.sy", "rn50x16", "clip_RN50x16");
   check_keys("models/clip.sy", "rn50x64", "clip_RN50x64");
+  check_keys("models/align.sy", "base", "align_base");
   check_keys("models/uniter.sy", "base", "uniter_base");
   check_keys("models/uniter.sy", "large", "uniter_large");
   check_keys("models/vl_bert.sy", "base", "vl_bert_base");

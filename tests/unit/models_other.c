@@ -57,6 +57,18 @@ static const Config configs[] = {
      1,
      1,
      3},
+    {"align",
+     {"size", "64", "resize", "64", "wide", "10", "deep", "10", "text_dim", "20", "text_depth", "1", "text_heads", "2",
+      "text_ffn", "30", "vocab", "40"},
+     2,
+     3,
+     5},
+    {"align",
+     {"size", "35", "wide", "30", "deep", "40", "text_dim", "16", "text_depth", "1", "text_heads", "1", "text_ffn", "8",
+      "vocab", "40", "eps", "1e-2"},
+     1,
+     1,
+     1},
 };
 
 static const char *find_model(void *ud, const char *name, size_t *n, const char **path) {
@@ -123,7 +135,7 @@ Test(models, other_sizes, .timeout = 240) {
 // Batch norms are weight arithmetic: a kernel that takes a root or divides by one would be left of it.
 Test(models, batch_norm_is_folded) {
   for (size_t c = 0; c < sizeof configs / sizeof *configs; c++) {
-    if (strcmp(configs[c].spec, "clip:clip_resnet") != 0) continue;
+    if (strcmp(configs[c].spec, "clip:clip_resnet") && strcmp(configs[c].spec, "align")) continue;
     Arena a = {0};
     Intern names = {.arena = &a};
     Diag d;
