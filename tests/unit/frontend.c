@@ -246,7 +246,7 @@ Test(frontend, golden_vl_bert) {
   cr_expect_eq(run_golden("vl_bert"), 5u);
 }
 Test(frontend, golden_brivl) {
-  cr_expect_eq(run_golden("brivl"), 6u);
+  cr_expect_eq(run_golden("brivl"), 9u);
 }
 
 /* key lists
