@@ -14,7 +14,7 @@
 
 #include <string.h>
 
-enum { COLUMNS = 4, MOST_TAPS = 64 };
+enum { COLUMNS = 4, MOST_PLACES = 32 }; // places: columns of x under one tile
 
 typedef struct Depthwise {
   Val member;
@@ -40,23 +40,41 @@ static Point point_of(const Depthwise *d, KIdx column) {
   return (Point){.at = {d->b, d->y, column, d->c}, .lanes = d->lanes, .n = d->n};
 }
 
-// One row of the kernel: taps `u` of it onto the sums of `columns` neighbouring columns.
-static void add_row(Lowering *lo, const Depthwise *d, KIdx u, const KVal *acc) {
+// Addresses of row u of the kernel and of the row of x under it, at the first tap and column.
+typedef struct KernelRow {
+  KIdx x, w;
+} KernelRow;
+
+static KernelRow kernel_row(const Depthwise *d, KIdx u) {
   KIdx row = ki_add(ki_mul(d->b, d->xs[0]), ki_mul(ki_add(ki_mul(d->y, d->step[0]), u), d->xs[1]));
-  KIdx x0 = ki_add(ki_add(row, ki_mul(d->column, d->step[1] * d->xs[2])), ki_mul(d->c, d->xs[3]));
-  KIdx w0 = ki_add(ki_mul(u, d->ks[0]), ki_mul(d->c, d->ks[2]));
-  KVal x[MOST_TAPS] = {{0}};
-  bool kept = (d->columns - 1) * d->step[1] + d->side[1] <= MOST_TAPS;
+  KIdx column = ki_add(ki_mul(d->column, d->step[1] * d->xs[2]), ki_mul(d->c, d->xs[3]));
+  return (KernelRow){ki_add(row, column), ki_add(ki_mul(u, d->ks[0]), ki_mul(d->c, d->ks[2]))};
+}
+
+// All taps of a row of the kernel, one after the other; an element of x that several columns see is loaded once.
+static void add_few_taps(Lowering *lo, const Depthwise *d, KernelRow row, const KVal *acc) {
+  KVal x[MOST_PLACES] = {{0}};
   for (int64_t tap = 0; tap < d->side[1]; tap++) {
-    KVal w = load(lo, d, &d->kernel, ki_addc(w0, tap * d->ks[1]));
+    KVal w = load(lo, d, &d->kernel, ki_addc(row.w, tap * d->ks[1]));
     for (int j = 0; j < d->columns; j++) {
       int64_t place = j * d->step[1] + tap;
-      KVal value = kept ? x[place] : (KVal){0};
-      if (!value.id) value = load(lo, d, &d->x, ki_addc(x0, place * d->xs[2]));
-      if (kept) x[place] = value;
-      kb_set(lo->k, acc[j], kb_op3(lo->k, K_fma, value, w, acc[j]));
+      KVal *value = &x[place];
+      if (!value->id) *value = load(lo, d, &d->x, ki_addc(row.x, place * d->xs[2]));
+      kb_set(lo->k, acc[j], kb_op3(lo->k, K_fma, *value, w, acc[j]));
     }
   }
+}
+
+// The same for a row that is too long to be written out.
+static void add_many_taps(Lowering *lo, const Depthwise *d, KernelRow row, const KVal *acc) {
+  KIdx tap = ki_var(kb_loop(lo->k, "v", kbound(ki_const(0)), kbound(ki_const(d->side[1])), 1));
+  KVal w = load(lo, d, &d->kernel, ki_add(row.w, ki_mul(tap, d->ks[1])));
+  for (int j = 0; j < d->columns; j++) {
+    KIdx place = ki_addc(tap, j * d->step[1]);
+    KVal x = load(lo, d, &d->x, ki_add(row.x, ki_mul(place, d->xs[2])));
+    kb_set(lo->k, acc[j], kb_op3(lo->k, K_fma, x, w, acc[j]));
+  }
+  kb_end(lo->k);
 }
 
 // One vector of channels of the tile.
@@ -71,7 +89,8 @@ static void emit_channels(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int u
     acc[j] = kb_var(lo->k, start, "acc");
   }
   KIdx u = ki_var(kb_loop(lo->k, "u", kbound(ki_const(0)), kbound(ki_const(d->side[0])), 1));
-  add_row(lo, d, u, acc);
+  bool few = (COLUMNS - 1) * d->step[1] + d->side[1] <= MOST_PLACES;
+  (few ? add_few_taps : add_many_taps)(lo, d, kernel_row(d, u), acc);
   kb_end(lo->k);
   for (int j = 0; j < d->columns; j++) {
     Point p = point_of(d, ki_addc(d->column, j));
