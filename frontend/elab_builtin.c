@@ -331,6 +331,14 @@ static CtVal call_depthwise(Elab *e, Call *c) {
   if (!tensor_at(e, c, 0, "x") || !tensor_at(e, c, 1, "kernel")) return CT_ERROR;
   if (given(c, 2) && !tensor_at(e, c, 2, "bias")) return CT_ERROR;
   if (given(c, 3) && !want_pair(e, c, 3, "stride", v)) return CT_ERROR;
+  if (val_type(e, c->slot[1].v)->rank != 3) {
+    Diagnostic *g =
+        elab_error(e, "E0250", c->span[1], "the kernel of depthwise is [rows, columns, channels], this is %s",
+                   val_text(e, c->slot[1].v));
+    diag_hint(e->diag, g,
+              "a kernel as PyTorch stores it, [channels, 1, rows, columns], is taken by convolve_depthwise");
+    return CT_ERROR;
+  }
   Val args[] = {c->slot[0].v, c->slot[1].v, c->slot[2].v};
   Attr a = attr_ints(A_stride, v, 2);
   return add_op(e, OP_depthwise, args, given(c, 2) ? 3 : 2, &a, 1, c->at);
