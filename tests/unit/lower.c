@@ -95,6 +95,11 @@ CASE(lower_row, mean_over_tokens, 1e-6,
      "%1 = input \"x\" : f32[B,L,33]\n%2 = transpose %1 {perm = [0,2,1]} : f32[B,33,L]\n"
      "%3 = reduce_sum %2 : f32[B,33,1]\n%4 = constant {value = 0.125} : f32[]\n"
      "%5 = mul %3, %4 : f32[B,33,1]\noutput \"y\" = %5")
+CASE(lower_row, mean_over_rows_by_blocks_of_columns, 1e-6,
+     "%1 = input \"x\" : f32[B,7,144]\n%2 = transpose %1 {perm = [0,2,1]} : f32[B,144,7]\n"
+     "%3 = reduce_sum %2 : f32[B,144,1]\n%4 = constant {value = 0.125} : f32[]\n"
+     "%5 = mul %3, %4 : f32[B,144,1]\n%6 = reduce_max %2 : f32[B,144,1]\n"
+     "%7 = add %5, %6 : f32[B,144,1]\noutput \"y\" = %7")
 CASE(lower_row, softmax_of_a_transpose, 1e-6,
      "%1 = input \"x\" : f32[B,7,9]\n%2 = transpose %1 {perm = [0,2,1]} : f32[B,9,7]\n"
      "%3 = softmax %2 : f32[B,9,7]\noutput \"y\" = %3")
