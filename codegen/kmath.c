@@ -129,6 +129,10 @@ KVal kmath_quick_gelu(Kernel *k, KVal x) {
   return times_sigmoid(k, x, mul(k, x, num(k, 1.702, x)));
 }
 
+KVal kmath_swish(Kernel *k, KVal x) {
+  return times_sigmoid(k, x, x);
+}
+
 KVal kmath_gelu_tanh(Kernel *k, KVal x) { // 1 + tanh u = 2 sigmoid(2u)
   const double c = 1.5957691216057308;    // 2 sqrt(2/pi)
   KVal s = mul(k, x, x), p = fma_(k, s, num(k, c * 0.044715, x), num(k, c, x));

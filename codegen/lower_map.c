@@ -6,7 +6,7 @@
 //   * a copy (a view with a group of its own): the same over the axes that result and source have in common;
 //   * patchify: loops b, py, px, c, y and vectors over x, elementwise members behind it included.
 // Columns that some operand does not store side by side (a transpose) are done lane by lane.
-#include "lower_util.h"
+#include "lower_depthwise.h"
 
 #include <string.h>
 
@@ -51,6 +51,7 @@ UNARY(relu, kb_op2(k, K_max, number_like(k, 0, arg[0]), arg[0])) // keeps a NaN
 UNARY(gelu, kmath_gelu(k, arg[0]))
 UNARY(gelu_tanh, kmath_gelu_tanh(k, arg[0]))
 UNARY(quick_gelu, kmath_quick_gelu(k, arg[0]))
+UNARY(swish, kmath_swish(k, arg[0]))
 UNARY(logical_not, kb_op1(k, K_not, arg[0]))
 #undef UNARY
 
@@ -438,6 +439,8 @@ bool lower_map(Arena *a, const Graph *g, const Group *grp, const Target *t, Lowe
       return lower_patchify(&lo, grp->member.at[i]);
     else if (graph_value(g, grp->member.at[i])->op == OP_windows)
       return lower_windows(&lo, grp->member.at[i]);
+    else if (graph_value(g, grp->member.at[i])->op == OP_depthwise)
+      return lower_depthwise(&lo, grp->member.at[i]);
   lower_domain(&lo, &graph_value(g, grp->root)->type);
   if (!lower_sources(&lo) || !lower_root(&lo)) return false;
   return emit_map(&lo);

@@ -436,12 +436,24 @@ static bool runs_across(const Lowering *lo, const Value *anchor) {
   return !x->constant && x->stride[t->rank - 1] != 1 && x->stride[t->rank - 2] == 1 && lo->axis[t->rank - 2].n == 1;
 }
 
+// Divides the columns into blocks, so that one row (the mean over an image's places) is work for several threads.
+static void block_columns(Lowering *lo) {
+  const Axis *d = &lo->axis[lo->rank - 1];
+  if (lo->rank == LOWER_AXES || !d->range[0].fixed) return;
+  for (int64_t block = 64; block >= 32; block -= 16)
+    if (d->extent > block && d->extent % block == 0) {
+      lower_split(lo, lo->rank - 1, block);
+      return;
+    }
+}
+
 static bool emit_across(Row *r) {
   Lowering *lo = r->lo;
   Across a = {.r = r, .x = lo->src.n - 1, .identity = 0, .join = K_add};
   if (r->anchor->op == OP_reduce_max) a.join = K_max, a.identity = least_of(r->dtype);
   a.stride = lo->src.at[a.x].stride[lo->rank - 1];
   lo->rank--; // the columns of the domain are the rows of the operator now
+  block_columns(lo);
   const Axis *d = &lo->axis[lo->rank - 1];
   r->row = kb_buf(lo->k, "row", r->dtype, KB_SCRATCH, (d->extent + K_MAX_LANES - 1) / K_MAX_LANES * K_MAX_LANES);
   lower_rows(lo, 1, across_row, &a);

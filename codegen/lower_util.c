@@ -175,7 +175,8 @@ bool lower_sources(Lowering *lo) {
   for (size_t i = 0; i < lo->grp->member.n; i++) {
     Val m = lo->grp->member.at[i];
     const Value *v = graph_value(lo->g, m);
-    if (m.id == lo->grp->anchor.id || v->op == OP_patchify || v->op == OP_windows) continue; // their kernels' own
+    bool own = v->op == OP_patchify || v->op == OP_windows || v->op == OP_depthwise; // their kernels see to them
+    if (m.id == lo->grp->anchor.id || own) continue;
     if (op_info[v->op].flags & F_DATA) {
       if (!data_sources(lo, m)) return false;
       continue;

@@ -8,6 +8,7 @@
 //   matrix (rank 2 and more)       base 0, spread sqrt(3 / fan_in): standard deviation 1 / sqrt(fan_in)
 //   embedding, token, position     base 0, spread 0.02 sqrt 3
 //   vector NAME.weight, gamma      base 1, spread 0.1
+//   vector NAME.running_var        base 1, spread 0.1: a variance
 //   other vectors (bias)           base 0, spread 0.02
 //   scalar                         base 1, spread 0.1
 // fan_in: product of all axes but the first, or the first axis of a matrix that the model multiplies from the right.
@@ -65,7 +66,7 @@ static Spread spread_of(const Module *m, const WeightName *w) {
   if (t->rank == 0) return (Spread){1, 0.1};
   if (t->rank == 1) {
     bool gain = (ends_with(w->name, "weight") || ends_with(w->name, "gamma")) && !is_table(w->name);
-    return gain ? (Spread){1, 0.1} : (Spread){0, 0.02};
+    return gain || ends_with(w->name, "running_var") ? (Spread){1, 0.1} : (Spread){0, 0.02};
   }
   int use = matrix_use(m, w->name);
   if (use == 0 && t->rank < 4 && is_table(w->name)) return (Spread){0, 0.02 * sqrt(3)};

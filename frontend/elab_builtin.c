@@ -324,6 +324,26 @@ static CtVal call_windows(Elab *e, Call *c) {
   return add_op(e, OP_windows, &c->slot[0].v, 1, a, 2, c->at);
 }
 
+// depthwise(x, kernel, bias, stride): stride as for windows
+static CtVal call_depthwise(Elab *e, Call *c) {
+  int64_t *v = ARENA_ARRAY(e->arena, int64_t, 2);
+  v[0] = v[1] = 1;
+  if (!tensor_at(e, c, 0, "x") || !tensor_at(e, c, 1, "kernel")) return CT_ERROR;
+  if (given(c, 2) && !tensor_at(e, c, 2, "bias")) return CT_ERROR;
+  if (given(c, 3) && !want_pair(e, c, 3, "stride", v)) return CT_ERROR;
+  if (val_type(e, c->slot[1].v)->rank != 3) {
+    Diagnostic *g =
+        elab_error(e, "E0250", c->span[1], "the kernel of depthwise is [rows, columns, channels], this is %s",
+                   val_text(e, c->slot[1].v));
+    diag_hint(e->diag, g,
+              "a kernel as PyTorch stores it, [channels, 1, rows, columns], is taken by convolve_depthwise");
+    return CT_ERROR;
+  }
+  Val args[] = {c->slot[0].v, c->slot[1].v, c->slot[2].v};
+  Attr a = attr_ints(A_stride, v, 2);
+  return add_op(e, OP_depthwise, args, given(c, 2) ? 3 : 2, &a, 1, c->at);
+}
+
 // A list of axis lengths as the type of `like`. Segments of `like` stay where an axis keeps place and length.
 static bool want_shape(Elab *e, Call *c, const Type *like, Type *t, DimNames *names) {
   CtVal s = c->slot[1];
@@ -498,6 +518,7 @@ static const struct Builtin {
     {"gelu", "x", OP_gelu, true, call_unary},
     {"gelu_tanh", "x", OP_gelu_tanh, true, call_unary},
     {"quick_gelu", "x", OP_quick_gelu, true, call_unary},
+    {"swish", "x", OP_swish, true, call_unary},
     {"softmax", "x", OP_softmax, true, call_unary},
     {"log_softmax", "x", OP_log_softmax, true, call_unary},
     {"reduce_sum", "x", OP_reduce_sum, true, call_unary},
@@ -517,6 +538,7 @@ static const struct Builtin {
     {"gather_rows", "x rows", OP_gather_rows, true, call_two},
     {"patchify", "image patch", OP_patchify, true, call_patchify},
     {"windows", "x kernel stride?", OP_windows, true, call_windows},
+    {"depthwise", "x kernel bias? stride?", OP_depthwise, true, call_depthwise},
     {"reshape", "x shape", OP_reshape, true, call_shape},
     {"broadcast", "x shape", OP_broadcast, true, call_shape},
     {"transpose", "x axes?", OP_transpose, true, call_transpose},

@@ -49,6 +49,7 @@ static const uint64_t required[OP_COUNT] = {
     [OP_attention] = BIT(heads),
     [OP_patchify] = BIT(patch),
     [OP_windows] = BIT(kernel) | BIT(stride),
+    [OP_depthwise] = BIT(stride),
     [OP_transpose] = BIT(perm),
     [OP_slice] = BIT(axis) | BIT(start),
     [OP_concat] = BIT(axis),

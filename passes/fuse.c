@@ -80,9 +80,9 @@ static uint32_t group_to_join(const Fuser *f, Val v) {
   return best;
 }
 
-// Moves rows to places of its own choosing; its kernel does nothing else.
+// Its kernel goes through the elements in an order of its own: nothing can be computed in front of it or summed behind.
 static bool stands_alone(const Value *v) {
-  return v->op == OP_patchify || v->op == OP_windows || v->op == OP_put_rows;
+  return v->op == OP_patchify || v->op == OP_windows || v->op == OP_depthwise || v->op == OP_put_rows;
 }
 
 // A row operator takes pointwise work in front of it into its own kernel (embedding sums, position sums).

@@ -1,9 +1,37 @@
-"""BriVL 1.0 behind the backbone of its image tower: golden cases of models/brivl.sy and its key list."""
+"""BriVL 1.0: golden cases of models/brivl.sy and its key list."""
 import torch
 from torch import nn
 from torch.nn import functional
 
 from common import Cases, Embedding, Encoder, first, write_keys
+from efficientnet import blocks, channels, pad_same
+
+GATE = {"reduce": "se.conv_reduce", "expand": "se.conv_expand"}
+FIRST = {"depthwise": "conv_dw", "depthwise_bn": "bn1", **GATE, "narrow": "conv_pw", "narrow_bn": "bn2"}
+OTHERS = {"widen": "conv_pw", "widen_bn": "bn1", "depthwise": "conv_dw", "depthwise_bn": "bn2", **GATE,
+          "narrow": "conv_pwl", "narrow_bn": "bn3"}
+
+
+class Backbone(nn.Module):
+    """EfficientNet up to its feature map, the parts named as in timm."""
+
+    def __init__(self, c):
+        super().__init__()
+        n = channels(32, c["wide"])
+        self.conv_stem, self.bn1 = nn.Conv2d(3, n, 3, 2, bias=False), nn.BatchNorm2d(n, eps=1e-3)
+        stages = nn.ModuleList(nn.ModuleList() for _ in range(7))
+        for stage, _, block in blocks(c["wide"], c["deep"], pad_same, lambda s: OTHERS if s else FIRST):
+            stages[stage].append(block)
+        self.blocks = stages
+        self.conv_head = nn.Conv2d(channels(320, c["wide"]), c["channels"], 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(c["channels"], eps=1e-3)
+
+    def forward(self, x):
+        x = functional.silu(self.bn1(self.conv_stem(pad_same(x, 3, 2))))
+        for stage in self.blocks:
+            for block in stage:
+                x = block(x)
+        return functional.silu(self.bn2(self.conv_head(x)))
 
 
 def post_norm(dim, c):
@@ -32,6 +60,7 @@ class ImageTower(nn.Module):
         n = c["channels"]
         self.pixels, self.grid = c["pixels"], c["grid"]
         pool = nn.Sequential(nn.Conv2d(n, n, 1), nn.AvgPool2d(c["grid"], stride=1))
+        self.backbone = Backbone(c)
         self.learnable = nn.ModuleDict({"imgFC": Projection(n, n), "imgAtt": post_norm(n, c), "max_pool": pool})
 
     def regions(self, feature_map, boxes):
@@ -103,6 +132,23 @@ def retrieve(model, x):
     return {"similarity": picture @ text(model, x)["text_embed"].T}
 
 
+def backbone(model, x):
+    return {"feature_map": model.imgencoder.backbone(x["image"])}
+
+
+def picture(model, x):
+    x = dict(x, **backbone(model, x))
+    return image(model, dict(x, **regions(model, x)))
+
+
+def search(model, x):
+    return {"similarity": picture(model, x)["image_embed"] @ text(model, x)["text_embed"].T}
+
+
+def pixels(c, n, seed):
+    return {"image": torch.randn(n, 3, c["pixels"], c["pixels"], generator=torch.Generator().manual_seed(seed))}
+
+
 def picture_inputs(c, counts, seed):
     """The whole picture, then boxes anywhere, some of which leave it, then padding."""
     g = torch.Generator().manual_seed(seed)
@@ -126,10 +172,10 @@ def text_inputs(c, words, n, seed):
     return {"text": ids * first(words, n), "text_mask": first(words, n)}
 
 
-TINY = {"channels": 32, "map": 5, "pixels": 160, "grid": 4, "max_regions": 6, "layers": 2, "heads": 4, "ffn": 40,
+TINY = {"channels": 32, "map": 3, "pixels": 75, "wide": 20, "deep": 50, "grid": 4, "max_regions": 6, "layers": 2, "heads": 4, "ffn": 40,
         "text_dim": 24, "text_depth": 2, "text_heads": 3, "text_ffn": 48, "vocab": 72, "max_text": 10, "positions": 20,
         "types": 2}
-BASE = {"channels": 2048, "map": 15, "pixels": 456, "grid": 4, "layers": 4, "heads": 4, "ffn": 2048, "text_dim": 768,
+BASE = {"channels": 2048, "map": 15, "pixels": 456, "wide": 160, "deep": 220, "grid": 4, "layers": 4, "heads": 4, "ffn": 2048, "text_dim": 768,
         "text_depth": 12, "text_heads": 12, "text_ffn": 3072, "vocab": 21128, "positions": 512, "types": 2}
 
 if __name__ == "__main__":
@@ -142,5 +188,12 @@ if __name__ == "__main__":
     cases.add("text", "text", text_inputs(TINY, [9, 2, 10], 10, 103), text)
     cases.add("text_short", "text", text_inputs(TINY, [1, 3], 5, 104), text)
     cases.add("retrieve", "retrieve", dict(picture_inputs(TINY, [5, 3], 105), **text_inputs(TINY, [7, 2, 4], 10, 106)), retrieve)
+    cases.add("backbone", "backbone", pixels(TINY, 2, 107), backbone)
+    for name, function, counts, seed in (("picture", picture, [6, 4], 108), ("search", search, [3, 5], 110)):
+        inputs = dict(picture_inputs(TINY, counts, seed), **pixels(TINY, 2, seed + 1))
+        del inputs["feature_map"]
+        texts = text_inputs(TINY, [4, 9, 10], 10, 112) if name == "search" else {}
+        cases.add(name, name, dict(inputs, **texts), function)
     cases.write()
-    write_keys("brivl_base", "BriVL 1.0 without the image backbone, BERT's pooler and the momentum copies", Brivl(BASE))
+    title = "BriVL 1.0 without the backbone's classifier, BERT's pooler, num_batches_tracked and the momentum copies"
+    write_keys("brivl_base", title, Brivl(BASE))

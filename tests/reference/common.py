@@ -119,13 +119,30 @@ def fill(model, seed):
         noise = torch.randn(p.shape, generator=g)
         if "norm" in name.lower() and p.dim() == 1:
             p.data = (1 if name.endswith("weight") else 0) + 0.3 * noise
-        elif p.dim() == 1:
+        elif p.dim() <= 1:
             p.data = 0.2 * noise
         elif re.search("embeddings?.weight$", name):
             p.data = 0.7 * noise
         else:
             p.data = 1.3 * noise / math.sqrt(p[0].numel())
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            fill_batch_norm(part, g)
     return model
+
+
+def fill_batch_norm(part, g):
+    """Gains and running statistics which keep the size of the input, and no two channels alike."""
+    def noise():
+        return torch.randn(part.weight.shape, generator=g)
+    part.weight.data, part.bias.data = 1 + 0.3 * noise(), 0.2 * noise()
+    part.running_mean, part.running_var = 0.3 * noise(), 0.5 + noise().abs()
+    part.eval()
+
+
+def weights_of(named):
+    """Every tensor a page may ask for: parameters and running statistics."""
+    return {k: t for k, t in named if not k.endswith("num_batches_tracked")}
 
 
 def twice(model, function, inputs):
@@ -164,10 +181,10 @@ def write_safetensors(path, tensors):
 
 
 class Cases:
-    """The cases of one set: add() computes a route on inputs, write() stores the folder."""
+    """The cases of one set: add() computes a route on inputs, write() stores the folder. The page is `name` unless given."""
 
-    def __init__(self, name, model, sizes, seed):
-        self.name, self.model, self.sizes = name, fill(model, seed), sizes
+    def __init__(self, name, model, sizes, seed, page=None):
+        self.name, self.model, self.sizes, self.page = name, fill(model, seed), sizes, page or name
         self.tensors, self.cases = {}, []
 
     def add(self, name, route, inputs, function):
@@ -176,7 +193,7 @@ class Cases:
         for part, tensors in (("in", inputs), ("out", outputs)):
             self.tensors.update({"%s.%s.%s" % (name, part, k): v for k, v in tensors.items()})
         self.cases.append({
-            "name": name, "kind": "forward", "model": self.name + ".sy", "entry": self.name, "set": self.sizes,
+            "name": name, "kind": "forward", "model": self.page + ".sy", "entry": self.name, "set": self.sizes,
             "weights": ["weights.safetensors"], "tensors": ["io.safetensors"], "route": route,
             "inputs": {k: "%s.in.%s" % (name, k) for k in inputs},
             "outputs": {k: "%s.out.%s" % (name, k) for k in outputs},
@@ -185,18 +202,18 @@ class Cases:
     def write(self):
         folder = GOLDEN / self.name
         folder.mkdir(exist_ok=True)
-        write_safetensors(folder / "weights.safetensors", dict(self.model.named_parameters()))
+        write_safetensors(folder / "weights.safetensors", weights_of([*self.model.named_parameters(), *self.model.named_buffers()]))
         write_safetensors(folder / "io.safetensors", self.tensors)
         whole = {"format": 1, "set": self.name, "source": "tests/reference/%s.py" % self.name, "cases": self.cases}
         (folder / "cases.json").write_text(json.dumps(whole, indent=1) + "\n")
 
 
 def write_keys(name, title, model):
-    """Keys, shapes and ties of a model as the published file has them."""
+    """Keys, shapes and ties of a model as the published file has them; running statistics are no parameters."""
     seen, rows, count = {}, [], 0
-    for key, t in model.state_dict(keep_vars=True).items():
+    for key, t in weights_of(model.state_dict(keep_vars=True).items()).items():
         tied = seen.setdefault(id(t), key)
-        count += t.numel() if tied == key else 0
+        count += t.numel() if tied == key and isinstance(t, nn.Parameter) else 0
         rows.append("%s\tfloat32\t%s\t%s" % (key, "x".join(map(str, t.shape)) or "scalar", "" if tied == key else tied))
     head = ["# " + title, "# unique parameters %d; state_dict entries %d" % (count, len(rows)), "# key\tdtype\tshape\ttied_to"]
     (GOLDEN / "keys" / (name + ".tsv")).write_text("\n".join(head + rows) + "\n")

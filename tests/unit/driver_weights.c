@@ -155,6 +155,21 @@ Test(driver_weights, init_makes_every_weight_with_its_spread) {
   st_close(f);
 }
 
+// A batch norm divides by the root of its variance.
+Test(driver_weights, init_makes_variances_positive) {
+  cr_assert_eq(run("weights init clip:resnet_tiny --seed 3 -o %s/a.safetensors", dir), 0);
+  StFile *f = open_in_dir("a.safetensors");
+  const StTensor *variance = st_find(f, "visual.layer4.0.bn3.running_var"),
+                 *mean = st_find(f, "visual.layer4.0.bn3.running_mean");
+  cr_assert(variance && mean && st_elements(variance) == 128);
+  float x[128];
+  st_to_f32(variance, x, 0, 128);
+  for (int i = 0; i < 128; i++) cr_expect(fabsf(x[i] - 1) <= 0.1f);
+  st_to_f32(mean, x, 0, 128);
+  for (int i = 0; i < 128; i++) cr_expect(fabsf(x[i]) <= 0.02f);
+  st_close(f);
+}
+
 Test(driver_weights, init_depends_on_the_seed_alone) {
   char text[512];
   cr_assert_eq(run("weights init clip:tiny --seed 7 -o %s/a.safetensors", dir), 0);

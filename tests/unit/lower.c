@@ -95,6 +95,11 @@ CASE(lower_row, mean_over_tokens, 1e-6,
      "%1 = input \"x\" : f32[B,L,33]\n%2 = transpose %1 {perm = [0,2,1]} : f32[B,33,L]\n"
      "%3 = reduce_sum %2 : f32[B,33,1]\n%4 = constant {value = 0.125} : f32[]\n"
      "%5 = mul %3, %4 : f32[B,33,1]\noutput \"y\" = %5")
+CASE(lower_row, mean_over_rows_by_blocks_of_columns, 1e-6,
+     "%1 = input \"x\" : f32[B,7,144]\n%2 = transpose %1 {perm = [0,2,1]} : f32[B,144,7]\n"
+     "%3 = reduce_sum %2 : f32[B,144,1]\n%4 = constant {value = 0.125} : f32[]\n"
+     "%5 = mul %3, %4 : f32[B,144,1]\n%6 = reduce_max %2 : f32[B,144,1]\n"
+     "%7 = add %5, %6 : f32[B,144,1]\noutput \"y\" = %7")
 CASE(lower_row, softmax_of_a_transpose, 1e-6,
      "%1 = input \"x\" : f32[B,7,9]\n%2 = transpose %1 {perm = [0,2,1]} : f32[B,9,7]\n"
      "%3 = softmax %2 : f32[B,9,7]\noutput \"y\" = %3")
@@ -233,6 +238,10 @@ static double exact_quick_gelu(double x) {
   return x * exact_sigmoid(1.702 * x);
 }
 
+static double exact_swish(double x) {
+  return x * exact_sigmoid(x);
+}
+
 static const MathCase math_cases[] = {
     {"exp", kmath_exp, exp, -87, 88.7, 2, 0},
     {"exp of tiny results", kmath_exp, exp, -104, -87, 2, 0x1p-149},
@@ -246,6 +255,7 @@ static const MathCase math_cases[] = {
     {"gelu of large", kmath_gelu, exact_gelu, -40, 40, 4, 6e-7},
     {"gelu_tanh", kmath_gelu_tanh, exact_gelu_tanh, -20, 20, 4, 6e-7},
     {"quick_gelu", kmath_quick_gelu, exact_quick_gelu, -60, 60, 4, 6e-7},
+    {"swish", kmath_swish, exact_swish, -80, 80, 4, 6e-7},
 };
 
 static void run_math(MathFn *fn, uint32_t lanes, bool has_fma, float *x, float *y, size_t n) {
@@ -323,6 +333,7 @@ Test(kmath, special_values) {
       {kmath_gelu, 5.7F, 5.7F},
       {kmath_gelu, INFINITY, INFINITY},
       {kmath_quick_gelu, 60, 60},
+      {kmath_swish, 90, 90},
       {kmath_gelu_tanh, 30, 30},
   };
   for (size_t i = 0; i < sizeof table / sizeof *table; i++)

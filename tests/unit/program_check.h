@@ -17,9 +17,10 @@ static bool value_in(void *ud, const char *name, const Type *t, Tensor *out) {
     return true;
   }
   fill(NULL, name, t, out);
-  double scale = strstr(name, "weight") && out->rank == 2 ? sqrt(3.0 / (double)out->dim[1]) : 1;
-  for (size_t i = 0; i < out->n; i++)
-    out->f[i] = (double)(float)(out->f[i] * scale + (out->rank == 1 && strstr(name, "weight")));
+  bool matrix = strstr(name, "weight") && (out->rank == 2 || out->rank == 4), variance = strstr(name, "running_var");
+  double scale = matrix ? sqrt(3.0 * (double)out->dim[0] / (double)out->n) : variance ? 0.5 : 1;
+  double base = out->rank == 1 && (variance || strstr(name, "weight")) ? 1 : 0;
+  for (size_t i = 0; i < out->n; i++) out->f[i] = (double)(float)(out->f[i] * scale + base);
   return true;
 }
 static bool weight_in(void *ud, const char *name, const Type *t, Tensor *out, const char **err) {
