@@ -369,6 +369,8 @@ int face_embed(const FaceModel *m, HostError *err) {
     host_fail(err, "none of %zu could be read: nothing is written", e->items.n);
     code = FACE_IO;
   }
+  if (code && e->done)
+    fprintf(stderr, "%s: %zu of %zu are done and kept; the same call goes on\n", m->program, e->next, e->items.n);
   if (!code) code = finish(e, err) ? report(e, err) : FACE_IO;
   if (e->rows_file) fclose(e->rows_file);
   if (e->names_file) fclose(e->names_file);
