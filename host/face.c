@@ -8,11 +8,11 @@
 //   cat.jpg
 //      63.12%  tabby
 #include "face_parts.h"
+#include "runtime/weights_format.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #if defined(__GNUC__)
@@ -202,31 +202,15 @@ static int pick_route(Face *f) {
 
 /* running -----------------------------------------------------------------------------------------------------------
  */
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void progress(const Face *f, size_t done) {
-  char bar[31];
-  if (f->run.total < 8 || !isatty(STDERR_FILENO)) return;
-  size_t full = done * 30 / f->run.total;
-  for (size_t i = 0; i < 30; i++) bar[i] = i < full ? '#' : '.';
-  bar[30] = 0;
-  fprintf(stderr, "\r[%s] %zu/%zu", bar, done, f->run.total);
-  if (done == f->run.total) fprintf(stderr, "\r%*s\r", 60, "");
-}
-
 static sy_status call_once(Face *f) {
   const void *in[FACE_MAX_TENSORS];
   unsigned route = (unsigned)(f->run.route - f->model->info->route);
   for (unsigned i = 0; i < FACE_MAX_TENSORS; i++) in[i] = f->run.in[i];
   sy_status s = SY_OK;
   for (size_t k = 0; k < f->args.repeat && s == SY_OK; k++) {
-    double start = now();
+    double start = face_now();
     s = f->model->call(f->ctx, route, f->run.dims, in, f->run.out);
-    double took = now() - start;
+    double took = face_now() - start;
     f->seconds += took;
     if (f->calls++ == 0 || took < f->best) f->best = took;
     f->items += f->run.count;
@@ -284,14 +268,15 @@ static int write_outputs(Face *f) {
   return FACE_OK;
 }
 
-static bool call_words(void *ud, const sy_route *route, const size_t *dims, const void *const *in, void *const *out) {
+static bool call_route(void *ud, const sy_route *route, const size_t *dims, const void *const *in, void *const *out) {
   Face *f = ud;
-  double from = now();
+  double from = face_now();
   sy_status s = f->model->call(f->ctx, (unsigned)(route - f->model->info->route), dims, in, out);
-  double took = now() - from;
+  double took = face_now() - from;
   f->seconds += took;
   if (f->calls++ == 0 || took < f->best) f->best = took;
-  f->items += f->run.count;
+  size_t rows = route->ninput && route->input[0].axis[0].dim >= 0 ? dims[route->input[0].axis[0].dim] : 1;
+  f->items += f->generates ? f->run.count : rows;
   if (s != SY_OK) host_fail(&f->err, "%s: %s", route->name, f->model->strerror((int)s));
   return s == SY_OK;
 }
@@ -299,10 +284,11 @@ static bool call_words(void *ud, const sy_route *route, const size_t *dims, cons
 static int run_batches(Face *f) {
   bool started = false;
   if (f->generates) {
-    if (face_words_run(&f->run, &f->words, call_words, f, &started, &f->err)) return FACE_OK;
+    if (face_words_run(&f->run, &f->words, call_route, f, &started, &f->err)) return FACE_OK;
     return f->run.usage ? FACE_USAGE : FACE_IO;
   }
   FaceRun *r = &f->run;
+  double start = face_now();
   for (size_t at = 0; at < r->total; at += r->count) {
     size_t count = r->total - at < r->batch ? r->total - at : r->batch;
     if (!face_run_fill(r, at, count, &f->err)) return FACE_IO;
@@ -312,11 +298,40 @@ static int run_batches(Face *f) {
                 s == SY_EINDEX ? " (is --vocab the vocabulary of this model?)" : "");
       return FACE_IO;
     }
-    progress(f, at + count);
+    face_progress(at + count, r->total, face_now() - start);
     int code = show_outputs(f, &started);
     if (code) return code;
   }
   return write_outputs(f);
+}
+
+static double mean_ms(const Face *f) {
+  return f->calls ? 1e3 * f->seconds / (double)f->calls : 0;
+}
+
+static void show_times(const Face *f) {
+  printf("%zu calls on %s, %u threads: mean %.3f ms, best %.3f ms, %.1f items a second\n", f->calls,
+         f->model->isa(f->ctx), sy_pool_threads(f->pool), mean_ms(f), 1e3 * f->best,
+         f->seconds > 0 ? (double)f->items / f->seconds : 0);
+}
+
+// What stands around the results.
+static void begin_results(const Face *f, const char *route) {
+  if (!f->args.json) return;
+  printf("{\"model\": ");
+  face_json_string(f->model->info->model);
+  printf(", \"route\": ");
+  face_json_string(route);
+  printf(", \"isa\": \"%s\", \"results\": [", f->model->isa(f->ctx));
+}
+
+static void end_results(const Face *f) {
+  if (f->args.time && !f->args.json) show_times(f);
+  if (!f->args.json) return;
+  printf("\n  ]");
+  if (f->args.time)
+    printf(", \"calls\": %zu, \"mean_ms\": %.4f, \"best_ms\": %.4f", f->calls, mean_ms(f), 1e3 * f->best);
+  printf("}\n");
 }
 
 static int run_route(Face *f) {
@@ -333,24 +348,37 @@ static int run_route(Face *f) {
   }
   if (!face_run_start(&f->run, &f->err)) return f->run.usage ? FACE_USAGE : FACE_IO;
   if (f->args.labels && !host_labels_load(f->args.labels, &f->labels, &f->err)) return FACE_IO;
-  if (f->args.json) {
-    printf("{\"model\": ");
-    face_json_string(f->model->info->model);
-    printf(", \"route\": ");
-    face_json_string(f->generates ? f->words.rule->name : f->run.route->name);
-    printf(", \"isa\": \"%s\", \"results\": [", f->model->isa(f->ctx));
-  }
+  begin_results(f, f->generates ? f->words.rule->name : f->run.route->name);
   code = run_batches(f);
-  if (f->args.json) printf("\n  ]");
-  double ms = f->calls ? 1e3 * f->seconds / (double)f->calls : 0;
-  if (f->args.json && f->args.time)
-    printf(", \"calls\": %zu, \"mean_ms\": %.4f, \"best_ms\": %.4f", f->calls, ms, 1e3 * f->best);
-  if (f->args.json) printf("}\n");
-  if (f->args.time && !f->args.json)
-    printf("%zu calls on %s, %u threads: mean %.3f ms, best %.3f ms, %.1f items a second\n", f->calls,
-           f->model->isa(f->ctx), sy_pool_threads(f->pool), ms, 1e3 * f->best,
-           f->seconds > 0 ? (double)f->items / f->seconds : 0);
+  end_results(f);
   return code ? code : f->nan ? FACE_CHECK : FACE_OK;
+}
+
+/* commands ----------------------------------------------------------------------------------------------------------
+ */
+static FaceModel started_model(Face *f) {
+  SyWeightsHeader h;
+  const char *wrong = sy_weights_problem(f->weights, f->weights_bytes, &h);
+  uint64_t table = wrong ? 0 : sy_weights_checksum(f->weights, h.data_offset); // it has the checksums of all entries
+  return (FaceModel){f->model->info, &f->args, f->program, f->model->isa(f->ctx), table, f->pool, call_route, f};
+}
+
+static int run_zero(Face *f) {
+  FaceModel m = started_model(f);
+  bool started = false;
+  begin_results(f, "zero_shot");
+  int code = face_zero(&m, &started, &f->err);
+  end_results(f);
+  return code;
+}
+
+static int run_command(Face *f) {
+  static int (*const command[])(const FaceModel *,
+                                HostError *) = {[FACE_EMBED] = face_embed, [FACE_SEARCH] = face_search};
+  FaceModel m = started_model(f);
+  int code = command[f->args.command](&m, &f->err);
+  if (f->args.time && !f->args.json) show_times(f);
+  return code;
 }
 
 static int selftest(Face *f) {
@@ -364,7 +392,7 @@ static int run(Face *f, int argc, char **argv) {
   const sy_info *info = f->model->info;
   if (!face_args_parse(&f->args, argc, argv, &f->err)) return FACE_USAGE;
   if (f->args.help) {
-    face_args_help(info, f->program);
+    face_args_help(info, f->program, f->args.command);
   } else if (f->args.version) {
     printf("%s, plan %016llx, compiled by Switchyard (interface %u)\n", info->model,
            (unsigned long long)info->plan_hash, SY_ABI_VERSION);
@@ -372,14 +400,21 @@ static int run(Face *f, int argc, char **argv) {
     face_describe(info, f->args.json);
   } else {
     bool nothing = !f->args.image.n && !f->args.text.n && !f->args.input.n && !f->args.selftest;
-    if (nothing && !f->args.route) {
+    bool zero = face_zero_wanted(info, &f->args);
+    if (nothing && !f->args.route && f->args.command == FACE_RUN) {
       host_fail(&f->err, "nothing to do; try %.100s --help", f->program);
+      return FACE_USAGE;
+    }
+    if (!zero && (f->args.template.n || f->args.scale > 0)) {
+      host_fail(&f->err, "--template and --scale go with PICTURE... --labels FILE, of a program with routes that make "
+                         "vectors of pictures and of sentences");
       return FACE_USAGE;
     }
     int code = find_weights(f);
     if (!code) code = start_model(f);
-    if (!code) code = f->args.selftest ? selftest(f) : run_route(f);
-    return code;
+    if (code) return code;
+    if (f->args.command != FACE_RUN) return run_command(f);
+    return f->args.selftest ? selftest(f) : zero ? run_zero(f) : run_route(f);
   }
   return FACE_OK;
 }

@@ -1,9 +1,11 @@
 // face_args.c - the options of a compiled model's command line. One table gives the parser and --help.
 //
-// Long options only ("--top 5" or "--top=5"), "--" ends them, other words are pictures. Options with a value that may
-// be repeated collect a list in the order given.
+// A first word that is the name of a command (embed, search) chooses what the options and the other words mean. Long
+// options ("--top 5" or "--top=5"), and -o for --out; "--" ends them; other words are pictures, or the command's own.
+// Options with a value that may be repeated collect a list in the order given.
 //
 //   ./vit a.jpg --top=3 -- --strange-name.jpg      image = {"a.jpg", "--strange-name.jpg"}, top = 3
+//   ./clip search v.npy "a dog" --top 3            command = FACE_SEARCH, word = {"v.npy", "a dog"}, top = 3
 #include "face_parts.h"
 
 #include <errno.h>
@@ -18,39 +20,54 @@ typedef struct Option {
   OptionKind kind;
   size_t at; // offset in FaceArgs
   size_t most;
+  unsigned with; // the commands that take it: bits RUN, EMBED, SEARCH
   const char *about;
 } Option;
+enum { RUN = 1 << FACE_RUN, EMBED = 1 << FACE_EMBED, SEARCH = 1 << FACE_SEARCH, ANY = RUN | EMBED | SEARCH };
 
 #define AT(field) offsetof(FaceArgs, field)
 static const Option options[] = {
-    {"image", "FILE", AS_LIST, AT(image), 0,
+    {"image", "FILE", AS_LIST, AT(image), 0, RUN | SEARCH,
      "a picture (JPEG, PNG, PPM); may be repeated; plain words are pictures too"},
-    {"text", "TEXT", AS_LIST, AT(text), 0, "a sentence; may be repeated"},
-    {"input", "NAME=FILE", AS_LIST, AT(input), 0, "an input from a NumPy file (.npy); may be repeated"},
-    {"route", "NAME", AS_STRING, AT(route), 0, "which entry point to run (default: the one that fits what is given)"},
-    {"top", "N", AS_NUMBER, AT(top), 1000000, "how many classes to print (default 5, or as the page says)"},
-    {"labels", "FILE", AS_STRING, AT(labels), 0, "class names, one a line"},
-    {"vocab", "FILE", AS_STRING, AT(vocab), 0,
+    {"text", "TEXT", AS_LIST, AT(text), 0, RUN | SEARCH, "a sentence; may be repeated"},
+    {"input", "NAME=FILE", AS_LIST, AT(input), 0, RUN, "an input from a NumPy file (.npy); may be repeated"},
+    {"route", "NAME", AS_STRING, AT(route), 0, RUN | EMBED,
+     "which entry point to run (default: the one that fits what is given)"},
+    {"top", "N", AS_NUMBER, AT(top), 1000000, RUN | SEARCH,
+     "how many to print (classes: 5, or as the page says; a search: 10)"},
+    {"labels", "FILE", AS_STRING, AT(labels), 0, RUN,
+     "class names, one a line. Of a model that compares pictures and sentences: any words, its zero-shot classes"},
+    {"template", "TEXT", AS_LIST, AT(template), 0, RUN,
+     "zero-shot: the sentence for a label, {} stands for it (default \"a photo of a {}.\"); of several the mean is "
+     "taken"},
+    {"scale", "X", AS_REAL, AT(scale), 1000000, RUN,
+     "zero-shot: cosines times this are the logits (default: the model's own, from the route that compares)"},
+    {"lines", "FILE", AS_STRING, AT(lines), 0, EMBED, "the lines of a text file instead of pictures"},
+    {"batch", "N", AS_NUMBER, AT(batch), 1000000, EMBED, "how many go through the model at once (default: its bound)"},
+    {"strict", NULL, AS_FLAG, AT(strict), 0, EMBED, "stop at what cannot be read instead of leaving it out"},
+    {"restart", NULL, AS_FLAG, AT(restart), 0, EMBED, "begin anew instead of going on after an interruption"},
+    {"vocab", "FILE", AS_STRING, AT(vocab), 0, ANY,
      "the tokenizer's vocabulary: CLIP's merges, BERT's vocab.txt or a SentencePiece model"},
-    {"beams", "N", AS_NUMBER, AT(beams), 32, "sentences kept by the search (1: greedy)"},
-    {"longest", "N", AS_NUMBER, AT(longest), 100000, "longest sentence, in tokens"},
-    {"shortest", "N", AS_NUMBER, AT(shortest), 100000, "shortest sentence, in tokens"},
-    {"sample", NULL, AS_FLAG, AT(sample), 0, "draw words instead of searching for the best"},
-    {"temperature", "X", AS_REAL, AT(temperature), 1000, "sampling: below 1 bolder, above 1 freer"},
-    {"top-p", "X", AS_REAL, AT(top_p), 1, "sampling: from the words that make up this share"},
-    {"top-k", "N", AS_NUMBER, AT(top_k), 1000000, "sampling: from the N best words"},
-    {"seed", "N", AS_NUMBER, AT(seed), 1000000000, "sampling: the same number draws the same words"},
-    {"out", "FILE", AS_STRING, AT(out), 0, "write the output to a NumPy file (several outputs: FILE-NAME.npy)"},
-    {"weights", "FILE", AS_STRING, AT(weights), 0, "packed weights (default: PROGRAM.syw)"},
-    {"threads", "N", AS_NUMBER, AT(threads), 1024, "threads (default: the cores this process may use)"},
-    {"isa", "NAME", AS_STRING, AT(isa), 0, "use nothing better than portable, avx2, avx512 or neon"},
-    {"repeat", "N", AS_NUMBER, AT(repeat), 1000000000, "run every call N times (for --time)"},
-    {"time", NULL, AS_FLAG, AT(time), 0, "print how long the calls took"},
-    {"json", NULL, AS_FLAG, AT(json), 0, "print results as JSON"},
-    {"selftest", NULL, AS_FLAG, AT(selftest), 0, "check the weight file and the kernels on this CPU"},
-    {"describe", NULL, AS_FLAG, AT(describe), 0, "print routes, tensors and sizes"},
-    {"version", NULL, AS_FLAG, AT(version), 0, "print what this program was made from"},
-    {"help", NULL, AS_FLAG, AT(help), 0, "print this"},
+    {"beams", "N", AS_NUMBER, AT(beams), 32, RUN, "sentences kept by the search (1: greedy)"},
+    {"longest", "N", AS_NUMBER, AT(longest), 100000, RUN, "longest sentence, in tokens"},
+    {"shortest", "N", AS_NUMBER, AT(shortest), 100000, RUN, "shortest sentence, in tokens"},
+    {"sample", NULL, AS_FLAG, AT(sample), 0, RUN, "draw words instead of searching for the best"},
+    {"temperature", "X", AS_REAL, AT(temperature), 1000, RUN, "sampling: below 1 bolder, above 1 freer"},
+    {"top-p", "X", AS_REAL, AT(top_p), 1, RUN, "sampling: from the words that make up this share"},
+    {"top-k", "N", AS_NUMBER, AT(top_k), 1000000, RUN, "sampling: from the N best words"},
+    {"seed", "N", AS_NUMBER, AT(seed), 1000000000, RUN, "sampling: the same number draws the same words"},
+    {"out", "FILE", AS_STRING, AT(out), 0, RUN | EMBED,
+     "-o FILE too: write the output to a NumPy file (several outputs: FILE-NAME.npy)"},
+    {"weights", "FILE", AS_STRING, AT(weights), 0, ANY, "packed weights (default: PROGRAM.syw)"},
+    {"threads", "N", AS_NUMBER, AT(threads), 1024, ANY, "threads (default: the cores this process may use)"},
+    {"isa", "NAME", AS_STRING, AT(isa), 0, ANY, "use nothing better than portable, avx2, avx512 or neon"},
+    {"repeat", "N", AS_NUMBER, AT(repeat), 1000000000, RUN, "run every call N times (for --time)"},
+    {"time", NULL, AS_FLAG, AT(time), 0, RUN | EMBED, "print how long the calls took"},
+    {"json", NULL, AS_FLAG, AT(json), 0, ANY, "print results as JSON"},
+    {"selftest", NULL, AS_FLAG, AT(selftest), 0, RUN, "check the weight file and the kernels on this CPU"},
+    {"describe", NULL, AS_FLAG, AT(describe), 0, RUN, "print routes, tensors and sizes"},
+    {"version", NULL, AS_FLAG, AT(version), 0, RUN, "print what this program was made from"},
+    {"help", NULL, AS_FLAG, AT(help), 0, ANY, "print this"},
 };
 enum { OPTION_COUNT = sizeof options / sizeof *options };
 
@@ -93,19 +110,54 @@ static bool set_option(FaceArgs *a, const Option *o, const char *value, HostErro
   return false;
 }
 
+// What the commands are called and how their help begins.
+static const struct {
+  const char *name, *usage, *about;
+} commands[] = {
+    [FACE_RUN] = {"", "[options]", ""},
+    [FACE_EMBED] =
+        {"embed", "PATH... -o vectors.npy [options]",
+         "Writes one vector of length 1 for every picture (PATH: files, and folders with all below them), or\n"
+         "for every line of a text file (--lines FILE), as float32 [N, width]; the names, one a line, go to\n"
+         "vectors.txt. An interrupted run goes on where it stopped when it is called again.\n\n"
+         "  @ embed photos/ -o photos.npy\n"
+         "  @ embed --lines captions.txt --vocab VOCABULARY -o sentences.npy\n"},
+    [FACE_SEARCH] =
+        {"search", "vectors.npy [TEXT]... [--image FILE]... [options]",
+         "Finds the vectors that are nearest to a sentence or a picture: the highest products, best first.\n"
+         "vectors.npy is what embed writes, or any float32 [N, width]; names come from vectors.txt.\n\n"
+         "  @ search photos.npy \"a dog on a beach\" --vocab VOCABULARY\n"
+         "  @ search photos.npy --image dog.jpg --top 20\n"},
+};
+enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
+
+static FaceCommand find_command(const char *word) {
+  for (int c = FACE_RUN + 1; c < COMMAND_COUNT; c++)
+    if (word && !strcmp(word, commands[c].name)) return (FaceCommand)c;
+  return FACE_RUN;
+}
+
 static const Option *find_option(const char *name, size_t n) {
   for (size_t i = 0; i < OPTION_COUNT; i++)
     if (strlen(options[i].name) == n && !strncmp(options[i].name, name, n)) return &options[i];
   return NULL;
 }
 
+static bool refuse(FaceCommand command, const Option *o, HostError *err) {
+  if (command != FACE_RUN) return host_fail(err, "--%s does not go with %s", o->name, commands[command].name);
+  int c = FACE_RUN;
+  while (c + 1 < COMMAND_COUNT && !(o->with >> c & 1)) c++;
+  return host_fail(err, "--%s goes with the command %s, which is the first word then", o->name, commands[c].name);
+}
+
 bool face_args_parse(FaceArgs *a, int argc, char **argv, HostError *err) {
   *a = (FaceArgs){.repeat = 1};
   bool words_only = false;
-  for (int i = 1; i < argc; i++) {
+  a->command = find_command(argc > 1 ? argv[1] : NULL);
+  for (int i = a->command == FACE_RUN ? 1 : 2; i < argc; i++) {
     const char *s = argv[i];
     if (words_only || s[0] != '-' || !s[1]) {
-      if (!list_add(&a->image, s, err)) return false;
+      if (!list_add(a->command == FACE_RUN ? &a->image : &a->word, s, err)) return false;
       continue;
     }
     if (!strcmp(s, "--")) {
@@ -115,9 +167,11 @@ bool face_args_parse(FaceArgs *a, int argc, char **argv, HostError *err) {
     const char *equals = strchr(s, '=');
     size_t n = equals ? (size_t)(equals - s) : strlen(s);
     const Option *o = !strcmp(s, "-h")       ? find_option("help", 4)
+                      : !strcmp(s, "-o")     ? find_option("out", 3)
                       : n > 2 && s[1] == '-' ? find_option(s + 2, n - 2)
                                              : NULL;
     if (!o) return host_fail(err, "unknown option %.60s; --help lists them", s);
+    if (!(o->with >> a->command & 1)) return refuse(a->command, o, err);
     if (o->kind == AS_FLAG && equals) return host_fail(err, "--%s takes no value", o->name);
     const char *value = equals ? equals + 1 : o->kind == AS_FLAG ? "" : argv[i + 1];
     if (!value) return host_fail(err, "--%s needs a value: --%s %s", o->name, o->name, o->value);
@@ -131,16 +185,19 @@ void face_args_free(FaceArgs *a) {
   free(a->image.at);
   free(a->text.at);
   free(a->input.at);
+  free(a->template.at);
+  free(a->word.at);
 }
 
-void face_args_help(const sy_info *info, const char *program) {
-  bool text = false, picture = false;
-  for (unsigned i = 0; i < info->nprepare; i++) {
-    text = text || face_is_tokenizer(info->prepare[i].kind);
-    picture = picture || !strcmp(info->prepare[i].kind, "picture");
-  }
-  printf("usage: %s %s%s[options]\n\nThe model \"%s\", compiled by Switchyard.\n\nroutes:\n", program,
-         picture ? "PICTURE... " : "", text ? "--text TEXT... " : "", info->model);
+static void help_text(const char *s, const char *program) { // @ stands for the program
+  for (; *s; s++)
+    if (*s == '@')
+      printf("%s", program);
+    else
+      putchar(*s);
+}
+
+static void help_routes(const sy_info *info) {
   for (unsigned r = 0; r < info->nroute; r++) {
     FaceWords w;
     char name[64];
@@ -159,13 +216,43 @@ void face_args_help(const sy_info *info, const char *program) {
     for (unsigned i = 0; i < info->route[r].noutput; i++) printf("%s %s", i ? "," : "", info->route[r].output[i].name);
     printf("\n");
   }
+}
+
+static void help_options(FaceCommand command) {
   printf("\noptions:\n");
   for (size_t i = 0; i < OPTION_COUNT; i++) {
+    if (!(options[i].with >> command & 1)) continue;
     char left[40];
     snprintf(left, sizeof left, "--%s%s%s", options[i].name, options[i].value ? " " : "",
              options[i].value ? options[i].value : "");
     printf("  %-20s  %s\n", left, options[i].about);
   }
-  printf("\nexit status: 0 done, 2 wrong usage, 3 a file cannot be used, 4 self-test failed or a result is not a "
+  printf("\nexit status: 0 done, 2 wrong usage, 3 a file cannot be used or was left out, 4 self-test failed or a "
+         "result is not a "
          "number\n");
+}
+
+void face_args_help(const sy_info *info, const char *program, FaceCommand command) {
+  if (command != FACE_RUN) {
+    printf("usage: %s %s %s\n\n", program, commands[command].name, commands[command].usage);
+    help_text(commands[command].about, program);
+    help_options(command);
+    return;
+  }
+  bool text = false, picture = false;
+  for (unsigned i = 0; i < info->nprepare; i++) {
+    text = text || face_is_tokenizer(info->prepare[i].kind);
+    picture = picture || !strcmp(info->prepare[i].kind, "picture");
+  }
+  printf("usage: %s %s%s[options]\n", program, picture ? "PICTURE... " : "", text ? "--text TEXT... " : "");
+  FaceVectors v;
+  bool sees = face_vectors_find(info, FACE_PICTURES, NULL, &v), reads = face_vectors_find(info, FACE_TEXTS, NULL, &v);
+  if (sees && reads)
+    printf("       %s PICTURE... --labels FILE [--template \"a photo of a {}.\"]...   zero-shot classes\n", program);
+  for (int c = FACE_RUN + 1; (sees || reads) && c < COMMAND_COUNT; c++)
+    printf("       %s %s %s   (%s %s --help)\n", program, commands[c].name, commands[c].usage, program,
+           commands[c].name);
+  printf("\nThe model \"%s\", compiled by Switchyard.\n\nroutes:\n", info->model);
+  help_routes(info);
+  help_options(command);
 }

@@ -273,32 +273,50 @@ void face_note_cut(const char *sentence, size_t most) {
           strlen(sentence) > 40 ? "..." : "", most);
 }
 
-// Encodes the sentences of this call; a run-time second axis is as long as the longest.
+// Makes room for sentences in this call.
+static void start_texts(FaceRun *r, unsigned i) {
+  set_options(r, text_prepare(r, i)->options);
+  r->how.max_length = (size_t)r->route->input[i].axis[1].bound;
+  r->longest = 1;
+}
+
+// Row k of sentence input i, and of what follows from it.
+static bool fill_text(FaceRun *r, unsigned i, const char *s, size_t k, HostError *err) {
+  const sy_tensor *t = &r->route->input[i];
+  size_t pitch = (size_t)t->axis[1].bound;
+  HostIds ids = {0};
+  bool cut = false;
+  if (!host_tokenizer_encode(r->tokenizer, s, strlen(s), &r->how, &ids, &cut, err)) return false;
+  if (cut && !r->quiet) face_note_cut(s, pitch);
+  if (!ids.n) return host_fail(err, "an empty text has no tokens for %s", t->name);
+  if (ids.n > r->longest) r->longest = ids.n;
+  int32_t *row = (int32_t *)r->in[i] + k * pitch;
+  for (size_t c = 0; c < pitch; c++) row[c] = c < ids.n ? ids.id[c] : r->how.pad;
+  fill_companions(r, i, k, ids.n);
+  host_ids_free(&ids);
+  return true;
+}
+
+// A run-time second axis is as long as the longest sentence.
+static bool end_texts(FaceRun *r, unsigned i, HostError *err) {
+  const sy_tensor *t = &r->route->input[i];
+  return set_extent(r, t, 1, t->axis[1].dim < 0 ? (size_t)t->axis[1].bound : r->longest, false, err);
+}
+
+// Encodes the sentences of this call.
 static bool fill_texts(FaceRun *r, unsigned i, HostError *err) {
   const sy_tensor *t = &r->route->input[i];
   const FaceArgs *a = r->args;
   bool all = r->pictures > 0 && !r->paired; // every sentence in every call
-  size_t count = all ? a->text.n : r->count, longest = 1, pitch = (size_t)t->axis[1].bound;
-  set_options(r, text_prepare(r, i)->options);
-  r->how.max_length = pitch;
+  size_t count = all ? a->text.n : r->count;
+  start_texts(r, i);
   if (count > t->axis[0].bound)
     return host_fail(err, "%zu sentences given, the model takes %llu at once", count,
                      (unsigned long long)t->axis[0].bound);
   if (!set_extent(r, t, 0, count, true, err)) return false;
-  for (size_t k = 0; k < count; k++) {
-    const char *s = a->text.at[a->text.n == 1 ? 0 : all ? k : r->first + k];
-    HostIds ids = {0};
-    bool cut = false;
-    if (!host_tokenizer_encode(r->tokenizer, s, strlen(s), &r->how, &ids, &cut, err)) return false;
-    if (cut) face_note_cut(s, pitch);
-    if (!ids.n) return host_fail(err, "an empty text has no tokens for %s", t->name);
-    if (ids.n > longest) longest = ids.n;
-    int32_t *row = (int32_t *)r->in[i] + k * pitch;
-    for (size_t c = 0; c < pitch; c++) row[c] = c < ids.n ? ids.id[c] : r->how.pad;
-    fill_companions(r, i, k, ids.n);
-    host_ids_free(&ids);
-  }
-  return set_extent(r, t, 1, t->axis[1].dim < 0 ? pitch : longest, false, err);
+  for (size_t k = 0; k < count; k++)
+    if (!fill_text(r, i, a->text.at[a->text.n == 1 ? 0 : all ? k : r->first + k], k, err)) return false;
+  return end_texts(r, i, err);
 }
 
 // Row by row, the patches of the picture that the page names; of all the canvas if the picture is a --input.
@@ -337,11 +355,25 @@ static bool fill_given(FaceRun *r, unsigned i, HostError *err) {
   return true;
 }
 
+static void clear_dims(FaceRun *r) {
+  memset(r->dims, 0, sizeof r->dims);
+  memset(r->dim_set, 0, sizeof r->dim_set);
+}
+
+// What follows from the pictures and sentences that are in place: patches, and that every dim has its value.
+static bool finish(FaceRun *r, HostError *err) {
+  for (unsigned i = 0; i < r->route->ninput; i++)
+    if (is_patches(r, i) && !r->given[i].data && !fill_patches(r, i, err)) return false;
+  for (unsigned j = 0; j < r->info->ndim; j++)
+    if ((r->route->dims >> j & 1) && !r->dim_set[j] && !r->words)
+      return host_fail(err, "the value of %s does not follow from the inputs", r->info->dim[j].name);
+  return true;
+}
+
 bool face_run_fill(FaceRun *r, size_t first, size_t count, HostError *err) {
   r->first = first;
   r->count = count;
-  memset(r->dims, 0, sizeof r->dims);
-  memset(r->dim_set, 0, sizeof r->dim_set);
+  clear_dims(r);
   size_t picture = 0;
   for (unsigned i = 0; i < r->route->ninput; i++) {
     bool ok = r->given[i].data   ? fill_given(r, i, err)
@@ -350,11 +382,51 @@ bool face_run_fill(FaceRun *r, size_t first, size_t count, HostError *err) {
                                  : true; // follows from a sentence or picture, or is the search's
     if (!ok) return false;
   }
+  return finish(r, err);
+}
+
+void face_run_begin(FaceRun *r) {
+  r->count = 0;
+  clear_dims(r);
   for (unsigned i = 0; i < r->route->ninput; i++)
-    if (is_patches(r, i) && !r->given[i].data && !fill_patches(r, i, err)) return false;
-  for (unsigned j = 0; j < r->info->ndim; j++)
-    if ((r->route->dims >> j & 1) && !r->dim_set[j] && !r->words)
-      return host_fail(err, "the value of %s does not follow from the inputs", r->info->dim[j].name);
+    if (is_text(r, i)) start_texts(r, i);
+}
+
+bool face_run_add(FaceRun *r, const char *item, HostError *err) {
+  for (unsigned i = 0; i < r->route->ninput; i++) {
+    bool ok = is_picture(r, i) ? fill_picture(r, i, item, r->count, err)
+              : is_text(r, i)  ? fill_text(r, i, item, r->count, err)
+                               : true;
+    if (ok) continue;
+    if (!r->count) clear_dims(r); // an extent of the item that failed must not bind the next
+    return false;
+  }
+  r->count++;
+  return true;
+}
+
+bool face_run_end(FaceRun *r, HostError *err) {
+  for (unsigned i = 0; i < r->route->ninput; i++) {
+    bool text = is_text(r, i);
+    if (!text && !is_picture(r, i)) continue;
+    if (!set_extent(r, &r->route->input[i], 0, r->count, true, err) || (text && !end_texts(r, i, err))) return false;
+  }
+  return finish(r, err);
+}
+
+bool face_route_wants(const sy_info *info, const sy_route *route, size_t *pictures, size_t *texts) {
+  const FaceRun r = {.info = info, .route = route};
+  unsigned base;
+  size_t which;
+  *pictures = *texts = 0;
+  for (unsigned i = 0; i < route->ninput; i++) {
+    if (is_picture(&r, i))
+      ++*pictures;
+    else if (text_prepare(&r, i))
+      ++*texts;
+    else if (!is_patches(&r, i) && !is_companion(&r, i, &base, &which))
+      return false;
+  }
   return true;
 }
 

@@ -87,30 +87,46 @@ static const struct {
 } npy_types[] = {{"'<f4'", 'f', 4, convert_4},  {"'<f8'", 'f', 8, convert_f8}, {"'<i4'", 'i', 4, convert_4},
                  {"'<i8'", 'i', 8, convert_i8}, {"'|b1'", 'b', 1, convert_1},  {"'|u1'", 'b', 1, convert_1}};
 
-static bool parse(const char *path, const char *bytes, size_t size, FaceArray *a, HostError *err) {
+static bool parse(const char *path, const char *bytes, size_t size, FaceArray *a, size_t *start, size_t *type,
+                  HostError *err) {
   if (size < 12 || memcmp(bytes, "\x93NUMPY", 6) != 0) return host_fail(err, "%.300s: not a NumPy file", path);
   const unsigned char *u = (const unsigned char *)bytes;
-  size_t start = u[6] == 1 ? 10 : 12, len = (size_t)u[8] | (size_t)u[9] << 8;
+  size_t at = u[6] == 1 ? 10 : 12, len = (size_t)u[8] | (size_t)u[9] << 8;
   if (u[6] > 1) len |= (size_t)u[10] << 16 | (size_t)u[11] << 24;
   char header[1024];
-  if (len >= sizeof header || len > size - start) return host_fail(err, "%.300s: damaged header", path);
-  memcpy(header, bytes + start, len);
+  if (len >= sizeof header || len > size - at) return host_fail(err, "%.300s: damaged header", path);
+  memcpy(header, bytes + at, len);
   header[len] = 0;
   const char *descr = header_value(header, "'descr'"), *order = header_value(header, "'fortran_order'");
   if (!descr || !order || !read_shape(header_value(header, "'shape'"), a))
     return host_fail(err, "%.300s: damaged header, or more than six axes", path);
   if (!strncmp(order, "True", 4))
     return host_fail(err, "%.300s: Fortran order; save it with np.ascontiguousarray", path);
-  for (size_t i = 0; i < sizeof npy_types / sizeof *npy_types; i++) {
-    if (strncmp(descr, npy_types[i].descr, strlen(npy_types[i].descr)) != 0) continue;
-    if ((size - start - len) / npy_types[i].bytes < a->n) return host_fail(err, "%.300s: cut off", path);
-    a->dtype = npy_types[i].dtype;
-    a->data = malloc(a->n * face_dtype_bytes(a->dtype) + 1);
-    if (!a->data) return host_fail(err, "out of memory");
-    return npy_types[i].convert(u + start + len, a->data, a->n) ||
-           host_fail(err, "%.300s: an integer does not fit 32 bits", path);
+  *start = at + len;
+  for (*type = 0; *type < sizeof npy_types / sizeof *npy_types; ++*type) {
+    if (strncmp(descr, npy_types[*type].descr, strlen(npy_types[*type].descr)) != 0) continue;
+    if ((size - *start) / npy_types[*type].bytes < a->n) return host_fail(err, "%.300s: cut off", path);
+    a->dtype = npy_types[*type].dtype;
+    return true;
   }
   return host_fail(err, "%.300s: element type %.8s is not one of f4 f8 i4 i8 b1 u1", path, descr);
+}
+
+static bool convert(const char *path, const char *bytes, size_t size, FaceArray *a, HostError *err) {
+  size_t start = 0, type = 0;
+  if (!parse(path, bytes, size, a, &start, &type, err)) return false;
+  a->data = malloc(a->n * face_dtype_bytes(a->dtype) + 1);
+  if (!a->data) return host_fail(err, "out of memory");
+  return npy_types[type].convert((const unsigned char *)bytes + start, a->data, a->n) ||
+         host_fail(err, "%.300s: an integer does not fit 32 bits", path);
+}
+
+bool face_npy_header(const char *path, const char *bytes, size_t size, FaceArray *out, size_t *start, HostError *err) {
+  size_t type = 0;
+  *out = (FaceArray){0};
+  if (!parse(path, bytes, size, out, start, &type, err)) return false;
+  if (npy_types[type].bytes == face_dtype_bytes(out->dtype)) return true;
+  return host_fail(err, "%.300s: elements of 64 bits; save it with .astype(np.float32)", path);
 }
 
 bool face_npy_read(const char *path, FaceArray *out, HostError *err) {
@@ -118,31 +134,40 @@ bool face_npy_read(const char *path, FaceArray *out, HostError *err) {
   *out = (FaceArray){0};
   char *bytes = host_read_file(path, npy_limit, &size, err);
   if (!bytes) return false;
-  bool ok = parse(path, bytes, size, out, err);
+  bool ok = convert(path, bytes, size, out, err);
   free(bytes);
   if (!ok) face_array_free(out);
   return ok;
 }
 
-bool face_npy_write(const char *path, const FaceArray *a, HostError *err) {
-  char header[256], shape[160] = "";
+size_t face_npy_start(const FaceArray *a, char dst[FACE_NPY_HEADER]) {
+  char shape[160] = "";
   size_t at = 0;
   for (unsigned d = 0; d < a->rank; d++)
     at +=
         (size_t)snprintf(shape + at, sizeof shape - at, d || a->rank == 1 ? (d ? ", %zu" : "%zu,") : "%zu", a->dim[d]);
   const char *descr = a->dtype == 'f' ? "<f4" : a->dtype == 'i' ? "<i4" : "|b1";
-  int n = snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, shape);
+  char *header = dst + 10;
+  int n =
+      snprintf(header, FACE_NPY_HEADER - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, shape);
   size_t len = ((size_t)n + 1 + 10 + 63) / 64 * 64 - 10;
   memset(header + n, ' ', len - (size_t)n);
   header[len - 1] = '\n';
+  header[len] = 0;
   const unsigned char start[10] = {
       0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)(len & 255), (unsigned char)(len >> 8)};
+  memcpy(dst, start, sizeof start);
+  return len + sizeof start;
+}
+
+bool face_npy_write(const char *path, const FaceArray *a, HostError *err) {
+  char header[FACE_NPY_HEADER];
+  size_t start = face_npy_start(a, header);
   char tmp[4096];
   if ((size_t)snprintf(tmp, sizeof tmp, "%s.tmp", path) >= sizeof tmp) return host_fail(err, "the path is too long");
   FILE *f = fopen(tmp, "wb");
   if (!f) return host_fail(err, "%.300s: %s", tmp, strerror(errno));
-  bool ok = fwrite(start, 1, sizeof start, f) == sizeof start && fwrite(header, 1, len, f) == len &&
-            fwrite(a->data, face_dtype_bytes(a->dtype), a->n, f) == a->n;
+  bool ok = fwrite(header, 1, start, f) == start && fwrite(a->data, face_dtype_bytes(a->dtype), a->n, f) == a->n;
   ok = (fclose(f) == 0) && ok;
   struct stat st; // a device must not be replaced by a file
   bool special = stat(path, &st) == 0 && !S_ISREG(st.st_mode);

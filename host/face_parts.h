@@ -5,6 +5,10 @@
 //   face_npy.c      NumPy files
 //   face_data.c     filling a route's inputs from pictures, sentences and NumPy files
 //   face_words.c    captions and answers: the search loop over a generate
+//   face_vectors.c  one vector of length 1 for each picture or sentence
+//   face_zero.c     zero-shot classes: labels in templates against pictures
+//   face_embed.c    the command embed: a .npy of vectors and the names beside it, continued after an interruption
+//   face_search.c   the command search: the nearest vectors of a .npy
 //   face_show.c     labels, similarity tables, summaries, --describe
 //   face.c          the flow: find weights, pick the route, batch by batch
 #ifndef SWITCHYARD_HOST_FACE_PARTS_H
@@ -23,17 +27,20 @@ typedef struct FaceList { // strings of argv, in order
   const char **at;
   size_t n;
 } FaceList;
+typedef enum FaceCommand { FACE_RUN, FACE_EMBED, FACE_SEARCH } FaceCommand;
 typedef struct FaceArgs {
-  const char *weights, *labels, *vocab, *isa, *route, *out;
+  FaceCommand command;
+  const char *weights, *labels, *vocab, *isa, *route, *out, *lines;
   FaceList image, text, input; // input: NAME=FILE.npy
-  size_t top, threads, repeat, beams, longest, shortest, top_k, seed;
-  double temperature, top_p;
-  bool json, time, help, version, describe, selftest, sample;
+  FaceList word, template;     // word: what a command is given without an option
+  size_t top, threads, repeat, beams, longest, shortest, top_k, seed, batch;
+  double temperature, top_p, scale;
+  bool json, time, help, version, describe, selftest, sample, strict, restart;
 } FaceArgs;
 // Fills *a (free with face_args_free even after an error). False: err says what is wrong with the command line.
 bool face_args_parse(FaceArgs *a, int argc, char **argv, HostError *err);
 void face_args_free(FaceArgs *a);
-void face_args_help(const sy_info *info, const char *program); // to stdout
+void face_args_help(const sy_info *info, const char *program, FaceCommand command); // to stdout
 
 /* face_options.c -------------------------------------------------------------------------------------------------- */
 // The prepare entry of a tensor; NULL: none.
@@ -57,6 +64,12 @@ size_t face_dtype_bytes(char dtype);
 bool face_npy_read(const char *path, FaceArray *out, HostError *err); // f4, f8, i4, i8, b1, u1; little-endian, C order
 bool face_npy_write(const char *path, const FaceArray *a, HostError *err);
 void face_array_free(FaceArray *a);
+// The header of a file of `size` bytes at `bytes`: fills out's dtype, rank, dim and n; *start is where the elements
+// begin, as many as the header says. False: err says what is wrong. path is for the message.
+bool face_npy_header(const char *path, const char *bytes, size_t size, FaceArray *out, size_t *start, HostError *err);
+// Writes the header of an array, NUL behind it, to dst; returns its bytes, a multiple of 64 below FACE_NPY_HEADER.
+enum { FACE_NPY_HEADER = 512 };
+size_t face_npy_start(const FaceArray *a, char dst[FACE_NPY_HEADER]);
 
 /* face_data.c ----------------------------------------------------------------------------------------------------- */
 typedef struct FaceRun { // a route, and one call of it at a time
@@ -75,6 +88,8 @@ typedef struct FaceRun { // a route, and one call of it at a time
   bool paired;                      // pictures and sentences share their first axis: item k takes sentence k
   size_t total, batch; // items of the whole run (pictures, else sentences; 1 if none), items of one call at most
   size_t first, count; // items [first, first + count) are in this call
+  bool quiet;          // no notes on stderr
+  size_t longest;      // tokens of the longest sentence of this call
   bool usage;          // a failure is a mistake of the command line, not of a file
 } FaceRun;
 // Loads what the whole run needs (vocabulary, --input files), allocates the buffers, counts the items. Free with
@@ -83,6 +98,13 @@ bool face_run_start(FaceRun *r, HostError *err);
 void face_run_free(FaceRun *r);
 // Fills the inputs for items [first, first + count) and sets the dims.
 bool face_run_fill(FaceRun *r, size_t first, size_t count, HostError *err);
+// The same item by item, for routes of one picture or one sentence an item: begin, add at most r->batch of them, end.
+// An item that cannot be read leaves the others as they are.
+void face_run_begin(FaceRun *r);
+bool face_run_add(FaceRun *r, const char *item, HostError *err);
+bool face_run_end(FaceRun *r, HostError *err);
+// What a route wants: its numbers of pictures and sentences. False if there is an input that does not follow from them.
+bool face_route_wants(const sy_info *info, const sy_route *route, size_t *pictures, size_t *texts);
 // Output o at its extents, dense; out->data is malloc'd.
 bool face_run_output(const FaceRun *r, unsigned o, FaceArray *out, HostError *err);
 
@@ -105,11 +127,58 @@ bool face_words_part(const sy_info *info, const sy_route *r); // is it an entry 
 typedef bool FaceCall(void *ud, const sy_route *route, const size_t *dims, const void *const *in, void *const *out);
 bool face_words_run(FaceRun *r, const FaceWords *w, FaceCall *call, void *ud, bool *started, HostError *err);
 
+/* face_vectors.c -------------------------------------------------------------------------------------------------- */
+typedef enum FaceKind { FACE_PICTURES, FACE_TEXTS } FaceKind;
+typedef struct FaceVectors { // a route that makes one vector of each picture or sentence
+  FaceKind kind;
+  const sy_route *route;
+  unsigned output;
+  size_t width;
+} FaceVectors;
+typedef struct FaceModel { // a started model, and what the command line says
+  const sy_info *info;
+  const FaceArgs *args;
+  const char *program, *isa;
+  uint64_t weights; // a number that tells one weight file from another
+  sy_pool *pool;
+  FaceCall *call;
+  void *ud;
+} FaceModel;
+// The first route with an output image_embed or image_features (text_embed or text_features) of f32[N, width] that
+// takes nothing but one picture (sentence); named: that route only, NULL for any. False if there is none.
+bool face_vectors_find(const sy_info *info, FaceKind kind, const char *named, FaceVectors *out);
+// As above, for the commands: a missing route is an error of the command line that says what is looked for.
+int face_vectors_need(const FaceModel *m, FaceKind kind, FaceVectors *out, HostError *err);
+// Runs what face_run_end has made ready and writes r->count rows of length 1 to dst f32[count, width]. A FACE_ code.
+int face_vectors_call(const FaceModel *m, const FaceVectors *v, FaceRun *r, float *dst, HostError *err);
+// The vectors of all items, f32[n, width], malloc'd, in *out. The first that cannot be read is an error.
+int face_vectors_all(const FaceModel *m, const FaceVectors *v, const FaceList *items, float **out, HostError *err);
+// Makes v f32[n] of length 1. False if it holds what is not a number or nothing but zeros.
+bool face_unit(float *v, size_t n);
+float face_dot(const float *a, const float *b, size_t n); // the same bits for the same n, whatever the alignment
+
+/* the commands: each prints its results and returns a FACE_ code -----------------------------------------------------
+ */
+// Zero-shot: are the labels classes for pictures, or does a route have classes of its own?
+bool face_zero_wanted(const sy_info *info, const FaceArgs *a);
+int face_zero(const FaceModel *m, bool *started, HostError *err);
+int face_embed(const FaceModel *m, HostError *err);
+int face_search(const FaceModel *m, HostError *err);
+// NAME.npy gives NAME.txt, anything else has .txt put behind it. False if there is no room.
+bool face_names_path(const char *npy, char *dst, size_t room);
+
 /* face_show.c ----------------------------------------------------------------------------------------------------- */
 void face_json_string(const char *s);
 void face_describe(const sy_info *info, bool json);
 // Prints output o of the call just made; *started: something was printed before (JSON commas).
 void face_show(const FaceRun *r, unsigned o, const FaceArray *a, const HostLabels *labels, bool *started);
+// The best classes of the count items of the call just made; a: f32[items, classes]. p: how the page shows them.
+void face_show_labels(const FaceRun *r, const sy_prepare *p, const FaceArray *a, const HostLabels *labels,
+                      bool *started);
+void face_json_number(double v); // null for what JSON does not have
 size_t face_count_nan(const FaceArray *a);
+// A bar on stderr if that is a terminal; removes it when done == total. seconds: since the first item.
+void face_progress(size_t done, size_t total, double seconds);
+double face_now(void); // seconds of a clock that only goes forward
 
 #endif

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 void face_json_string(const char *s) {
   putchar('"');
@@ -25,7 +27,7 @@ void face_json_string(const char *s) {
   putchar('"');
 }
 
-static void json_number(double v) {
+void face_json_number(double v) {
   if (isfinite(v))
     printf("%.9g", v);
   else
@@ -96,9 +98,9 @@ static void show_top(const FaceRun *r, const sy_prepare *p, const HostTop *top, 
       else
         printf("null");
       printf(", \"logit\": ");
-      json_number((double)top[i].logit);
+      face_json_number((double)top[i].logit);
       printf(", \"probability\": ");
-      json_number((double)top[i].probability);
+      face_json_number((double)top[i].probability);
       printf("}");
       continue;
     }
@@ -113,8 +115,8 @@ static void show_top(const FaceRun *r, const sy_prepare *p, const HostTop *top, 
   }
 }
 
-static void show_labels(const FaceRun *r, const sy_prepare *p, const FaceArray *a, const HostLabels *labels,
-                        bool *started) {
+void face_show_labels(const FaceRun *r, const sy_prepare *p, const FaceArray *a, const HostLabels *labels,
+                      bool *started) {
   size_t classes = a->dim[a->rank - 1], rows = classes ? a->n / classes : 0;
   double most = r->args->top ? (double)r->args->top : face_option_number(p->options, "top", 5);
   size_t k = most < 1 ? 1 : most < (double)classes ? (size_t)most : classes;
@@ -162,10 +164,10 @@ static void show_similarity(const FaceRun *r, const sy_prepare *prepare, const F
       printf("%s{\"text\": ", j ? ", " : "");
       face_json_string(r->args->text.at[j]);
       printf(", \"logit\": ");
-      json_number((double)row[j]);
+      face_json_number((double)row[j]);
       if (softmax) {
         printf(", \"probability\": ");
-        json_number((double)p[j]);
+        face_json_number((double)p[j]);
       }
       printf("}");
     }
@@ -194,11 +196,11 @@ static void show_summary(const FaceRun *r, const char *name, const FaceArray *a,
     printf(", \"shape\": [");
     for (unsigned d = 0; d < a->rank; d++) printf("%s%zu", d ? ", " : "", a->dim[d]);
     printf("], \"min\": ");
-    json_number(lo);
+    face_json_number(lo);
     printf(", \"max\": ");
-    json_number(hi);
+    face_json_number(hi);
     printf(", \"mean\": ");
-    json_number(a->n ? sum / (double)a->n : 0);
+    face_json_number(a->n ? sum / (double)a->n : 0);
     printf("}");
     *started = true;
     return;
@@ -220,11 +222,28 @@ static bool has_view(const FaceRun *r) {
 void face_show(const FaceRun *r, unsigned o, const FaceArray *a, const HostLabels *labels, bool *started) {
   const sy_prepare *p = face_prepare(r->info, r->route->output[o].name);
   if (p && !strcmp(p->kind, "labels") && a->dtype == 'f' && (a->rank == 1 || a->rank == 2))
-    show_labels(r, p, a, labels, started);
+    face_show_labels(r, p, a, labels, started);
   else if (p && !strcmp(p->kind, "similarity") && a->dtype == 'f' && a->rank == 2 && r->args->text.n)
     show_similarity(r, p, a, started);
   else if (p || r->args->json || !has_view(r))
     show_summary(r, r->route->output[o].name, a, started);
+}
+
+double face_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void face_progress(size_t done, size_t total, double seconds) {
+  char bar[31], left[48] = "";
+  if (total < 8 || !isatty(STDERR_FILENO)) return;
+  double full = 30 * (double)done / (double)total, rest = done ? seconds / (double)done * (double)(total - done) : 0;
+  for (size_t i = 0; i < 30; i++) bar[i] = (double)i < full ? '#' : '.';
+  bar[30] = 0;
+  if (seconds > 2 && done) snprintf(left, sizeof left, ", %.3g/s, %.0f s left", (double)done / seconds, rest);
+  fprintf(stderr, "\r[%s] %zu/%zu%s   ", bar, done, total, left);
+  if (done == total) fprintf(stderr, "\r%*s\r", 100, "");
 }
 
 /* --describe --------------------------------------------------------------------------------------------------------

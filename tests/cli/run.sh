@@ -490,7 +490,7 @@ use 3 "words of a vocabulary of another kind" beit3 p.jpg --vocab "$bert"
 use 0 "classes" beit3 p.jpg --route classify --top 3
 check "three, by score" [ "$(grep -c '^ *-*[0-9.]*  class [0-9]*$' out)" -eq 3 ]
 use 3 "labels that are not there" beit3 p.jpg --route classify --labels nosuch.txt
-tool albef albef:tiny match,retrieve
+tool albef albef:tiny image,text,match,retrieve
 use 0 "picture and sentences" albef p.jpg --route match --text a --text b --vocab "$bert"
 says "each pair is named" '^p.jpg, "b"$' out
 use 0 "all pairs" albef p.jpg --route retrieve --text a --text b --vocab "$bert"
@@ -523,6 +523,158 @@ use 0 "shorter side, multiple of 8" capped p.jpg
 check "as many classes as the page says" [ "$(grep -c class out)" -eq 2 ]
 use 2 "a program of one route" capped --text a
 says "... says what it lacks" 'route r takes 1 picture an item, 0 given'
+
+### any labels as classes, vectors of many pictures, the nearest of them
+echo '#version' > merges.txt # CLIP's tokenizer without a merge: 512 bytes and the ends
+run 0 "clip: weights" weights init clip:tiny -D vocab=514 -o clip.safetensors
+run 0 "clip: executable" build clip:tiny -D vocab=514 -w clip.safetensors -o clip
+# grain FILE SEED: a PPM of 32 x 32 pixels
+grain() { { printf 'P6\n32 32\n255\n' && awk -v seed="$2" 'BEGIN { srand(seed); for (i = 0; i < 3072; i++) printf "%c", 32 + int(rand() * 90) }'; } > "$1"; }
+mkdir -p photos/more
+for i in 0 1 2 3 4 5; do grain photos/$i.ppm $i; done
+grain photos/more/6.PPM 6 && grain photos/.hidden.ppm 7 && echo 'no picture' > photos/notes.txt
+printf 'cat\ndog\nred\n' > animals.txt
+use 0 "zero-shot: labels" clip photos/0.ppm photos/1.ppm --labels animals.txt --vocab merges.txt
+cp out zero.txt
+check "... each picture and three classes" [ "$(grep -c '^photos/[01].ppm$\|%  [a-z]*$' out)" -eq 8 ]
+use 0 "zero-shot: the sentences of the template" clip photos/0.ppm photos/1.ppm --vocab merges.txt --text "a photo of a cat." --text "a photo of a dog." --text "a photo of a red."
+sed -n 's/^ *\([0-9.]*%\).* a \([a-z]*\)\.$/\1 \2/p' out | sort > want
+sed -n 's/^ *\([0-9.]*%\) *\([a-z]*\)$/\1 \2/p' zero.txt | sort > got
+check "... have the same probabilities" cmp want got
+use 0 "zero-shot: a template twice" clip photos/0.ppm photos/1.ppm --labels animals.txt --vocab merges.txt --template 'a photo of a {}.' --template 'a photo of a {}.'
+check "... changes nothing" cmp out zero.txt
+use 0 "zero-shot: two templates, JSON" clip photos/0.ppm --labels animals.txt --vocab merges.txt --template 'a {}' --template '{}s' --scale 10 --json
+check "... is JSON" is_json out
+sed -n 's/.*"label": "dog", "logit": \([-0-9.e]*\),.*/\1/p' out > logit
+printf 'a dog\ndogs\n' > dogs.txt
+use 0 "embed: lines of text" clip embed --lines dogs.txt -o dogs_2.npy --vocab merges.txt
+use 0 "embed: one picture" clip embed photos/0.ppm -o one.npy
+for f in dogs_2 one; do od -An -v -w96 -j128 -tf4 $f.npy; done > rows
+check "... the logit is that of the mean vector" awk -v logit="$(cat logit)" '
+  { for (i = 1; i <= NF; i++) v[NR, i] = $i; n = NF }
+  END { for (i = 1; i <= n; i++) { m = v[1, i] + v[2, i]; dot += m * v[3, i]; mm += m * m; vv += v[3, i] ^ 2 }
+        d = logit - 10 * dot / sqrt(mm); print logit, 10 * dot / sqrt(mm), vv
+        exit !(n == 24 && logit != "" && d * d < 1e-9 && (vv - 1) ^ 2 < 1e-10) }' rows
+use 0 "zero-shot: --top" clip photos/0.ppm --labels animals.txt --vocab merges.txt --top 1
+check "... one class" [ "$(grep -c '%' out)" -eq 1 ]
+use 2 "zero-shot: no vocabulary" clip photos/0.ppm --labels animals.txt
+use 2 "zero-shot: a template without {}" clip photos/0.ppm --labels animals.txt --vocab merges.txt --template 'a photo'
+says "... says where the label goes" 'it has no {}'
+printf 'cat\n\ndog\n' > gap.txt
+use 3 "zero-shot: an empty label" clip photos/0.ppm --labels gap.txt --vocab merges.txt
+says "... is named by its line" 'gap.txt: line 2'
+use 3 "zero-shot: a picture that is none" clip photos/notes.txt --labels animals.txt --vocab merges.txt
+face 2 "a template without zero-shot" p.jpg --labels animals.txt --template 'a {}'
+run 0 "clip without retrieve" build clip:tiny -D vocab=514 --routes image,text -w clip.safetensors -o clip_two
+use 2 "zero-shot: no scale" clip_two photos/0.ppm --labels animals.txt --vocab merges.txt
+says "... asks for one" '--scale 100'
+use 0 "zero-shot: --scale" clip_two photos/0.ppm --labels animals.txt --vocab merges.txt --scale 100
+use 0 "zero-shot: cosines of a page without softmax" albef p.jpg --labels animals.txt --vocab "$bert"
+says "... are numbers, not shares" '^ *-*[0-9]\.[0-9]*  dog$' out
+
+use 0 "embed: a folder" clip embed photos -o v.npy --batch 2
+says "... says what is where" '^v.npy: 7 vectors of 24, names in v.txt$' out
+printf 'photos/%s\n' 0.ppm 1.ppm 2.ppm 3.ppm 4.ppm 5.ppm more/6.PPM > want
+check "... names by name, no hidden files" cmp v.txt want
+check "... nothing else is left" sh -c '! ls v.npy.part v.txt.part'
+head -c 128 v.npy | tr -d '\223' > head
+says "... the header of NumPy" "'<f4', 'fortran_order': False, 'shape': (7, 24)" head
+check "... as long as it should be" [ "$(wc -c < v.npy)" -eq $((128 + 7 * 24 * 4)) ]
+for f in --batch=1 --batch=3 --threads=3; do
+  use 0 "embed: $f" clip embed photos -o w.npy $f
+  check "... the same vectors" cmp v.npy w.npy
+done
+(ulimit -c 0 && ulimit -f 1 && ./clip embed photos -o cut.npy --batch 2) > out 2>&1 < /dev/null # killed in the middle of a row
+check "embed: killed" [ -s cut.npy.part ]
+check "... nothing that looks whole is there" [ ! -e cut.npy ]
+cp cut.npy.part cut.npy.kept && cp cut.txt.part cut.txt.kept
+use 2 "embed: goes not on with another batch" clip embed photos -o cut.npy --batch 3
+says "... and says how" '--restart'
+use 0 "embed: goes on" clip embed photos -o cut.npy --batch 2
+says "... where it was" 'goes on after [24] of 7'
+check "... to the same bytes" cmp cut.npy v.npy
+check "... and names" cmp cut.txt v.txt
+cp cut.npy.kept cut.npy.part && printf 'photos/x.ppm\nphotos/y.ppm\n' > cut.txt.part
+use 3 "embed: names of other pictures" clip embed photos -o cut.npy --batch 2
+use 0 "embed: --restart" clip embed photos -o cut.npy --batch 2 --restart
+check "... the same bytes again" cmp cut.npy v.npy
+rm cut.txt && echo keep > cut.npy.part
+use 3 "embed: a file in the way" clip embed photos -o cut.npy
+check "... is kept" grep -q keep cut.npy.part
+head -c 99 photos/1.ppm > photos/10.ppm
+use 3 "embed: a broken picture" clip embed photos -o w.npy --batch 2
+says "... is named" 'left out: photos/10.ppm: '
+says "... and counted" '1 of 8 could not be read'
+check "... the others are there" cmp w.npy v.npy
+use 3 "embed: --strict" clip embed photos -o s.npy --batch 2 --strict
+says "... names it" 'photos/10.ppm: '
+says "... keeps what is done" '2 of 8 are done'
+check "... and writes nothing whole" [ ! -e s.npy ]
+use 3 "embed: goes on without --strict" clip embed photos -o s.npy --batch 2
+check "... to the same bytes" cmp s.npy v.npy
+rm photos/10.ppm
+use 2 "embed: nothing" clip embed -o x.npy
+use 2 "embed: no -o" clip embed photos
+use 2 "embed: more than the model takes" clip embed photos -o x.npy --batch 33
+use 2 "embed: an option of other things" clip embed photos -o x.npy --beams 2
+use 2 "embed: pictures and lines" clip embed photos --lines dogs.txt -o x.npy --vocab merges.txt
+use 2 "embed: names over the lines" clip embed --lines dogs.txt -o dogs.npy --vocab merges.txt
+check "... which are kept" [ "$(wc -l < dogs.txt)" -eq 2 ]
+mkdir empty
+use 3 "embed: a folder without pictures" clip embed empty -o x.npy
+use 3 "embed: no picture at all" clip embed photos/notes.txt -o x.npy
+check "none of them left a file" sh -c '! ls x.npy* x.txt*'
+use 0 "embed: JSON" clip embed photos -o w.npy --json
+check "... is JSON" is_json out
+face 0 "embed: a classifier's features" embed p.jpg p.png -o features.npy
+face 2 "embed: lines for a model without text" embed --lines dogs.txt -o x.npy
+
+for i in 0 3 5; do
+  use 0 "search: picture $i" clip search v.npy --image photos/$i.ppm --top 2
+  sed -n 2p out > seen
+  says "... finds itself" "^ *1\.0000  photos/$i.ppm\$" seen
+done
+use 0 "search: sentences" clip search v.npy "a dog" cat --vocab merges.txt
+check "... all rows of both, best first" sh -c 'sed "s/  *\([-0-9.]*\)  .*/\1/" out | awk "/^[a-z]/ { q++; last = 2; next } { n++; if (\$1 > last) bad = 1; last = \$1 } END { exit !(q == 2 && n == 14 && !bad) }"'
+cp out all.txt
+use 0 "search: one thread" clip search v.npy "a dog" cat --vocab merges.txt --threads 1
+check "... the same answer" cmp out all.txt
+use 0 "search: JSON" clip search v.npy --image photos/0.ppm --top 1 --json
+check "... is JSON" is_json out
+says "... with row, name and score" '"top": \[{"index": 0, "name": "photos/0.ppm", "score": \(1\|1.0000\|0.9999\)[0-9]*}\]' out
+cp v.npy bare.npy
+use 0 "search: no names" clip search bare.npy --image photos/4.ppm --top 1
+says "... is said" 'no bare.txt'
+says "... and rows have numbers" '1.0000  row 4$' out
+head -n 6 v.txt > bare.txt
+use 3 "search: too few names" clip search bare.npy --image photos/4.ppm
+says "... both numbers are said" '6 lines, and there are 7 vectors'
+rm bare.txt
+use 3 "search: vectors of another width" clip search features.npy --image photos/4.ppm
+says "... both widths are said" 'vectors of 32 numbers, clip makes 24'
+use 2 "search: nothing to look for" clip search v.npy
+use 2 "search: no file" clip search
+use 2 "search: a sentence without a vocabulary" clip search v.npy dog
+use 3 "search: vectors that are not there" clip search nosuch.npy dog --vocab merges.txt
+# npy NAME DESCR SHAPE: a header of 128 bytes before the rows of v.npy
+npy() { { printf '\223NUMPY\001\000v\000%-117s\n' "{'descr': '$2', 'fortran_order': False, 'shape': $3, }" && tail -c +129 v.npy; } > "$1"; }
+npy deep.npy '<f4' '(7, 4, 6)' && npy ints.npy '<i4' '(7, 24)' && npy wide.npy '<f8' '(7, 12)' && npy none.npy '<f4' '(0, 24)'
+npy long.npy '<f4' '(8, 24)' && npy huge.npy '<f4' '(99999999999999, 24)' && npy flat.npy '<f4' '(168,)' && npy words.npy '<U4' '(7, 24)'
+{ printf '\223NUMPY\001\000w\000%-118s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (7, 24), }" && tail -c +129 v.npy; } > odd.npy
+: > void.npy
+for n in 5 11 60 128 799; do head -c $n v.npy > cut_$n.npy; done
+for f in deep ints wide none long huge flat words odd void cut_5 cut_11 cut_60 cut_128 cut_799; do
+  use 3 "search: $f.npy" clip search $f.npy --image photos/0.ppm
+  says "... is named" "$f.npy"
+done
+for c in embed search; do
+  face 0 "$c --help" $c --help
+  says "... how it is called" "^usage: vit-tiny $c " out
+  sed -n 's/^  \(--[a-z-]*\).*/\1/p' out > options
+  : > seen
+  while read -r o; do grep -q -e "$o\b" "$source/docs/command.md" || echo "$o" >> seen; done < options
+  if [ -s seen ] || [ ! -s options ]; then bad "docs/command.md misses options of $c" seen; else ok "docs/command.md has the options of $c"; fi
+done
 
 ### other commands
 run 0 "explain" explain vit:tiny

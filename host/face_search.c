@@ -1,0 +1,196 @@
+// face_search.c - the command search: which rows of a .npy have the highest products with the vector of a sentence or a
+// picture. Exact: every row is looked at, straight in the mapped file, in blocks that the threads share.
+//
+// The order is that of the products, rows with the same one in their order, NaN last; it does not depend on threads.
+//
+//   $ ./clip search photos.npy "a dog on a beach" --top 2 --vocab bpe_simple_vocab_16e6.txt.gz
+//   a dog on a beach
+//      0.3123  photos/20.jpg
+//      0.2871  photos/11.jpg
+#include "face_parts.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { BLOCK = 1024, USUAL_TOP = 10 }; // rows of a task
+
+typedef struct Search {
+  const FaceModel *m;
+  sy_map map;
+  const float *rows; // f32[n, width] in the file
+  size_t n, width;
+  HostLabels names; // empty: rows have numbers only
+  float *score;     // f32[n]
+  size_t *best;     // [top]: a heap of rows, the worst on top; then in order
+  size_t top;
+  const float *query;
+} Search;
+
+static bool open_vectors(Search *s, const char *path, HostError *err) {
+  sy_status status = sy_map_open(&s->map, path, 0);
+  if (status != SY_OK)
+    return host_fail(err, "%.300s: %s", path,
+                     s->map.sys_errno        ? strerror(s->map.sys_errno)
+                     : status == SY_EWEIGHTS ? "empty"
+                                             : sy_strerror((int)status));
+  FaceArray a;
+  size_t start = 0;
+  if (!face_npy_header(path, s->map.data, s->map.bytes, &a, &start, err)) return false;
+  if (a.dtype != 'f' || a.rank != 2)
+    return host_fail(err, "%.300s: float32 [N, width] is needed, it has %u axes%s", path, a.rank,
+                     a.dtype == 'f' ? "" : " and other elements");
+  if (!a.n) return host_fail(err, "%.300s holds no vectors", path);
+  if (start % sizeof(float))
+    return host_fail(err, "%.300s: its elements begin at byte %zu; save it again with np.save", path, start);
+  s->rows = (const float *)(const void *)((const char *)s->map.data + start);
+  s->n = a.dim[0];
+  s->width = a.dim[1];
+  return true;
+}
+
+// Without a names file the rows go by their numbers.
+static bool open_names(Search *s, const char *path, HostError *err) {
+  char names[4096];
+  struct stat st;
+  if (!face_names_path(path, names, sizeof names)) return host_fail(err, "%.300s: the path is too long", path);
+  if (stat(names, &st) != 0 && errno == ENOENT) {
+    fprintf(stderr, "%s: no %s: rows are numbered from 0\n", s->m->program, names);
+    return true;
+  }
+  if (!host_labels_load(names, &s->names, err)) return false;
+  return s->names.count == s->n ||
+         host_fail(err, "%.300s has %zu lines, and there are %zu vectors", names, s->names.count, s->n);
+}
+
+/* the best rows -----------------------------------------------------------------------------------------------------
+ */
+static void score_block(void *arg, size_t block) {
+  const Search *s = arg;
+  size_t end = s->n - block * BLOCK < BLOCK ? s->n : (block + 1) * BLOCK;
+  for (size_t i = block * BLOCK; i < end; i++) s->score[i] = face_dot(s->rows + i * s->width, s->query, s->width);
+}
+
+static bool is_better(const float *score, size_t a, size_t b) {
+  if (isnan(score[a]) || isnan(score[b])) return isnan(score[a]) == isnan(score[b]) ? a < b : !isnan(score[a]);
+  return score[a] > score[b] || (score[a] == score[b] && a < b);
+}
+
+// Lets the row at `at` sink below worse ones.
+static void sink(const float *score, size_t *heap, size_t n, size_t at) {
+  for (size_t child; (child = 2 * at + 1) < n; at = child) {
+    if (child + 1 < n && is_better(score, heap[child], heap[child + 1])) child++;
+    if (!is_better(score, heap[at], heap[child])) return;
+    size_t row = heap[at];
+    heap[at] = heap[child];
+    heap[child] = row;
+  }
+}
+
+static void find_best(Search *s, const float *query) {
+  s->query = query;
+  sy_pool_for(s->m->pool, (s->n + BLOCK - 1) / BLOCK, score_block, s);
+  for (size_t i = 0; i < s->top; i++) s->best[i] = i;
+  for (size_t i = s->top; i-- > 0;) sink(s->score, s->best, s->top, i);
+  for (size_t i = s->top; i < s->n; i++)
+    if (is_better(s->score, i, s->best[0])) {
+      s->best[0] = i;
+      sink(s->score, s->best, s->top, 0);
+    }
+  for (size_t n = s->top; n > 1; n--) { // the worst goes to the end
+    size_t row = s->best[0];
+    s->best[0] = s->best[n - 1];
+    s->best[n - 1] = row;
+    sink(s->score, s->best, n - 1, 0);
+  }
+}
+
+static void show(const Search *s, FaceKind kind, const char *query, bool *started) {
+  bool json = s->m->args->json;
+  if (json) {
+    printf("%s\n    {\"%s\": ", *started ? "," : "", kind == FACE_PICTURES ? "image" : "text");
+    face_json_string(query);
+    printf(", \"top\": [");
+  } else {
+    printf("%s\n", query);
+  }
+  for (size_t i = 0; i < s->top; i++) {
+    size_t row = s->best[i];
+    const char *name = s->names.count ? s->names.name[row] : NULL;
+    if (!json && name) printf("  %8.4f  %s\n", (double)s->score[row], name);
+    if (!json && !name) printf("  %8.4f  row %zu\n", (double)s->score[row], row);
+    if (!json) continue;
+    printf("%s{\"index\": %zu, \"name\": ", i ? ", " : "", row);
+    if (name)
+      face_json_string(name);
+    else
+      printf("null");
+    printf(", \"score\": ");
+    face_json_number((double)s->score[row]);
+    printf("}");
+  }
+  if (json) printf("]}");
+  *started = true;
+}
+
+static int search_all(Search *s, FaceKind kind, const FaceList *queries, bool *started, HostError *err) {
+  FaceVectors v;
+  float *vector = NULL;
+  if (!queries->n) return FACE_OK;
+  int code = face_vectors_need(s->m, kind, &v, err);
+  if (!code && v.width != s->width) {
+    host_fail(err, "%.200s holds vectors of %zu numbers, %s makes %zu: it was written with another model",
+              s->m->args->word.at[0], s->width, s->m->info->model, v.width);
+    code = FACE_IO;
+  }
+  if (!code) code = face_vectors_all(s->m, &v, queries, &vector, err);
+  for (size_t q = 0; !code && q < queries->n; q++) {
+    find_best(s, vector + q * s->width);
+    show(s, kind, queries->at[q], started);
+  }
+  free(vector);
+  return code;
+}
+
+static int search(Search *s, HostError *err) {
+  const FaceArgs *a = s->m->args;
+  if (!a->word.n) {
+    host_fail(err, "search needs the vectors: %.60s search vectors.npy \"a dog\"", s->m->program);
+    return FACE_USAGE;
+  }
+  if (a->word.n == 1 && !a->text.n && !a->image.n) {
+    host_fail(err, "search needs a sentence or --image FILE to look for");
+    return FACE_USAGE;
+  }
+  if (!open_vectors(s, a->word.at[0], err) || !open_names(s, a->word.at[0], err)) return FACE_IO;
+  s->top = a->top ? a->top : USUAL_TOP;
+  if (s->top > s->n) s->top = s->n;
+  s->score = calloc(s->n, sizeof *s->score);
+  s->best = calloc(s->top, sizeof *s->best);
+  if (!s->score || !s->best) return host_fail(err, "out of memory"), FACE_IO;
+  FaceList words = {a->word.at + 1, a->word.n - 1};
+  bool started = false;
+  if (a->json) {
+    printf("{\"file\": ");
+    face_json_string(a->word.at[0]);
+    printf(", \"vectors\": %zu, \"width\": %zu, \"results\": [", s->n, s->width);
+  }
+  int code = search_all(s, FACE_TEXTS, &words, &started, err);
+  if (!code) code = search_all(s, FACE_TEXTS, &a->text, &started, err);
+  if (!code) code = search_all(s, FACE_PICTURES, &a->image, &started, err);
+  if (a->json) printf("\n  ]}\n");
+  return code;
+}
+
+int face_search(const FaceModel *m, HostError *err) {
+  Search s = {.m = m};
+  int code = search(&s, err);
+  if (s.names.text) host_labels_free(&s.names);
+  sy_map_close(&s.map);
+  free(s.score);
+  free(s.best);
+  return code;
+}

@@ -1,0 +1,252 @@
+// face_zero.c - zero-shot classification: every label is put into every template, the sentences become vectors once,
+// and a picture's logits are the scale times the cosines with them.
+//
+// Of several templates the vectors of length 1 are averaged and made of length 1 again, as in CLIP's notebooks. The
+// scale is a weight that only the comparing route has (retrieve): that route runs once, on the first picture and a few
+// sentences, and what its scores are in cosines is fitted; a route whose scores are no multiple of them is refused.
+//
+//   $ ./clip cat.jpg --labels animals.txt --template "a photo of a {}." --template "a drawing of a {}."
+//   cat.jpg
+//      91.02%  cat
+#include "face_parts.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIT_SENTENCES = 8 };
+static const char default_template[] = "a photo of a {}.";
+
+typedef struct Zero {
+  const FaceModel *m;
+  FaceVectors see, read;
+  HostLabels labels;
+  FaceList sentence; // label by label, all its templates; malloc'd strings
+  float *spoken;     // f32[sentences, width]
+  float *classes;    // f32[labels, width]
+  double scale;      // 0: not known yet
+  FaceArgs args;     // pictures alone
+  FaceRun run;
+} Zero;
+
+// The route that compares all pictures with all sentences, and its output.
+static const sy_route *compares(const sy_info *info, unsigned *output) {
+  for (unsigned i = 0; i < info->nroute; i++) {
+    const sy_route *r = &info->route[i];
+    size_t pictures, texts;
+    if (!face_route_wants(info, r, &pictures, &texts) || pictures != 1 || texts != 1) continue;
+    for (*output = 0; *output < r->noutput; ++*output) {
+      const sy_tensor *t = &r->output[*output];
+      if (t->rank == 2 && !strcmp(t->dtype, "f32") && face_prepare_is(info, t->name, "similarity")) return r;
+    }
+  }
+  return NULL;
+}
+
+// Is there a route from pictures alone to classes of its own, which the labels name?
+static bool has_classes(const sy_info *info) {
+  for (unsigned i = 0; i < info->nroute; i++) {
+    size_t pictures, texts;
+    const sy_route *r = &info->route[i];
+    if (!face_route_wants(info, r, &pictures, &texts) || !pictures || texts) continue;
+    for (unsigned o = 0; o < r->noutput; o++)
+      if (face_prepare_is(info, r->output[o].name, "labels")) return true;
+  }
+  return false;
+}
+
+bool face_zero_wanted(const sy_info *info, const FaceArgs *a) {
+  FaceVectors v;
+  if (!a->labels || !a->image.n || a->text.n || a->input.n || a->route || a->out || a->selftest) return false;
+  return !has_classes(info) && face_vectors_find(info, FACE_PICTURES, NULL, &v) &&
+         face_vectors_find(info, FACE_TEXTS, NULL, &v);
+}
+
+/* sentences ---------------------------------------------------------------------------------------------------------
+ */
+// A template with the label for each {}; malloc'd.
+static char *put_label(const char *form, const char *label) {
+  size_t holes = 0, n = strlen(label);
+  for (const char *s = form; (s = strstr(s, "{}")); s += 2) holes++;
+  char *text = malloc(strlen(form) + holes * n + 1), *to = text;
+  for (const char *s = form; text && *s;) {
+    if (s[0] != '{' || s[1] != '}') {
+      *to++ = *s++;
+      continue;
+    }
+    memcpy(to, label, n);
+    to += n;
+    s += 2;
+  }
+  if (text) *to = 0;
+  return text;
+}
+
+static int make_sentences(Zero *z, HostError *err) {
+  static const char *const usual[] = {default_template};
+  const FaceList *given = &z->m->args->template;
+  size_t forms = given->n ? given->n : 1;
+  const char *const *form = given->n ? given->at : usual;
+  for (size_t t = 0; t < forms; t++)
+    if (!strstr(form[t], "{}")) {
+      host_fail(err, "--template \"%.100s\": it has no {}, where the label goes, as in \"%s\"", form[t],
+                default_template);
+      return FACE_USAGE;
+    }
+  const char *path = z->m->args->labels;
+  if (!host_labels_load(path, &z->labels, err)) return FACE_IO;
+  if (!z->labels.count) return host_fail(err, "%.300s has no labels; one a line is needed", path), FACE_IO;
+  for (size_t i = 0; i < z->labels.count; i++)
+    if (!z->labels.name[i][strspn(z->labels.name[i], " \t")])
+      return host_fail(err, "%.300s: line %zu is empty; every line is a class", path, i + 1), FACE_IO;
+  if (forms > SIZE_MAX / sizeof *z->sentence.at / z->labels.count ||
+      !(z->sentence.at = calloc(z->labels.count * forms, sizeof *z->sentence.at)))
+    return host_fail(err, "out of memory"), FACE_IO;
+  for (size_t i = 0; i < z->labels.count * forms; i++) {
+    z->sentence.at[i] = put_label(form[i % forms], z->labels.name[i / forms]);
+    if (!z->sentence.at[i]) return host_fail(err, "out of memory"), FACE_IO;
+    z->sentence.n++;
+  }
+  return FACE_OK;
+}
+
+static int make_classes(Zero *z, HostError *err) {
+  int code = face_vectors_all(z->m, &z->read, &z->sentence, &z->spoken, err);
+  if (code) return code;
+  size_t width = z->read.width, forms = z->sentence.n / z->labels.count;
+  z->classes = calloc(z->labels.count, width * sizeof *z->classes);
+  double *sum = malloc(width * sizeof *sum);
+  bool ok = z->classes && sum;
+  if (!ok) host_fail(err, "out of memory");
+  for (size_t i = 0; ok && i < z->labels.count; i++) {
+    for (size_t d = 0; d < width; d++) sum[d] = 0;
+    for (size_t t = 0; t < forms; t++)
+      for (size_t d = 0; d < width; d++) sum[d] += (double)z->spoken[(i * forms + t) * width + d];
+    for (size_t d = 0; d < width; d++) z->classes[i * width + d] = (float)(sum[d] / (double)forms);
+    ok = face_unit(z->classes + i * width, width);
+    if (!ok) host_fail(err, "the templates of '%.60s' cancel out", z->labels.name[i]);
+  }
+  free(sum);
+  return ok ? FACE_OK : FACE_IO;
+}
+
+/* scale -------------------------------------------------------------------------------------------------------------
+ */
+// scores f32[n] against cosines: the factor by least squares, 0 if they are not proportional.
+static double fit(const float *score, const double *cosine, size_t n) {
+  double cross = 0, square = 0, most = 0;
+  for (size_t i = 0; i < n; i++) {
+    cross += (double)score[i] * cosine[i];
+    square += cosine[i] * cosine[i];
+    most = fmax(most, fabs((double)score[i]));
+  }
+  double scale = square > 1e-8 ? cross / square : 0;
+  for (size_t i = 0; i < n; i++)
+    if (!(fabs((double)score[i] - scale * cosine[i]) <= 1e-2 * most)) return 0;
+  return scale > 0 && isfinite(scale) ? scale : 0;
+}
+
+static int run_compare(const Zero *z, FaceRun *c, unsigned output, const float *picture, double *scale,
+                       HostError *err) {
+  const void *in[FACE_MAX_TENSORS];
+  double cosine[FIT_SENTENCES];
+  size_t n = c->args->text.n;
+  FaceArray a;
+  if (!face_run_start(c, err)) return c->usage ? FACE_USAGE : FACE_IO;
+  if (!face_run_fill(c, 0, 1, err)) return FACE_IO;
+  for (unsigned i = 0; i < FACE_MAX_TENSORS; i++) in[i] = c->in[i];
+  if (!z->m->call(z->m->ud, c->route, c->dims, in, c->out) || !face_run_output(c, output, &a, err)) return FACE_IO;
+  for (size_t i = 0; i < n; i++) cosine[i] = (double)face_dot(picture, z->spoken + i * z->read.width, z->read.width);
+  *scale = a.n >= n ? fit(a.data, cosine, n) : 0;
+  face_array_free(&a);
+  return FACE_OK;
+}
+
+// picture: the vector of the first picture.
+static int find_scale(Zero *z, const float *picture, HostError *err) {
+  unsigned output = 0;
+  const sy_route *route = compares(z->m->info, &output);
+  z->scale = z->m->args->scale;
+  if (z->scale > 0) return FACE_OK;
+  int code = FACE_OK;
+  if (route) {
+    FaceArgs args = z->args;
+    size_t bound = (size_t)route->output[output].axis[1].bound;
+    size_t most = bound && bound < FIT_SENTENCES ? bound : FIT_SENTENCES;
+    args.image.n = 1;
+    args.text = (FaceList){z->sentence.at, z->sentence.n < most ? z->sentence.n : most};
+    FaceRun c = {.info = z->m->info, .route = route, .args = &args, .quiet = true};
+    code = run_compare(z, &c, output, picture, &z->scale, err);
+    face_run_free(&c);
+  }
+  if (code || z->scale > 0) return code;
+  host_fail(err, "%s%s%s: name what cosines are multiplied with; CLIP as published has --scale 100",
+            route ? "the scores of route " : "the program has no route that compares pictures and sentences",
+            route ? route->name : "", route ? " are no multiple of the cosines" : " (retrieve)");
+  return FACE_USAGE;
+}
+
+/* pictures ----------------------------------------------------------------------------------------------------------
+ */
+static const sy_prepare *view(const sy_info *info) {
+  static const sy_prepare plain = {"", "similarity", ""};
+  unsigned output;
+  const sy_route *route = compares(info, &output);
+  return route ? face_prepare(info, route->output[output].name) : &plain;
+}
+
+static int one_batch(Zero *z, size_t at, float *seen, float *logits, bool *started, HostError *err) {
+  FaceRun *r = &z->run;
+  face_run_begin(r);
+  r->first = at;
+  while (r->count < r->batch && at + r->count < z->args.image.n)
+    if (!face_run_add(r, z->args.image.at[at + r->count], err)) return FACE_IO;
+  int code = face_run_end(r, err) ? face_vectors_call(z->m, &z->see, r, seen, err) : FACE_IO;
+  if (!code && !(z->scale > 0)) code = find_scale(z, seen, err);
+  if (code) return code;
+  size_t n = z->labels.count, width = z->see.width;
+  for (size_t k = 0; k < r->count * n; k++)
+    logits[k] = (float)(z->scale * (double)face_dot(seen + k / n * width, z->classes + k % n * width, width));
+  FaceArray a = {.dtype = 'f', .rank = 2, .dim = {r->count, n}, .n = r->count * n, .data = logits};
+  face_show_labels(r, view(z->m->info), &a, &z->labels, started);
+  return FACE_OK;
+}
+
+static int show_pictures(Zero *z, bool *started, HostError *err) {
+  FaceRun *r = &z->run;
+  if (!face_run_start(r, err)) return r->usage ? FACE_USAGE : FACE_IO;
+  float *seen = calloc(r->batch, z->see.width * sizeof *seen),
+        *logits = calloc(r->batch, z->labels.count * sizeof *logits);
+  int code = FACE_OK;
+  if (!seen || !logits) {
+    host_fail(err, "out of memory");
+    code = FACE_IO;
+  }
+  for (size_t at = 0; !code && at < z->args.image.n; at += r->count)
+    code = one_batch(z, at, seen, logits, started, err);
+  free(seen);
+  free(logits);
+  return code;
+}
+
+int face_zero(const FaceModel *m, bool *started, HostError *err) {
+  Zero z = {.m = m, .args = *m->args};
+  z.run = (FaceRun){.info = m->info, .args = &z.args};
+  int code = face_vectors_need(m, FACE_PICTURES, &z.see, err);
+  if (!code) code = face_vectors_need(m, FACE_TEXTS, &z.read, err);
+  if (!code && z.see.width != z.read.width) {
+    host_fail(err, "vectors of pictures have %zu numbers, those of sentences %zu", z.see.width, z.read.width);
+    code = FACE_USAGE;
+  }
+  z.run.route = z.see.route;
+  if (!code) code = make_sentences(&z, err);
+  if (!code) code = make_classes(&z, err);
+  if (!code) code = show_pictures(&z, started, err);
+  for (size_t i = 0; i < z.sentence.n; i++) free((void *)(uintptr_t)z.sentence.at[i]);
+  free(z.sentence.at);
+  free(z.spoken);
+  free(z.classes);
+  if (z.labels.text) host_labels_free(&z.labels);
+  face_run_free(&z.run);
+  return code;
+}
