@@ -76,6 +76,7 @@ typedef struct FaceRun { // a route, and one call of it at a time
   size_t total, batch; // items of the whole run (pictures, else sentences; 1 if none), items of one call at most
   size_t first, count; // items [first, first + count) are in this call
   bool usage;          // a failure is a mistake of the command line, not of a file
+  bool nan;            // a failure is a score that is not a number
 } FaceRun;
 // Loads what the whole run needs (vocabulary, --input files), allocates the buffers, counts the items. Free with
 // face_run_free, after an error too.
