@@ -285,7 +285,7 @@ static int run_batches(Face *f) {
   bool started = false;
   if (f->generates) {
     if (face_words_run(&f->run, &f->words, call_route, f, &started, &f->err)) return FACE_OK;
-    return f->run.usage ? FACE_USAGE : FACE_IO;
+    return f->run.usage ? FACE_USAGE : f->run.nan ? FACE_CHECK : FACE_IO;
   }
   FaceRun *r = &f->run;
   double start = face_now();

@@ -91,6 +91,7 @@ typedef struct FaceRun { // a route, and one call of it at a time
   bool quiet;          // no notes on stderr
   size_t longest;      // tokens of the longest sentence of this call
   bool usage;          // a failure is a mistake of the command line, not of a file
+  bool nan;            // a failure is a score that is not a number
 } FaceRun;
 // Loads what the whole run needs (vocabulary, --input files), allocates the buffers, counts the items. Free with
 // face_run_free, after an error too.

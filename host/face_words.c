@@ -108,7 +108,7 @@ static bool options(Captions *c, const WordsInfo *info, HostError *err) {
 }
 
 // The tokenizer that makes the prompt and spells the words, if a vocabulary is given; it must be of the page's kind.
-static bool load_tokenizer(FaceRun *r, const sy_prepare *p, HostError *err) {
+static bool load_tokenizer(FaceRun *r, const sy_prepare *p, size_t table, HostError *err) {
   if (!r->args->vocab) return true;
   if (p && face_is_tokenizer(p->kind)) {
     if (!face_load_vocabulary(r, p->kind, err)) return false;
@@ -117,16 +117,20 @@ static bool load_tokenizer(FaceRun *r, const sy_prepare *p, HostError *err) {
     return false;
   }
   r->how = host_tokenizer_options(r->tokenizer);
-  return true;
+  size_t have = host_tokenizer_size(r->tokenizer); // a table may be longer: ids that a model adds, rows of padding
+  if (have <= table) return true;
+  r->usage = false;
+  return host_fail(err, "%.200s has %zu tokens, the model's table of words %zu: it is the vocabulary of another model",
+                   r->args->vocab, have, table);
 }
 
 // The ids that every sentence starts from.
-static bool prompt(Captions *c, HostError *err) {
+static bool prompt(Captions *c, size_t table, HostError *err) {
   char name[64], text[400] = "";
   FaceRun *r = c->r;
   bool prompted = face_option(c->w->rule->options, "prompt", name, sizeof name);
   const sy_prepare *p = face_prepare(r->info, prompted ? name : r->words);
-  if (!load_tokenizer(r, p, err)) return false;
+  if (!load_tokenizer(r, p, table, err)) return false;
   if (prompted) {
     if (!p || !face_is_tokenizer(p->kind)) return host_fail(err, "the page does not say how %s is made", name);
     if (!r->tokenizer) return host_fail(err, "the prompt needs the tokenizer's vocabulary: --vocab FILE (%s)", p->kind);
@@ -152,6 +156,21 @@ static bool prompt(Captions *c, HostError *err) {
   return true;
 }
 
+// Says which words a sentence lacks because the vocabulary does not have them.
+static void note_missing(const Captions *c, const char *name, const int32_t *ids, size_t n) {
+  const GenerateOptions *o = &c->how;
+  size_t missing = 0;
+  int32_t first = 0;
+  for (size_t i = 0; i < n; i++) {
+    bool marks = ids[i] == c->prompt.id[0] || ids[i] == o->end_id || ids[i] == o->pad_id || ids[i] == o->mask_id;
+    if (marks || (ids[i] >= 0 && (size_t)ids[i] < host_tokenizer_size(c->r->tokenizer))) continue;
+    if (missing++ == 0) first = ids[i];
+  }
+  if (missing)
+    fprintf(stderr, "note: %.200s: %zu words are not in the vocabulary and were left out, the first with id %d\n", name,
+            missing, (int)first);
+}
+
 static bool show(Captions *c, size_t item, const int32_t *ids, double score, bool *started, HostError *err) {
   const FaceRun *r = c->r;
   HostTokenizerOptions how = r->how;
@@ -164,6 +183,7 @@ static bool show(Captions *c, size_t item, const int32_t *ids, double score, boo
   if (r->tokenizer && !text) return false;
   const char *name =
       r->args->image.n ? r->args->image.at[r->args->image.n == r->pictures ? 0 : item * r->pictures] : "input";
+  if (text) note_missing(c, name, ids, n);
   const char *blank = text && *text == ' ' ? text + 1 : text;
   if (r->args->json) {
     printf("%s\n    {\"image\": ", *started ? "," : "");
@@ -205,8 +225,10 @@ static bool run_batch(Captions *c, const WordsInfo *info, size_t at, size_t coun
     ok = generate(&m, &c->how, (int64_t)count, words, (int64_t)n, ids, score, &why);
     if (isatty(STDERR_FILENO)) fprintf(stderr, "\r%*s\r", 40, "");
     if (!ok && !err->text[0]) { // the options do not fit the model
-      host_fail(err, "%s: %s", c->w->rule->name, why ? why : "the search failed");
-      r->usage = true;
+      r->nan = why == generate_not_a_number;
+      r->usage = !r->nan;
+      host_fail(err, "%s: %s%s", c->w->rule->name, why ? why : "the search failed",
+                r->nan ? "; are the weights those of this model?" : "");
     }
   }
   for (size_t k = 0; k < count && ok; k++) ok = show(c, at + k, ids + k * most, (double)score[k], started, err);
@@ -223,7 +245,7 @@ bool face_words_run(FaceRun *r, const FaceWords *w, FaceCall *call, void *ud, bo
   if (!c) return host_fail(err, "out of memory");
   *c = (Captions){.r = r, .w = w, .call = call, .ud = ud};
   r->usage = true; // until something runs, the command line is to blame
-  bool ok = describe(c, &info, err) && options(c, &info, err) && prompt(c, err);
+  bool ok = describe(c, &info, err) && options(c, &info, err) && prompt(c, info.vocab, err);
   size_t batch = ok ? info.batch_bound / (size_t)c->how.beams : 0;
   if (ok && !batch)
     ok = host_fail(err, "the model runs %zu sentences at once: --beams must be at most that", info.batch_bound);

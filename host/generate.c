@@ -36,7 +36,10 @@ typedef struct Search {
   int32_t *hyp_ids;
   Hypothesis *hyp;
   uint64_t random;
+  const char *why; // what failed
 } Search;
+
+const char generate_not_a_number[] = "the model's scores of the next word are not numbers";
 
 static bool refuse(const char **err, const char *why) {
   if (err) *err = why;
@@ -54,6 +57,26 @@ static void log_softmax(const float *x, int64_t n, double *y) {
   for (int64_t i = 0; i < n; i++) y[i] = (double)x[i] - log_sum;
 }
 
+// Has a row a best word? -infinity is a word that the model rules out.
+static bool is_usable(const float *x, int64_t n) {
+  float most = -INFINITY;
+  for (int64_t i = 0; i < n; i++) {
+    if (isnan(x[i])) return false;
+    if (x[i] > most) most = x[i];
+  }
+  return isfinite(most);
+}
+
+// Checks the rows of sentences that are not finished: `each` rows a picture.
+static bool check_scores(Search *s, int64_t each) {
+  for (int64_t r = 0; r < s->batch * each; r++)
+    if (!s->picture[r / each].done && !is_usable(s->scores + r * s->m->vocab, s->m->vocab)) {
+      s->why = generate_not_a_number;
+      return false;
+    }
+  return true;
+}
+
 // What the options do to the scores of the next word of a row: no early end, fewer repetitions.
 static void adjust(const Search *s, const int32_t *ids, double *x) {
   double penalty = s->o->repetition_penalty;
@@ -62,7 +85,11 @@ static void adjust(const Search *s, const int32_t *ids, double *x) {
     for (int64_t k = 0; k < i && !seen; k++) seen = ids[k] == ids[i];
     if (!seen) x[ids[i]] = x[ids[i]] < 0 ? x[ids[i]] * penalty : x[ids[i]] / penalty;
   }
-  if (!s->o->masked && s->length < s->o->min_length) x[s->o->end_id] = -INFINITY;
+  if (s->o->masked || s->length >= s->o->min_length) return;
+  double most = -INFINITY; // a sentence that has no other word ends all the same
+  for (int64_t w = 0; w < s->m->vocab; w++)
+    if (w != s->o->end_id && x[w] > most) most = x[w];
+  if (most > -INFINITY) x[s->o->end_id] = -INFINITY;
 }
 
 /* beams ---------------------------------------------------------------------------------------------------------------
@@ -94,6 +121,7 @@ static void best_candidates(Search *s, int64_t b, int64_t first_rows) {
 
 // A sentence that ended: kept if it is among the best.
 static void add_hypothesis(Search *s, Picture *p, const int32_t *ids, int64_t length, double sum) {
+  if (isinf(sum)) return; // an end that min_length or the model rules out
   double score = sum / pow((double)length, s->o->length_penalty);
   int64_t worst = 0;
   for (int64_t i = 1; i < p->nhyp; i++)
@@ -177,7 +205,8 @@ static bool run_step(Search *s, bool first) {
     for (int64_t r = 0; r < s->rows; r++) s->parent[r] = (int32_t)(r / s->beams);
   for (int64_t r = s->rows; r-- > 0;) memcpy(s->words + r * w, s->ids + r * most + at, (size_t)w * sizeof *s->words);
   if (s->o->progress) s->o->progress(s->o->progress_ud, s->length, most);
-  return s->m->step(s->m->ud, s->rows, at, w, s->parent, s->words, s->scores);
+  if (!s->m->step(s->m->ud, s->rows, at, w, s->parent, s->words, s->scores)) return false;
+  return check_scores(s, s->beams);
 }
 
 static bool all_done(const Search *s) {
@@ -236,26 +265,27 @@ static int by_score(const void *pa, const void *pb) {
   return before(a, b) ? -1 : before(b, a);
 }
 
-// Draws from the words that top_k and top_p leave, by the softmax of x / temperature.
-static int32_t sample_word(Search *s, const double *x) {
-  int64_t v = s->m->vocab, n = s->o->top_k > 0 && s->o->top_k < v ? s->o->top_k : v, left = 0;
-  double sum = 0, part = 0, temperature = s->o->temperature;
-  for (int64_t w = 0; w < v; w++) s->cand[w] = (Candidate){x[w] / temperature, 0, (int32_t)w};
-  qsort(s->cand, (size_t)v, sizeof *s->cand, by_score);
-  double most = s->cand[0].score;
-  for (int64_t i = 0; i < n; i++) sum += exp(s->cand[i].score - most);
-  while (left < n && (left == 0 || part < s->o->top_p * sum)) part += exp(s->cand[left++].score - most);
-  double at = draw(s) * part, seen = 0;
-  for (int64_t i = 0; i < left; i++)
-    if ((seen += exp(s->cand[i].score - most)) > at) return s->cand[i].word;
-  return s->cand[left - 1].word;
-}
-
 static int32_t best_word(const double *x, int64_t n) {
   int64_t best = 0;
   for (int64_t i = 1; i < n; i++)
     if (x[i] > x[best]) best = i;
   return (int32_t)best;
+}
+
+// Draws from the words that top_k and top_p leave, by the softmax of x / temperature.
+static int32_t sample_word(Search *s, const double *x) {
+  int64_t v = s->m->vocab, n = s->o->top_k > 0 && s->o->top_k < v ? s->o->top_k : v, left = 0;
+  double sum = 0, part = 0, most = x[best_word(x, v)];
+  if (!isfinite(most)) return best_word(x, v); // a penalty near 0 made it so
+  for (int64_t w = 0; w < v; w++)              // the difference first: x / temperature may not be finite
+    s->cand[w] = (Candidate){(x[w] - most) / s->o->temperature, 0, (int32_t)w};
+  qsort(s->cand, (size_t)v, sizeof *s->cand, by_score);
+  for (int64_t i = 0; i < n; i++) sum += exp(s->cand[i].score);
+  while (left < n && (left == 0 || part < s->o->top_p * sum)) part += exp(s->cand[left++].score);
+  double at = draw(s) * part, seen = 0;
+  for (int64_t i = 0; i < left; i++)
+    if ((seen += exp(s->cand[i].score)) > at) return s->cand[i].word;
+  return s->cand[left - 1].word;
 }
 
 static bool word_by_word(Search *s, int32_t *ids, float *score) {
@@ -305,10 +335,11 @@ static bool check(const GenerateModel *m, const GenerateOptions *o, int64_t batc
   if (n + (o->masked ? 0 : 1) > o->max_length) return refuse(err, "the prompt is as long as the longest sentence");
   if (o->masked && o->max_length < 3) return refuse(err, "the longest sentence leaves no room for a word");
   if (o->sample && (o->masked || o->beams != 1)) return refuse(err, "sampling takes next_word and one beam");
-  if (o->sample && (!(o->temperature > 0) || !(o->top_p > 0) || o->top_p > 1 || o->top_k < 0))
+  if (o->sample &&
+      (!(o->temperature > 0) || !isfinite(o->temperature) || !(o->top_p > 0) || o->top_p > 1 || o->top_k < 0))
     return refuse(err, "sampling needs a temperature above 0, top_p in (0, 1] and top_k of at least 0");
-  if (!(o->repetition_penalty > 0) || !isfinite(o->length_penalty))
-    return refuse(err, "the repetition penalty must be above 0 and the length penalty a number");
+  if (!(o->repetition_penalty > 0) || !isfinite(o->repetition_penalty) || !isfinite(o->length_penalty))
+    return refuse(err, "the repetition penalty must be a number above 0 and the length penalty a number");
   int64_t width = (o->masked ? 3 : 2) * o->beams;
   if (m->vocab < 1 || width > m->vocab * o->beams) return refuse(err, "the vocabulary is smaller than the beams need");
   for (size_t i = 0; i < sizeof id / sizeof *id; i++)
@@ -364,9 +395,11 @@ bool generate(const GenerateModel *m, const GenerateOptions *o, int64_t batch, c
     memcpy(s.ids + r * o->max_length, prompt + r / s.beams * n, (size_t)n * sizeof *prompt);
   for (int64_t i = 0; i < batch * o->max_length && ok; i++) ids[i] = o->pad_id;
   if (ok && !m->start(m->ud, batch, n, prompt, s.scores)) ok = refuse(err, "the model refused the first words");
+  if (ok && !check_scores(&s, 1)) ok = refuse(err, s.why);
   if (ok) {
     bool search = o->masked || o->beams > 1;
-    ok = (search ? beam_search : word_by_word)(&s, ids, score) || refuse(err, "the model refused a word");
+    ok = (search ? beam_search : word_by_word)(&s, ids, score) ||
+         refuse(err, s.why ? s.why : "the model refused a word");
   }
   release(&s);
   return ok;

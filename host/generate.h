@@ -43,8 +43,11 @@ typedef struct GenerateOptions {
 } GenerateOptions;
 
 // Continues prompt[batch][n] (masked_word: start and mask). ids[batch][max_length] is padded on the right with pad_id;
-// score[batch] (may be NULL) is the summed log-probability over length^length_penalty. False: *err says why.
+// score[batch] (may be NULL) is the summed log-probability over length^length_penalty. False: *err says why; among the
+// reasons: a model whose scores of a sentence that is not finished hold a NaN or +infinity, or nothing but -infinity
+// (*err is then generate_not_a_number).
 bool generate(const GenerateModel *m, const GenerateOptions *o, int64_t batch, const int32_t *prompt, int64_t n,
               int32_t *ids, float *score, const char **err);
+extern const char generate_not_a_number[];
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_FILE = 256 << 20, MAX_PIECE = 1024, MAX_PIECES = 4 << 20 };
+enum { MAX_FILE = 256 << 20, MAX_PIECE = 1024, MAX_PIECES = 4 << 20, MAX_NORMAL = 3 * HOST_MAX_TEXT };
 enum { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE }; // SentencePiece.Type
 static const char space_symbol[] = "\xe2\x96\x81";                 // U+2581
 static const float UNKNOWN_PENALTY = 10;
@@ -26,7 +26,7 @@ struct HostSpm {
   size_t n, longest;
   StrMap map;  // pieces that text is cut into
   StrMap user; // user-defined ones, which normalisation leaves alone
-  size_t longest_user, nuser;
+  size_t longest_user;
   int32_t unknown, byte[256];
   float least, most; // scores of normal pieces
   bool byte_fallback, whitespace_suffix, dummy_prefix, remove_extra, escape;
@@ -141,22 +141,37 @@ static bool read_normaliser(HostSpm *m, const Field *f) {
   return more == 0;
 }
 
+static bool is_text_piece(const Piece *p) { // one that text is cut into
+  return p->type == NORMAL || p->type == USER_DEFINED || p->type == UNUSED;
+}
+
+// What the library itself refuses.
+static bool check_piece(const HostSpm *m, size_t i, HostError *err) {
+  const Piece *p = &m->piece[i];
+  if (!p->n) return host_fail(err, "piece %zu of this SentencePiece model is empty", i);
+  if (is_text_piece(p) && strmap_find(&m->map, p->s, p->n) >= 0)
+    return host_fail(err, "piece %zu stands twice: '%.60s'", i, p->s);
+  if (p->type == UNKNOWN && m->unknown >= 0)
+    return host_fail(err, "pieces %d and %zu both stand for what is unknown", (int)m->unknown, i);
+  return true;
+}
+
 static bool index_pieces(HostSpm *m, HostError *err) {
   m->least = 3.4e38f, m->most = -3.4e38f;
   if (!strmap_init(&m->map, m->n) || !strmap_init(&m->user, m->n)) return host_fail(err, "out of memory");
   for (size_t i = 0; i < m->n; i++) {
     const Piece *p = &m->piece[i];
+    if (!check_piece(m, i, err)) return false;
     if (p->type == UNKNOWN) m->unknown = (int32_t)i;
     if (p->type == BYTE && p->n == 6 && !strncmp(p->s, "<0x", 3))
       m->byte[strtoul(p->s + 3, NULL, 16) & 255] = (int32_t)i;
     if (p->type == NORMAL && p->score < m->least) m->least = p->score;
     if (p->type == NORMAL && p->score > m->most) m->most = p->score;
-    if (p->type == USER_DEFINED && p->n) {
+    if (p->type == USER_DEFINED) {
       strmap_put(&m->user, p->s, p->n, (int32_t)i);
-      m->nuser++;
       if (p->n > m->longest_user) m->longest_user = p->n;
     }
-    if ((p->type != NORMAL && p->type != USER_DEFINED && p->type != UNUSED) || !p->n) continue;
+    if (!is_text_piece(p)) continue;
     strmap_put(&m->map, p->s, p->n, (int32_t)i);
     if (p->n > m->longest) m->longest = p->n;
   }
@@ -257,7 +272,7 @@ static size_t table_match(const HostSpm *m, const char *s, size_t n, const char 
   if (!m->units) return 0;
   uint32_t u = unit_at(m, 0);
   node ^= unit_offset(u);
-  for (size_t i = 0; i < n; i++) {
+  for (size_t i = 0; i < n && i < MAX_PIECE; i++) { // units of a damaged table may lead in a circle
     unsigned char c = (unsigned char)s[i];
     node ^= c;
     if (node >= m->units) break;
@@ -268,6 +283,8 @@ static size_t table_match(const HostSpm *m, const char *s, size_t n, const char 
     if (node >= m->units) break;
     size_t value = unit_at(m, node) & 0x7fffffff;
     if (value >= m->string_bytes) break;
+    size_t left = m->string_bytes - value;
+    if (!memchr(m->strings + value, 0, left < MAX_PIECE ? left : MAX_PIECE)) break;
     best = i + 1;
     *to = m->strings + value;
   }
@@ -275,10 +292,13 @@ static size_t table_match(const HostSpm *m, const char *s, size_t n, const char 
 }
 
 static size_t user_match(const HostSpm *m, const char *s, size_t n) {
-  size_t most = n < m->longest_user ? n : m->longest_user;
-  for (size_t len = m->nuser ? most : 0; len > 0; len--)
-    if (strmap_find(&m->user, s, len) >= 0) return len;
-  return 0;
+  size_t most = n < m->longest_user ? n : m->longest_user, best = 0;
+  uint64_t h = strmap_hash();
+  for (size_t k = 1; k <= most; k++) {
+    h = strmap_hash_byte(h, s[k - 1]);
+    if (strmap_find_hashed(&m->user, s, k, h) >= 0) best = k;
+  }
+  return best;
 }
 
 static size_t character(const char *s, size_t n) { // bytes of a valid character, 0 if there is none
@@ -313,6 +333,7 @@ typedef struct Normal { // normalised bytes and where each came from
 } Normal;
 
 static bool put(Normal *o, const char *s, size_t n, size_t from) {
+  if (n > MAX_NORMAL - o->n) return false; // a table may make text a thousand times longer
   if (o->n + n + 1 > o->room) {
     size_t room = 2 * (o->n + n) + 64;
     char *t = realloc(o->s, room);
@@ -383,8 +404,10 @@ static void search(const HostSpm *m, const char *s, size_t n, Best *best) {
     float before = best[at].score;
     bool single = false;
     size_t most = n - at < m->longest ? n - at : m->longest;
+    uint64_t h = strmap_hash();
     for (size_t k = 1; k <= most; k++) {
-      int32_t id = strmap_find(&m->map, s + at, k);
+      h = strmap_hash_byte(h, s[at + k - 1]);
+      int32_t id = strmap_find_hashed(&m->map, s + at, k, h);
       if (id < 0 || m->piece[id].type == UNUSED) continue;
       float score =
           m->piece[id].type == USER_DEFINED ? (float)((double)((float)k * m->most) - 0.1) : m->piece[id].score;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_FILE = 256 << 20 };
+enum { MAX_FILE = 256 << 20, NO_MERGES = 2 * 256 + 2 }; // ids of CLIP's bytes, start and end alone
 
 const char *host_tokenizer_name(HostTokenizerKind kind) {
   static const char *const name[] = {
@@ -30,27 +30,38 @@ static HostTokenizerKind kind_of(const char *s, size_t n) {
   return has_line(s, n, "[UNK]") ? HOST_WORDPIECE : HOST_CLIP_BPE;
 }
 
+HostTokenizer *host_tokenizer_load_memory(const char *bytes, size_t n, HostError *err) {
+  HostTokenizer *t = calloc(1, sizeof *t);
+  if (!t) {
+    host_fail(err, "out of memory");
+    return NULL;
+  }
+  t->kind = kind_of(bytes, n);
+  if (t->kind == HOST_CLIP_BPE) t->bpe = host_bpe_load_memory(bytes, n, err);
+  if (t->bpe && host_bpe_size(t->bpe) == NO_MERGES) { // an empty file, or one line of anything
+    host_bpe_free(t->bpe);
+    t->bpe = NULL;
+    host_fail(err, "there is no merge and no piece in it");
+  }
+  if (t->kind == HOST_WORDPIECE) t->wordpiece = host_wordpiece_load_memory(bytes, n, err);
+  if (t->kind == HOST_SENTENCEPIECE) t->spm = host_spm_load_memory(bytes, n, err);
+  if (t->bpe || t->wordpiece || t->spm) return t;
+  free(t);
+  return NULL;
+}
+
 HostTokenizer *host_tokenizer_load(const char *path, HostError *err) {
   size_t n = 0;
-  HostError why = {"out of memory"};
+  HostError why;
   char *bytes = host_read_file(path, MAX_FILE, &n, err);
-  HostTokenizer *t = bytes ? calloc(1, sizeof *t) : NULL;
-  if (t) {
-    t->kind = kind_of(bytes, n);
-    if (t->kind == HOST_CLIP_BPE) t->bpe = host_bpe_load_memory(bytes, n, &why);
-    if (t->kind == HOST_WORDPIECE) t->wordpiece = host_wordpiece_load_memory(bytes, n, &why);
-    if (t->kind == HOST_SENTENCEPIECE) t->spm = host_spm_load_memory(bytes, n, &why);
-  }
-  bool ok = t && (t->bpe || t->wordpiece || t->spm);
-  if (bytes && !ok)
+  HostTokenizer *t = bytes ? host_tokenizer_load_memory(bytes, n, &why) : NULL;
+  if (bytes && !t)
     host_fail(err,
               "%.150s: %.200s (a vocabulary is CLIP's bpe_simple_vocab_16e6.txt.gz, BERT's vocab.txt or a "
               "SentencePiece model)",
               path, why.text);
   free(bytes);
-  if (ok) return t;
-  free(t);
-  return NULL;
+  return t;
 }
 
 void host_tokenizer_free(HostTokenizer *t) {
@@ -103,7 +114,8 @@ static bool plain_ids(const HostTokenizer *t, const char *text, size_t n, const 
 bool host_tokenizer_encode(const HostTokenizer *t, const char *text, size_t n, const HostTokenizerOptions *how,
                            HostIds *out, bool *cut, HostError *err) {
   HostIds ids;
-  size_t around = (size_t)(how->start >= 0) + (size_t)(how->end >= 0);
+  bool end = how->end >= 0, start = how->start >= 0 && !(end && how->max_length == 1); // of both the end survives
+  size_t around = (size_t)start + (size_t)end;
   if (cut) *cut = false;
   *out = (HostIds){0};
   if (!plain_ids(t, text, n, how, &ids, err)) return false;
@@ -118,10 +130,10 @@ bool host_tokenizer_encode(const HostTokenizer *t, const char *text, size_t n, c
     host_ids_free(&ids);
     return host_fail(err, "out of memory");
   }
-  if (how->start >= 0) out->id[out->n++] = how->start;
+  if (start) out->id[out->n++] = how->start;
   if (keep) memcpy(out->id + out->n, ids.id, keep * sizeof *ids.id);
   out->n += keep;
-  if (how->end >= 0) out->id[out->n++] = how->end;
+  if (end) out->id[out->n++] = how->end;
   while (out->n < room) out->id[out->n++] = how->pad;
   host_ids_free(&ids);
   return true;

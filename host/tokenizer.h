@@ -1,9 +1,9 @@
 // tokenizer.h - any tokenizer behind one interface; which one is told by the vocabulary file itself.
 //
 //   HostTokenizer *t = host_tokenizer_load("vocab.txt", &err);          // or bpe_simple_vocab_16e6.txt.gz, beit3.spm
-//   HostTokenizerOptions how = host_tokenizer_options(t);               // what the models of this kind put around a
-//   text host_tokenizer_encode(t, "a cat", 5, &how, &ids, &err); char *s = host_tokenizer_decode(t, ids.id, ids.n,
-//   &bytes, &err);    // special ids are left out
+//   HostTokenizerOptions how = host_tokenizer_options(t);               // what its models put around a text
+//   host_tokenizer_encode(t, "a cat", 5, &how, &ids, &cut, &err);
+//   char *s = host_tokenizer_decode(t, ids.id, ids.n, &how, &bytes, &err);    // special ids are left out
 #ifndef SWITCHYARD_HOST_TOKENIZER_H
 #define SWITCHYARD_HOST_TOKENIZER_H
 
@@ -29,6 +29,8 @@ typedef struct HostTokenizerOptions {
 } HostTokenizerOptions;
 
 HostTokenizer *host_tokenizer_load(const char *path, HostError *err); // NULL on error
+// The same from the n bytes of a file, which may be freed afterwards.
+HostTokenizer *host_tokenizer_load_memory(const char *bytes, size_t n, HostError *err);
 void host_tokenizer_free(HostTokenizer *t);
 const char *
 host_tokenizer_name(HostTokenizerKind kind); // as the pages call it: "clip_bpe", "bert_wordpiece", "sentencepiece"
@@ -40,7 +42,8 @@ HostTokenizerOptions host_tokenizer_options(const HostTokenizer *t);
 // cut (may be NULL): true if the text was longer than max_length.
 bool host_tokenizer_encode(const HostTokenizer *t, const char *text, size_t n, const HostTokenizerOptions *how,
                            HostIds *out, bool *cut, HostError *err);
-// Text of ids; the options' start, end and pad and other special ids are left out. malloc'd.
+// Text of ids; the options' start, end and pad and other special ids are left out, and with WordPiece and XLM-R ids
+// outside the vocabulary, which a model may have added. malloc'd.
 char *host_tokenizer_decode(const HostTokenizer *t, const int32_t *id, size_t n, const HostTokenizerOptions *how,
                             size_t *bytes, HostError *err);
 

@@ -38,7 +38,7 @@ static bool split_lines(HostWordPiece *w, size_t n, HostError *err) {
     if (utf8proc_decompose((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)len, NULL, 0, 0) < 0)
       return host_fail(err, "line %zu is not UTF-8", w->n + 1);
     for (size_t i = 0; i < len && s[0] != '['; i++) w->cased = w->cased || (s[i] >= 'A' && s[i] <= 'Z');
-    strmap_put(&w->map, s, len, (int32_t)w->n);
+    strmap_set(&w->map, s, len, (int32_t)w->n); // of two equal lines the last, as in a Python dictionary
     w->piece[w->n++] = s;
     s = stop + 1;
   }
@@ -229,7 +229,7 @@ bool host_wordpiece_encode(const HostWordPiece *w, const char *text, size_t n, H
       i++;
       continue;
     }
-    ok = cut_text(w, t.at + lo, i - lo, out, &room);
+    ok = i == lo || cut_text(w, t.at + lo, i - lo, out, &room); // an empty text has no array
     if (i == t.n) break;
     ok = ok && push_id(out, &room, id);
     lo = i += len;
