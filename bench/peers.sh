@@ -84,8 +84,8 @@ wants() { [[ ,$peers, == *,$1,* ]]; }
 
 # --- our side: the only calls of the compiler --------------------------------------------------------------------
 
-ours_weights() { # SPEC OUT
-    "$SYC" weights init "$REPO/$1" --seed "$seed" -o "$2" >&2
+ours_weights() { # SPEC ROUTE OUT
+    "$SYC" weights init "$REPO/$1" --routes "$2" --seed "$seed" -o "$3" >&2
 }
 
 ours_bench() { # SPEC ROUTE BATCH THREADS ISA WEIGHTS INPUT OUTPUT; $SYC_BENCH_FLAGS is added as it is
@@ -172,12 +172,12 @@ export_graph() { # ROW WEIGHTS INPUT OUT
 
 # Weights, input, graph and reference of a row. Sets W, INPUT, RAW, GRAPH, REFERENCE; returns 1 without weights.
 prepare() { # ROW
-    local row=$1 spec key models=$CACHE/models who=$weights_by
-    read -r _ spec _ key _ <<<"${about[$row]}"
+    local row=$1 spec route key models=$CACHE/models who=$weights_by
+    read -r _ spec route key _ <<<"${about[$row]}"
     [[ $who == auto && -x $SYC ]] && who=syc
     [[ $who == auto ]] && who=numpy
     W=$models/$key-syc-seed$seed.safetensors
-    if [[ $who == syc ]] && ! make_file "$W" ours_weights "$spec" @; then
+    if [[ $who == syc ]] && ! make_file "$W" ours_weights "$spec" "$route" @; then
         [[ $weights_by == auto ]] || return 1
         say "the compiler made no weights for $row; numpy makes them"
         who=numpy
@@ -214,15 +214,15 @@ pinned_function() {
 }
 
 ort_command() { # ROW THREADS SECONDS|once OUT ; sets the array command
-    local kind shape input output
-    read -r _ _ _ _ _ kind shape input output <<<"${about[$1]}"
+    local inputs outputs
+    read -r _ _ _ _ _ inputs outputs <<<"${about[$1]}"
     command=("$CACHE/bin/ort_host" "$ORT_MODULES/onnxruntime-node/bin/$ort_binaries/libonnxruntime.so.1"
-        "$GRAPH" "$RAW" "$kind" "$shape" "$input" "$output" "$4" "$2" "$3")
+        "$GRAPH" "$RAW" "$inputs" "$outputs" "$4" "$2" "$3")
 }
 
 peer_ort() { # ROW THREADS - OUT
     local command
-    ort_command "$1" "$2" "$seconds" "$4.raw"
+    ort_command "$1" "$2" "$seconds" "$4"
     pinned "${command[@]}"
 }
 

@@ -27,7 +27,7 @@ def blas():
 
 def clock(call, sample):
     begin = time.perf_counter()
-    call(sample)
+    call(*sample)
     return (time.perf_counter() - begin) * 1e3
 
 
@@ -36,18 +36,22 @@ def traced(model, sample, optimise):
     return torch.jit.optimize_for_inference(module) if optimise else module
 
 
+def save(path, row, answer):
+    stfile.save(path, {name: tensor.contiguous().numpy() for name, tensor in zip(row.outputs, torch_models.results(answer))})
+
+
 def main():
     if len(sys.argv) not in (7, 8):
         sys.exit(__doc__)
     name, weights, sample_path, out, threads, seconds = sys.argv[1:7]
     row = presets.ROWS[name]
     torch.set_num_threads(int(threads))
-    model = torch_models.build(presets.MODELS[row.weights], weights)
-    sample = torch_models.load_input(sample_path, row.input)
+    model = torch_models.build(row.weights, weights)
+    sample = torch_models.load_inputs(sample_path, name)
     with torch.inference_mode():
         if sys.argv[7:] == ["--reference"]:
-            result = model.double()(sample.double() if sample.is_floating_point() else sample)
-            stfile.save(out, {row.output: result.numpy()})
+            result = model.double()(*(tensor.double() if tensor.is_floating_point() else tensor for tensor in sample))
+            save(out, row, result)
             return
         forms, trial = {}, {}
         names = ["eager", "traced", "traced+optimised"]
@@ -61,7 +65,7 @@ def main():
                 print(f"torch {form}: {error}", file=sys.stderr)
         for form, call in forms.items():
             for _ in range(1 if form == "eager" else 2):  # the first runs of a traced module compile it
-                call(sample)
+                call(*sample)
             trial[form] = min(clock(call, sample) for _ in range(2))
         best = min(trial, key=trial.get)
         with open(out + ".form", "w") as file:
@@ -69,7 +73,7 @@ def main():
         times, end = [], time.perf_counter() + float(seconds)
         while len(times) < 3 or time.perf_counter() < end:
             times.append(clock(forms[best], sample))
-        stfile.save(out, {row.output: forms[best](sample).numpy()})
+        save(out, row, forms[best](*sample))
     times.sort()
     print(json.dumps({"min_ms": times[0], "median_ms": times[len(times) // 2], "runs": len(times), "form": best,
                       "peak_rss_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
