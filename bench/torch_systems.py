@@ -85,18 +85,22 @@ class TimmEncoder(nn.Module):
 
 
 class BertEmbeddings(nn.Module):
+    """Words, and positions and segments where there are any."""
+
     def __init__(self, vocab, positions, dim, segments=2):
         super().__init__()
-        self.word_embeddings, self.position_embeddings = nn.Embedding(vocab, dim), nn.Embedding(positions, dim)
-        if segments:
-            self.token_type_embeddings = nn.Embedding(segments, dim)
-        self.segments, self.LayerNorm = segments, nn.LayerNorm(dim, 1e-12)
+        self.word_embeddings = nn.Embedding(vocab, dim)
+        self.position_embeddings = nn.Embedding(positions, dim) if positions else None
+        self.token_type_embeddings = nn.Embedding(segments, dim) if segments else None
+        self.LayerNorm = nn.LayerNorm(dim, 1e-12)
 
-    def forward(self, text, at=0):
+    def forward(self, text):
         x = self.word_embeddings(text)
-        if self.segments:
+        if self.token_type_embeddings is not None:
             x = x + self.token_type_embeddings.weight[0]
-        return self.LayerNorm(x + self.position_embeddings.weight[at:at + int(text.shape[1])])
+        if self.position_embeddings is not None:
+            x = x + self.position_embeddings.weight[:int(text.shape[1])]
+        return self.LayerNorm(x)
 
 
 class BertAttention(nn.Module):
@@ -179,4 +183,193 @@ class AlbefMatch(nn.Module):
         return self.itm_head(x[:, 0])
 
 
-MODULES = {"vilt-vqa": ViltVqa, "albef-match": AlbefMatch}
+def mlp(dim, ffn):
+    return Parts(fc1=nn.Linear(dim, ffn), fc2=nn.Linear(ffn, dim))
+
+
+class VlmoLayer(nn.Module):
+    """One attention; the MLP of a token is that of its modality, or the joint one in the upper layers."""
+
+    def __init__(self, m, joint):
+        super().__init__()
+        self.heads, self.experts = m.heads, ["vl"] if joint else ["text", "imag"]
+        self.gamma_1, self.gamma_2 = parameter(m.dim), parameter(m.dim)
+        self.norm1 = nn.LayerNorm(m.dim, 1e-6)
+        self.attn = Parts(qkv=nn.Linear(m.dim, 3 * m.dim, bias=False), proj=nn.Linear(m.dim, m.dim), q_bias=parameter(m.dim), v_bias=parameter(m.dim))
+        for name in self.experts:
+            setattr(self, f"norm2_{name}", nn.LayerNorm(m.dim, 1e-6))
+            setattr(self, f"mlp_{name}", mlp(m.dim, m.ffn))
+        self.register_buffer("positions", None, persistent=False)
+        self.register_buffer("qkv_bias", None, persistent=False)
+
+    def finish(self, positions):  # [1, heads, tokens, tokens]
+        self.positions = positions
+        self.qkv_bias = torch.cat([self.attn.q_bias, torch.zeros_like(self.attn.q_bias), self.attn.v_bias])
+
+    def expert(self, x, name):
+        part = getattr(self, f"mlp_{name}")
+        return part.fc2(nn.functional.gelu(part.fc1(getattr(self, f"norm2_{name}")(x))))
+
+    def forward(self, x, words, hidden):  # words: how many of the tokens are text
+        q, k, v = nn.functional.linear(self.norm1(x), self.attn.qkv.weight, self.qkv_bias).chunk(3, dim=-1)
+        x = x + self.gamma_1 * self.attn.proj(attend(q, k, v, self.heads, self.positions + hidden))
+        pieces = [x] if len(self.experts) == 1 else [x[:, :words], x[:, words:]]
+        done = [self.expert(piece, name) for piece, name in zip(pieces, self.experts)]
+        return x + self.gamma_2 * (done[0] if len(done) == 1 else torch.cat(done, dim=1))
+
+
+def vlmo_positions(m):
+    """Row of the relative position table for every pair of tokens, [tokens, tokens]: text first, then the image.
+
+    The table holds the offsets of two patches, three rows for the class token, one from text to image, one from image
+    to text, the distances of two words, and three for the first word.
+    """
+    side, length, count = m.size // m.patch, m.length, presets.tokens(m)
+    offsets = (2 * side - 1) ** 2
+    near, every = offsets + 3, offsets + 3 + 2 * m.init_text + 2
+    index = torch.empty(length + count, length + count, dtype=torch.long)
+    words = torch.arange(length - 1)
+    text, image = index[:length, :length], index[length:, length:]
+    text[1:, 1:] = words[None] - words[:, None] + m.init_text - 2 + near + 2
+    text[0, :], text[:, 0] = every - 3, every - 2
+    text[0, 0] = every - 1
+    index[:length, length:], index[length:, :length] = near, near + 1
+    y, x = torch.arange(side * side) // side, torch.arange(side * side) % side
+    image[1:, 1:] = (y[:, None] - y + side - 1) * (2 * side - 1) + x[:, None] - x + side - 1
+    image[0, :], image[:, 0] = offsets, offsets + 1
+    image[0, 0] = offsets + 2
+    return index
+
+
+class VlmoFusion(nn.Module):
+    def __init__(self, m):
+        super().__init__()
+        self.m = m
+        self.text_embeddings = BertEmbeddings(m.vocab, 0, m.dim)
+        self.token_type_embeddings = nn.Embedding(2, m.dim)
+        self.relative_position_bias_table = parameter((2 * (m.size // m.patch) - 1) ** 2 + 3 + 2 * m.init_text + 2, m.depth * m.heads)
+        self.transformer = Parts(cls_token=parameter(1, 1, m.dim), patch_embed=Parts(proj=nn.Conv2d(3, m.dim, m.patch, m.patch)),
+                                 blocks=nn.ModuleList(VlmoLayer(m, i >= m.vl) for i in range(m.depth)), norm=nn.LayerNorm(m.dim, 1e-6))
+        self.pooler = Parts(dense=nn.Linear(m.dim, m.dim))
+
+    def finish(self):
+        every = self.relative_position_bias_table[vlmo_positions(self.m)].permute(2, 0, 1)[None]
+        for block, positions in zip(self.transformer.blocks, every.chunk(self.m.depth, dim=1)):
+            block.finish(positions.contiguous())
+
+    def forward(self, image, text, text_mask):
+        kind, t = self.token_type_embeddings.weight, self.transformer
+        words = self.text_embeddings(text) + kind[0]
+        patches = t.patch_embed.proj(image).flatten(2).transpose(1, 2)
+        picture = torch.cat([t.cls_token.expand(int(image.shape[0]), -1, -1), patches], dim=1) + kind[1]
+        x = torch.cat([words, picture], dim=1)
+        hidden = hidden_keys(torch.cat([text_mask, torch.ones(picture.shape[:2], dtype=torch.bool)], dim=1), x)
+        length = int(text.shape[1])
+        for block in t.blocks:
+            x = block(x, length, hidden)
+        x = t.norm(x)
+        return x[:, :length], x[:, length:], torch.tanh(self.pooler.dense(x[:, 0]))
+
+
+def experts(make):
+    """One module of a kind for each modality: A sees the image, B the text."""
+    return Parts(A=make(), B=make())
+
+
+def each(pair, xs):
+    """Every modality through its own expert; xs: what there is of A (image) and B (text)."""
+    return {name: getattr(pair, name)(x) for name, x in xs.items()}
+
+
+def added(xs, ys):
+    return {name: x + ys[name] for name, x in xs.items()}
+
+
+class Beit3Mlp(nn.Module):
+    def __init__(self, dim, ffn):
+        super().__init__()
+        self.fc1, self.ffn_layernorm, self.fc2 = nn.Linear(dim, ffn), nn.LayerNorm(ffn, 1e-5), nn.Linear(ffn, dim)
+
+    def forward(self, x):
+        return self.fc2(self.ffn_layernorm(nn.functional.gelu(self.fc1(x))))
+
+
+class Beit3Layer(nn.Module):
+    """Only the attention itself mixes the modalities."""
+
+    def __init__(self, m):
+        super().__init__()
+        self.heads = m.heads
+        norm, square = lambda: nn.LayerNorm(m.dim, 1e-5), lambda: nn.Linear(m.dim, m.dim)
+        self.self_attn_layer_norm, self.final_layer_norm = experts(norm), experts(norm)
+        self.self_attn = Parts(q_proj=experts(square), k_proj=experts(square), v_proj=experts(square), out_proj=experts(square),
+                               inner_attn_ln=experts(norm))
+        self.ffn = experts(lambda: Beit3Mlp(m.dim, m.ffn))
+
+    def forward(self, xs, hidden):
+        a, h = self.self_attn, each(self.self_attn_layer_norm, xs)
+        q, k, v = (torch.cat(list(each(pair, h).values()), dim=1) for pair in (a.q_proj, a.k_proj, a.v_proj))
+        mixed = attend(q, k, v, self.heads, hidden).split([int(x.shape[1]) for x in xs.values()], dim=1)
+        xs = added(xs, each(a.out_proj, each(a.inner_attn_ln, dict(zip(xs, mixed)))))
+        return added(xs, each(self.ffn, each(self.final_layer_norm, xs)))
+
+
+class Beit3(nn.Module):
+    def __init__(self, m, final_norm):
+        super().__init__()
+        position = Parts(A=nn.Embedding(presets.tokens(m) + 2, m.dim), B=nn.Embedding(m.positions, m.dim))
+        self.vision_embed = Parts(cls_token=parameter(1, 1, m.dim), proj=nn.Conv2d(3, m.dim, m.patch, m.patch))
+        self.text_embed = nn.Embedding(m.vocab, m.dim)
+        self.encoder = Parts(embed_positions=position, layers=nn.ModuleList(Beit3Layer(m) for _ in range(m.depth)))
+        if final_norm:
+            self.encoder.layer_norm = experts(lambda: nn.LayerNorm(m.dim, 1e-5))
+
+    def see(self, image):
+        x = self.vision_embed.proj(image).flatten(2).transpose(1, 2)
+        x = torch.cat([self.vision_embed.cls_token.expand(int(image.shape[0]), -1, -1), x], dim=1)
+        return x + self.encoder.embed_positions.A.weight[2:]
+
+    def read(self, text, text_mask):  # 0 where there is padding
+        x = self.text_embed(text) + self.encoder.embed_positions.B.weight[2:2 + int(text.shape[1])]
+        return x * text_mask[..., None].to(x.dtype)
+
+    def forward(self, xs, hidden=None):
+        for layer in self.encoder.layers:
+            xs = layer(xs, hidden)
+        return xs
+
+
+class Beit3Vqa(nn.Module):
+    def __init__(self, m):
+        super().__init__()
+        self.beit3 = Beit3(m, False)
+        self.pooler = Parts(norm=nn.LayerNorm(m.dim, 1e-5), dense=nn.Linear(m.dim, m.dim))
+        self.head = answer_head(m.dim, m.answers, 1e-5)
+
+    def forward(self, image, text, text_mask):
+        picture, words = self.beit3.see(image), self.beit3.read(text, text_mask)
+        real = torch.cat([torch.ones(picture.shape[:2], dtype=torch.bool), text_mask], dim=1)
+        x = self.beit3({"A": picture, "B": words}, hidden_keys(real, words))["A"][:, 0]
+        pooled = torch.tanh(self.pooler.dense(self.pooler.norm(x)))
+        return self.head(pooled), pooled
+
+
+class Beit3Retrieve(nn.Module):
+    def __init__(self, m):
+        super().__init__()
+        self.beit3, self.logit_scale = Beit3(m, True), parameter()
+        self.vision_head, self.language_head = nn.Linear(m.dim, m.dim, bias=False), nn.Linear(m.dim, m.dim, bias=False)
+
+    def encode(self, xs, name, head, hidden=None):  # the first token alone through the last norm
+        x = self.beit3(xs, hidden)[name][:, 0]
+        return nn.functional.normalize(head(getattr(self.beit3.encoder.layer_norm, name)(x)), dim=-1)
+
+    def forward(self, image, text, text_mask):
+        v = self.encode({"A": self.beit3.see(image)}, "A", self.vision_head)
+        words = self.beit3.read(text, text_mask)
+        t = self.encode({"B": words}, "B", self.language_head, hidden_keys(text_mask, words))
+        scores = (v * self.logit_scale.exp()) @ t.t()
+        return v, t, scores, scores.t()
+
+
+MODULES = {"vilt-vqa": ViltVqa, "albef-match": AlbefMatch, "vlmo-fusion": VlmoFusion, "beit3-vqa": Beit3Vqa, "beit3-retrieve": Beit3Retrieve}
