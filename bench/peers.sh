@@ -84,13 +84,26 @@ wants() { [[ ,$peers, == *,$1,* ]]; }
 
 # --- our side: the only calls of the compiler --------------------------------------------------------------------
 
-ours_weights() { # SPEC ROUTE OUT
-    "$SYC" weights init "$REPO/$1" --routes "$2" --seed "$seed" -o "$3" >&2
+define_options() { # NAME=VALUE,... or - ; sets the array defines
+    local list define
+    defines=()
+    [[ $1 != - ]] || return 0
+    IFS=, read -r -a list <<<"$1"
+    for define in "${list[@]}"; do defines+=(-D "$define"); done
 }
 
-ours_bench() { # SPEC ROUTE BATCH THREADS ISA WEIGHTS INPUT OUTPUT; $SYC_BENCH_FLAGS is added as it is
+ours_weights() { # SPEC DEFINES ROUTE OUT
+    local defines
+    define_options "$2"
+    "$SYC" weights init "$REPO/$1" "${defines[@]}" --routes "$3" --seed "$seed" -o "$4" >&2
+}
+
+ours_bench() { # SPEC DEFINES ROUTE BATCH THREADS ISA WEIGHTS INPUT OUTPUT [OPTION...]; $SYC_BENCH_FLAGS is added as it is
+    local defines
+    define_options "$2"
     # shellcheck disable=SC2086
-    "$SYC" bench "$REPO/$1" --routes "$2" --batch "$3" --threads "$4" --isa "$5" --weights "$6" --input "$7" --output "$8" --json ${SYC_BENCH_FLAGS:-}
+    "$SYC" bench "$REPO/$1" "${defines[@]}" --routes "$3" --batch "$4" --threads "$5" --isa "$6" --weights "$7" --input "$8" --output "$9" --json \
+        "${@:10}" ${SYC_BENCH_FLAGS:-}
 }
 
 # --- setup -------------------------------------------------------------------------------------------------------
@@ -172,12 +185,12 @@ export_graph() { # ROW WEIGHTS INPUT OUT
 
 # Weights, input, graph and reference of a row. Sets W, INPUT, RAW, GRAPH, REFERENCE; returns 1 without weights.
 prepare() { # ROW
-    local row=$1 spec route key models=$CACHE/models who=$weights_by
-    read -r _ spec route key _ <<<"${about[$row]}"
+    local row=$1 spec route key parameters models=$CACHE/models who=$weights_by
+    read -r _ spec route key _ _ _ parameters <<<"${about[$row]}"
     [[ $who == auto && -x $SYC ]] && who=syc
     [[ $who == auto ]] && who=numpy
     W=$models/$key-syc-seed$seed.safetensors
-    if [[ $who == syc ]] && ! make_file "$W" ours_weights "$spec" "$route" @; then
+    if [[ $who == syc ]] && ! make_file "$W" ours_weights "$spec" "$parameters" "$route" @; then
         [[ $weights_by == auto ]] || return 1
         say "the compiler made no weights for $row; numpy makes them"
         who=numpy
@@ -200,9 +213,9 @@ prepare() { # ROW
 pinned() { taskset -c "$cpus" "$@"; }
 
 peer_ours() { # ROW THREADS ISA OUT
-    local spec route batch
-    read -r _ spec route _ batch _ <<<"${about[$1]}"
-    pinned_function ours_bench "$spec" "$route" "$batch" "$2" "$3" "$W" "$INPUT" "$4.safetensors"
+    local spec route batch parameters
+    read -r _ spec route _ batch _ _ parameters <<<"${about[$1]}"
+    pinned_function ours_bench "$spec" "$parameters" "$route" "$batch" "$2" "$3" "$W" "$INPUT" "$4.safetensors"
 }
 
 # A shell function cannot be given to taskset: the subshell that runs it is pinned instead.
@@ -215,7 +228,7 @@ pinned_function() {
 
 ort_command() { # ROW THREADS SECONDS|once OUT ; sets the array command
     local inputs outputs
-    read -r _ _ _ _ _ inputs outputs <<<"${about[$1]}"
+    read -r _ _ _ _ _ inputs outputs _ <<<"${about[$1]}"
     command=("$CACHE/bin/ort_host" "$ORT_MODULES/onnxruntime-node/bin/$ort_binaries/libonnxruntime.so.1"
         "$GRAPH" "$RAW" "$inputs" "$outputs" "$4" "$2" "$3")
 }

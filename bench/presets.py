@@ -1,7 +1,7 @@
 """The measured rows: which model, which sizes, which inputs, how many operations.
 
 `presets.py` prints one line a row for the shell, fields separated by blanks:
-row, model specification, route, weights key, batch, inputs of the peers, outputs compared.
+row, model specification, route, weights key, batch, inputs of the peers, outputs compared, parameters of the page (or -).
 Inputs are NAME:TYPE:SHAPE, separated by commas; types are f32, i64 and bool.
 """
 from collections import namedtuple
@@ -14,7 +14,7 @@ Vilt = namedtuple("Vilt", "size patch dim depth heads ffn vocab length answers")
 Albef = namedtuple("Albef", "size patch dim depth heads ffn vocab length positions fusion_layer")
 Vlmo = namedtuple("Vlmo", "size patch dim depth heads ffn vocab length vl init_text")
 Beit3 = namedtuple("Beit3", "size patch dim depth heads ffn vocab length positions answers")
-Row = namedtuple("Row", "title spec route batch weights outputs")
+Row = namedtuple("Row", "title spec route batch weights outputs defines", defaults=[()])  # defines: parameters of the page
 
 # kind: f32 (normal), i64 (ids below limit, which our side takes as int32), bool (all true: every token is real),
 # grid (row and column of every patch in order; our route takes patches in any order, the peers in this one).
@@ -41,7 +41,7 @@ ROWS = {
     "vit-l16-b1": Row("ViT-L/16 B=1", "models/vit.sy:large", "classify", 1, "vit-l16", ["logits"]),
     "clip-image-b1": Row("CLIP B/32 image B=1", "models/clip.sy:b32", "image", 1, "clip-image", ["image_features"]),
     "clip-text-b1": Row("CLIP B/32 text 77 B=1", "models/clip.sy:b32", "text", 1, "clip-text", ["text_features"]),
-    "vilt-vqa-b1": Row("ViLT-B/32 VQA 384px text 40 B=1", "models/vilt.sy:base", "vqa", 1, "vilt-vqa", ["logits"]),
+    "vilt-vqa-b1": Row("ViLT-B/32 VQA 384px text 40 B=1", "models/vilt.sy:base", "vqa", 1, "vilt-vqa", ["logits"], ["height=384"]),
     "albef-match-b1": Row("ALBEF match 256px text 40 B=1", "models/albef.sy:base", "match", 1, "albef-match", ["itm_logits"]),
     "vlmo-fusion-b1": Row("VLMo base fusion 224px text 40 B=1", "models/vlmo.sy:base", "fusion", 1, "vlmo-fusion",
                           ["text_hidden", "image_hidden", "pooled"]),
@@ -150,4 +150,4 @@ def shapes(key):
 if __name__ == "__main__":
     for name, row in ROWS.items():
         taken = ",".join(f"{entry.name}:{entry.kind}:{'x'.join(map(str, entry.shape))}" for entry in peer_inputs(name))
-        print(name, row.spec, row.route, row.weights, row.batch, taken, ",".join(row.outputs))
+        print(name, row.spec, row.route, row.weights, row.batch, taken, ",".join(row.outputs), ",".join(row.defines) or "-")
