@@ -67,7 +67,10 @@ def make_inputs(row, seed):
         "bool": lambda entry: np.ones(entry.shape, np.bool_),
         "grid": lambda entry: patch_grid(entry.shape, entry.limit),
     }
-    return {entry.name: make[entry.kind](entry) for entry in presets.inputs(row)}
+    made = {entry.name: make[entry.kind](entry) for entry in presets.inputs(row)}
+    if isinstance(model, presets.Blip):
+        made["text"][:, 0] = model.vocab - 2  # [DEC], which every caption begins with
+    return made
 
 
 def main():

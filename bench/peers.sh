@@ -149,8 +149,8 @@ setup_ort() {
 setup_probes() {
     local name
     mkdir -p "$CACHE/bin"
-    for name in spawn roundtrip fma_peak ort_host; do
-        [[ $CACHE/bin/$name -nt $BENCH/$name.c ]] && continue
+    for name in spawn roundtrip fma_peak ort_host ort_words; do
+        [[ $CACHE/bin/$name -nt $BENCH/$name.c && $CACHE/bin/$name -nt $BENCH/ort_api.h ]] && continue
         "${CC:-cc}" -std=c11 -O2 -pthread "$BENCH/$name.c" -o "$CACHE/bin/$name" -ldl 2>>"$log" || say "$name.c did not compile (see $log)"
     done
 }
@@ -175,18 +175,24 @@ make_file() { # TARGET COMMAND... ; the word @ in the command stands for the fil
     rm -rf "$TMP"
 }
 
+# A row that writes words has a second graph, of the step, beside the first.
+step_graph() { printf '%s-step.onnx\n' "${1%.onnx}"; }
+
 export_graph() { # ROW WEIGHTS INPUT OUT
-    "$PYTHON" "$BENCH/export_onnx.py" "$1" "$2" "$3" "$TMP/../plain.onnx" &&
-        node "$BENCH/ort_peer.js" "$ORT_MODULES" prepare "$TMP/../plain.onnx" "$4"
-    local status=$?
-    rm -f "$TMP/../plain.onnx"
+    local row=$1 out=$4 plain=$TMP/../plain.onnx step=$TMP/../plain-step.onnx status=0
+    "$PYTHON" "$BENCH/export_onnx.py" "$row" "$2" "$3" "$plain" "$step" &&
+        node "$BENCH/ort_peer.js" "$ORT_MODULES" prepare "$plain" "$out" || status=1
+    if ((status == 0)) && [[ -s $step ]]; then
+        node "$BENCH/ort_peer.js" "$ORT_MODULES" prepare "$step" "$(step_graph "$out")" || status=1
+    fi
+    rm -f "$plain" "$step"
     return "$status"
 }
 
 # Weights, input, graph and reference of a row. Sets W, INPUT, RAW, GRAPH, REFERENCE; returns 1 without weights.
 prepare() { # ROW
     local row=$1 spec route key parameters models=$CACHE/models who=$weights_by
-    read -r _ spec route key _ _ _ parameters <<<"${about[$row]}"
+    read -r _ spec route key _ _ _ parameters _ <<<"${about[$row]}"
     [[ $who == auto && -x $SYC ]] && who=syc
     [[ $who == auto ]] && who=numpy
     W=$models/$key-syc-seed$seed.safetensors
@@ -213,9 +219,10 @@ prepare() { # ROW
 pinned() { taskset -c "$cpus" "$@"; }
 
 peer_ours() { # ROW THREADS ISA OUT
-    local spec route batch parameters
-    read -r _ spec route _ batch _ _ parameters <<<"${about[$1]}"
-    pinned_function ours_bench "$spec" "$parameters" "$route" "$batch" "$2" "$3" "$W" "$INPUT" "$4.safetensors"
+    local spec route batch parameters words options=()
+    read -r _ spec route _ batch _ _ parameters words _ <<<"${about[$1]}"
+    ((words == 0)) || options=(--words "$words")
+    pinned_function ours_bench "$spec" "$parameters" "$route" "$batch" "$2" "$3" "$W" "$INPUT" "$4.safetensors" "${options[@]}"
 }
 
 # A shell function cannot be given to taskset: the subshell that runs it is pinned instead.
@@ -227,10 +234,13 @@ pinned_function() {
 }
 
 ort_command() { # ROW THREADS SECONDS|once OUT ; sets the array command
-    local inputs outputs
-    read -r _ _ _ _ _ inputs outputs _ <<<"${about[$1]}"
-    command=("$CACHE/bin/ort_host" "$ORT_MODULES/onnxruntime-node/bin/$ort_binaries/libonnxruntime.so.1"
-        "$GRAPH" "$RAW" "$inputs" "$outputs" "$4" "$2" "$3")
+    local inputs outputs words end library=$ORT_MODULES/onnxruntime-node/bin/$ort_binaries/libonnxruntime.so.1
+    read -r _ _ _ _ _ inputs outputs _ words end <<<"${about[$1]}"
+    if ((words)); then
+        command=("$CACHE/bin/ort_words" "$library" "$GRAPH" "$(step_graph "$GRAPH")" "$RAW" "$inputs" "$words" "$end" "$4" "$2" "$3")
+        return
+    fi
+    command=("$CACHE/bin/ort_host" "$library" "$GRAPH" "$RAW" "$inputs" "$outputs" "$4" "$2" "$3")
 }
 
 peer_ort() { # ROW THREADS - OUT

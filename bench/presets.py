@@ -1,7 +1,8 @@
 """The measured rows: which model, which sizes, which inputs, how many operations.
 
 `presets.py` prints one line a row for the shell, fields separated by blanks:
-row, model specification, route, weights key, batch, inputs of the peers, outputs compared, parameters of the page (or -).
+row, model specification, route, weights key, batch, inputs of the peers, outputs compared, parameters of the page (or -),
+words written (0: none), id of their end.
 Inputs are NAME:TYPE:SHAPE, separated by commas; types are f32, i64 and bool.
 """
 from collections import namedtuple
@@ -14,7 +15,10 @@ Vilt = namedtuple("Vilt", "size patch dim depth heads ffn vocab length answers")
 Albef = namedtuple("Albef", "size patch dim depth heads ffn vocab length positions fusion_layer")
 Vlmo = namedtuple("Vlmo", "size patch dim depth heads ffn vocab length vl init_text")
 Beit3 = namedtuple("Beit3", "size patch dim depth heads ffn vocab length positions answers")
-Row = namedtuple("Row", "title spec route batch weights outputs defines", defaults=[()])  # defines: parameters of the page
+Blip = namedtuple("Blip", "size patch dim depth heads ffn vocab length positions end")  # length: of the prompt
+
+# defines: parameters of the page. words: how many a row writes; its times are then those of a word.
+Row = namedtuple("Row", "title spec route batch weights outputs defines words", defaults=[(), 0])
 
 # kind: f32 (normal), i64 (ids below limit, which our side takes as int32), bool (all true: every token is real),
 # grid (row and column of every patch in order; our route takes patches in any order, the peers in this one).
@@ -32,6 +36,7 @@ MODELS = {
     "vlmo-fusion": Vlmo(224, 16, 768, 12, 12, 3072, 30522, 40, 10, 196),
     "beit3-vqa": Beit3(224, 16, 768, 12, 12, 3072, 64010, 64, 1024, 3129),
     "beit3-retrieve": Beit3(224, 16, 768, 12, 12, 3072, 64010, 64, 1024, 0),
+    "blip-caption": Blip(384, 16, 768, 12, 12, 3072, 30524, 4, 512, 102),
 }
 
 ROWS = {
@@ -48,6 +53,8 @@ ROWS = {
     "beit3-vqa-b1": Row("BEiT-3 base VQA 224px text 64 B=1", "models/beit3.sy:base", "vqa", 1, "beit3-vqa", ["logits", "pooled"]),
     "beit3-retrieve-b1": Row("BEiT-3 base retrieval 224px text 64 B=1", "models/beit3.sy:base", "retrieve", 1, "beit3-retrieve",
                              ["image_embed", "text_embed", "logits_per_image", "logits_per_text"]),
+    "blip-caption-b1": Row("BLIP caption base 384px B=1, a word of 20", "models/blip.sy:caption_base", "caption", 1, "blip-caption",
+                           ["scores", "ids"], [], 20),
     "vit-tiny-b1": Row("ViT tiny 32px B=1", "models/vit.sy:tiny", "classify", 1, "vit-tiny", ["logits"]),
 }
 
@@ -65,7 +72,7 @@ def inputs(name):
     m, batch = MODELS[ROWS[name].weights], ROWS[name].batch
     picture = [Input("image", "f32", (batch, 3, m.size, m.size), 0)] if hasattr(m, "size") else []
     words = [Input("text", "i64", (batch, m.length), m.vocab)] if hasattr(m, "length") else []
-    if picture and words:
+    if picture and words and not isinstance(m, Blip):
         words.append(Input("text_mask", "bool", (batch, m.length), 0))
     if isinstance(m, Vilt):
         return words + picture + [Input("patch_index", "grid", (batch, patches(m), 2), m.size // m.patch)]
@@ -102,7 +109,12 @@ def beit3_products(m):
     return image_products(m) + layers(m, tokens(m) + m.length) + m.dim * m.dim + head_products(m)
 
 
-# Multiplications of the matrix products for one sample.
+def blip_products(m):  # of a word in the middle of a sentence, its products of the attention left out
+    d = m.dim
+    return m.depth * (6 * d * d + 2 * d * m.ffn + 2 * tokens(m) * d) + d * d + d * m.vocab
+
+
+# Multiplications of the matrix products for one sample; of a step for rows that write words.
 PRODUCTS = {
     ViT: lambda m: image_products(m) + layers(m, tokens(m)) + m.dim * m.classes,
     ClipImage: lambda m: image_products(m) + layers(m, tokens(m)) + m.dim * m.embed,
@@ -111,6 +123,7 @@ PRODUCTS = {
     Albef: albef_products,
     Vlmo: lambda m: image_products(m) + layers(m, tokens(m) + m.length) + m.dim * m.dim,
     Beit3: beit3_products,
+    Blip: blip_products,
 }
 
 
@@ -150,4 +163,5 @@ def shapes(key):
 if __name__ == "__main__":
     for name, row in ROWS.items():
         taken = ",".join(f"{entry.name}:{entry.kind}:{'x'.join(map(str, entry.shape))}" for entry in peer_inputs(name))
-        print(name, row.spec, row.route, row.weights, row.batch, taken, ",".join(row.outputs), ",".join(row.defines) or "-")
+        print(name, row.spec, row.route, row.weights, row.batch, taken, ",".join(row.outputs), ",".join(row.defines) or "-", row.words,
+              getattr(MODELS[row.weights], "end", 0))

@@ -84,10 +84,12 @@ def summary(records):
         return None
     results = [r["result"] for r in records]
     out = {"min_ms": min(r["min_ms"] for r in results), "median_ms": statistics.median(r["median_ms"] for r in results), "rounds": len(results)}
+    if any("words_per_s" in r for r in results):
+        out["words_per_s"] = 1e3 / out["median_ms"]
     rss = [r["peak_rss_kb"] for r in results if r.get("peak_rss_kb")]
     if rss:
         out["peak_rss_mb"] = statistics.median(rss) / 1024
-    out.update({key: results[-1][key] for key in ("form", "version", "blas", "isa") if key in results[-1]})
+    out.update({key: results[-1][key] for key in ("form", "version", "blas", "isa", "start_ms") if key in results[-1]})
     return out
 
 
@@ -160,12 +162,13 @@ def cells(line, starts, ours_note):
     hops = "-" if not line["hop_ns"] else "{:.0f}-{:.0f}".format(*line["hop_ns"]) + (" mixed!" if line["phase"] == "mixed" else "")
     return [line["title"], str(line["threads"]), time("ours-avx512"), time("ours-avx2"), time("ort"), time("torch"),
             ratio("ort_over_ours"), ratio("ort_over_ours_paired"), ratio("torch_over_ours"),
-            each("share_of_peak", "{:.0%}".format, (line["best"], "ort", "torch")), hops, str(line["others_percent"]),
+            each("share_of_peak", "{:.0%}".format, (line["best"], "ort", "torch")),
+            each("words_per_s", "{:.1f}".format, (line["best"], "ort", "torch")), hops, str(line["others_percent"]),
             " / ".join("-" if value is None else f"{value:.0e}" for value in apart),
             each("peak_rss_mb", "{:.0f}".format, (line["best"], "ort", "torch")), start("ours"), start("ort"), start("ort-node")]
 
 
-HEAD = ["model", "T", "ours AVX-512", "ours AVX2", "ONNX Runtime", "PyTorch", "ORT/ours", "paired", "torch/ours", "% of peak ours/ORT/torch", "hop ns", "others %",
+HEAD = ["model", "T", "ours AVX-512", "ours AVX2", "ONNX Runtime", "PyTorch", "ORT/ours", "paired", "torch/ours", "% of peak ours/ORT/torch", "words/s ours/ORT/torch", "hop ns", "others %",
         "difference ours-ORT/ours-torch/ORT-torch", "RSS MB ours/ORT/torch", "cold ours ms/MB", "cold ORT", "cold ORT node"]
 
 

@@ -1,4 +1,4 @@
-"""Time PyTorch on one row: the best of eager and two kinds of traced module.
+"""Time PyTorch on one row: the best of eager and two kinds of traced module; sentences are written in eager mode.
 
     torch_peer.py ROW WEIGHTS.safetensors INPUT.safetensors OUT.safetensors THREADS SECONDS [--reference]
 
@@ -16,6 +16,7 @@ import torch
 import presets
 import stfile
 import torch_models
+import torch_words
 
 
 def blas():
@@ -40,6 +41,20 @@ def save(path, row, answer):
     stfile.save(path, {name: tensor.contiguous().numpy() for name, tensor in zip(row.outputs, torch_models.results(answer))})
 
 
+def end_of(row):
+    return presets.MODELS[row.weights].end
+
+
+def sentence_of(model, row, sample):
+    ids, scores, _, _ = torch_words.sentence(model, sample, row.words, end_of(row))
+    return scores, ids
+
+
+def report(figures):
+    print(json.dumps({**figures, "peak_rss_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+                      "version": torch.__version__, "blas": blas()}))
+
+
 def main():
     if len(sys.argv) not in (7, 8):
         sys.exit(__doc__)
@@ -50,8 +65,14 @@ def main():
     sample = torch_models.load_inputs(sample_path, name)
     with torch.inference_mode():
         if sys.argv[7:] == ["--reference"]:
-            result = model.double()(*(tensor.double() if tensor.is_floating_point() else tensor for tensor in sample))
-            save(out, row, result)
+            exact = tuple(tensor.double() if tensor.is_floating_point() else tensor for tensor in sample)
+            model.double()
+            save(out, row, sentence_of(model, row, exact) if row.words else model(*exact))
+            return
+        if row.words:
+            figures, answer = torch_words.timed(model, sample, row.words, end_of(row), float(seconds))
+            save(out, row, answer)
+            report(figures)
             return
         forms, trial = {}, {}
         names = ["eager", "traced", "traced+optimised"]
@@ -75,9 +96,7 @@ def main():
             times.append(clock(forms[best], sample))
         save(out, row, forms[best](*sample))
     times.sort()
-    print(json.dumps({"min_ms": times[0], "median_ms": times[len(times) // 2], "runs": len(times), "form": best,
-                      "peak_rss_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
-                      "version": torch.__version__, "blas": blas()}))
+    report({"min_ms": times[0], "median_ms": times[len(times) // 2], "runs": len(times), "form": best})
 
 
 if __name__ == "__main__":

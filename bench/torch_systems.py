@@ -372,4 +372,64 @@ class Beit3Retrieve(nn.Module):
         return v, t, scores, scores.t()
 
 
-MODULES = {"vilt-vqa": ViltVqa, "albef-match": AlbefMatch, "vlmo-fusion": VlmoFusion, "beit3-vqa": Beit3Vqa, "beit3-retrieve": Beit3Retrieve}
+def by_head(x, heads):
+    """[B, N, dim] as [B, heads, N, dim / heads]"""
+    return x.reshape(int(x.shape[0]), -1, heads, int(x.shape[2]) // heads).permute(0, 2, 1, 3)
+
+
+class BlipCaption(nn.Module):
+    """A decoder over an image, with the interface of torch_words.py. Kept are keys and values of the image, past are
+    those of the words, both [B, heads, tokens, width of a head], by layer."""
+
+    def __init__(self, m):
+        super().__init__()
+        self.heads = m.heads
+        self.visual_encoder = TimmEncoder(m)
+        layers = nn.ModuleList(BertLayer(m.dim, m.heads, m.ffn, True) for _ in range(m.depth))
+        transform = Parts(dense=nn.Linear(m.dim, m.dim), LayerNorm=nn.LayerNorm(m.dim, 1e-12))
+        self.text_decoder = Parts(bert=Parts(embeddings=BertEmbeddings(m.vocab, m.positions, m.dim, segments=0), encoder=Parts(layer=layers)),
+                                  cls=Parts(predictions=Parts(bias=parameter(m.vocab), transform=transform)))
+
+    def layers(self):
+        return self.text_decoder.bert.encoder.layer
+
+    def keys_values(self, attention, x):
+        return [by_head(y, self.heads) for y in attention.keys_values(x)]
+
+    def over(self, attention, x, k, v, bias=None):
+        q = by_head(attention.self.query(x), self.heads)
+        scores = (q * int(q.shape[3]) ** -0.5) @ k.transpose(2, 3)
+        if bias is not None:
+            scores = scores + bias
+        y = (scores.softmax(dim=-1) @ v).permute(0, 2, 1, 3).reshape(extents(x))
+        return attention.output.LayerNorm(x + attention.output.dense(y))
+
+    def decode(self, x, kept, past, bias=None):
+        """Scores of the word behind the last of x; keys and values of x join the past."""
+        now = []
+        for i, layer in enumerate(self.layers()):
+            k, v = self.keys_values(layer.attention, x)
+            if past:
+                k, v = torch.cat([past[2 * i], k], dim=2), torch.cat([past[2 * i + 1], v], dim=2)
+            now += [k, v]
+            x = self.over(layer.attention, x, k, v, bias)
+            x = layer.mlp(self.over(layer.crossattention, x, kept[2 * i], kept[2 * i + 1]))
+        head = self.text_decoder.cls.predictions
+        h = head.transform.LayerNorm(nn.functional.gelu(head.transform.dense(x[:, -1])))
+        return nn.functional.linear(h, self.text_decoder.bert.embeddings.word_embeddings.weight, head.bias), now
+
+    def start(self, image, text):
+        memory = self.visual_encoder(image)
+        kept = [part for layer in self.layers() for part in self.keys_values(layer.crossattention, memory)]
+        length = int(text.shape[1])
+        later = torch.full((length, length), -1e9, dtype=memory.dtype).triu(1)
+        scores, past = self.decode(self.text_decoder.bert.embeddings(text), kept, [], later)
+        return scores, kept, past
+
+    def step(self, word, at, kept, past):
+        e = self.text_decoder.bert.embeddings
+        return self.decode(e.LayerNorm(e.word_embeddings(word) + e.position_embeddings(at)), kept, past)
+
+
+MODULES = {"vilt-vqa": ViltVqa, "albef-match": AlbefMatch, "vlmo-fusion": VlmoFusion, "beit3-vqa": Beit3Vqa,
+           "beit3-retrieve": Beit3Retrieve, "blip-caption": BlipCaption}
