@@ -20,7 +20,7 @@
 #   --no-install         never install anything
 #   --help               this text
 #
-# Peers, models and results are kept in $SWITCHYARD_PEERS (default ~/.cache/switchyard-peers; about 5 GB for all rows).
+# Peers, models and results are kept in $SWITCHYARD_PEERS (default ~/.cache/switchyard-peers; about 20 GB for all rows).
 # Exit status: 0 measured, 1 a peer failed or outputs differ, 2 wrong use or nothing to measure with.
 # shellcheck disable=SC2317 # many functions here are only called by name
 set -euo pipefail
