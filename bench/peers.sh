@@ -20,7 +20,7 @@
 #   --no-install         never install anything
 #   --help               this text
 #
-# Peers, models and results are kept in $SWITCHYARD_PEERS (default ~/.cache/switchyard-peers; about 5 GB for all rows).
+# Peers, models and results are kept in $SWITCHYARD_PEERS (default ~/.cache/switchyard-peers; about 20 GB for all rows).
 # Exit status: 0 measured, 1 a peer failed or outputs differ, 2 wrong use or nothing to measure with.
 # shellcheck disable=SC2317 # many functions here are only called by name
 set -euo pipefail
@@ -84,13 +84,26 @@ wants() { [[ ,$peers, == *,$1,* ]]; }
 
 # --- our side: the only calls of the compiler --------------------------------------------------------------------
 
-ours_weights() { # SPEC OUT
-    "$SYC" weights init "$REPO/$1" --seed "$seed" -o "$2" >&2
+define_options() { # NAME=VALUE,... or - ; sets the array defines
+    local list define
+    defines=()
+    [[ $1 != - ]] || return 0
+    IFS=, read -r -a list <<<"$1"
+    for define in "${list[@]}"; do defines+=(-D "$define"); done
 }
 
-ours_bench() { # SPEC ROUTE BATCH THREADS ISA WEIGHTS INPUT OUTPUT; $SYC_BENCH_FLAGS is added as it is
+ours_weights() { # SPEC DEFINES ROUTE OUT
+    local defines
+    define_options "$2"
+    "$SYC" weights init "$REPO/$1" "${defines[@]}" --routes "$3" --seed "$seed" -o "$4" >&2
+}
+
+ours_bench() { # SPEC DEFINES ROUTE BATCH THREADS ISA WEIGHTS INPUT OUTPUT [OPTION...]; $SYC_BENCH_FLAGS is added as it is
+    local defines
+    define_options "$2"
     # shellcheck disable=SC2086
-    "$SYC" bench "$REPO/$1" --routes "$2" --batch "$3" --threads "$4" --isa "$5" --weights "$6" --input "$7" --output "$8" --json ${SYC_BENCH_FLAGS:-}
+    "$SYC" bench "$REPO/$1" "${defines[@]}" --routes "$3" --batch "$4" --threads "$5" --isa "$6" --weights "$7" --input "$8" --output "$9" --json \
+        "${@:10}" ${SYC_BENCH_FLAGS:-}
 }
 
 # --- setup -------------------------------------------------------------------------------------------------------
@@ -136,8 +149,8 @@ setup_ort() {
 setup_probes() {
     local name
     mkdir -p "$CACHE/bin"
-    for name in spawn roundtrip fma_peak ort_host; do
-        [[ $CACHE/bin/$name -nt $BENCH/$name.c ]] && continue
+    for name in spawn roundtrip fma_peak ort_host ort_words; do
+        [[ $CACHE/bin/$name -nt $BENCH/$name.c && $CACHE/bin/$name -nt $BENCH/ort_api.h ]] && continue
         "${CC:-cc}" -std=c11 -O2 -pthread "$BENCH/$name.c" -o "$CACHE/bin/$name" -ldl 2>>"$log" || say "$name.c did not compile (see $log)"
     done
 }
@@ -162,22 +175,28 @@ make_file() { # TARGET COMMAND... ; the word @ in the command stands for the fil
     rm -rf "$TMP"
 }
 
+# A row that writes words has a second graph, of the step, beside the first.
+step_graph() { printf '%s-step.onnx\n' "${1%.onnx}"; }
+
 export_graph() { # ROW WEIGHTS INPUT OUT
-    "$PYTHON" "$BENCH/export_onnx.py" "$1" "$2" "$3" "$TMP/../plain.onnx" &&
-        node "$BENCH/ort_peer.js" "$ORT_MODULES" prepare "$TMP/../plain.onnx" "$4"
-    local status=$?
-    rm -f "$TMP/../plain.onnx"
+    local row=$1 out=$4 plain=$TMP/../plain.onnx step=$TMP/../plain-step.onnx status=0
+    "$PYTHON" "$BENCH/export_onnx.py" "$row" "$2" "$3" "$plain" "$step" &&
+        node "$BENCH/ort_peer.js" "$ORT_MODULES" prepare "$plain" "$out" || status=1
+    if ((status == 0)) && [[ -s $step ]]; then
+        node "$BENCH/ort_peer.js" "$ORT_MODULES" prepare "$step" "$(step_graph "$out")" || status=1
+    fi
+    rm -f "$plain" "$step"
     return "$status"
 }
 
 # Weights, input, graph and reference of a row. Sets W, INPUT, RAW, GRAPH, REFERENCE; returns 1 without weights.
 prepare() { # ROW
-    local row=$1 spec key models=$CACHE/models who=$weights_by
-    read -r _ spec _ key _ <<<"${about[$row]}"
+    local row=$1 spec route key parameters models=$CACHE/models who=$weights_by
+    read -r _ spec route key _ _ _ parameters _ <<<"${about[$row]}"
     [[ $who == auto && -x $SYC ]] && who=syc
     [[ $who == auto ]] && who=numpy
     W=$models/$key-syc-seed$seed.safetensors
-    if [[ $who == syc ]] && ! make_file "$W" ours_weights "$spec" @; then
+    if [[ $who == syc ]] && ! make_file "$W" ours_weights "$spec" "$parameters" "$route" @; then
         [[ $weights_by == auto ]] || return 1
         say "the compiler made no weights for $row; numpy makes them"
         who=numpy
@@ -200,9 +219,10 @@ prepare() { # ROW
 pinned() { taskset -c "$cpus" "$@"; }
 
 peer_ours() { # ROW THREADS ISA OUT
-    local spec route batch
-    read -r _ spec route _ batch _ <<<"${about[$1]}"
-    pinned_function ours_bench "$spec" "$route" "$batch" "$2" "$3" "$W" "$INPUT" "$4.safetensors"
+    local spec route batch parameters words options=()
+    read -r _ spec route _ batch _ _ parameters words _ <<<"${about[$1]}"
+    ((words == 0)) || options=(--words "$words")
+    pinned_function ours_bench "$spec" "$parameters" "$route" "$batch" "$2" "$3" "$W" "$INPUT" "$4.safetensors" "${options[@]}"
 }
 
 # A shell function cannot be given to taskset: the subshell that runs it is pinned instead.
@@ -214,15 +234,18 @@ pinned_function() {
 }
 
 ort_command() { # ROW THREADS SECONDS|once OUT ; sets the array command
-    local kind shape input output
-    read -r _ _ _ _ _ kind shape input output <<<"${about[$1]}"
-    command=("$CACHE/bin/ort_host" "$ORT_MODULES/onnxruntime-node/bin/$ort_binaries/libonnxruntime.so.1"
-        "$GRAPH" "$RAW" "$kind" "$shape" "$input" "$output" "$4" "$2" "$3")
+    local inputs outputs words end library=$ORT_MODULES/onnxruntime-node/bin/$ort_binaries/libonnxruntime.so.1
+    read -r _ _ _ _ _ inputs outputs _ words end <<<"${about[$1]}"
+    if ((words)); then
+        command=("$CACHE/bin/ort_words" "$library" "$GRAPH" "$(step_graph "$GRAPH")" "$RAW" "$inputs" "$words" "$end" "$4" "$2" "$3")
+        return
+    fi
+    command=("$CACHE/bin/ort_host" "$library" "$GRAPH" "$RAW" "$inputs" "$outputs" "$4" "$2" "$3")
 }
 
 peer_ort() { # ROW THREADS - OUT
     local command
-    ort_command "$1" "$2" "$seconds" "$4.raw"
+    ort_command "$1" "$2" "$seconds" "$4"
     pinned "${command[@]}"
 }
 

@@ -32,21 +32,26 @@ def read(path):
 
 
 def output(folder, row, peer, threads):
-    """The answer of a peer as float64, or None. Among several tensors the one of the output's name counts."""
-    name, base = presets.ROWS[row].output, os.path.join(folder, f"{row}.{peer}.t{threads}")
-    if os.path.exists(base + ".raw"):
-        return np.fromfile(base + ".raw", np.float32).astype(np.float64)
+    """The answers of a peer as float64 arrays by name, or None if one of the row's outputs is missing."""
+    names, base = presets.ROWS[row].outputs, os.path.join(folder, f"{row}.{peer}.t{threads}")
     if os.path.exists(base + ".safetensors"):
-        tensors = stfile.load(base + ".safetensors")
-        tensor = tensors.get(name, next(iter(tensors.values())) if len(tensors) == 1 else None)
-        return None if tensor is None else tensor.astype(np.float64).ravel()
-    return None
+        return answers_of(stfile.load(base + ".safetensors"), names)
+    raw = {name: f"{base}.{name}.raw" for name in names}
+    return answers_of({name: np.fromfile(path, np.float32) for name, path in raw.items() if os.path.exists(path)}, names)
+
+
+def answers_of(tensors, names):
+    if any(name not in tensors for name in names):
+        return None
+    return {name: tensors[name].astype(np.float64).ravel() for name in names}
 
 
 def difference(a, b):
-    """max|a - b| / max|b|; infinite for other sizes and for values that are not finite."""
-    if a is None or b is None:
-        return None
+    """The worst of the outputs: max|a - b| / max|b|; infinite for other sizes and for values that are not finite."""
+    return None if a is None or b is None else max(apart(a[name], b[name]) for name in a)
+
+
+def apart(a, b):
     if a.shape != b.shape or not np.isfinite(a).all() or not np.isfinite(b).all():
         return float("inf")
     return float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30))
@@ -79,10 +84,12 @@ def summary(records):
         return None
     results = [r["result"] for r in records]
     out = {"min_ms": min(r["min_ms"] for r in results), "median_ms": statistics.median(r["median_ms"] for r in results), "rounds": len(results)}
+    if any("words_per_s" in r for r in results):
+        out["words_per_s"] = 1e3 / out["median_ms"]
     rss = [r["peak_rss_kb"] for r in results if r.get("peak_rss_kb")]
     if rss:
         out["peak_rss_mb"] = statistics.median(rss) / 1024
-    out.update({key: results[-1][key] for key in ("form", "version", "blas", "isa") if key in results[-1]})
+    out.update({key: results[-1][key] for key in ("form", "version", "blas", "isa", "start_ms") if key in results[-1]})
     return out
 
 
@@ -155,12 +162,13 @@ def cells(line, starts, ours_note):
     hops = "-" if not line["hop_ns"] else "{:.0f}-{:.0f}".format(*line["hop_ns"]) + (" mixed!" if line["phase"] == "mixed" else "")
     return [line["title"], str(line["threads"]), time("ours-avx512"), time("ours-avx2"), time("ort"), time("torch"),
             ratio("ort_over_ours"), ratio("ort_over_ours_paired"), ratio("torch_over_ours"),
-            each("share_of_peak", "{:.0%}".format, (line["best"], "ort", "torch")), hops, str(line["others_percent"]),
+            each("share_of_peak", "{:.0%}".format, (line["best"], "ort", "torch")),
+            each("words_per_s", "{:.1f}".format, (line["best"], "ort", "torch")), hops, str(line["others_percent"]),
             " / ".join("-" if value is None else f"{value:.0e}" for value in apart),
             each("peak_rss_mb", "{:.0f}".format, (line["best"], "ort", "torch")), start("ours"), start("ort"), start("ort-node")]
 
 
-HEAD = ["model", "T", "ours AVX-512", "ours AVX2", "ONNX Runtime", "PyTorch", "ORT/ours", "paired", "torch/ours", "% of peak ours/ORT/torch", "hop ns", "others %",
+HEAD = ["model", "T", "ours AVX-512", "ours AVX2", "ONNX Runtime", "PyTorch", "ORT/ours", "paired", "torch/ours", "% of peak ours/ORT/torch", "words/s ours/ORT/torch", "hop ns", "others %",
         "difference ours-ORT/ours-torch/ORT-torch", "RSS MB ours/ORT/torch", "cold ours ms/MB", "cold ORT", "cold ORT node"]
 
 
@@ -206,7 +214,7 @@ def main():
     lines, starts = [], {}
     for entry in records["row"]:
         row = entry["row"]
-        reference = stfile.load(entry["reference"])[presets.ROWS[row].output].ravel() if os.path.exists(entry["reference"]) else None
+        reference = answers_of(stfile.load(entry["reference"]), presets.ROWS[row].outputs) if os.path.exists(entry["reference"]) else None
         for threads in sorted({r["threads"] for r in records["time"] if r["row"] == row}):
             lines.append(timed(row, threads, records["time"], folder, reference, peaks, nearest))
         starts[row] = cold(row, records["cold"])

@@ -1,4 +1,4 @@
-"""Time PyTorch on one row: the best of eager and two kinds of traced module.
+"""Time PyTorch on one row: the best of eager and two kinds of traced module; sentences are written in eager mode.
 
     torch_peer.py ROW WEIGHTS.safetensors INPUT.safetensors OUT.safetensors THREADS SECONDS [--reference]
 
@@ -16,6 +16,7 @@ import torch
 import presets
 import stfile
 import torch_models
+import torch_words
 
 
 def blas():
@@ -27,7 +28,7 @@ def blas():
 
 def clock(call, sample):
     begin = time.perf_counter()
-    call(sample)
+    call(*sample)
     return (time.perf_counter() - begin) * 1e3
 
 
@@ -36,18 +37,42 @@ def traced(model, sample, optimise):
     return torch.jit.optimize_for_inference(module) if optimise else module
 
 
+def save(path, row, answer):
+    stfile.save(path, {name: tensor.contiguous().numpy() for name, tensor in zip(row.outputs, torch_models.results(answer))})
+
+
+def end_of(row):
+    return presets.MODELS[row.weights].end
+
+
+def sentence_of(model, row, sample):
+    ids, scores, _, _ = torch_words.sentence(model, sample, row.words, end_of(row))
+    return scores, ids
+
+
+def report(figures):
+    print(json.dumps({**figures, "peak_rss_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+                      "version": torch.__version__, "blas": blas()}))
+
+
 def main():
     if len(sys.argv) not in (7, 8):
         sys.exit(__doc__)
     name, weights, sample_path, out, threads, seconds = sys.argv[1:7]
     row = presets.ROWS[name]
     torch.set_num_threads(int(threads))
-    model = torch_models.build(presets.MODELS[row.weights], weights)
-    sample = torch_models.load_input(sample_path, row.input)
+    model = torch_models.build(row.weights, weights)
+    sample = torch_models.load_inputs(sample_path, name)
     with torch.inference_mode():
         if sys.argv[7:] == ["--reference"]:
-            result = model.double()(sample.double() if sample.is_floating_point() else sample)
-            stfile.save(out, {row.output: result.numpy()})
+            exact = tuple(tensor.double() if tensor.is_floating_point() else tensor for tensor in sample)
+            model.double()
+            save(out, row, sentence_of(model, row, exact) if row.words else model(*exact))
+            return
+        if row.words:
+            figures, answer = torch_words.timed(model, sample, row.words, end_of(row), float(seconds))
+            save(out, row, answer)
+            report(figures)
             return
         forms, trial = {}, {}
         names = ["eager", "traced", "traced+optimised"]
@@ -61,7 +86,7 @@ def main():
                 print(f"torch {form}: {error}", file=sys.stderr)
         for form, call in forms.items():
             for _ in range(1 if form == "eager" else 2):  # the first runs of a traced module compile it
-                call(sample)
+                call(*sample)
             trial[form] = min(clock(call, sample) for _ in range(2))
         best = min(trial, key=trial.get)
         with open(out + ".form", "w") as file:
@@ -69,11 +94,9 @@ def main():
         times, end = [], time.perf_counter() + float(seconds)
         while len(times) < 3 or time.perf_counter() < end:
             times.append(clock(forms[best], sample))
-        stfile.save(out, {row.output: forms[best](sample).numpy()})
+        save(out, row, forms[best](*sample))
     times.sort()
-    print(json.dumps({"min_ms": times[0], "median_ms": times[len(times) // 2], "runs": len(times), "form": best,
-                      "peak_rss_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
-                      "version": torch.__version__, "blas": blas()}))
+    report({"min_ms": times[0], "median_ms": times[len(times) // 2], "runs": len(times), "form": best})
 
 
 if __name__ == "__main__":

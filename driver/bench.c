@@ -7,7 +7,6 @@
 //   vit @classify B=1, avx512, 1 thread: median 271.00 ms, least 268.10 ms, 121.9 GFLOP/s, 84 % of the FMA peak
 #include "bench.h"
 #include "check.h"
-#include "runtime/switchyard.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -17,44 +16,13 @@
 
 enum { MOST_ROUNDS = 10000, TRACED = 5 };
 
-typedef struct KernelTime {
-  const char *name;
-  size_t calls; // of one call of the route
-  double ms, gflops, share;
-  double flops;
-} KernelTime;
-
-typedef struct Bench {
-  Session *s;
-  BenchPlan plan;
-  const char *isa; // asked for, NULL: the best
-  unsigned threads;
-  sy_map weights;
-  sy_pool *pool;
-  sy_exec exec;
-  const sy_model *m;
-  const sy_route *route;
-  void *ctx, *arena;
-  size_t arena_bytes;
-  size_t dims[MAX_DIMS];
-  const void **in;
-  void **out;
-  // results
-  const char *ran_isa;
-  size_t rounds;
-  double median_ms, min_ms, gflops, peak;
-  long rss_kb;
-  VEC(KernelTime) kernel;
-  double last; // of the trace
-} Bench;
-
-static double now_ms(void) {
+double bench_now_ms(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
-static bool fail(Bench *b, const char *what, const char *why) {
+bool bench_fail(Bench *b, const char *what, const char *why) {
   session_fail(b->s, EXIT_IO, "%s: %s", what, why);
   return false;
 }
@@ -70,10 +38,10 @@ static void *buffer(size_t bytes) { // as large as asked and zeroed, aligned for
  */
 static bool load(Bench *b, const char *so) {
   void *lib = dlopen(so, RTLD_NOW | RTLD_LOCAL);
-  if (!lib) return fail(b, so, dlerror());
+  if (!lib) return bench_fail(b, so, dlerror());
   const sy_model *(*entry)(void) = NULL;
   *(void **)&entry = dlsym(lib, "sy_model_entry");
-  if (!entry) return fail(b, so, "no sy_model_entry");
+  if (!entry) return bench_fail(b, so, "no sy_model_entry");
   b->m = entry();
   b->route = &b->m->info->route[b->plan.route];
   b->arena_bytes = b->m->arena_bytes(b->exec.threads);
@@ -81,8 +49,9 @@ static bool load(Bench *b, const char *so) {
   b->arena = aligned_alloc(SY_ALIGN, (b->arena_bytes + SY_ALIGN - 1) / SY_ALIGN * SY_ALIGN); // pages come when touched
   sy_config config = {SY_ABI_VERSION, b->weights.data, b->weights.bytes, b->arena, b->arena_bytes, &b->exec, b->isa};
   sy_status status = b->arena ? b->m->init(&b->ctx, &config) : SY_ENOMEM;
-  if (status) return fail(b, "the compiled model does not start", sy_strerror((int)status));
+  if (status) return bench_fail(b, "the compiled model does not start", sy_strerror((int)status));
   b->ran_isa = b->m->isa(b->ctx);
+  b->generates = bench_generates(b);
   return true;
 }
 
@@ -117,8 +86,9 @@ static void make_up(const Bench *b, size_t i, const sy_tensor *t, void *dst) {
 
 static bool fill(Bench *b) {
   const sy_route *r = b->route;
-  if (r->ninput > BENCH_INPUTS || r->noutput > BENCH_INPUTS)
-    return fail(b, r->name, "too many inputs or outputs to measure");
+  unsigned noutput = b->generates ? 0 : r->noutput;
+  if (r->ninput > BENCH_INPUTS || noutput > BENCH_INPUTS)
+    return bench_fail(b, r->name, "too many inputs or outputs to measure");
   Checkpoint file = {0};
   if (b->s->opt.input && !checkpoint_open(b->s, &file, &b->s->opt.input, 1)) return false;
   bool ok = true;
@@ -133,9 +103,10 @@ static bool fill(Bench *b) {
     Layout l = tensor_layout(b, t);
     for (size_t k = 0; x && k < sizeof types / sizeof *types; k++)
       if (!strcmp(types[k].name, t->dtype) && types[k].st != x->dtype)
-        ok = fail(b, t->name, "has another type in the input file");
+        ok = bench_fail(b, t->name, "has another type in the input file");
     if (x && ok && (size_t)st_elements(x) != layout_elements(&l))
-      ok = fail(b, t->name, "has another shape in the input file");
+      ok = bench_fail(b, t->name, "has another shape in the input file");
+    b->given[i] = x != NULL;
     if (x && ok)
       layout_store(&l, x->data, dst);
     else if (ok)
@@ -143,7 +114,7 @@ static bool fill(Bench *b) {
     b->in[i] = dst;
   }
   checkpoint_close(&file);
-  for (unsigned i = 0; i < r->noutput; i++) b->out[i] = buffer(r->output[i].bytes);
+  for (unsigned i = 0; i < noutput; i++) b->out[i] = buffer(r->output[i].bytes);
   return ok;
 }
 
@@ -151,7 +122,7 @@ static bool fill(Bench *b) {
  */
 static bool call(Bench *b) {
   sy_status status = b->m->call(b->ctx, b->plan.route, b->dims, b->in, b->out);
-  return status ? fail(b, "the compiled model refuses the call", sy_strerror((int)status)) : true;
+  return status ? bench_fail(b, "the compiled model refuses the call", sy_strerror((int)status)) : true;
 }
 
 static int ascending(const void *a, const void *b) {
@@ -160,19 +131,19 @@ static int ascending(const void *a, const void *b) {
 }
 
 static bool measure(Bench *b) {
-  double begin = now_ms();
-  for (int i = 0; i < 2 || (i < 50 && now_ms() - begin < 300); i++)
+  double begin = bench_now_ms();
+  for (int i = 0; i < 2 || (i < 50 && bench_now_ms() - begin < 300); i++)
     if (!call(b)) return false;
   size_t want = b->s->opt.rounds == INT_UNSET ? MOST_ROUNDS : (size_t)b->s->opt.rounds;
   if (want > MOST_ROUNDS) want = MOST_ROUNDS;
   if (want < 1) want = 1;
   double *ms = ARENA_ARRAY(&b->s->arena, double, want);
-  begin = now_ms();
+  begin = bench_now_ms();
   for (b->rounds = 0; b->rounds < want; b->rounds++) {
-    if (b->s->opt.rounds == INT_UNSET && b->rounds >= 5 && now_ms() - begin > 3000) break;
-    double from = now_ms();
+    if (b->s->opt.rounds == INT_UNSET && b->rounds >= 5 && bench_now_ms() - begin > 3000) break;
+    double from = bench_now_ms();
     if (!call(b)) return false;
-    ms[b->rounds] = now_ms() - from;
+    ms[b->rounds] = bench_now_ms() - from;
   }
   struct rusage u;
   getrusage(RUSAGE_SELF, &u);
@@ -186,9 +157,8 @@ static bool measure(Bench *b) {
 
 static void on_step(void *ud, unsigned step, const char *kernel, double flops) {
   Bench *b = ud;
-  double t = now_ms();
+  double t = bench_now_ms();
   size_t i = 0;
-  (void)flops; // for other dims
   while (i < b->kernel.n && strcmp(b->kernel.at[i].name, kernel) != 0) i++;
   if (i == b->kernel.n) {
     KernelTime k = {.name = kernel};
@@ -197,8 +167,11 @@ static void on_step(void *ud, unsigned step, const char *kernel, double flops) {
   KernelTime *k = &b->kernel.at[i];
   k->calls++;
   k->ms += t - b->last;
-  if (step < BENCH_STEPS) k->flops += b->plan.step_flops[step];
-  b->last = now_ms();
+  if (b->generates)
+    k->flops += flops; // those of a step; of a route they are for other dims
+  else if (step < BENCH_STEPS)
+    k->flops += b->plan.step_flops[step];
+  b->last = bench_now_ms();
 }
 
 static int slowest_first(const void *a, const void *b) {
@@ -206,22 +179,33 @@ static int slowest_first(const void *a, const void *b) {
   return (x->ms < y->ms) - (x->ms > y->ms);
 }
 
-static bool trace(Bench *b) {
-  if (!load(b, b->plan.trace_so)) return false;
-  if (!b->m->set_trace || !call(b)) return b->m->set_trace == NULL;
-  double total = 0;
+static void begin_trace(Bench *b) {
+  b->m->set_trace(b->ctx, on_step, b);
+  b->last = bench_now_ms();
+}
+
+static bool trace_calls(Bench *b) {
+  if (!call(b)) return false;
   for (int i = 0; i < TRACED; i++) {
-    b->m->set_trace(b->ctx, on_step, b);
-    b->last = now_ms();
+    begin_trace(b);
     if (!call(b)) return false;
   }
+  return true;
+}
+
+static bool trace(Bench *b) {
+  if (!load(b, b->plan.trace_so)) return false;
+  if (!b->m->set_trace) return true;
+  if (!(b->generates ? bench_words_trace(b, begin_trace) : trace_calls(b))) return false;
+  size_t times = b->generates ? b->words.words : TRACED;
+  double total = 0;
   for (size_t i = 0; i < b->kernel.n; i++) total += b->kernel.at[i].ms;
   for (size_t i = 0; i < b->kernel.n; i++) {
     KernelTime *k = &b->kernel.at[i];
     k->share = total > 0 ? k->ms / total : 0;
     k->gflops = k->ms > 0 ? k->flops / k->ms / 1e6 : 0;
-    k->calls /= TRACED;
-    k->ms /= TRACED;
+    k->calls /= times;
+    k->ms /= (double)times;
   }
   if (b->kernel.n) qsort(b->kernel.at, b->kernel.n, sizeof *b->kernel.at, slowest_first);
   return true;
@@ -229,9 +213,27 @@ static bool trace(Bench *b) {
 
 /* results -------------------------------------------------------------------------------------------------------------
  */
+static bool save_words(Bench *b) {
+  const BenchWords *w = &b->words;
+  StError err;
+  const StDesc d[] = {
+      {.name = "scores", .dtype = ST_F32, .rank = 2, .shape = {(int64_t)w->batch, (int64_t)w->vocab}},
+      {.name = "ids", .dtype = ST_I32, .rank = 2, .shape = {(int64_t)w->batch, (int64_t)w->length}},
+  };
+  StWriter *file = st_write_begin(b->s->opt.output, 2, d, &err);
+  bool ok = file && st_write_data(file, w->scores, w->batch * w->vocab * sizeof *w->scores, &err) &&
+            st_write_data(file, w->ids, w->batch * w->length * sizeof *w->ids, &err);
+  if (ok)
+    ok = st_write_end(file, &err);
+  else if (file)
+    st_write_abort(file);
+  return ok ? true : bench_fail(b, b->s->opt.output, err.text);
+}
+
 static bool save_outputs(Bench *b) {
   const sy_route *r = b->route;
   StError err;
+  if (b->generates) return save_words(b);
   StDesc d[BENCH_INPUTS] = {{0}};
   for (unsigned i = 0; i < r->noutput; i++) {
     Layout l = tensor_layout(b, &r->output[i]);
@@ -257,7 +259,7 @@ static bool save_outputs(Bench *b) {
     ok = st_write_end(w, &err);
   else if (w)
     st_write_abort(w);
-  return ok ? true : fail(b, b->s->opt.output, err.text);
+  return ok ? true : bench_fail(b, b->s->opt.output, err.text);
 }
 
 // Extent of the first axis of the first input, if that is a run-time dim.
@@ -266,10 +268,41 @@ static double batch_of(const Bench *b) {
   return b->route->ninput && t->rank > 1 && t->axis[0].dim >= 0 ? (double)b->dims[t->axis[0].dim] : 1;
 }
 
+static double bandwidth(const BenchWords *w) { // GB/s of a step
+  return w->step_ms > 0 ? w->step_bytes / w->step_ms / 1e6 : 0;
+}
+
+static void words_json(const Bench *b, cJSON *o) {
+  const BenchWords *w = &b->words;
+  cJSON_AddNumberToObject(o, "words", (double)w->words);
+  cJSON_AddNumberToObject(o, "words_per_s", b->median_ms > 0 ? 1e3 / b->median_ms : 0);
+  cJSON_AddNumberToObject(o, "start_ms", w->start_ms);
+  cJSON_AddNumberToObject(o, "step_ms", w->step_ms);
+  cJSON_AddNumberToObject(o, "step_bytes", w->step_bytes);
+  cJSON_AddNumberToObject(o, "gb_per_s", bandwidth(w));
+  cJSON_AddNumberToObject(o, "peak_gb_per_s", w->peak_gbs);
+}
+
+static void words_text(const Bench *b) {
+  const BenchWords *w = &b->words;
+  printf("%zu words behind the first: median %.3f ms, least %.3f ms a word, %.1f words/s\n", w->words, b->median_ms,
+         b->min_ms, b->median_ms > 0 ? 1e3 / b->median_ms : 0);
+  printf("first word %.3f ms; a step %.3f ms, %.1f MB of weights and state, %.1f GB/s", w->start_ms, w->step_ms,
+         w->step_bytes / 1e6, bandwidth(w));
+  if (w->peak_gbs > 0)
+    printf(", %.0f %% of the %.1f GB/s of this memory", 100 * bandwidth(w) / w->peak_gbs, w->peak_gbs);
+}
+
+static void calls_text(const Bench *b) {
+  printf("median %.3f ms, least %.3f ms, %.3f GFLOP, %.1f GFLOP/s", b->median_ms, b->min_ms, b->plan.flops / 1e9,
+         b->gflops);
+  if (b->peak > 0) printf(", %.0f %% of the FMA peak of %.1f", 100 * b->gflops / b->peak, b->peak);
+}
+
 static void print_json(const Bench *b) {
   cJSON *o = cJSON_CreateObject(), *dims = NULL;
   cJSON_AddStringToObject(o, "model", b->m->info->model);
-  cJSON_AddStringToObject(o, "route", b->route->name);
+  cJSON_AddStringToObject(o, "route", b->generates ? b->words.name : b->route->name);
   cJSON_AddNumberToObject(o, "batch", batch_of(b));
   dims = cJSON_AddObjectToObject(o, "dims");
   for (unsigned i = 0; i < b->m->info->ndim; i++)
@@ -279,6 +312,7 @@ static void print_json(const Bench *b) {
   cJSON_AddNumberToObject(o, "rounds", (double)b->rounds);
   cJSON_AddNumberToObject(o, "median_ms", b->median_ms);
   cJSON_AddNumberToObject(o, "min_ms", b->min_ms);
+  if (b->generates) words_json(b, o);
   cJSON_AddNumberToObject(o, "gflop", b->plan.flops / 1e9);
   cJSON_AddNumberToObject(o, "gflops", b->gflops);
   cJSON_AddNumberToObject(o, "peak_gflops", b->peak);
@@ -303,13 +337,12 @@ static void print_json(const Bench *b) {
 }
 
 static void print_text(const Bench *b) {
-  printf("%s @%s", b->m->info->model, b->route->name);
-  for (unsigned i = 0; i < b->m->info->ndim; i++)
+  printf("%s @%s", b->m->info->model, b->generates ? b->words.name : b->route->name);
+  if (b->generates) printf(" batch %zu, prompt of %zu", b->words.batch, b->words.prompt);
+  for (unsigned i = 0; i < b->m->info->ndim && !b->generates; i++)
     if (b->route->dims >> i & 1) printf(" %s=%zu", b->m->info->dim[i].name, b->dims[i]);
   printf(", %s, %u thread%s, %zu rounds\n", b->ran_isa, b->exec.threads, b->exec.threads == 1 ? "" : "s", b->rounds);
-  printf("median %.3f ms, least %.3f ms, %.3f GFLOP, %.1f GFLOP/s", b->median_ms, b->min_ms, b->plan.flops / 1e9,
-         b->gflops);
-  if (b->peak > 0) printf(", %.0f %% of the FMA peak of %.1f", 100 * b->gflops / b->peak, b->peak);
+  (b->generates ? words_text : calls_text)(b);
   printf("\npeak memory %.1f MB; weights %.1f MB, arena %.1f MB\n\n", (double)b->rss_kb / 1024,
          (double)b->weights.bytes / 1e6, (double)b->arena_bytes / 1e6);
   printf("%-48s %6s %10s %9s %7s\n", "kernel", "calls", "ms", "GFLOP/s", "share");
@@ -321,16 +354,17 @@ static void print_text(const Bench *b) {
 
 static bool run(Bench *b) {
   sy_status status = sy_map_open(&b->weights, b->plan.packed, 0);
-  if (status) return fail(b, b->plan.packed, sy_strerror((int)status));
+  if (status) return bench_fail(b, b->plan.packed, sy_strerror((int)status));
   b->pool = sy_pool_new(b->threads);
-  if (!b->pool) return fail(b, "threads", sy_strerror(SY_ETHREAD));
+  if (!b->pool) return bench_fail(b, "threads", sy_strerror(SY_ETHREAD));
   b->exec = sy_pool_exec(b->pool);
   b->in = ARENA_ARRAY(&b->s->arena, const void *, BENCH_INPUTS);
   b->out = ARENA_ARRAY(&b->s->arena, void *, BENCH_INPUTS);
   for (int i = 0; i < MAX_DIMS; i++) b->dims[i] = (size_t)b->plan.dims[i];
-  if (!load(b, b->plan.so) || !fill(b) || !measure(b)) return false;
+  if (!load(b, b->plan.so) || !fill(b) || !(b->generates ? bench_words : measure)(b)) return false;
   if (b->s->opt.output && !save_outputs(b)) return false;
   b->peak = peak_gflops(b->ran_isa, b->threads);
+  if (b->generates) b->words.peak_gbs = peak_bandwidth(b->threads);
   return trace(b);
 }
 
@@ -361,6 +395,8 @@ int cmd_bench(Session *s) {
     free(b->out[i]);
   }
   free(b->arena);
+  free(b->words.ids);
+  free(b->words.scores);
   sy_pool_free(b->pool);
   sy_map_close(&b->weights);
   return ok ? EXIT_OK : s->exit_code;

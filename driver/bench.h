@@ -1,12 +1,15 @@
 // bench.h: what the files of `syc bench` share.
 //
 //   bench.c        the command: measures in a process that has not compiled anything, prints
+//   bench_words.c  a generate: greedy sentences
 //   bench_plan.c   compiling and packing, in a child process, so that its memory does not count as the model's
-//   peak.c         the machine's rate of fused multiply-adds
+//   peak.c         the machine's rate of fused multiply-adds; bandwidth.c: of reading memory
 #ifndef SY_BENCH_H
 #define SY_BENCH_H
 
 #include "driver.h"
+#include "host/generate.h"
+#include "runtime/switchyard.h"
 
 enum { BENCH_STEPS = 4096, BENCH_INPUTS = 32, BENCH_PATH = 1024 };
 
@@ -23,5 +26,64 @@ bool bench_prepare(Session *s, const char *isa, BenchPlan *plan);
 
 // Rate of float fused multiply-adds on `threads` threads, counting two operations each; 0 if not known for the ISA.
 double peak_gflops(const char *isa, unsigned threads);
+// Rate at which `threads` threads read memory that no cache holds, GB/s; 0 if there is no memory for it.
+double peak_bandwidth(unsigned threads);
+
+typedef struct BenchWords { // one run: a start, then a step for each further word
+  const char *name;         // of the generate
+  size_t prompt;            // words in front
+  size_t words, length;     // steps of a run, and words of the sentence with its prompt
+  double start_ms, step_ms; // medians; step_ms without the choice of the word
+  double step_bytes;        // weights and state that a step reads and writes, as the compiler counts
+  double peak_gbs;          // rate of reading memory here
+  int32_t *ids;             // sentences of the last run, [batch][length]
+  float *scores;            // and the scores of their last step, [batch][vocab]
+  size_t batch, vocab;
+} BenchWords;
+
+typedef struct KernelTime {
+  const char *name;
+  size_t calls; // of one call of the route
+  double ms, gflops, share;
+  double flops;
+} KernelTime;
+
+typedef struct Bench {
+  Session *s;
+  BenchPlan plan;
+  const char *isa; // asked for, NULL: the best
+  unsigned threads;
+  sy_map weights;
+  sy_pool *pool;
+  sy_exec exec;
+  const sy_model *m;
+  const sy_route *route;
+  void *ctx, *arena;
+  size_t arena_bytes;
+  size_t dims[MAX_DIMS];
+  const void **in;
+  void **out;
+  bool given[BENCH_INPUTS]; // inputs that the file has
+  bool generates;           // the route is the start of a generate
+  // results
+  const char *ran_isa;
+  size_t rounds;
+  double median_ms, min_ms, gflops, peak;
+  long rss_kb;
+  BenchWords words; // of a generate
+  VEC(KernelTime) kernel;
+  double last; // of the trace
+} Bench;
+
+double bench_now_ms(void);
+// Reports a failure of bench; always false.
+bool bench_fail(Bench *b, const char *what, const char *why);
+
+// Is the loaded route a part of a generate?
+bool bench_generates(const Bench *b);
+// Measures greedy sentences: b->words, and median_ms and min_ms of a word. False after reporting.
+bool bench_words(Bench *b);
+// One more run; `begin` is called before each step and sets the trace hook, which goes again behind the step.
+bool bench_words_trace(Bench *b, void (*begin)(Bench *b));
 
 #endif

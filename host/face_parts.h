@@ -1,4 +1,5 @@
-// face_parts.h - what the files of the command line face share; private to face*.c.
+// face_parts.h - what the files of the command line face share; private to face*.c. (`syc bench` takes the part of
+// face_words.c that describes a generate.)
 //
 //   face_args.c     the options of the command line, and --help
 //   face_options.c  prepare texts: "resize=shorter(256), crop=224, mean=[0.5, 0.5, 0.5]"
@@ -19,6 +20,7 @@
 #include "image.h"
 #include "tokenizer.h"
 #include "topk.h"
+#include "words.h"
 
 enum { FACE_MAX_TENSORS = 256, FACE_MAX_DIMS = 16 };
 
@@ -124,6 +126,13 @@ typedef struct FaceWords { // a generate: its rule and its two entry points
 // The generate of a name, or of the entry point; false if there is none.
 bool face_words_find(const sy_info *info, const char *name, FaceWords *out);
 bool face_words_part(const sy_info *info, const sy_route *r); // is it an entry point of a generate?
+typedef struct FaceWordsShape { // what a WordsInfo points to, and where the run-time dims are
+  int batch_dim, length_dim;
+  WordsTensor tensor[4][FACE_MAX_TENSORS];
+} FaceWordsShape;
+// Describes both entry points for words_new; `words`: the input that holds the words. *shape must outlive *info, whose
+// call and ud the caller sets. False with err if they are not those of a generate.
+bool face_words_describe(const FaceWords *w, const char *words, FaceWordsShape *shape, WordsInfo *info, HostError *err);
 // Runs a generate on everything given and prints the sentences. call: one call of an entry point.
 typedef bool FaceCall(void *ud, const sy_route *route, const size_t *dims, const void *const *in, void *const *out);
 bool face_words_run(FaceRun *r, const FaceWords *w, FaceCall *call, void *ud, bool *started, HostError *err);

@@ -3,7 +3,6 @@
 //
 //   cat.jpg: a cat on a red sofa
 #include "face_parts.h"
-#include "words.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,8 +34,7 @@ typedef struct Captions {
   const FaceWords *w;
   FaceCall *call;
   void *ud;
-  int batch_dim, length_dim;
-  WordsTensor tensor[4][FACE_MAX_TENSORS];
+  FaceWordsShape shape;
   GenerateOptions how;
   HostIds prompt;
 } Captions;
@@ -45,8 +43,8 @@ static bool call_entry(void *ud, bool step, size_t rows, size_t length, const vo
   Captions *c = ud;
   size_t dims[FACE_MAX_DIMS];
   memcpy(dims, c->r->dims, sizeof dims);
-  dims[c->batch_dim] = rows;
-  dims[c->length_dim] = length;
+  dims[c->shape.batch_dim] = rows;
+  dims[c->shape.length_dim] = length;
   return c->call(c->ud, step ? c->w->step : c->w->start, dims, in, out);
 }
 
@@ -61,28 +59,27 @@ static void show_progress(void *ud, int64_t length, int64_t most) {
   if (isatty(STDERR_FILENO)) fprintf(stderr, "\r%lld of at most %lld words", (long long)length, (long long)most);
 }
 
-static bool describe(Captions *c, WordsInfo *info, HostError *err) {
-  const sy_route *s = c->w->start, *t = c->w->step;
+bool face_words_describe(const FaceWords *w, const char *name, FaceWordsShape *shape, WordsInfo *info, HostError *err) {
+  const sy_route *s = w->start, *t = w->step;
   const sy_tensor *words = NULL, *scores = NULL;
   for (unsigned i = 0; i < s->ninput; i++)
-    if (!strcmp(s->input[i].name, c->r->words)) words = &s->input[i];
+    if (!strcmp(s->input[i].name, name)) words = &s->input[i];
   for (unsigned i = 0; i < s->noutput; i++)
     if (!strcmp(s->output[i].name, "scores")) scores = &s->output[i];
   bool ok = words && scores && words->rank == 2 && scores->rank == 2 && words->axis[0].dim >= 0 &&
-            words->axis[1].dim >= 0 && t->ninput <= FACE_MAX_TENSORS && t->noutput <= FACE_MAX_TENSORS;
-  if (!ok) return host_fail(err, "the program's description of %s makes no sense", c->w->rule->name);
-  c->batch_dim = words->axis[0].dim;
-  c->length_dim = words->axis[1].dim;
-  *info = (WordsInfo){.start = {s->ninput, s->noutput, tensors(c->tensor[0], s->input, s->ninput),
-                                tensors(c->tensor[1], s->output, s->noutput)},
-                      .step = {t->ninput, t->noutput, tensors(c->tensor[2], t->input, t->ninput),
-                               tensors(c->tensor[3], t->output, t->noutput)},
-                      .words = c->r->words,
+            words->axis[1].dim >= 0 && s->ninput <= FACE_MAX_TENSORS && s->noutput <= FACE_MAX_TENSORS &&
+            t->ninput <= FACE_MAX_TENSORS && t->noutput <= FACE_MAX_TENSORS;
+  if (!ok) return host_fail(err, "the program's description of %s makes no sense", w->rule->name);
+  shape->batch_dim = words->axis[0].dim;
+  shape->length_dim = words->axis[1].dim;
+  *info = (WordsInfo){.start = {s->ninput, s->noutput, tensors(shape->tensor[0], s->input, s->ninput),
+                                tensors(shape->tensor[1], s->output, s->noutput)},
+                      .step = {t->ninput, t->noutput, tensors(shape->tensor[2], t->input, t->ninput),
+                               tensors(shape->tensor[3], t->output, t->noutput)},
+                      .words = name,
                       .batch_bound = (size_t)words->axis[0].bound,
                       .length_bound = (size_t)words->axis[1].bound,
-                      .vocab = (size_t)scores->axis[1].bound,
-                      .call = call_entry,
-                      .ud = c};
+                      .vocab = (size_t)scores->axis[1].bound};
   return true;
 }
 
@@ -245,7 +242,10 @@ bool face_words_run(FaceRun *r, const FaceWords *w, FaceCall *call, void *ud, bo
   if (!c) return host_fail(err, "out of memory");
   *c = (Captions){.r = r, .w = w, .call = call, .ud = ud};
   r->usage = true; // until something runs, the command line is to blame
-  bool ok = describe(c, &info, err) && options(c, &info, err) && prompt(c, info.vocab, err);
+  bool ok = face_words_describe(w, r->words, &c->shape, &info, err);
+  info.call = call_entry;
+  info.ud = c;
+  ok = ok && options(c, &info, err) && prompt(c, info.vocab, err);
   size_t batch = ok ? info.batch_bound / (size_t)c->how.beams : 0;
   if (ok && !batch)
     ok = host_fail(err, "the model runs %zu sentences at once: --beams must be at most that", info.batch_bound);

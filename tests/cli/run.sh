@@ -695,6 +695,20 @@ check "... is JSON" is_json out
 run 0 "explain a code" explain E0008
 run 2 "explain a code that is not there" explain E9999
 run 0 "bench" bench vit:tiny --routes classify --rounds 3 --threads 1 --isa avx2
+run 0 "bench of a generate" bench blip:caption_tiny --routes caption --words 4 --rounds 2 --threads 1 -o words.safetensors
+says "... counts the steps behind the first word" '^3 words behind the first: median' out
+says "... and the bytes of a step" 'MB of weights and state, .* GB/s, .* % of the [1-9][0-9.]* GB/s of this memory' out
+cp words.safetensors words_1.safetensors
+run 0 "bench of a generate, JSON" bench blip:caption_tiny --routes caption --words 4 --rounds 2 --threads 2 --json -o words.safetensors
+says "... has words a second" '"words":3,"words_per_s":[0-9]' out
+check "... and the same scores and words" cmp words.safetensors words_1.safetensors
+run 0 "bench of a generate, a batch" bench blip:caption_tiny --routes caption --words 2 --batch 3 --rounds 1 -o words.safetensors
+run 0 "... leaves its words" weights inspect words.safetensors
+says "... of every picture" '^ids .*\[3,3\]' out
+run 2 "one word is no step" bench blip:caption_tiny --routes caption --words 1
+says "... and says how many fit" 'from 2 to 21 words fit'
+run 2 "more words than fit" bench blip:caption_tiny --routes caption --words 22
+run 0 "bench of a generate with masks" bench beit3:tiny --routes caption --rounds 1 --threads 1
 run 0 "bench --json" bench vit:tiny --routes classify --rounds 3 --threads 1 --json
 check "... is JSON" is_json out
 run 2 "check without a folder" check vit

@@ -1,0 +1,198 @@
+// bench_words.c: `syc bench` of a generate: sentences by the greedy rule, without an early end, so that every run takes
+// the same steps. A run is the start (whatever the page computes once, and the prompt) and a step for each further
+// word; the time of a word is that of the whole search without the start, divided by the steps.
+//
+// The prompt is that of --input if it has one, else the rule's start. What bounds a step is how fast its weights are
+// read, so its bytes are reported beside the rate of the memory.
+#include "bench.h"
+#include "host/face_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum { MOST_RUNS = 1000, LEAST_RUNS = 3 };
+
+typedef struct Run {
+  Bench *b;
+  FaceWords w;
+  FaceWordsShape shape;
+  WordsInfo info;
+  GenerateOptions how;
+  char words[64]; // name of the input that holds them
+  int32_t *prompt;
+  size_t batch, prompt_length;
+  // one search
+  GenerateModel model, timed; // the compiled one, and the one around it that takes times
+  size_t steps;
+  double start_ms, steps_ms;
+  void (*begin)(Bench *b); // called before each step whose kernels are traced, or NULL
+} Run;
+
+bool bench_generates(const Bench *b) {
+  return face_words_part(b->m->info, b->route);
+}
+
+static bool call_entry(void *ud, bool step, size_t rows, size_t length, const void *const *in, void *const *out) {
+  Run *r = ud;
+  const Bench *b = r->b;
+  size_t dims[MAX_DIMS];
+  memcpy(dims, b->dims, sizeof dims);
+  dims[r->shape.batch_dim] = rows;
+  dims[r->shape.length_dim] = length;
+  const sy_route *route = step ? r->w.step : r->w.start;
+  return b->m->call(b->ctx, (unsigned)(route - b->m->info->route), dims, in, out) == SY_OK;
+}
+
+static bool timed_start(void *ud, int64_t batch, int64_t n, const int32_t *words, float *scores) {
+  Run *r = ud;
+  double from = bench_now_ms();
+  bool ok = r->model.start(r->model.ud, batch, n, words, scores);
+  r->start_ms = bench_now_ms() - from;
+  return ok;
+}
+
+static bool timed_step(void *ud, int64_t rows, int64_t at, int64_t n, const int32_t *parent, const int32_t *words,
+                       float *scores) {
+  Run *r = ud;
+  Bench *b = r->b;
+  if (r->begin) r->begin(b);
+  double from = bench_now_ms();
+  bool ok = r->model.step(r->model.ud, rows, at, n, parent, words, scores);
+  r->steps_ms += bench_now_ms() - from;
+  r->steps++;
+  if (r->begin) b->m->set_trace(b->ctx, NULL, NULL);
+  memcpy(b->words.scores, scores, b->words.batch * b->words.vocab * sizeof *scores);
+  return ok;
+}
+
+// The ids that the sentences begin with: those of the input file, else the rule's start, else a made-up one.
+static void take_prompt(Run *r) {
+  const Bench *b = r->b;
+  const sy_route *s = r->w.start;
+  unsigned i = 0;
+  while (strcmp(s->input[i].name, r->words) != 0) i++; // face_words_describe found it
+  const int32_t *ids = b->in[i];
+  size_t pitch = r->info.length_bound, n = b->given[i] ? b->dims[r->shape.length_dim] : 1;
+  r->prompt_length = n + (r->how.masked && !b->given[i] ? 1 : 0);
+  r->prompt = ARENA_ARRAY(&b->s->arena, int32_t, r->batch * r->prompt_length + 1);
+  for (size_t k = 0; k < r->batch; k++) {
+    int32_t *to = r->prompt + k * r->prompt_length;
+    memcpy(to, ids + k * pitch, n * sizeof *to);
+    if (!b->given[i] && r->how.start_id >= 0) to[0] = r->how.start_id;
+    if (r->prompt_length > n) to[n] = r->how.mask_id;
+  }
+}
+
+static bool choose_length(Run *r) {
+  Bench *b = r->b;
+  size_t bound = r->info.length_bound, n = r->prompt_length;
+  int64_t words = b->s->opt.words;
+  if (words != INT_UNSET && (words < 2 || n + (size_t)words > bound)) {
+    session_fail(b->s, EXIT_USAGE, "--words %lld: with a prompt of %zu, from 2 to %zu words fit", (long long)words, n,
+                 bound > n ? bound - n : 0);
+    return false;
+  }
+  if (words != INT_UNSET) r->how.max_length = (int64_t)(n + (size_t)words);
+  r->how.min_length = r->how.max_length; // no early end
+  b->words.length = (size_t)r->how.max_length;
+  return true;
+}
+
+static bool set_up(Run *r, Bench *b) {
+  HostError err = {{0}};
+  const sy_info *info = b->m->info;
+  BenchWords *w = &b->words;
+  *r = (Run){.b = b};
+  bool found = false;
+  for (unsigned i = 0; i < info->nprepare && !found; i++)
+    found = face_words_find(info, info->prepare[i].name, &r->w) && (r->w.start == b->route || r->w.step == b->route);
+  if (!found || !face_option(r->w.rule->options, "words", r->words, sizeof r->words))
+    return bench_fail(b, b->route->name, "is no part of a generate");
+  if (r->w.start != b->route) return bench_fail(b, b->route->name, "measure the whole generate instead: --routes NAME");
+  if (!face_words_describe(&r->w, r->words, &r->shape, &r->info, &err) ||
+      !words_rule(r->w.rule->kind, r->w.rule->options, (int64_t)r->info.length_bound, &r->how, &err))
+    return bench_fail(b, r->w.rule->name, err.text);
+  r->info.call = call_entry;
+  r->info.ud = r;
+  r->how.beams = 1;
+  r->batch = b->dims[r->shape.batch_dim];
+  take_prompt(r);
+  if (!choose_length(r)) return false;
+  w->name = r->w.rule->name;
+  w->prompt = r->prompt_length;
+  w->batch = r->batch;
+  w->vocab = r->info.vocab;
+  if (!w->ids) w->ids = calloc(w->batch * w->length + 1, sizeof *w->ids);
+  if (!w->scores) w->scores = calloc(w->batch * w->vocab + 1, sizeof *w->scores);
+  return w->ids && w->scores ? true : bench_fail(b, b->route->name, sy_strerror(SY_ENOMEM));
+}
+
+// One sentence for each of the batch; *ms: the search without its start.
+static bool search(Run *r, double *ms) {
+  Bench *b = r->b;
+  HostError err = {{0}};
+  const char *why = NULL;
+  Words *w = words_new(&r->info, b->in, &err);
+  if (!w) return bench_fail(b, r->w.rule->name, err.text);
+  r->model = words_model(w);
+  r->timed = r->model;
+  r->timed.ud = r;
+  r->timed.start = timed_start;
+  r->timed.step = timed_step;
+  r->steps = 0;
+  r->start_ms = r->steps_ms = 0;
+  double from = bench_now_ms();
+  bool ok =
+      generate(&r->timed, &r->how, (int64_t)r->batch, r->prompt, (int64_t)r->prompt_length, b->words.ids, NULL, &why);
+  *ms = bench_now_ms() - from - r->start_ms;
+  words_free(w);
+  if (!ok) return bench_fail(b, r->w.rule->name, why ? why : "the search failed");
+  return r->steps ? true : bench_fail(b, r->w.rule->name, "the sentence ended at its first word; try another --seed");
+}
+
+static int ascending(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static double median(double *x, size_t n) {
+  qsort(x, n, sizeof *x, ascending);
+  return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+}
+
+bool bench_words(Bench *b) {
+  Run *r = ARENA_NEW(&b->s->arena, Run);
+  double word[MOST_RUNS], step[MOST_RUNS], start[MOST_RUNS], ms;
+  if (!set_up(r, b) || !search(r, &ms)) return false; // warm-up
+  size_t most = MOST_RUNS;
+  bool given = b->s->opt.rounds != INT_UNSET;
+  if (given) most = b->s->opt.rounds < 1 ? 1 : b->s->opt.rounds > MOST_RUNS ? MOST_RUNS : (size_t)b->s->opt.rounds;
+  double begin = bench_now_ms();
+  for (b->rounds = 0; b->rounds < most; b->rounds++) {
+    if (!given && b->rounds >= LEAST_RUNS && bench_now_ms() - begin > 3000) break;
+    if (!search(r, &ms)) return false;
+    word[b->rounds] = ms / (double)r->steps;
+    step[b->rounds] = r->steps_ms / (double)r->steps;
+    start[b->rounds] = r->start_ms;
+  }
+  struct rusage u;
+  getrusage(RUSAGE_SELF, &u);
+  b->rss_kb = u.ru_maxrss;
+  BenchWords *w = &b->words;
+  w->words = r->steps;
+  w->start_ms = median(start, b->rounds);
+  w->step_ms = median(step, b->rounds);
+  b->median_ms = median(word, b->rounds);
+  b->min_ms = word[0];
+  for (unsigned i = 0; i < r->w.step->nstep; i++) w->step_bytes += r->w.step->step[i].bytes;
+  return true;
+}
+
+bool bench_words_trace(Bench *b, void (*begin)(Bench *b)) {
+  Run *r = ARENA_NEW(&b->s->arena, Run);
+  double ms;
+  if (!set_up(r, b)) return false;
+  r->begin = begin;
+  return search(r, &ms);
+}

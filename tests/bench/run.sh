@@ -1,0 +1,10 @@
+#!/bin/sh
+# run.sh: do the rows of bench/ still fit the pages that they measure? Needs python3; nothing is measured.
+here=$(cd "$(dirname "$0")" && pwd)
+source=${SOURCE_DIR:-$(cd "$here/../.." && pwd)}
+syc=${SYC:-${BUILD_DIR:-$source/build}/bin/syc}
+command -v python3 > /dev/null || {
+  echo "skipped: no python3"
+  exit 77
+}
+PYTHONDONTWRITEBYTECODE=1 exec python3 "$source/bench/check_rows.py" "$syc"
