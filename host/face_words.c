@@ -164,7 +164,7 @@ static void note_missing(const Captions *c, const char *name, const int32_t *ids
     if (missing++ == 0) first = ids[i];
   }
   if (missing)
-    fprintf(stderr, "note: %.200s: %zu words are not in the vocabulary and were left out, the first with id %d\n", name,
+    fprintf(stderr, "note: %.200s: words that the vocabulary lacks were left out: %zu, the first has id %d\n", name,
             missing, (int)first);
 }
 

@@ -121,7 +121,6 @@ static void best_candidates(Search *s, int64_t b, int64_t first_rows) {
 
 // A sentence that ended: kept if it is among the best.
 static void add_hypothesis(Search *s, Picture *p, const int32_t *ids, int64_t length, double sum) {
-  if (isinf(sum)) return; // an end that min_length or the model rules out
   double score = sum / pow((double)length, s->o->length_penalty);
   int64_t worst = 0;
   for (int64_t i = 1; i < p->nhyp; i++)

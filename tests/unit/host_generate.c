@@ -91,9 +91,9 @@ static void repeats(const int32_t *words, int64_t n, int64_t vocab, float *score
   (void)words, (void)n;
   for (int64_t w = 0; w < vocab; w++) scores[w] = x[w];
 }
-// 0.4, 0.3, 0.2, 0.1.
+// 0.3, 0.4, 0.2, 0.1.
 static void likely(const int32_t *words, int64_t n, int64_t vocab, float *scores) {
-  static const float p[] = {0.4f, 0.3f, 0.2f, 0.1f};
+  static const float p[] = {0.3f, 0.4f, 0.2f, 0.1f};
   (void)words, (void)n;
   for (int64_t w = 0; w < vocab; w++) scores[w] = logf(p[w]) - 7;
 }
@@ -104,6 +104,12 @@ static void ends(const int32_t *words, int64_t n, int64_t vocab, float *scores) 
 static void only_ends(const int32_t *words, int64_t n, int64_t vocab, float *scores) {
   (void)words, (void)n;
   for (int64_t w = 0; w < vocab; w++) scores[w] = w == 2 ? 1 : -INFINITY;
+}
+// Ends (2) early by chance, and surely behind three words.
+static void settles(const int32_t *words, int64_t n, int64_t vocab, float *scores) {
+  static const float p[3][3] = {{0.7f, 0.1f, 0.2f}, {0.6f, 0.1f, 0.3f}, {0.01f, 0.01f, 0.98f}};
+  (void)words;
+  for (int64_t w = 0; w < vocab; w++) scores[w] = logf(p[n > 3 ? 2 : n - 1][w]);
 }
 // Depends on every word and where it stands.
 static void hashed(const int32_t *words, int64_t n, int64_t vocab, float *scores) {
@@ -297,6 +303,22 @@ Test(generate, few_beams_are_never_better_than_all_sentences) {
   }
 }
 
+// Two sentences have ended after two steps (0.2 and 0.21), but one that is open (0.42) may beat them, and does (0.41);
+// a step later nothing can.
+Test(generate, beams_stop_when_nothing_better_can_come) {
+  GenerateOptions o = greedy(2, LONGEST);
+  o.beams = 2;
+  o.length_penalty = 0;
+  Script s = {.scores = settles, .vocab = 3};
+  GenerateModel m = model_of(&s);
+  int32_t ids[LONGEST], prompt[] = {1};
+  float score;
+  cr_assert(generate(&m, &o, 1, prompt, 1, ids, &score, NULL));
+  cr_expect_arr_eq(ids, ((const int32_t[]){1, 0, 0, 2, 0}), 5 * sizeof *ids);
+  cr_expect_float_eq((double)score, log(0.7 * 0.6 * 0.98), 1e-5);
+  cr_expect_eq(s.calls, 4);
+}
+
 Test(generate, beams_without_an_end_give_the_best_unfinished_sentence) {
   GenerateOptions o = greedy(5, 4);
   o.beams = 2;
@@ -336,19 +358,19 @@ static void expect_shares(const GenerateOptions *o, const double want[4]) {
 
 Test(generate, draws_follow_the_probabilities) {
   GenerateOptions o = greedy(3, 2);
-  expect_shares(&o, (const double[]){0.4, 0.3, 0.2, 0.1});
+  expect_shares(&o, (const double[]){0.3, 0.4, 0.2, 0.1});
   o.top_k = 2;
-  expect_shares(&o, (const double[]){4.0 / 7, 3.0 / 7, 0, 0});
-  o.top_p = 0.5; // of the two that are left the first has 4/7
-  expect_shares(&o, (const double[]){1, 0, 0, 0});
+  expect_shares(&o, (const double[]){3.0 / 7, 4.0 / 7, 0, 0});
+  o.top_p = 0.5; // of the two that are left the better has 4/7
+  expect_shares(&o, (const double[]){0, 1, 0, 0});
   o.top_k = 0, o.top_p = 0.65;
-  expect_shares(&o, (const double[]){4.0 / 7, 3.0 / 7, 0, 0});
+  expect_shares(&o, (const double[]){3.0 / 7, 4.0 / 7, 0, 0});
   o.top_p = 1, o.temperature = 0.5;
-  expect_shares(&o, (const double[]){16 / 30.0, 9 / 30.0, 4 / 30.0, 1 / 30.0});
+  expect_shares(&o, (const double[]){9 / 30.0, 16 / 30.0, 4 / 30.0, 1 / 30.0});
   o.temperature = 1e6;
   expect_shares(&o, (const double[]){0.25, 0.25, 0.25, 0.25});
   o.temperature = 1e-320; // all scores are below 0, and none over this is finite
-  expect_shares(&o, (const double[]){1, 0, 0, 0});
+  expect_shares(&o, (const double[]){0, 1, 0, 0});
 }
 
 Test(generate, the_same_seed_draws_the_same_words) {
