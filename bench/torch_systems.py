@@ -20,7 +20,7 @@ class Parts(nn.Module):
 
 
 def parameter(*shape):
-    return nn.Parameter(torch.empty(*shape))
+    return nn.Parameter(torch.empty(shape))
 
 
 def extents(x):
