@@ -3,7 +3,7 @@
 #
 #   bench/peers.sh [options]
 #
-#   --quick              2 rounds of 0.5 s, without the two largest rows: to see that everything works
+#   --quick              2 rounds of 0.5 s, four small rows unless --rows says otherwise: to see that everything works
 #   --rows A,B           only these rows (see `python3 bench/presets.py` for the names)
 #   --peers A,B          only these of: ours, ort, torch
 #   --threads 1,2        thread counts
@@ -20,7 +20,7 @@
 #   --no-install         never install anything
 #   --help               this text
 #
-# Peers, models and results are kept in $SWITCHYARD_PEERS (default ~/.cache/switchyard-peers; about 20 GB for all rows).
+# Peers, models and results are kept in $SWITCHYARD_PEERS (default ~/.cache/switchyard-peers; about 14 GB for all rows).
 # Exit status: 0 measured, 1 a peer failed or outputs differ, 2 wrong use or nothing to measure with.
 # shellcheck disable=SC2317 # many functions here are only called by name
 set -euo pipefail
