@@ -52,7 +52,7 @@ endforeach()
 function(sy_shell_test name label)
   add_test(NAME ${name} COMMAND bash ${ARGN} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   set_tests_properties(
-    ${name} PROPERTIES LABELS ${label} TIMEOUT 1200 SKIP_RETURN_CODE 77 ENVIRONMENT
+    ${name} PROPERTIES LABELS ${label} TIMEOUT 3000 SKIP_RETURN_CODE 77 ENVIRONMENT
                        "SYC=${CMAKE_BINARY_DIR}/bin/syc;SOURCE_DIR=${PROJECT_SOURCE_DIR};BUILD_DIR=${CMAKE_BINARY_DIR}")
 endfunction()
 

@@ -41,6 +41,10 @@ typedef struct Check { // one `syc check`
   const char *temp;   // folder for packed weights and buffers
   const char *runner; // cross-compiled driver/embed/runner.c, once made
   size_t runs;
+  struct { // --together: the program of the cases that `first` stands for
+    const cJSON *first;
+    const Program *program;
+  } group;
   VEC(CheckResult) result;
 } Check;
 

@@ -84,6 +84,60 @@ Module *check_module(Check *c, const Case *k, const Checkpoint *tensors, CheckRe
   return m;
 }
 
+/* cases with equal parameters -----------------------------------------------------------------------------------------
+ */
+enum { MOST_ROUTES = 64 };
+
+static bool same_model(const cJSON *a, const cJSON *b) {
+  static const char *const keys[] = {"kind", "model", "entry", "weights", "set"};
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+    const cJSON *x = cJSON_GetObjectItemCaseSensitive(a, keys[i]), *y = cJSON_GetObjectItemCaseSensitive(b, keys[i]);
+    if ((x || y) && !cJSON_Compare(x, y, true)) return false;
+  }
+  return json_text(a, "route") && json_text(b, "route");
+}
+
+// The routes of all cases of the file that differ from this one in their route and tensors alone; *first is the first
+// of these cases.
+static size_t group_of(const Case *k, const char **route, const cJSON **first) {
+  const cJSON *j = k->json;
+  size_t n = 0;
+  *first = NULL;
+  while (j->prev && j->prev->next) j = j->prev; // the list's first knows its last as `prev`
+  for (; j && n < MOST_ROUTES; j = j->next) {
+    if (!same_model(j, k->json)) continue;
+    if (!*first) *first = j;
+    size_t i = 0;
+    while (i < n && strcmp(route[i], json_text(j, "route")) != 0) i++;
+    if (i == n) route[n++] = json_text(j, "route");
+  }
+  return n;
+}
+
+static const Program *group_program(Check *c, const Case *k) {
+  const char *route[MOST_ROUTES];
+  const cJSON *first;
+  Defines set = parameters(c, k);
+  size_t n = group_of(k, route, &first);
+  if (c->group.first == first && first) return c->group.program;
+  Module *m = n ? session_module(c->s, k->spec, &set, route, n) : NULL;
+  c->group.program = m ? session_program(c->s, m, &c->target, 1) : NULL;
+  c->group.first = first;
+  return c->group.program;
+}
+
+static const Program *program_of(Check *c, const Case *k, const Checkpoint *tensors, size_t *route, CheckResult *r) {
+  const char *own = json_text(k->json, "route");
+  *route = 0;
+  if (!c->s->opt.together || !k->spec || !own || strcmp(k->kind, "forward") != 0) {
+    Module *m = check_module(c, k, tensors, r);
+    return m ? session_program(c->s, m, &c->target, 1) : NULL;
+  }
+  const Program *p = group_program(c, k);
+  while (p && *route < p->route.n && strcmp(p->route.at[*route].graph->name, own) != 0) ++*route;
+  return p && *route < p->route.n ? p : NULL;
+}
+
 /* the call ------------------------------------------------------------------------------------------------------------
  */
 bool check_same_dtype(DType want, StDtype have) {
@@ -208,11 +262,11 @@ bool check_load(Check *c, const Case *k, Loaded *f, Call *call, CheckResult *r) 
   if (!open_files(c, k, "tensors", &f->tensors, r)) return false;
   if (k->spec && !open_files(c, k, "weights", &f->weights, r)) return false;
   Checkpoint *weights = k->spec ? &f->weights : &f->tensors;
-  Module *m = check_module(c, k, &f->tensors, r);
-  if (!m) return false;
-  Program *p = session_program(c->s, m, &c->target, 1);
-  if (!p) return check_settle(c, r, FAIL, "the model does not compile");
-  *call = (Call){.program = p, .packed = arena_printf(&c->s->arena, "%s/weights%zu", c->temp, c->runs++)};
+  size_t route;
+  const Program *p = program_of(c, k, &f->tensors, &route, r);
+  if (!p) return r->reason ? false : check_settle(c, r, FAIL, "the model does not compile");
+  *call =
+      (Call){.program = p, .route = route, .packed = arena_printf(&c->s->arena, "%s/weights%zu", c->temp, c->runs++)};
   if (!checkpoint_check(c->s, weights, p, false)) return check_settle(c, r, FAIL, "the weights do not fit");
   if (!weights_pack(c->s, p, call->packed, weights)) return check_settle(c, r, FAIL, "the weights cannot be packed");
   return true;

@@ -3,8 +3,8 @@
 //
 //   runner MODEL.so WEIGHTS.syw IN OUT ROUTE THREADS ISA DIM...
 //
-// IN holds the buffers of the route's inputs and outputs one after the other, in the layout of the C API (an output may be
-// a state that the call changes in place); OUT receives the outputs.
+// IN holds the buffers of the route's inputs and outputs one after the other, in the layout of the C API (an output may
+// be a state that the call changes in place); OUT receives the outputs.
 #include "switchyard.h"
 
 #include <dlfcn.h>

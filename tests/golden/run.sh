@@ -28,7 +28,7 @@ failed=0 ran=0
 # check NAME ARGUMENTS...: runs the cases; leaves NAME.json and NAME.bits (one line a tensor)
 check() {
   name=$1 && shift
-  "$syc" check "$root/models" --golden "$here" ${shared:+--shared "$shared"} --json "$@" >"$work/$name.json" 2>"$work/$name.err"
+  "$syc" check "$root/models" --golden "$here" ${shared:+--shared "$shared"} --together --json "$@" >"$work/$name.json" 2>"$work/$name.err"
   code=$?
   sed -n 's/^[[:space:]]*"\(set\|case\|name\|hash\)":[[:space:]]*"\(.*\)",\{0,1\}$/\2/p' "$work/$name.json" >"$work/$name.bits"
   count=$(sed -n 's/^[[:space:]]*"\(passed\|failed\|skipped\)":[[:space:]]*\([0-9]*\),\{0,1\}$/\2 \1/p' "$work/$name.json" | paste -sd, -)
