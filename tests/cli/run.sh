@@ -559,7 +559,7 @@ check "... is JSON" is_json out
 sed -n 's/.*"label": "dog", "logit": \([-0-9.e]*\),.*/\1/p' out > logit
 printf 'a dog\ndogs\n' > dogs.txt
 use 0 "embed: lines of text" clip embed --lines dogs.txt -o dogs_2.npy --vocab merges.txt
-use 0 "embed: one picture" clip embed photos/0.ppm -o one.npy
+use 0 "embed: one picture" clip embed photos/0.ppm -o lone.npy
 for f in dogs_2 one; do od -An -v -w96 -j128 -tf4 $f.npy; done > rows
 check "... the logit is that of the mean vector" awk -v logit="$(cat logit)" '
   { for (i = 1; i <= NF; i++) v[NR, i] = $i; n = NF }
@@ -670,7 +670,7 @@ use 2 "search: a sentence without a vocabulary" clip search v.npy dog
 use 3 "search: vectors that are not there" clip search nosuch.npy dog --vocab merges.txt
 # npy NAME DESCR SHAPE: a header of 128 bytes before the rows of v.npy
 npy() { { printf '\223NUMPY\001\000v\000%-117s\n' "{'descr': '$2', 'fortran_order': False, 'shape': $3, }" && tail -c +129 v.npy; } > "$1"; }
-npy deep.npy '<f4' '(7, 4, 6)' && npy ints.npy '<i4' '(7, 24)' && npy wide.npy '<f8' '(7, 12)' && npy none.npy '<f4' '(0, 24)'
+npy deep.npy '<f4' '(7, 4, 6)' && npy ints.npy '<i4' '(7, 24)' && npy wide.npy '<f8' '(7, 12)' && npy nlone.npy '<f4' '(0, 24)'
 npy long.npy '<f4' '(8, 24)' && npy huge.npy '<f4' '(99999999999999, 24)' && npy flat.npy '<f4' '(168,)' && npy words.npy '<U4' '(7, 24)'
 { printf '\223NUMPY\001\000w\000%-118s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (7, 24), }" && tail -c +129 v.npy; } > odd.npy
 : > void.npy
