@@ -560,7 +560,7 @@ sed -n 's/.*"label": "dog", "logit": \([-0-9.e]*\),.*/\1/p' out > logit
 printf 'a dog\ndogs\n' > dogs.txt
 use 0 "embed: lines of text" clip embed --lines dogs.txt -o dogs_2.npy --vocab merges.txt
 use 0 "embed: one picture" clip embed photos/0.ppm -o lone.npy
-for f in dogs_2 one; do od -An -v -w96 -j128 -tf4 $f.npy; done > rows
+for f in dogs_2 lone; do od -An -v -w96 -j128 -tf4 $f.npy; done > rows
 check "... the logit is that of the mean vector" awk -v logit="$(cat logit)" '
   { for (i = 1; i <= NF; i++) v[NR, i] = $i; n = NF }
   END { for (i = 1; i <= n; i++) { m = v[1, i] + v[2, i]; dot += m * v[3, i]; mm += m * m; vv += v[3, i] ^ 2 }
