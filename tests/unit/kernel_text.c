@@ -171,8 +171,7 @@ static const char *const right[] = {
     "loop %i = 5 to 5 step 1 { %1 = load %x[99] : f32x4 } }",
     "loop %i = 0 to 8 step 1 { %1 = load %x[%i + 21] n 3 : f32x4 store %y[%i], %1 } }",
     "prefetch %x[99] level 1 }",
-    "region a { } region a \"again\" { %n1 = let 4 loop %i = 0 to %n1 step 1 { %1 = load %x[7*%n1 + %i] n 1 : f32x4 } "
-    "} }",
+    "region a { } region a \"again\" { %n1 = let 4 loop %i = 0 to %n1 step 1 { %1 = load %x[%n1 + %i] : f32x4 } } }",
     "%a = let 3*L loop %i = 0 to %a step 1 { %1 = load %x[%i] n 1 : f32x4 } }",
 };
 
