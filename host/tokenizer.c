@@ -74,7 +74,10 @@ void host_tokenizer_free(HostTokenizer *t) {
 
 size_t host_tokenizer_size(const HostTokenizer *t) {
   if (t->kind == HOST_CLIP_BPE) return host_bpe_size(t->bpe);
-  return t->kind == HOST_WORDPIECE ? host_wordpiece_size(t->wordpiece) : host_spm_size(t->spm) + 2;
+  if (t->kind == HOST_WORDPIECE) return host_wordpiece_size(t->wordpiece);
+  size_t pieces =
+      host_spm_size(t->spm); // the file's <unk>, <s>, </s> are XLM-R's 0 to 3, with <pad>; behind all is <mask>
+  return (pieces < 3 ? 3 : pieces) + 2;
 }
 
 HostTokenizerOptions host_tokenizer_options(const HostTokenizer *t) {
