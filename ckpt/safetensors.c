@@ -48,6 +48,10 @@ size_t st_dtype_size(StDtype d) {
   return (unsigned)d < ST_DTYPE_COUNT ? dtype_info[d].size : 0;
 }
 
+bool st_dtype_is_float(StDtype d) {
+  return d == ST_F64 || d == ST_F32 || d == ST_F16 || d == ST_BF16;
+}
+
 static bool is_control(char c) {
   return (unsigned char)c < ' ' || c == 0x7f;
 }

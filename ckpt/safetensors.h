@@ -112,6 +112,9 @@ const char *st_dtype_name(StDtype d);
 // Bytes of one element; 0 for a value that is not a dtype.
 size_t st_dtype_size(StDtype d);
 
+// Is it one of the real types, which st_to_f32 reads?
+bool st_dtype_is_float(StDtype d);
+
 // ---- writing ----
 
 // Starts a file of n tensors: checks the descriptions, creates the temporary file and writes the

@@ -16,72 +16,11 @@
 //       _mm256_storeu_ps(y + 768 * r + i, _mm256_mul_ps(_mm256_loadu_ps(x + 768 * r + i), _mm256_set1_ps(0.125f)));
 //     }
 //   }
-#include "target.h"
+#include "emit_c_parts.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-
-// Characters of an expression that may stand inside another; of a constant that may do so more than once; that a
-// pointer costs where it is declared.
-enum { MAX_INLINE = 100, SMALL_CONST = 28, BASE_COLUMNS = 40 };
-enum { MAX_DEPTH = 64 }; // of nested loops
-
-// A parameter of a region's function: a buffer from an address on. Lines that are asked for ahead have one of their
-// own.
-typedef struct Param {
-  KBufRef buf;
-  bool ahead, written;
-  const char *hint;
-  KIdx base;        // the lowest address, without what varies inside the region
-  const char *name; // in the function
-} Param;
-typedef struct Region {
-  uint32_t begin, end; // instructions
-  VEC(Param) param;
-  VEC(KVar) let;
-} Region;
-
-// A pointer to the lowest of several addresses that differ by constants: `const float *xp = x + 768 * r + k;`.
-typedef struct Base {
-  KBufRef buf;
-  KIdx idx;             // the lowest address
-  uint32_t first, uses; // instruction of the first access; number of accesses
-  const char *name;     // NULL: not worth a line
-} Base;
-
-typedef struct Emit {
-  const Kernel *k;
-  const Target *t;
-  const EmitC *o;
-  Buf *out;
-  Arena arena;          // of this call
-  Buf text;             // of the expression being built
-  const char **value;   // C text of each value: a name or an expression
-  const char **var;     // C name of each index variable
-  const char **buf;     // C name of each buffer
-  KIdx *at;             // address of each access, counted from `buf` or from the parameter
-  uint32_t *param;      // of an access in a region's function: its parameter, from 1
-  uint32_t *begin;      // of an end: the instruction that it closes
-  Region **region;      // of the begin of a region: what it is as a function, or NULL
-  const Region *inside; // the region whose function this is, or NULL
-  bool *needed;         // instruction is printed
-  bool *used_var, *used_buf;
-  uint32_t first_par;        // the first par loop whose variable is used, from 1; 0 = none
-  uint32_t *uses, *last_use; // by needed instructions
-  uint32_t *barriers;        // of [0, i): instructions that a value must not be moved across
-  uint32_t *segment;         // number of the straight line of code that an instruction stands in
-  uint32_t *base;            // of an access: its Base, from 1; 0 = none
-  VEC(Base) bases;           // [0] is null; in the order of `first`
-  size_t next_base;          // the first that has not been printed
-  VEC(const char *) taken;
-  size_t outer[MAX_DEPTH]; // names taken when a block was opened: those of the block are free again behind it
-  int depth;
-  const char *joined_head; // of the open line of statements, or NULL; see statement()
-  char joined_between;
-  size_t joined_start;
-} Emit;
-enum { MAX_COLUMNS = 148 };
 
 /* names
  * ------------------------------------------------------------------------------------------------------------------ */
@@ -103,158 +42,19 @@ static bool is_taken(const Emit *e, const char *s) {
 }
 
 // A name of the IR without the number that makes it unique there: "k_2" -> "k".
-static const char *plain_name(Emit *e, const char *name) {
+const char *ec_plain_name(Emit *e, const char *name) {
   size_t n = strlen(name), cut = n;
   while (cut && strchr("0123456789", name[cut - 1])) cut--;
   return cut > 1 && cut < n && name[cut - 1] == '_' ? arena_strndup(&e->arena, name, cut - 1) : name;
 }
 
-static const char *new_name(Emit *e, const char *hint) {
+const char *ec_new_name(Emit *e, const char *hint) {
   // the helpers' and the compiler's own names begin with sy, SY_ or an underscore
   bool theirs = hint[0] == '_' || !strncmp(hint, "sy", 2) || !strncmp(hint, "SY_", 3);
   const char *base = theirs ? arena_printf(&e->arena, "v_%s", hint) : hint, *s = base;
   for (unsigned n = 2; is_taken(e, s); n++) s = arena_printf(&e->arena, "%s_%u", base, n);
   VEC_PUSH(&e->arena, e->taken, s);
   return s;
-}
-
-/* index expressions (size_t)
- * -------------------------------------------------------------------------------------------------- */
-static bool all_positive(const KIdx *i) {
-  for (uint32_t t = 0; t < i->n; t++)
-    if (i->t[t].k < 0) return false;
-  return i->c >= 0;
-}
-
-static void put_term(Buf *b, const char *name, int64_t k) {
-  if (k == 1)
-    buf_puts(b, name);
-  else
-    buf_printf(b, "%" PRId64 " * %s", k, name);
-}
-
-// Added terms first, so that no intermediate value wraps below zero more than needed.
-static void put_index(Buf *b, const KIdx *i, const char *const *var) {
-  size_t start = b->n;
-  for (uint32_t t = 0; t < i->n; t++) {
-    if (i->t[t].k < 0) continue;
-    if (b->n > start) buf_puts(b, " + ");
-    put_term(b, var[i->t[t].var.id], i->t[t].k);
-  }
-  if (i->c > 0 || (b->n == start && i->c == 0 && i->n == 0))
-    buf_printf(b, "%s%" PRId64, b->n > start ? " + " : "", i->c);
-  if (b->n == start) buf_puts(b, "0");
-  for (uint32_t t = 0; t < i->n; t++) {
-    if (i->t[t].k > 0) continue;
-    buf_puts(b, " - ");
-    put_term(b, var[i->t[t].var.id], -i->t[t].k);
-  }
-  if (i->c < 0) buf_printf(b, " - %" PRId64, -i->c);
-}
-
-static bool is_simple(const KIdx *i) {
-  return i->n == 0 || (i->n == 1 && i->c == 0 && i->t[0].k == 1);
-}
-
-static void put_sum(Buf *b, const KIdx *i, const char *const *var) { // behind a name
-  if (i->n == 0 && i->c == 0) return;
-  bool plain = all_positive(i);
-  buf_puts(b, plain ? " + " : " + (");
-  put_index(b, i, var);
-  if (!plain) buf_putc(b, ')');
-}
-
-// The capless part of a bound; literal when it is constant.
-static void put_floor(Buf *b, const KBound *u, const char *const *var) {
-  if (u->a.n == 0) {
-    buf_printf(b, "%" PRId64, u->a.c / u->align * u->align);
-  } else if (u->align == 1) {
-    put_index(b, &u->a, var);
-  } else {
-    bool simple = is_simple(&u->a);
-    if (!simple) buf_putc(b, '(');
-    put_index(b, &u->a, var);
-    buf_printf(b, "%s / %" PRId64 " * %" PRId64, simple ? "" : ")", u->align, u->align);
-  }
-}
-
-static bool cap_matters(const Kernel *k, const KBound *u) {
-  KBound a = *u;
-  a.has_cap = false;
-  return u->has_cap && kbound_max(k, &a) > ki_min(k, &u->cap);
-}
-
-static void put_bound(Buf *b, const Kernel *k, const KBound *u, const char *const *var) {
-  if (!cap_matters(k, u)) {
-    put_floor(b, u, var);
-    return;
-  }
-  if (u->a.n == 0 && u->cap.n == 0) {
-    buf_printf(b, "%" PRId64, u->cap.c); // it matters, so it is the smaller
-    return;
-  }
-  buf_puts(b, "sy_min(");
-  put_floor(b, u, var);
-  buf_puts(b, ", ");
-  put_index(b, &u->cap, var);
-  buf_putc(b, ')');
-}
-
-static bool bound_is_const(const Kernel *k, const KBound *u, int64_t *v) {
-  *v = kbound_min(k, u);
-  return *v == kbound_max(k, u) && u->a.n == 0 && (!cap_matters(k, u) || u->cap.n == 0);
-}
-
-/* the number of tasks
- * ----------------------------------------------------------------------------------------------------------- */
-// Iterations of a par loop as a C expression; true if it is a literal.
-static bool put_count(Buf *b, const Kernel *k, const KIns *s, const char *const *var) {
-  int64_t lo, hi;
-  if (bound_is_const(k, &s->range->lo, &lo) && bound_is_const(k, &s->range->hi, &hi)) {
-    buf_printf(b, "%" PRId64, hi > lo ? (hi - lo + s->step - 1) / s->step : 0);
-    return true;
-  }
-  bool add = s->step > 1, sub = !bound_is_const(k, &s->range->lo, &lo) || lo != 0;
-  if (!sub && !add) {
-    put_bound(b, k, &s->range->hi, var);
-    return false;
-  }
-  bool may_be_empty = kbound_max(k, &s->range->lo) > kbound_min(k, &s->range->hi);
-  if (may_be_empty) { // keep the difference from wrapping
-    buf_puts(b, "((");
-    put_bound(b, k, &s->range->hi, var);
-    buf_puts(b, ") <= (");
-    put_bound(b, k, &s->range->lo, var);
-    buf_puts(b, ") ? 0 : ");
-  }
-  buf_puts(b, "(");
-  put_bound(b, k, &s->range->hi, var);
-  if (sub) {
-    buf_puts(b, " - (");
-    put_bound(b, k, &s->range->lo, var);
-    buf_puts(b, ")");
-  }
-  if (add) buf_printf(b, " + %" PRId64 ") / %" PRId64, s->step - 1, s->step);
-  if (!add) buf_puts(b, ")");
-  if (may_be_empty) buf_putc(b, ')');
-  return false;
-}
-
-void emit_c_tasks(const Kernel *k, Buf *out) {
-  Arena arena = {0};
-  const char **var = ARENA_ARRAY(&arena, const char *, k->var.n);
-  for (size_t i = 1; i < k->var.n; i++)
-    if (k->var.at[i].kind == KV_DIM) var[i] = arena_printf(&arena, "d[%d]", (int)k->var.at[i].sym);
-  size_t n = 0;
-  for (size_t i = 1; i < k->ins.n && k->ins.at[i].op == K_par; i++) {
-    if (n++) buf_puts(out, " * ");
-    Buf one = {0};
-    bool literal = put_count(&one, k, &k->ins.at[i], var);
-    buf_printf(out, literal ? "(size_t)%s" : "(%s)", one.s);
-    buf_free(&one);
-  }
-  if (!n) buf_puts(out, "(size_t)1");
-  arena_free(&arena);
 }
 
 /* what is printed
@@ -270,7 +70,7 @@ static void need_index(Emit *e, const KIdx *i) {
 
 static void need_bound(Emit *e, const KBound *b) {
   need_index(e, &b->a);
-  if (cap_matters(e->k, b)) need_index(e, &b->cap);
+  if (ec_cap_matters(e->k, b)) need_index(e, &b->cap);
 }
 
 static bool need(Emit *e, uint32_t i) {
@@ -374,7 +174,7 @@ static void put_address(Emit *e, const KIns *s) {
   const Base *base = base_of(e, i);
   buf_puts(b, base ? base->name : memory_name(e, i));
   if (!base)
-    put_sum(b, &e->at[i], e->var);
+    ec_put_sum(b, &e->at[i], e->var);
   else if (e->at[i].c > base->idx.c)
     buf_printf(b, " + %" PRId64, e->at[i].c - base->idx.c);
 }
@@ -386,7 +186,7 @@ static void put_element(Emit *e, const KIns *s) {
   if (base)
     buf_printf(&e->text, "%" PRId64, e->at[i].c - base->idx.c);
   else
-    put_index(&e->text, &e->at[i], e->var);
+    ec_put_index(&e->text, &e->at[i], e->var);
   buf_putc(&e->text, ']');
 }
 
@@ -394,7 +194,7 @@ static void put_immediate(Emit *e, const KIns *s) {
   Buf *b = &e->text;
   if (s->op == K_index) {
     buf_puts(b, "(int32_t)(");
-    put_index(b, &s->idx, e->var);
+    ec_put_index(b, &s->idx, e->var);
     buf_putc(b, ')');
   } else if (s->dtype == DT_F32) {
     put_float(b, s->imm);
@@ -463,7 +263,7 @@ static const char *c_type(const Emit *e, const KIns *s) {
 
 /* pointers to groups of addresses
  * -------------------------------------------------------------------------------------------------------- */
-static const char *memory_type(DType dt) {
+const char *ec_memory_type(DType dt) {
   return dt == DT_F32 ? "float" : dt == DT_I32 ? "int32_t" : dt == DT_BOOL ? "uint8_t" : "uint16_t";
 }
 
@@ -473,19 +273,12 @@ static bool is_written(const Kernel *k, size_t buf) {
 
 // Accesses of a buffer in one straight line of code whose addresses differ by constants share a pointer to the lowest
 // of them where that makes the text shorter. The pointer is an address that is accessed, so it never leaves the buffer.
-static bool same_terms(const KIdx *a, const KIdx *b) {
-  if (a->n != b->n) return false;
-  for (uint32_t t = 0; t < a->n; t++)
-    if (a->t[t].var.id != b->t[t].var.id || a->t[t].k != b->t[t].k) return false;
-  return true;
-}
-
 static bool is_border(const KIns *s) { // instructions between straight lines of code: they define index variables
   KResult r = kop_info[s->op].result;
   return r == KR_B || r == KR_E || r == KR_X;
 }
 
-static void find_bases(Emit *e, uint32_t from, uint32_t to) {
+void ec_find_bases(Emit *e, uint32_t from, uint32_t to) {
   const Kernel *k = e->k;
   uint32_t segment = 0;
   size_t open = 1; // the first base of this segment
@@ -498,7 +291,8 @@ static void find_bases(Emit *e, uint32_t from, uint32_t to) {
     e->segment[i] = segment;
     if (border || !e->needed[i] || !s->buf.id || s->op == K_prefetch || e->at[i].n == 0) continue;
     size_t b = open;
-    while (b < e->bases.n && (e->bases.at[b].buf.id != s->buf.id || !same_terms(&e->bases.at[b].idx, &e->at[i]))) b++;
+    while (b < e->bases.n && (e->bases.at[b].buf.id != s->buf.id || !ki_same_terms(&e->bases.at[b].idx, &e->at[i])))
+      b++;
     if (b == e->bases.n) VEC_PUSH(&e->arena, e->bases, ((Base){.buf = s->buf, .idx = e->at[i], .first = i}));
     Base *base = &e->bases.at[b];
     base->uses++;
@@ -512,7 +306,7 @@ static void find_bases(Emit *e, uint32_t from, uint32_t to) {
  */
 // Statements of one kind stand together on a line as long as it fits: a row of a register tile is a line of text.
 // `head` opens a line ("const __m512 "), `between` joins (", " in a declaration, "; " otherwise).
-static void flush_statements(Emit *e) {
+void ec_flush_statements(Emit *e) {
   if (e->joined_head) buf_puts(e->out, ";\n");
   e->joined_head = NULL;
 }
@@ -525,7 +319,7 @@ static void statement(Emit *e, const char *head, const char *between, const char
     buf_puts(e->out, text);
     return;
   }
-  flush_statements(e);
+  ec_flush_statements(e);
   e->joined_start = e->out->n;
   e->joined_head = head;
   e->joined_between = between[0];
@@ -534,8 +328,8 @@ static void statement(Emit *e, const char *head, const char *between, const char
   buf_puts(e->out, text);
 }
 
-static void SY_PRINTF(2, 3) line(Emit *e, const char *fmt, ...) {
-  flush_statements(e);
+void ec_line(Emit *e, const char *fmt, ...) {
+  ec_flush_statements(e);
   if (e->o->indent) buf_puts(e->out, e->o->indent);
   for (int i = 0; i < e->depth; i++) buf_puts(e->out, "  ");
   va_list ap;
@@ -547,23 +341,23 @@ static void SY_PRINTF(2, 3) line(Emit *e, const char *fmt, ...) {
 
 static const char *bound_text(Emit *e, const KBound *u) {
   e->text.n = 0;
-  put_bound(&e->text, e->k, u, e->var);
+  ec_put_bound(&e->text, e->k, u, e->var);
   return arena_strndup(&e->arena, e->text.s, e->text.n);
 }
 
 static void put_loop(Emit *e, const KIns *s) {
-  const char *name = new_name(e, plain_name(e, e->k->var.at[s->var.id].name));
+  const char *name = ec_new_name(e, ec_plain_name(e, e->k->var.at[s->var.id].name));
   const char *lo = bound_text(e, &s->range->lo), *hi = bound_text(e, &s->range->hi);
   e->var[s->var.id] = name;
   if (strchr(hi, '(') || strchr(hi, '/')) { // not to be worked out in every iteration
-    const char *end = new_name(e, arena_printf(&e->arena, "%s_end", name));
-    line(e, "const size_t %s = %s;", end, hi);
+    const char *end = ec_new_name(e, arena_printf(&e->arena, "%s_end", name));
+    ec_line(e, "const size_t %s = %s;", end, hi);
     hi = end;
   }
   if (s->step == 1)
-    line(e, "for (size_t %s = %s; %s < %s; %s++) {", name, lo, name, hi, name);
+    ec_line(e, "for (size_t %s = %s; %s < %s; %s++) {", name, lo, name, hi, name);
   else
-    line(e, "for (size_t %s = %s; %s < %s; %s += %" PRId64 ") {", name, lo, name, hi, name, s->step);
+    ec_line(e, "for (size_t %s = %s; %s < %s; %s += %" PRId64 ") {", name, lo, name, hi, name, s->step);
   if (e->depth == MAX_DEPTH) ICE("kernel %s: loops nest too deep", e->k->name);
   e->outer[e->depth++] = e->taken.n - 1; // the loop's own variable ends with it
 }
@@ -574,12 +368,12 @@ static void put_bases(Emit *e, uint32_t i) {
     Base *b = &e->bases.at[e->next_base];
     if (e->segment[b->first] != e->segment[i]) return;
     e->text.n = 0;
-    put_index(&e->text, &b->idx, e->var);
+    ec_put_index(&e->text, &b->idx, e->var);
     size_t columns = e->text.n;
-    if (b->uses * columns < columns + BASE_COLUMNS || !all_positive(&b->idx)) continue;
+    if (b->uses * columns < columns + BASE_COLUMNS || !ec_all_positive(&b->idx)) continue;
     const char *from = memory_name(e, b->first);
-    b->name = new_name(e, arena_printf(&e->arena, "%sp", from));
-    const char *type = memory_type(e->k->buf.at[b->buf.id].dtype);
+    b->name = ec_new_name(e, arena_printf(&e->arena, "%sp", from));
+    const char *type = ec_memory_type(e->k->buf.at[b->buf.id].dtype);
     bool readonly = !is_written(e->k, b->buf.id) && e->k->buf.at[b->buf.id].role != KB_SCRATCH;
     statement(e, arena_printf(&e->arena, "%s%s ", readonly ? "const " : "", type), ", ",
               arena_printf(&e->arena, "*%s = %s + %.*s", b->name, from, (int)columns, e->text.s));
@@ -588,13 +382,13 @@ static void put_bases(Emit *e, uint32_t i) {
 
 static void put_let(Emit *e, const KIns *s) {
   e->text.n = 0;
-  put_index(&e->text, &s->idx, e->var);
+  ec_put_index(&e->text, &s->idx, e->var);
   const char *text = arena_strndup(&e->arena, e->text.s, e->text.n);
-  e->var[s->var.id] = new_name(e, plain_name(e, e->k->var.at[s->var.id].name));
-  line(e, "const size_t %s = %s;", e->var[s->var.id], text);
+  e->var[s->var.id] = ec_new_name(e, ec_plain_name(e, e->k->var.at[s->var.id].name));
+  ec_line(e, "const size_t %s = %s;", e->var[s->var.id], text);
 }
 
-static void put_instruction(Emit *e, uint32_t i) {
+void ec_put_instruction(Emit *e, uint32_t i) {
   const Kernel *k = e->k;
   const KIns *s = &k->ins.at[i];
   if (!is_border(s)) put_bases(e, i);
@@ -607,15 +401,15 @@ static void put_instruction(Emit *e, uint32_t i) {
   case K_end:
     if (e->depth > 1 && k->ins.at[e->begin[i]].op == K_loop) {
       e->taken.n = e->outer[--e->depth];
-      line(e, "}");
+      ec_line(e, "}");
     }
     return;
   case K_ldidx:
     e->text.n = 0;
     put_element(e, s);
-    e->var[s->var.id] = new_name(e, plain_name(e, k->var.at[s->var.id].name));
-    line(e, "const size_t %s = sy_index(%s, %" PRId64 ", %" PRId64 ");", e->var[s->var.id], e->text.s,
-         k->var.at[s->var.id].lo, k->var.at[s->var.id].hi);
+    e->var[s->var.id] = ec_new_name(e, ec_plain_name(e, k->var.at[s->var.id].name));
+    ec_line(e, "const size_t %s = sy_index(%s, %" PRId64 ", %" PRId64 ");", e->var[s->var.id], e->text.s,
+            k->var.at[s->var.id].lo, k->var.at[s->var.id].hi);
     return;
   case K_set:
     statement(e, "", "; ",
@@ -630,206 +424,10 @@ static void put_instruction(Emit *e, uint32_t i) {
     e->value[i] = text;
     return;
   }
-  e->value[i] = new_name(e, s->name ? s->name : arena_printf(&e->arena, "v%u", e->inside ? i - e->inside->begin : i));
+  e->value[i] =
+      ec_new_name(e, s->name ? s->name : arena_printf(&e->arena, "v%u", e->inside ? i - e->inside->begin : i));
   const char *head = arena_printf(&e->arena, "%s%s ", s->op == K_var ? "" : "const ", c_type(e, s));
   statement(e, head, ", ", arena_printf(&e->arena, "%s = %s", e->value[i], strip(e, text)));
-}
-
-/* regions as functions
- * ------------------------------------------------------------------------------------------------------------ */
-// A region becomes a function if nothing in it but lets and addresses depends on the variables outside, and if all
-// addresses of a buffer do so in the same way: what they share becomes the argument.
-static void split(const KIdx *i, const bool *within, KIdx *outer, KIdx *inner) {
-  *outer = ki_const(0);
-  *inner = ki_const(i->c);
-  for (uint32_t t = 0; t < i->n; t++) {
-    KIdx term = ki_mul(ki_var(i->t[t].var), i->t[t].k);
-    KIdx *to = within[i->t[t].var.id] ? inner : outer;
-    *to = ki_add(*to, term);
-  }
-}
-
-static bool only_within(const KIdx *i, const bool *within) {
-  for (uint32_t t = 0; t < i->n; t++)
-    if (!within[i->t[t].var.id]) return false;
-  return true;
-}
-
-static bool add_access(Emit *e, Region *r, uint32_t i, const KIdx *outer, const KIdx *inner) {
-  const KIns *s = &e->k->ins.at[i];
-  bool ahead = s->op == K_prefetch;
-  size_t p = 0;
-  while (p < r->param.n && (r->param.at[p].buf.id != s->buf.id || r->param.at[p].ahead != ahead)) p++;
-  if (p == r->param.n) {
-    const char *hint = ahead ? "next" : s->op == K_store ? "y" : s->name ? s->name : e->k->buf.at[s->buf.id].name;
-    VEC_PUSH(&e->arena, r->param,
-             ((Param){.buf = s->buf, .ahead = ahead, .hint = hint, .base = ki_addc(*outer, inner->c)}));
-  }
-  Param *q = &r->param.at[p];
-  if (!same_terms(&q->base, outer)) return false;
-  if (inner->c < q->base.c) q->base.c = inner->c;
-  q->written |= s->op == K_store;
-  e->param[i] = (uint32_t)p + 1;
-  return all_positive(&q->base);
-}
-
-static bool fits_function(Emit *e, Region *r, bool *within, uint32_t i) {
-  const KIns *s = &e->k->ins.at[i];
-  if (s->var.id) within[s->var.id] = true;
-  if (!e->needed[i]) return true;
-  if (s->op == K_let) {
-    VEC_PUSH(&e->arena, r->let, s->var);
-    for (uint32_t t = 0; t < s->idx.n; t++)
-      if (within[s->idx.t[t].var.id]) return false;
-    return true;
-  }
-  for (int a = 0; a < kop_info[s->op].nargs; a++)
-    if (s->arg[a].id <= r->begin) return false;
-  if (s->op == K_loop)
-    return only_within(&s->range->lo.a, within) && only_within(&s->range->hi.a, within) &&
-           only_within(&s->range->lo.cap, within) && only_within(&s->range->hi.cap, within);
-  if (!s->buf.id) return only_within(&s->idx, within);
-  KIdx outer, inner;
-  split(&s->idx, within, &outer, &inner);
-  return add_access(e, r, i, &outer, &inner);
-}
-
-// The region that begins at instruction i as a function, or NULL.
-static Region *plan_region(Emit *e, uint32_t i, uint32_t end) {
-  Region *r = ARENA_NEW(&e->arena, Region);
-  bool *within = ARENA_ARRAY(&e->arena, bool, e->k->var.n);
-  *r = (Region){.begin = i, .end = end};
-  bool ok = true;
-  for (uint32_t j = i + 1; j < end && ok; j++) ok = fits_function(e, r, within, j);
-  for (uint32_t j = i + 1; j < end; j++) {
-    if (!ok) e->param[j] = 0;
-    if (!e->param[j]) continue;
-    KIdx outer;
-    split(&e->k->ins.at[j].idx, within, &outer, &e->at[j]);
-    e->at[j] = ki_addc(e->at[j], -r->param.at[e->param[j] - 1].base.c);
-  }
-  return ok && r->param.n ? r : NULL;
-}
-
-static void plan_regions(Emit *e) {
-  const Kernel *k = e->k;
-  uint32_t *open = ARENA_ARRAY(&e->arena, uint32_t, k->ins.n);
-  size_t depth = 0;
-  for (uint32_t i = 1; i < k->ins.n; i++) {
-    e->at[i] = k->ins.at[i].idx;
-    if (kop_info[k->ins.at[i].op].result == KR_B) open[depth++] = i;
-    if (k->ins.at[i].op == K_end) e->begin[i] = open[--depth];
-  }
-  for (uint32_t i = 1; i < k->ins.n && e->o->functions; i++) {
-    uint32_t begin = e->begin[i];
-    if (k->ins.at[i].op == K_end && k->ins.at[begin].op == K_region) e->region[begin] = plan_region(e, begin, i);
-  }
-}
-
-// A head or a call, with line breaks between its arguments where it would be too long.
-static void put_wrapped(Buf *out, size_t indent, const char *text) {
-  size_t column = indent;
-  for (size_t i = 0; i < indent; i++) buf_putc(out, ' ');
-  for (const char *s = text; *s;) {
-    const char *next = strstr(s, ", ");
-    size_t n = next ? (size_t)(next - s) + 2 : strlen(s);
-    if (column + n > MAX_COLUMNS && s > text) {
-      while (out->n && out->s[out->n - 1] == ' ') out->n--;
-      buf_putc(out, '\n');
-      for (size_t i = 0; i < indent + 4; i++) buf_putc(out, ' ');
-      column = indent + 4;
-    }
-    buf_printf(out, "%.*s", (int)n, s);
-    column += n;
-    s += n;
-  }
-}
-
-static const char *param_type(Emit *e, const Param *p) {
-  return arena_printf(&e->arena, "%s%s *", p->written ? "" : "const ", memory_type(e->k->buf.at[p->buf.id].dtype));
-}
-
-// Prints the function of a region, from the parentheses on: the same text for all regions that do the same.
-static const char *region_text(Emit *e, const Region *r) {
-  const Kernel *k = e->k;
-  Buf out = {0};
-  Emit f = *e; // what is needed, used and where it lies is known; names and values are its own
-  f.out = &out;
-  f.inside = r;
-  f.value = ARENA_ARRAY(&f.arena, const char *, k->ins.n);
-  f.var = ARENA_ARRAY(&f.arena, const char *, k->var.n);
-  f.taken.at = NULL;
-  f.taken.n = f.taken.cap = 0;
-  f.bases.at = NULL;
-  f.bases.n = f.bases.cap = 0;
-  f.text = (Buf){0};
-  f.next_base = 1;
-  f.depth = 1;
-  f.joined_head = NULL;
-  buf_putc(&out, '(');
-  for (size_t p = 0; p < r->param.n; p++) {
-    r->param.at[p].name = new_name(&f, r->param.at[p].hint);
-    buf_printf(&out, "%s%srestrict %s", p ? ", " : "", param_type(&f, &r->param.at[p]), r->param.at[p].name);
-  }
-  for (size_t l = 0; l < r->let.n; l++) {
-    KVar v = r->let.at[l];
-    f.var[v.id] = new_name(&f, plain_name(&f, k->var.at[v.id].name));
-    buf_printf(&out, ", size_t %s", f.var[v.id]);
-  }
-  buf_puts(&out, ") {\n");
-  find_bases(&f, r->begin + 1, r->end);
-  for (uint32_t i = r->begin + 1; i < r->end; i++)
-    if (k->ins.at[i].op != K_let) put_instruction(&f, i);
-  f.depth = 0;
-  line(&f, "}");
-  e->arena = f.arena; // it grew
-  const char *text = arena_strdup(&e->o->functions->arena, out.s);
-  buf_free(&f.text);
-  buf_free(&out);
-  return text;
-}
-
-// The name of the function; it is printed before the kernel if no earlier kernel has it.
-static const char *region_function(Emit *e, const Region *r, Buf *before) {
-  EmitFunctions *fs = e->o->functions;
-  const KIns *s = &e->k->ins.at[r->begin];
-  const char *text = region_text(e, r), *indent = e->o->indent ? e->o->indent : "";
-  for (size_t i = 0; i < fs->list.n; i++)
-    if (!strcmp(fs->list.at[i].text, text)) return fs->list.at[i].name;
-  const char *name = arena_printf(&fs->arena, "%s_%s_%s", e->o->prefix, s->name, e->t->name);
-  for (unsigned n = 2, i = 0; i < fs->list.n; i++)
-    if (!strcmp(fs->list.at[i].name, name)) {
-      name = arena_printf(&fs->arena, "%s_%s_v%u_%s", e->o->prefix, s->name, n++, e->t->name);
-      i = (unsigned)-1;
-    }
-  VEC_PUSH(&fs->arena, fs->list, ((EmitFunction){name, text}));
-  if (s->about) buf_printf(before, "%s// %s\n", indent, s->about);
-  if (*e->t->attribute) buf_printf(before, "%s%s\n", indent, e->t->attribute);
-  const char *body = strchr(text, '\n');
-  put_wrapped(before, strlen(indent), arena_printf(&e->arena, "SY_INLINE void %s%.*s", name, (int)(body - text), text));
-  buf_printf(before, "%s\n", body);
-  return name;
-}
-
-static void put_call(Emit *e, const Region *r, Buf *before) {
-  const Kernel *k = e->k;
-  const char *name = region_function(e, r, before);
-  Buf b = {0};
-  buf_printf(&b, "%s(", name);
-  for (size_t p = 0; p < r->param.n; p++) {
-    const Param *q = &r->param.at[p];
-    buf_printf(&b, "%s%s", p ? ", " : "", e->buf[q->buf.id]);
-    put_sum(&b, &q->base, e->var);
-  }
-  for (uint32_t i = r->begin + 1; i < r->end; i++) {
-    if (k->ins.at[i].op != K_let || !e->needed[i]) continue;
-    buf_puts(&b, ", ");
-    put_index(&b, &k->ins.at[i].idx, e->var);
-  }
-  buf_puts(&b, ");\n");
-  flush_statements(e);
-  put_wrapped(e->out, (e->o->indent ? strlen(e->o->indent) : 0) + 2 * (size_t)e->depth, b.s);
-  buf_free(&b);
 }
 
 /* the head of the function
@@ -840,23 +438,23 @@ static void put_buffers(Emit *e) {
   bool scratch = false;
   for (size_t i = 1; i < k->buf.n; i++) {
     const KBufInfo *b = &k->buf.at[i];
-    e->buf[i] = new_name(e, b->name);
-    const char *type = memory_type(b->dtype);
+    e->buf[i] = ec_new_name(e, b->name);
+    const char *type = ec_memory_type(b->dtype);
     if (b->role != KB_SCRATCH && e->used_buf[i])
-      line(e, "%s%s *restrict %s = args->p[%zu];", is_written(k, i) ? "" : "const ", type, e->buf[i], i - 1);
+      ec_line(e, "%s%s *restrict %s = args->p[%zu];", is_written(k, i) ? "" : "const ", type, e->buf[i], i - 1);
     if (b->role != KB_SCRATCH) continue;
     if (e->used_buf[i] && offset)
-      line(e, "%s *restrict %s = (%s *)(void *)((char *)scratch + %" PRId64 ");", type, e->buf[i], type, offset);
-    if (e->used_buf[i] && !offset) line(e, "%s *restrict %s = scratch;", type, e->buf[i]);
+      ec_line(e, "%s *restrict %s = (%s *)(void *)((char *)scratch + %" PRId64 ");", type, e->buf[i], type, offset);
+    if (e->used_buf[i] && !offset) ec_line(e, "%s *restrict %s = scratch;", type, e->buf[i]);
     scratch |= e->used_buf[i];
     offset += (b->n * (int64_t)dtype_info[b->dtype].bytes + 63) / 64 * 64;
   }
   for (size_t i = 1; i < k->var.n; i++) {
     if (k->var.at[i].kind != KV_DIM || !e->used_var[i]) continue;
-    e->var[i] = new_name(e, k->var.at[i].name);
-    line(e, "const size_t %s = args->dim[%d];", e->var[i], (int)k->var.at[i].sym);
+    e->var[i] = ec_new_name(e, k->var.at[i].name);
+    ec_line(e, "const size_t %s = args->dim[%d];", e->var[i], (int)k->var.at[i].sym);
   }
-  if (!scratch) line(e, "(void)scratch;");
+  if (!scratch) ec_line(e, "(void)scratch;");
 }
 
 // const size_t r0 = task / 16 * 8;  const size_t p = task % 16;   (the innermost par loop varies fastest)
@@ -867,16 +465,16 @@ static void put_tasks(Emit *e) {
   const char **count = ARENA_ARRAY(&e->arena, const char *, npar + 1);
   for (size_t p = npar; p > 1 && e->first_par && p >= e->first_par; p--) { // the outermost count is not needed
     e->text.n = 0;
-    count[p - 1] = put_count(&e->text, k, &k->ins.at[p], e->var) ? arena_strdup(&e->arena, e->text.s) : NULL;
+    count[p - 1] = ec_put_count(&e->text, k, &k->ins.at[p], e->var) ? arena_strdup(&e->arena, e->text.s) : NULL;
     if (count[p - 1]) continue;
-    const char *name = new_name(e, arena_printf(&e->arena, "%s_count", k->var.at[k->ins.at[p].var.id].name));
-    line(e, "const size_t %s = %s;", name, e->text.s);
+    const char *name = ec_new_name(e, arena_printf(&e->arena, "%s_count", k->var.at[k->ins.at[p].var.id].name));
+    ec_line(e, "const size_t %s = %s;", name, e->text.s);
     count[p - 1] = name;
   }
   bool used = false;
   for (size_t p = 0; p < npar; p++) {
     const KIns *s = &k->ins.at[p + 1];
-    const char *name = e->var[s->var.id] = new_name(e, k->var.at[s->var.id].name);
+    const char *name = e->var[s->var.id] = ec_new_name(e, k->var.at[s->var.id].name);
     if (!e->used_var[s->var.id]) continue;
     Buf b = {0};
     buf_puts(&b, "task");
@@ -885,23 +483,18 @@ static void put_tasks(Emit *e) {
     if (s->step > 1) buf_printf(&b, " * %" PRId64, s->step);
     const char *lo = bound_text(e, &s->range->lo);
     if (strcmp(lo, "0")) buf_printf(&b, " + %s", lo);
-    line(e, "const size_t %s = %s;", name, b.s);
+    ec_line(e, "const size_t %s = %s;", name, b.s);
     buf_free(&b);
     used = true;
   }
-  if (!used) line(e, "(void)task;");
+  if (!used) ec_line(e, "(void)task;");
 }
 
 static void put_about(Emit *e, const char *about) {
   char *s = arena_strdup(&e->arena, about);
   for (char *c = s; *c; c++)
     if ((unsigned char)*c < ' ' || *c == '\\') *c = ' '; // a comment must stay one line
-  line(e, "// %s", s);
-}
-
-void emit_c_functions_free(EmitFunctions *f) {
-  arena_free(&f->arena);
-  *f = (EmitFunctions){0};
+  ec_line(e, "// %s", s);
 }
 
 void emit_c_kernel(const Kernel *k, const Target *t, const EmitC *o, Buf *out) {
@@ -927,23 +520,23 @@ void emit_c_kernel(const Kernel *k, const Target *t, const EmitC *o, Buf *out) {
   e.next_base = 1;
   find_needed(&e);
   count_uses(&e);
-  plan_regions(&e);
-  find_bases(&e, 1, (uint32_t)n);
+  ec_plan_regions(&e);
+  ec_find_bases(&e, 1, (uint32_t)n);
   if (k->about) put_about(&e, k->about);
-  if (*t->attribute) line(&e, "%s", t->attribute);
-  line(&e, "static void %s(const %s_args *args, size_t task, void *scratch) {", o->name, o->prefix);
+  if (*t->attribute) ec_line(&e, "%s", t->attribute);
+  ec_line(&e, "static void %s(const %s_args *args, size_t task, void *scratch) {", o->name, o->prefix);
   e.depth = 1;
-  if (k->buf.n == 1) line(&e, "(void)args;");
+  if (k->buf.n == 1) ec_line(&e, "(void)args;");
   put_buffers(&e);
   put_tasks(&e);
   for (uint32_t i = 1; i < n; i++) {
-    put_instruction(&e, i);
+    ec_put_instruction(&e, i);
     if (!e.region[i] || !e.needed[i]) continue;
-    put_call(&e, e.region[i], out);
+    ec_put_call(&e, e.region[i], out);
     i = e.region[i]->end;
   }
   e.depth = 0;
-  line(&e, "}");
+  ec_line(&e, "}");
   buf_puts(out, text.s);
   buf_free(&text);
   buf_free(&e.text);

@@ -110,10 +110,7 @@ static bool hides_later(const Mask *m) {
 }
 
 static bool same_index(const KIdx *a, const KIdx *b) {
-  if (a->c != b->c || a->n != b->n) return false;
-  for (uint32_t i = 0; i < a->n; i++)
-    if (a->t[i].var.id != b->t[i].var.id || a->t[i].k != b->t[i].k) return false;
-  return true;
+  return a->c == b->c && ki_same_terms(a, b);
 }
 
 // Query and key rows of the two parts are the same positions.

@@ -430,17 +430,21 @@ static bool lower_put_rows(Lowering *lo, Val member) {
   return finish_map(lo, (double)(lo->axis[1].extent * lo->axis[2].extent));
 }
 
+// Operators whose kernels go through the elements in an order of their own (F_APART).
+static const struct {
+  Op op;
+  bool (*lower)(Lowering *lo, Val member);
+} apart[] = {{OP_patchify, lower_patchify},
+             {OP_windows, lower_windows},
+             {OP_depthwise, lower_depthwise},
+             {OP_put_rows, lower_put_rows}};
+
 bool lower_map(Arena *a, const Graph *g, const Group *grp, const Target *t, Lowered *out) {
   Lowering lo = lower_begin(a, g, grp, t, out, "map");
   if (op_info[graph_value(g, grp->root)->op].flags & F_VIEW) return lower_copy(&lo);
-  if (graph_value(g, grp->root)->op == OP_put_rows) return lower_put_rows(&lo, grp->root);
   for (size_t i = 0; i < grp->member.n; i++)
-    if (graph_value(g, grp->member.at[i])->op == OP_patchify)
-      return lower_patchify(&lo, grp->member.at[i]);
-    else if (graph_value(g, grp->member.at[i])->op == OP_windows)
-      return lower_windows(&lo, grp->member.at[i]);
-    else if (graph_value(g, grp->member.at[i])->op == OP_depthwise)
-      return lower_depthwise(&lo, grp->member.at[i]);
+    for (size_t k = 0; k < sizeof apart / sizeof *apart; k++)
+      if (graph_value(g, grp->member.at[i])->op == apart[k].op) return apart[k].lower(&lo, grp->member.at[i]);
   lower_domain(&lo, &graph_value(g, grp->root)->type);
   if (!lower_sources(&lo) || !lower_root(&lo)) return false;
   return emit_map(&lo);

@@ -175,8 +175,7 @@ bool lower_sources(Lowering *lo) {
   for (size_t i = 0; i < lo->grp->member.n; i++) {
     Val m = lo->grp->member.at[i];
     const Value *v = graph_value(lo->g, m);
-    bool own = v->op == OP_patchify || v->op == OP_windows || v->op == OP_depthwise; // their kernels see to them
-    if (m.id == lo->grp->anchor.id || own) continue;
+    if (m.id == lo->grp->anchor.id || (op_info[v->op].flags & F_APART)) continue; // their kernels see to them
     if (op_info[v->op].flags & F_DATA) {
       if (!data_sources(lo, m)) return false;
       continue;

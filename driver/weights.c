@@ -18,10 +18,6 @@
 
 /* what a checkpoint has -----------------------------------------------------------------------------------------------
  */
-static bool is_float(StDtype d) {
-  return d == ST_F32 || d == ST_F16 || d == ST_BF16 || d == ST_F64;
-}
-
 static bool same_shape(const StTensor *t, const Type *type) {
   if (t->rank != type->rank) return false;
   for (int i = 0; i < t->rank; i++)
@@ -31,7 +27,7 @@ static bool same_shape(const StTensor *t, const Type *type) {
 
 static bool source_get(void *ud, const char *name, const Type *type, Tensor *out, const char **err) {
   const StTensor *t = checkpoint_find(ud, name);
-  if (!t || !same_shape(t, type) || !is_float(t->dtype) || out->dtype != DT_F32) {
+  if (!t || !same_shape(t, type) || !st_dtype_is_float(t->dtype) || out->dtype != DT_F32) {
     *err = t ? "a tensor of the checkpoint has another shape or type" : "a tensor is missing from the checkpoint";
     return false;
   }
@@ -56,7 +52,7 @@ static const float *source_f32(void *ud, const char *name, const Type *type) {
 
 // Equal in all but the rows (last axis but one)?
 static bool other_rows(const StTensor *t, const Type *type) {
-  bool same = t && is_float(t->dtype) && t->rank == type->rank && type->rank > 1;
+  bool same = t && st_dtype_is_float(t->dtype) && t->rank == type->rank && type->rank > 1;
   for (int i = 0; same && i < type->rank; i++) same = i == type->rank - 2 || t->shape[i] == type->dim[i].c;
   return same;
 }
@@ -150,7 +146,7 @@ static bool can_resize(const WeightName *w, const StTensor *t) {
 static bool report_wanted(const Checkpoint *c, const Module *m, const WeightName *w, size_t *missing, size_t *wrong,
                           Buf *b) {
   const StTensor *t = checkpoint_find(c, w->name);
-  if (t && is_float(t->dtype) && (same_shape(t, &w->type) || can_resize(w, t))) return true;
+  if (t && st_dtype_is_float(t->dtype) && (same_shape(t, &w->type) || can_resize(w, t))) return true;
   buf_printf(b, "\n  %s  %s ", t ? "other shape" : "missing    ", w->name);
   type_print(b, m, &w->type);
   if (t) {

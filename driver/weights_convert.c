@@ -5,10 +5,6 @@
 
 #include <string.h>
 
-static bool is_float(StDtype d) {
-  return d == ST_F64 || d == ST_F32 || d == ST_F16 || d == ST_BF16;
-}
-
 // --dtype, or ST_DTYPE_COUNT to leave the types as they are.
 static StDtype wanted_dtype(const Session *s) {
   static const struct {
@@ -40,7 +36,7 @@ static void choose(Session *s, const Checkpoint *c, Convert *v) {
       const StTensor *t = st_at(c->file[i], k);
       StDesc d = {.name = checkpoint_name(c, t), .dtype = t->dtype, .rank = t->rank};
       if (checkpoint_find(c, d.name) != t) continue; // a later file has it
-      if (is_float(t->dtype) && dtype != ST_DTYPE_COUNT) d.dtype = dtype;
+      if (st_dtype_is_float(t->dtype) && dtype != ST_DTYPE_COUNT) d.dtype = dtype;
       memcpy(d.shape, t->shape, sizeof d.shape);
       v->desc[v->n] = d;
       v->from[v->n++] = t;

@@ -10,7 +10,6 @@
 #include "face_parts.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +24,7 @@ typedef struct Search {
   size_t n, width;
   HostLabels names; // empty: rows have numbers only
   float *score;     // f32[n]
-  size_t *best;     // [top]: a heap of rows, the worst on top; then in order
+  HostTop *best;    // [top]
   size_t top;
   const float *query;
 } Search;
@@ -74,40 +73,6 @@ static void score_block(void *arg, size_t block) {
   for (size_t i = block * BLOCK; i < end; i++) s->score[i] = face_dot(s->rows + i * s->width, s->query, s->width);
 }
 
-static bool is_better(const float *score, size_t a, size_t b) {
-  if (isnan(score[a]) || isnan(score[b])) return isnan(score[a]) == isnan(score[b]) ? a < b : !isnan(score[a]);
-  return score[a] > score[b] || (score[a] == score[b] && a < b);
-}
-
-// Lets the row at `at` sink below worse ones.
-static void sink(const float *score, size_t *heap, size_t n, size_t at) {
-  for (size_t child; (child = 2 * at + 1) < n; at = child) {
-    if (child + 1 < n && is_better(score, heap[child], heap[child + 1])) child++;
-    if (!is_better(score, heap[at], heap[child])) return;
-    size_t row = heap[at];
-    heap[at] = heap[child];
-    heap[child] = row;
-  }
-}
-
-static void find_best(Search *s, const float *query) {
-  s->query = query;
-  sy_pool_for(s->m->pool, (s->n + BLOCK - 1) / BLOCK, score_block, s);
-  for (size_t i = 0; i < s->top; i++) s->best[i] = i;
-  for (size_t i = s->top; i-- > 0;) sink(s->score, s->best, s->top, i);
-  for (size_t i = s->top; i < s->n; i++)
-    if (is_better(s->score, i, s->best[0])) {
-      s->best[0] = i;
-      sink(s->score, s->best, s->top, 0);
-    }
-  for (size_t n = s->top; n > 1; n--) { // the worst goes to the end
-    size_t row = s->best[0];
-    s->best[0] = s->best[n - 1];
-    s->best[n - 1] = row;
-    sink(s->score, s->best, n - 1, 0);
-  }
-}
-
 static void show(const Search *s, FaceKind kind, const char *query, bool *started) {
   bool json = s->m->args->json;
   if (json) {
@@ -118,10 +83,10 @@ static void show(const Search *s, FaceKind kind, const char *query, bool *starte
     printf("%s\n", query);
   }
   for (size_t i = 0; i < s->top; i++) {
-    size_t row = s->best[i];
+    size_t row = s->best[i].index;
     const char *name = s->names.count ? s->names.name[row] : NULL;
-    if (!json && name) printf("  %8.4f  %s\n", (double)s->score[row], name);
-    if (!json && !name) printf("  %8.4f  row %zu\n", (double)s->score[row], row);
+    if (!json && name) printf("  %8.4f  %s\n", (double)s->best[i].logit, name);
+    if (!json && !name) printf("  %8.4f  row %zu\n", (double)s->best[i].logit, row);
     if (!json) continue;
     printf("%s{\"index\": %zu, \"name\": ", i ? ", " : "", row);
     if (name)
@@ -129,7 +94,7 @@ static void show(const Search *s, FaceKind kind, const char *query, bool *starte
     else
       printf("null");
     printf(", \"score\": ");
-    face_json_number((double)s->score[row]);
+    face_json_number((double)s->best[i].logit);
     printf("}");
   }
   if (json) printf("]}");
@@ -148,7 +113,9 @@ static int search_all(Search *s, FaceKind kind, const FaceList *queries, bool *s
   }
   if (!code) code = face_vectors_all(s->m, &v, queries, &vector, err);
   for (size_t q = 0; !code && q < queries->n; q++) {
-    find_best(s, vector + q * s->width);
+    s->query = vector + q * s->width;
+    sy_pool_for(s->m->pool, (s->n + BLOCK - 1) / BLOCK, score_block, s);
+    host_best(s->score, s->n, s->top, s->best);
     show(s, kind, queries->at[q], started);
   }
   free(vector);

@@ -28,19 +28,46 @@ void host_softmax(const float *logit, size_t n, float *probability) {
   for (size_t i = 0; i < n; i++) probability[i] = (float)(weight_of(logit[i], top) / sum);
 }
 
-static bool is_better(float a, float b) {
-  return a > b || (!isnan(a) && isnan(b));
+static bool is_better(const HostTop *a, const HostTop *b) {
+  if (isnan(a->logit) || isnan(b->logit))
+    return isnan(a->logit) == isnan(b->logit) ? a->index < b->index : isnan(b->logit);
+  return a->logit > b->logit || (a->logit == b->logit && a->index < b->index);
+}
+
+static void swap(HostTop *a, HostTop *b) {
+  HostTop t = *a;
+  *a = *b;
+  *b = t;
+}
+
+// A heap with the worst on top: lets the row at `at` sink below worse ones.
+static void sink(HostTop *heap, size_t n, size_t at) {
+  for (size_t child; (child = 2 * at + 1) < n; at = child) {
+    if (child + 1 < n && is_better(&heap[child], &heap[child + 1])) child++;
+    if (!is_better(&heap[at], &heap[child])) return;
+    swap(&heap[at], &heap[child]);
+  }
+}
+
+size_t host_best(const float *score, size_t n, size_t k, HostTop *top) {
+  if (k > n) k = n;
+  for (size_t i = 0; i < k; i++) top[i] = (HostTop){.index = i, .logit = score[i]};
+  for (size_t i = k; i-- > 0;) sink(top, k, i);
+  for (size_t i = k; i < n && k; i++) {
+    HostTop row = {.index = i, .logit = score[i]};
+    if (!is_better(&row, &top[0])) continue;
+    top[0] = row;
+    sink(top, k, 0);
+  }
+  for (size_t left = k; left > 1; left--) { // the worst goes to the end
+    swap(&top[0], &top[left - 1]);
+    sink(top, left - 1, 0);
+  }
+  return k;
 }
 
 size_t host_top_k(const float *logit, size_t n, size_t k, HostTop *top) {
-  size_t kept = 0;
-  if (k == 0) return 0;
-  for (size_t i = 0; i < n; i++) { // insertion: k is small, and most classes fail the first comparison
-    if (kept == k && !is_better(logit[i], top[k - 1].logit)) continue;
-    size_t at = kept < k ? kept++ : k - 1;
-    for (; at > 0 && is_better(logit[i], top[at - 1].logit); at--) top[at] = top[at - 1];
-    top[at] = (HostTop){.index = i, .logit = logit[i]};
-  }
+  size_t kept = host_best(logit, n, k, top);
   float greatest;
   double sum = softmax_sum(logit, n, &greatest);
   for (size_t i = 0; i < kept; i++) top[i].probability = (float)(weight_of(top[i].logit, greatest) / sum);

@@ -21,6 +21,10 @@ typedef struct {
 // share all probability; a NaN makes every probability NaN.
 void host_softmax(const float *logit, size_t n, float *probability);
 
+// The min(k, n) rows with the highest scores in O(n log k), best first; equal scores in the order of their index, NaN
+// last. Fills index and logit of top, which has room for that many. Returns their number.
+size_t host_best(const float *score, size_t n, size_t k, HostTop *top);
+
 // The min(k, n) classes with the highest logits, best first; equal logits in the order of their index,
 // NaN last. top has room for that many. Returns their number.
 size_t host_top_k(const float *logit, size_t n, size_t k, HostTop *top);

@@ -98,6 +98,8 @@ enum { // flags of an operator; passes ask these, never an operator's name
   F_ATTENTION = 1 << 6,   // anchor of an attention group
   F_SOURCE = 1 << 7,      // input, weight, constant: no operands
   F_DATA = 1 << 8,        // reads rows chosen by data (embedding, gather)
+  F_APART = 1 << 9, // its kernel goes through the elements in an order of its own: nothing is computed in front of it
+  F_WINDOWS = 1 << 10, // places of an image, which a product reads where they lie
 };
 
 typedef struct Val {

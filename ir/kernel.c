@@ -112,6 +112,13 @@ KIdx ki_addc(KIdx a, int64_t c) {
   return a;
 }
 
+bool ki_same_terms(const KIdx *a, const KIdx *b) {
+  if (a->n != b->n) return false;
+  for (uint32_t t = 0; t < a->n; t++)
+    if (a->t[t].var.id != b->t[t].var.id || a->t[t].k != b->t[t].k) return false;
+  return true;
+}
+
 KBound kbound(KIdx a) {
   return (KBound){.a = a, .align = 1};
 }

@@ -139,7 +139,8 @@ KIdx ki_var(KVar v);
 KIdx ki_mul(KIdx a, int64_t f);
 KIdx ki_add(KIdx a, KIdx b);
 KIdx ki_addc(KIdx a, int64_t c);
-KBound kbound(KIdx a); // align 1, no cap
+bool ki_same_terms(const KIdx *a, const KIdx *b); // they differ by a constant
+KBound kbound(KIdx a);                            // align 1, no cap
 KBound kbound_floor(KIdx a, int64_t align);
 KBound kbound_cap(KIdx a, KIdx cap);
 // structure: returns the variable; close with kb_end

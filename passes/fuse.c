@@ -80,11 +80,6 @@ static uint32_t group_to_join(const Fuser *f, Val v) {
   return best;
 }
 
-// Its kernel goes through the elements in an order of its own: nothing can be computed in front of it or summed behind.
-static bool stands_alone(const Value *v) {
-  return v->op == OP_patchify || v->op == OP_windows || v->op == OP_depthwise || v->op == OP_put_rows;
-}
-
 // A row operator takes pointwise work in front of it into its own kernel (embedding sums, position sums).
 static uint32_t map_to_join(const Fuser *f, Val v) {
   const Value *e = val(f, v);
@@ -93,8 +88,7 @@ static uint32_t map_to_join(const Fuser *f, Val v) {
   if (!o->group || !single_use(f, u) || (flags_of(f, u) & (F_VIEW | F_CONTRACTION | F_ATTENTION | F_ROWWISE))) return 0;
   for (uint32_t i = 1; i < f->known; i++) { // the whole group must be a map, and none of it a patchify
     const Value *w = &f->g->value.at[i];
-    if (w->group == o->group && ((op_info[w->op].flags & (F_CONTRACTION | F_ATTENTION | F_ROWWISE)) || stands_alone(w)))
-      return 0;
+    if (w->group == o->group && (op_info[w->op].flags & (F_CONTRACTION | F_ATTENTION | F_ROWWISE | F_APART))) return 0;
   }
   return o->group;
 }
@@ -105,7 +99,7 @@ static uint32_t windows_to_join(const Fuser *f, Val v) {
   const Value *e = val(f, v);
   Val u = e->args[0];
   const Value *o = val(f, u);
-  if (e->op != OP_linear || !o->group || !single_use(f, u) || (o->op != OP_patchify && o->op != OP_windows)) return 0;
+  if (e->op != OP_linear || !o->group || !single_use(f, u) || !(flags_of(f, u) & F_WINDOWS)) return 0;
   if (!packed(f, e->args[1]) || val(f, e->args[1])->type.rank != 2 || (e->nargs == 3 && !packed(f, e->args[2])))
     return 0;
   if (packed(f, o->args[0]) || !access_resolve(f->g, o->args[0]).ok) return 0;

@@ -50,7 +50,7 @@ $syc explain models/vit.sy:base | head -n 24 | sed 's/^/   /'
 
 step "comparing all models with their authors' outputs: syc check models --golden tests/golden"
 status=0
-$syc check models --golden tests/golden > $demo/check.txt 2>&1 || status=$?
+$syc check models --golden tests/golden --together > $demo/check.txt 2>&1 || status=$?
 tail -n 12 $demo/check.txt | sed 's/^/   /'
 echo "   (all of it: $demo/check.txt)"
 exit $status

@@ -102,7 +102,7 @@ check_format() {
 # fuzz TARGET: one run over a copy of its seeds; prints only if it fails.
 fuzz() {
   local target=$1 seeds='' dir one
-  dir=build-fuzz/work/$target
+  dir=build-fuzz/inputs/$target
   mkdir -p "$dir" build-fuzz/crashes
   for one in tests/fuzz/corpus/$target tests/fuzz/corpus/${target#fuzz_}; do
     [ -d "$one" ] && seeds="$seeds $one"

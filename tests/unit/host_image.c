@@ -362,6 +362,28 @@ Test(topk, orders_and_sums) {
   cr_assert(p[0] == 0.5f && p[1] == 0.5f && p[2] == 0.0f);
 }
 
+// Many rows, few different scores: every k gives the beginning of the same order.
+Test(topk, best_of_many) {
+  enum { N = 300 };
+  static float score[N];
+  static HostTop all[N], top[N];
+  uint32_t seed = 7;
+  for (size_t i = 0; i < N; i++) {
+    seed = seed * 1664525u + 1013904223u;
+    score[i] = seed >> 28 ? (float)(seed >> 28) : NAN;
+  }
+  cr_assert_eq(host_best(score, N, N, all), N);
+  for (size_t i = 1; i < N; i++) {
+    float a = all[i - 1].logit, b = all[i].logit;
+    bool same = a == b || (isnan(a) && isnan(b));
+    cr_assert(same ? all[i - 1].index < all[i].index : a > b || isnan(b), "place %zu", i);
+  }
+  for (size_t k = 0; k < N; k += 13) {
+    cr_assert_eq(host_best(score, N, k, top), k);
+    for (size_t i = 0; i < k; i++) cr_assert_eq(top[i].index, all[i].index, "place %zu of %zu", i, k);
+  }
+}
+
 Test(topk, reads_labels) {
   char path[64];
   HostLabels labels;
