@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from common import Cases, Embedding, Encoder, first, write_keys
+from common import BertEmbeddings, Cases, Encoder, first, write_keys
 from efficientnet import blocks, channels, pad_even
 
 NAMES = {"widen": "expansion.expand_conv", "widen_bn": "expansion.expand_bn",
@@ -29,25 +29,12 @@ class Vision(nn.Module):
         return x.mean((2, 3))
 
 
-class TextEmbeddings(nn.Module):
-    def __init__(self, c):
-        super().__init__()
-        self.word_embeddings = Embedding(c["vocab"], c["text_dim"])
-        self.position_embeddings = Embedding(c["positions"], c["text_dim"])
-        self.token_type_embeddings = Embedding(c["types"], c["text_dim"])
-        self.LayerNorm = nn.LayerNorm(c["text_dim"], eps=1e-12)
-
-    def forward(self, text):
-        place = self.position_embeddings(torch.arange(text.shape[1]))
-        return self.LayerNorm(self.word_embeddings(text) + place + self.token_type_embeddings.weight[0])
-
-
 class Align(nn.Module):
     def __init__(self, c):
         super().__init__()
         self.temperature = nn.Parameter(torch.empty([]))
         encoder = Encoder(c["text_dim"], c["text_depth"], c["text_heads"], c["text_ffn"], 1e-12)
-        self.text_model = nn.ModuleDict({"embeddings": TextEmbeddings(c), "encoder": encoder})
+        self.text_model = nn.ModuleDict({"embeddings": BertEmbeddings(c["vocab"], c["positions"], c["types"], c["text_dim"]), "encoder": encoder})
         self.vision_model = Vision(c)
         self.text_projection = nn.Linear(c["text_dim"], channels(320, c["wide"]))
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from common import Cases, Embedding, Encoder, first, write_keys
+from common import BertEmbeddings, Cases, Encoder, first, write_keys
 from efficientnet import blocks, channels, pad_same
 
 GATE = {"reduce": "se.conv_reduce", "expand": "se.conv_expand"}
@@ -81,24 +81,11 @@ class ImageTower(nn.Module):
         return tower(self.learnable["imgAtt"], self.learnable["imgFC"], regions, real)
 
 
-class BertEmbeddings(nn.Module):
-    def __init__(self, c):
-        super().__init__()
-        self.word_embeddings = Embedding(c["vocab"], c["text_dim"])
-        self.position_embeddings = Embedding(c["positions"], c["text_dim"])
-        self.token_type_embeddings = Embedding(c["types"], c["text_dim"])
-        self.LayerNorm = nn.LayerNorm(c["text_dim"], eps=1e-12)
-
-    def forward(self, text):
-        place = self.position_embeddings(torch.arange(text.shape[1]))
-        return self.LayerNorm(self.word_embeddings(text) + place + self.token_type_embeddings.weight[0])
-
-
 class TextTower(nn.Module):
     def __init__(self, c):
         super().__init__()
         encoder = Encoder(c["text_dim"], c["text_depth"], c["text_heads"], c["text_ffn"], 1e-12)
-        bert = nn.ModuleDict({"embeddings": BertEmbeddings(c), "encoder": encoder})
+        bert = nn.ModuleDict({"embeddings": BertEmbeddings(c["vocab"], c["positions"], c["types"], c["text_dim"]), "encoder": encoder})
         self.backbone = nn.ModuleDict({"bert": bert})
         self.learnable = nn.ModuleDict({"textFC": Projection(c["text_dim"], c["channels"]),
                                         "textAtt": post_norm(c["text_dim"], c)})

@@ -26,6 +26,21 @@ class Embedding(nn.Module):
         return self.weight[ids.long()]
 
 
+class BertEmbeddings(nn.Module):
+    """Words, places and the first segment, added and normalised."""
+
+    def __init__(self, vocab, positions, types, dim):
+        super().__init__()
+        self.word_embeddings = Embedding(vocab, dim)
+        self.position_embeddings = Embedding(positions, dim)
+        self.token_type_embeddings = Embedding(types, dim)
+        self.LayerNorm = nn.LayerNorm(dim, eps=1e-12)
+
+    def forward(self, text):
+        place = self.position_embeddings(torch.arange(text.shape[1]))
+        return self.LayerNorm(self.word_embeddings(text) + place + self.token_type_embeddings.weight[0])
+
+
 class SelfAttention(nn.Module):
     def __init__(self, dim):
         super().__init__()

@@ -6,20 +6,7 @@ sequence with the padding left in place, as the page computes it; both must agre
 import torch
 from torch import nn
 
-from common import Cases, Embedding, Encoder, Pooler, WordHead, first, write_keys
-
-
-class TextEmbeddings(nn.Module):
-    def __init__(self, c):
-        super().__init__()
-        self.word_embeddings = Embedding(c["vocab"], c["dim"])
-        self.position_embeddings = Embedding(c["positions"], c["dim"])
-        self.token_type_embeddings = Embedding(c["types"], c["dim"])
-        self.LayerNorm = nn.LayerNorm(c["dim"], eps=1e-12)
-
-    def forward(self, text):
-        place = self.position_embeddings(torch.arange(text.shape[1]))
-        return self.LayerNorm(self.word_embeddings(text) + place + self.token_type_embeddings.weight[0])
+from common import BertEmbeddings, Cases, Embedding, Encoder, Pooler, WordHead, first, write_keys
 
 
 class ImageEmbeddings(nn.Module):
@@ -41,7 +28,7 @@ class ImageEmbeddings(nn.Module):
 class Trunk(nn.Module):
     def __init__(self, c):
         super().__init__()
-        self.embeddings, self.img_embeddings = TextEmbeddings(c), ImageEmbeddings(c)
+        self.embeddings, self.img_embeddings = BertEmbeddings(c["vocab"], c["positions"], c["types"], c["dim"]), ImageEmbeddings(c)
         self.encoder = Encoder(c["dim"], c["depth"], c["heads"], c["ffn"], 1e-12)
         self.pooler = Pooler(c["dim"])
 
