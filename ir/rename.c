@@ -1,8 +1,10 @@
-// rename.c: see rename.h. Matching tries the ends of each place from left to right and goes back; with at most
-// RENAME_MAX_PLACES places in a pattern it ends soon on every name.
+// rename.c: see rename.h. Matching tries the ends of each place from left to right and goes back. Names of checkpoints
+// take a few tries; a name that takes more than MOST_TRIES (a long one against many places) does not match.
 #include "rename.h"
 
 #include <string.h>
+
+enum { MOST_TRIES = 100000 };
 
 bool rename_way(const char *how, size_t *least, size_t *most) {
   static const struct {
@@ -78,7 +80,7 @@ const char *rename_problem(Arena *a, const char *ours, const char *theirs) {
   return wrong;
 }
 
-bool rename_match(const char *pattern, const char *name, RenameMatch *m) {
+static bool match(const char *pattern, const char *name, RenameMatch *m, size_t *tries) {
   if (m->n > RENAME_MAX_PLACES) return false;
   while (*pattern && *pattern != '{') {
     if (*pattern++ != *name++) return false;
@@ -89,7 +91,7 @@ bool rename_match(const char *pattern, const char *name, RenameMatch *m) {
   size_t old = find_place(m, &p);
   if (old < m->n) { // seen before: the same text again
     size_t n = m->at[old].ntext;
-    return !strncmp(name, m->at[old].text, n) && rename_match(p.next, name + n, m);
+    return !strncmp(name, m->at[old].text, n) && match(p.next, name + n, m, tries);
   }
   if (m->n == RENAME_MAX_PLACES) return false;
   for (size_t n = 1; name[n - 1] && (p.any || name[n - 1] != '.'); n++) {
@@ -98,11 +100,17 @@ bool rename_match(const char *pattern, const char *name, RenameMatch *m) {
     longer.at[longer.n].nname = p.nname;
     longer.at[longer.n].text = name;
     longer.at[longer.n++].ntext = n;
-    if (!rename_match(p.next, name + n, &longer)) continue;
+    if (++*tries > MOST_TRIES) return false;
+    if (!match(p.next, name + n, &longer, tries)) continue;
     *m = longer;
     return true;
   }
   return false;
+}
+
+bool rename_match(const char *pattern, const char *name, RenameMatch *m) {
+  size_t tries = 0;
+  return match(pattern, name, m, &tries);
 }
 
 const char *rename_apply(Arena *a, const char *pattern, const RenameMatch *m) {

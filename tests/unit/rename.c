@@ -60,7 +60,7 @@ Test(rename, says_what_is_wrong) {
 }
 
 Test(rename, ends_soon_on_long_names, .timeout = 20) {
-  char name[300];
+  char name[4000];
   memset(name, 'a', sizeof name - 1);
   name[sizeof name - 1] = 0;
   RenameMatch m = {0};
