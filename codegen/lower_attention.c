@@ -16,6 +16,11 @@
 
 #include <math.h>
 
+enum {
+  FEW_QUERIES = 4,
+  KEYS_AHEAD = 8,
+  MOST_VECTORS = 32
+};                                   // in place: queries, rows that are asked for ahead, of a row
 static const double LEAST = -3.0e38; // maximum of a row without visible keys: e^(-inf - LEAST) is 0, not NaN
 
 typedef struct Part { // of the query or key axis
@@ -46,6 +51,7 @@ typedef struct Attention {
   } arg[16];
   KBufRef bias; // [heads][queries][keys] by upper bounds, in PACK_ROWS; or none
   int64_t bias_head, bias_row;
+  bool in_place;     // keys and values are read where they lie
   KBufRef start_buf; // position of query 0, or none
   int64_t start_stride, start_constant;
   Part key[MAX_SEGS], query[MAX_SEGS];
@@ -235,14 +241,18 @@ static KIdx seen_keys(const QueryTile *t, int i) {
   return t->causal[i] ? ki_addc(t->row, t->rows) : t->a->key[i].r.len;
 }
 
+static KIdx bias_address(const QueryTile *t, const Part *p, KIdx key, KIdx row) {
+  const Attention *a = t->a;
+  KIdx query = ki_addc(ki_add(t->row, row), t->q->r.start);
+  return ki_add(ki_add(ki_mul(a->head, a->bias_head), ki_mul(query, a->bias_row)), ki_addc(key, p->r.start));
+}
+
 // One vector of the bias. Lanes behind the last key of a part read the row's padding or the next part's columns; their
 // scores are removed with those of the other slots that hold no key.
 static KVal load_bias(const QueryTile *t, const Part *p, KIdx key, int row, int vector) {
-  const Attention *a = t->a;
-  Kernel *k = a->lo.k;
-  KIdx at = ki_add(ki_mul(a->head, a->bias_head), ki_mul(ki_addc(t->row, t->q->r.start + row), a->bias_row));
-  return kb_load(k, a->bias, ki_addc(ki_add(at, key), p->r.start + (int64_t)vector * k->lanes), k->lanes, k->lanes,
-                 "bias");
+  Kernel *k = t->a->lo.k;
+  KIdx at = bias_address(t, p, ki_addc(key, (int64_t)vector * k->lanes), ki_const(row));
+  return kb_load(k, t->a->bias, at, k->lanes, k->lanes, "bias");
 }
 
 // Scores of `panels` panels of keys from `key` on, for all rows of the tile.
@@ -268,9 +278,49 @@ static void emit_scores(const QueryTile *t, const Part *p, KIdx key, int panels)
   tile_close(&r);
 }
 
+// The lines of key row j that a later iteration reads: they are far apart, no prefetcher of a processor sees them
+// coming.
+static void prefetch_row(const Attention *a, const Operand3 *o, KIdx at, int64_t columns) {
+  KIdx later = ki_addc(at, KEYS_AHEAD * o->row);
+  for (int64_t c = 0; c < columns; c += PANEL) kb_prefetch(a->lo.k, o->buf, ki_addc(later, c), 1);
+}
+
+// Scores of one query row: a dot product with each key row, over vectors of columns and then over their lanes.
+static void emit_dots(const QueryTile *t, const Part *p, KIdx seen, KIdx row) {
+  const Attention *a = t->a;
+  Kernel *k = a->lo.k;
+  KVal q[MOST_VECTORS], dot = {0};
+  int64_t vectors = a->d / k->lanes;
+  kb_region(k, "scores_in_place", "scores of one query; the keys lie in rows");
+  KIdx n = ki_var(kb_let(k, seen, "n"));
+  KIdx from = row_address(a, &a->q, ki_addc(ki_add(t->row, row), t->q->r.start), a->d);
+  for (int64_t v = 0; v < vectors; v++)
+    q[v] = kb_load(k, a->q.buf, ki_addc(from, v * k->lanes), k->lanes, k->lanes, "q");
+  KIdx j = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(n), 1));
+  KIdx key = row_address(a, &a->k, ki_addc(j, p->r.start), a->d);
+  prefetch_row(a, &a->k, key, a->d);
+  for (int64_t v = 0; v < vectors; v++) {
+    KVal x = kb_load(k, a->k.buf, ki_addc(key, v * k->lanes), k->lanes, k->lanes, NULL);
+    dot = v ? kb_op3(k, K_fma, q[v], x, dot) : kb_op2(k, K_mul, q[v], x);
+  }
+  KVal s = kb_op1(k, K_hadd, dot);
+  if (a->scale != 1) s = kb_op2(k, K_mul, s, kb_const(k, a->scale, DT_F32, 1));
+  if (a->bias.id) s = kb_op2(k, K_add, s, kb_load(k, a->bias, bias_address(t, p, j, row), 1, 1, "bias"));
+  kb_store(k, a->s, ki_add(ki_mul(row, a->slots), ki_addc(j, p->slot)), s, 1);
+  kb_end(k);
+  kb_end(k);
+}
+
 static void emit_part_scores(const QueryTile *t, int i) {
   const Part *p = &t->a->key[i];
   Kernel *k = t->a->lo.k;
+  if (t->a->in_place) {
+    KIdx row = ki_const(0);
+    if (t->rows > 1) row = ki_var(kb_loop(k, "i", kbound(row), kbound(ki_const(t->rows)), 1));
+    emit_dots(t, p, seen_keys(t, i), row);
+    if (t->rows > 1) kb_end(k);
+    return;
+  }
   int64_t group = (int64_t)t->a->width * PANEL;
   KIdx seen = seen_keys(t, i), padded = ki_addc(seen, PANEL - 1);
   bool constant = p->r.fixed && !t->causal[i];
@@ -391,14 +441,21 @@ static void emit_weighted(const QueryTile *t, KIdx column, int64_t columns, int 
   int64_t pitch = (int64_t)a->width * PANEL;
   RegTile g;
   KIdx seen[MAX_SEGS] = {0};
-  tile_open(&g, k, t->rows, panels, a->slots, PANEL * a->slots, pitch);
+  tile_open(&g, k, t->rows, panels, a->slots, a->in_place ? PANEL : PANEL * a->slots, pitch);
   for (int i = 0; i < a->nkey; i++)
     if (part_seen(t, i)) seen[i] = tile_length(&g, seen_keys(t, i));
   tile_start_zero(&g);
   for (int i = 0; i < a->nkey; i++) {
     if (!part_seen(t, i)) continue;
-    KIdx j = ki_addc(ki_var(kb_loop(k, "k", kbound(ki_const(0)), kbound(seen[i]), 1)), a->key[i].slot);
-    tile_step(&g, a->s, j, a->vs, ki_add(ki_mul(column, a->slots), ki_mul(j, PANEL)));
+    const Part *p = &a->key[i];
+    KIdx j = ki_var(kb_loop(k, "k", kbound(ki_const(0)), kbound(seen[i]), 1)), slot = ki_addc(j, p->slot);
+    if (a->in_place) {
+      KIdx row = ki_add(row_address(a, &a->v, ki_addc(j, p->r.start), a->e), column);
+      prefetch_row(a, &a->v, row, columns);
+      tile_step(&g, a->s, slot, a->v.buf, row);
+    } else {
+      tile_step(&g, a->s, slot, a->vs, ki_add(ki_mul(column, a->slots), ki_mul(slot, PANEL)));
+    }
     kb_end(k);
   }
   // Through scratch and a loop over rows: with the factors of all rows at hand gcc would spill accumulators.
@@ -471,8 +528,7 @@ static void emit_tasks(Attention *a) {
     a->start = ki_add(a->start, ki_var(v));
   }
   for (int i = 0; i < a->nkey; i++) {
-    pack_keys(a, &a->key[i]);
-    pack_values(a, &a->key[i]);
+    if (!a->in_place) pack_keys(a, &a->key[i]), pack_values(a, &a->key[i]);
     pack_masks(a, &a->key[i]);
   }
   for (int i = 0; i < a->nquery; i++) {
@@ -565,12 +621,22 @@ static void choose_tile(Attention *a) {
   }
 }
 
+static bool reads_in_place(const Attention *a) {
+  int64_t queries = 0, lanes = a->lo.k->lanes;
+  for (int i = 0; i < a->nquery; i++) queries += a->query[i].r.bound;
+  return queries <= FEW_QUERIES && a->q.column == 1 && a->k.column == 1 && a->v.column == 1 && a->d % lanes == 0 &&
+         a->d / lanes <= MOST_VECTORS && a->e % PANEL == 0;
+}
+
 static void add_scratch(Attention *a) {
   Kernel *k = a->lo.k;
   for (int i = 0; i < a->nkey; i++) a->slots = a->key[i].slot + round_up(a->key[i].r.bound, PANEL);
   choose_tile(a);
-  a->kt = kb_buf(k, "kt", DT_F32, KB_SCRATCH, a->slots * a->d);
-  a->vs = kb_buf(k, "vs", DT_F32, KB_SCRATCH, a->slots * a->e_pad);
+  a->in_place = reads_in_place(a);
+  if (!a->in_place) {
+    a->kt = kb_buf(k, "kt", DT_F32, KB_SCRATCH, a->slots * a->d);
+    a->vs = kb_buf(k, "vs", DT_F32, KB_SCRATCH, a->slots * a->e_pad);
+  }
   a->s = kb_buf(k, "s", DT_F32, KB_SCRATCH, a->rows * a->slots);
   a->inv = kb_buf(k, "inv", DT_F32, KB_SCRATCH, a->rows);
   a->tile = kb_buf(k, "tile", DT_F32, KB_SCRATCH, (int64_t)a->rows * a->width * PANEL);

@@ -140,12 +140,22 @@ static bool weights_stream(const Gemm *g) {
   return g->k * g->n > STREAMING;
 }
 
+// Tiles of one row are bound by memory: their prefetches stand in each step, a burst would wait for the line buffers.
+static bool reads_once(const Gemm *g) {
+  return g->rows == 1 && weights_stream(g);
+}
+
+// Steps of a run that are done in blocks, with prefetches between them.
+static int64_t whole_run(const Gemm *g) {
+  return weights_stream(g) && !reads_once(g) ? g->kaxis[g->nk - 1].extent / K_BLOCK * K_BLOCK : 0;
+}
+
 static void emit_prefetch(const Tile *t, KIdx k, int steps) {
   const Gemm *g = t->g;
   if (!weights_stream(g)) return;
   Kernel *kn = g->lo.k;
   int64_t per_panel = g->k * PANEL;
-  if (t->tail) { // perhaps the only rows: ahead in the panels at hand
+  if (t->tail || reads_once(g)) { // perhaps the only rows: ahead in the panels at hand
     KIdx here = ki_addc(ki_add(ki_mul(t->p->panel, per_panel), ki_mul(k, PANEL)), PANEL * AHEAD);
     for (int j = 0; j < t->p->panels; j++) emit_lines(kn, g->w, ki_add(here, ki_mul(t->reg.ldb, j)), steps, 1);
     return;
@@ -176,7 +186,7 @@ static void emit_k_step(Tile *t, KIdx k, KIdx from) {
 static void emit_run(Tile *t, KIdx k0, KIdx from, int64_t run) {
   const Gemm *g = t->g;
   Kernel *k = g->lo.k;
-  int64_t whole = weights_stream(g) ? run / K_BLOCK * K_BLOCK : 0; // blocks are there for the prefetches between them
+  int64_t whole = whole_run(g); // blocks are there for the prefetches between them
   if (whole) {
     KIdx block = ki_var(kb_loop(k, "k0", kbound(ki_const(0)), kbound(t->whole), K_BLOCK));
     emit_prefetch(t, ki_add(k0, block), K_BLOCK);
@@ -186,8 +196,10 @@ static void emit_run(Tile *t, KIdx k0, KIdx from, int64_t run) {
     kb_end(k);
   }
   if (whole == run) return;
-  if (g->nk > 1) emit_prefetch(t, k0, (int)(run - whole));
+  bool single = reads_once(g);
+  if (g->nk > 1 && !single) emit_prefetch(t, k0, (int)(run - whole));
   KIdx i = ki_var(kb_loop(k, "k", kbound(t->whole), kbound(t->run), 1));
+  if (single) emit_prefetch(t, ki_add(k0, i), 1);
   emit_k_step(t, ki_add(k0, i), ki_add(from, ki_mul(i, g->xstride)));
   kb_end(k);
 }
@@ -274,7 +286,7 @@ static void emit_tile(Gemm *g, const Group16 *p, int rows, bool tail) {
   if (g->through_scratch && weights_stream(g)) prefetch_operands(&t);
   int64_t pitch = (int64_t)g->width * PANEL, ldy = g->through_scratch ? pitch : inner >= 0 ? lo->root.stride[inner] : 0;
   tile_open(&t.reg, lo->k, rows, p->panels, inner >= 0 ? x->stride[inner] : 0, g->k * PANEL, ldy);
-  int64_t run = g->kaxis[g->nk - 1].extent, whole = weights_stream(g) ? run / K_BLOCK * K_BLOCK : 0;
+  int64_t run = g->kaxis[g->nk - 1].extent, whole = whole_run(g);
   t.whole = whole ? tile_length(&t.reg, ki_const(whole)) : ki_const(0);
   t.run = whole < run ? tile_length(&t.reg, ki_const(run)) : t.whole;
   if (g->bias.id)
