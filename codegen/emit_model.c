@@ -239,11 +239,6 @@ static TaskFns emit_task_functions(const Program *p, const ModelNames *n, Buf *o
   return f;
 }
 
-static unsigned long long task_cost(const Kernel *k) {
-  double c = k->flops + 4 * k->bytes;
-  return c >= 1 && c < 1e15 ? (unsigned long long)(c + 0.5) : 1;
-}
-
 static void emit_section(const Program *p, const ModelNames *n, size_t t, const TaskFns *tasks, Buf *out) {
   const Target *target = p->target[t];
   bool always = !strcmp(target->macro, "1");
@@ -265,24 +260,27 @@ static void emit_section(const Program *p, const ModelNames *n, size_t t, const 
   buf_printf(out, "static const %s_slot %s_slots_%s[%s_KERNELS] = {\n", n->prefix, n->prefix, target->name, n->upper);
   for (size_t i = 0; i < p->kernel.n; i++)
     buf_printf(out, "  {%s_%s_%s, %s_tasks_%u, %llu},\n", n->prefix, n->kernel[i], target->name, n->prefix,
-               tasks->of[i * p->ntarget + t], task_cost(p->kernel.at[i].k[t]));
+               tasks->of[i * p->ntarget + t], (unsigned long long)model_task_cost(p->kernel.at[i].k[t]));
   if (!p->kernel.n) buf_puts(out, "  {NULL, NULL, 0},\n");
   buf_puts(out, "};\n");
   if (!always) buf_printf(out, "#endif /* %s */\n", target->name);
 }
 
-// Targets by rank, so that the last one that runs is the best.
-static void rank_order(const Program *p, size_t *order) {
-  for (size_t i = 0; i < p->ntarget; i++) {
-    size_t j = i;
-    for (; j > 0 && p->target[order[j - 1]]->rank > p->target[i]->rank; j--) order[j] = order[j - 1];
-    order[j] = i;
-  }
+// What max_isa may say. p: NULL for the engine, which has no targets of its own.
+void emit_caps(const Program *p, const ModelNames *n, Buf *out) {
+  buf_puts(out, "/* What max_isa may say. */\nstatic const struct {\n  const char *name;\n  int rank;\n}");
+  buf_printf(out, " %s_caps[] = {", n->prefix);
+  for (size_t i = 0; targets[i]; i++)
+    buf_printf(out, "%s{\"%s\", %u}", i ? ", " : "", targets[i]->name, targets[i]->rank);
+  for (size_t i = 0; p && i < p->ntarget; i++)
+    if (target_by_name(p->target[i]->name) != p->target[i])
+      buf_printf(out, ", {\"%s\", %u}", p->target[i]->name, p->target[i]->rank);
+  buf_puts(out, "};\n");
 }
 
 static void emit_isas(const Program *p, const ModelNames *n, Buf *out) {
   size_t order[MAX_TARGETS];
-  rank_order(p, order);
+  model_rank_order(p, order);
   buf_printf(out, "/* Compiled instruction sets, worst first. */\nstatic const %s_isa_row %s_isas[] = {\n", n->prefix,
              n->prefix);
   for (size_t i = 0; i < p->ntarget; i++) {
@@ -297,36 +295,19 @@ static void emit_isas(const Program *p, const ModelNames *n, Buf *out) {
     if (!always) buf_puts(out, "#endif\n");
   }
   buf_puts(out, "  {NULL, 0, {0, 0, 0, 0}, NULL}};\n\n");
-  buf_puts(out, "/* What max_isa may say. */\nstatic const struct {\n  const char *name;\n  int rank;\n}");
-  buf_printf(out, " %s_caps[] = {", n->prefix);
-  for (size_t i = 0; targets[i]; i++)
-    buf_printf(out, "%s{\"%s\", %u}", i ? ", " : "", targets[i]->name, targets[i]->rank);
-  for (size_t i = 0; i < p->ntarget; i++)
-    if (target_by_name(p->target[i]->name) != p->target[i])
-      buf_printf(out, ", {\"%s\", %u}", p->target[i]->name, p->target[i]->rank);
-  buf_puts(out, "};\n");
+  emit_caps(p, n, out);
 }
 
 static void emit_kernel_tables(const Program *p, const ModelNames *n, Buf *out) {
-  static const char code[DT_COUNT] = {[DT_F32] = 'f', [DT_F16] = 'h', [DT_BF16] = 'h', [DT_I32] = 'i', [DT_BOOL] = 'b'};
-  buf_puts(out,
-           "\n/* Parameters of the kernels, for the self-test: 'i' read, 'o' written; element type; elements. */\n");
-  buf_printf(out, "typedef struct %s_param {\n  char role, dtype;\n  uint64_t n;\n} %s_param;\n", n->prefix, n->prefix);
-  buf_printf(out, "static const %s_param %s_params[%s_KERNELS][%s_MAX_ARGS] = {\n", n->prefix, n->prefix, n->upper,
+  buf_printf(out, "\nstatic const %s_param %s_params[%s_KERNELS][%s_MAX_ARGS] = {\n", n->prefix, n->prefix, n->upper,
              n->upper);
   for (size_t i = 0; i < p->kernel.n; i++) {
     buf_puts(out, "  {");
-    const Kernel *k = p->kernel.at[i].k[0];
-    bool first = true;
-    for (size_t b = 1; b < k->buf.n && k->buf.at[b].role != KB_SCRATCH; b++) {
-      int64_t most = 0;
-      for (size_t t = 0; t < p->ntarget; t++)
-        if (p->kernel.at[i].k[t]->buf.at[b].n > most) most = p->kernel.at[i].k[t]->buf.at[b].n;
-      buf_printf(out, "%s{'%c', '%c', %lld}", first ? "" : ", ", k->buf.at[b].role == KB_OUT ? 'o' : 'i',
-                 code[k->buf.at[b].dtype], (long long)most);
-      first = false;
-    }
-    buf_puts(out, first ? "{0, 0, 0}},\n" : "},\n");
+    ModelParam param[MAX_KERNEL_ARGS];
+    size_t count = model_params(p, i, param);
+    for (size_t b = 0; b < count; b++)
+      buf_printf(out, "%s{'%c', '%c', %lld}", b ? ", " : "", param[b].role, param[b].dtype, (long long)param[b].n);
+    buf_puts(out, count ? "},\n" : "{0, 0, 0}},\n");
   }
   if (!p->kernel.n) buf_puts(out, "  {{0, 0, 0}},\n");
   buf_printf(out, "};\n\n#ifdef %s_TRACE\nstatic const char *const %s_kernel_names[%s_KERNELS] = {\n", n->upper,

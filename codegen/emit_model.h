@@ -48,8 +48,20 @@ bool target_cpu_needs(const Target *t, uint32_t need[4]);
 // (`type` = "sy", with the list of steps). They end in `static const TYPE_info PREFIX_info_table`.
 void emit_info(const Program *p, const EmitModel *o, const ModelNames *n, const char *type, Buf *out);
 
+// What max_isa may say, as a table. p: NULL for a table of the known instruction sets.
+void emit_caps(const Program *p, const ModelNames *n, Buf *out);
+
 // The function of one route, a call of PREFIX_call. (emit_model_h.c, beside the prototype)
 void emit_route_definition(const Program *p, const ModelNames *n, size_t at, Buf *out);
+
+// emit_model_h.c: the parts of the header that depend on nothing but the prefix, as a header of their own.
+void emit_header_text(const ModelNames *n, const char *sizes, Buf *out);
+
+// emit_model_engine.c: see there.
+void emit_model_engine(Buf *out);
+void emit_model_engine_glue(Buf *out);
+// emit_model_info.c: the glue functions.
+void emit_glue_text(const ModelNames *n, Buf *out);
 
 // emit_model_text.c: the parts of every module that depend on nothing but the prefix.
 void emit_text_types(const ModelNames *n, Buf *out);  // context, steps, plans

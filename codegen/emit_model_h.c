@@ -261,6 +261,14 @@ void emit_route_definition(const Program *p, const ModelNames *n, size_t at, Buf
              r->macro + strlen(n->upper) + 1);
 }
 
+void emit_header_text(const ModelNames *n, const char *sizes, Buf *out) {
+  buf_printf(out, "#ifndef %s_H_INCLUDED\n#define %s_H_INCLUDED\n\n", n->upper, n->upper);
+  EMIT_LINES(out, n, head);
+  buf_puts(out, sizes);
+  EMIT_LINES(out, n, types);
+  EMIT_LINES(out, n, tail);
+}
+
 void emit_model_h(const Program *p, const EmitModel *o, Buf *out) {
   ModelNames n = model_names(p, o);
   buf_printf(out, "/* %s: C interface of the compiled model \"", o->header_name);

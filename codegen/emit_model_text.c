@@ -66,6 +66,12 @@ static const char *const types_lines[] = {
   "  uint32_t need[4]; /* bits of cpuid 1 ecx, 7 ebx, 7 ecx, XCR0 */",
   "  const $p_slot *slot;",
   "} $p_isa_row;",
+  "",
+  "/* Parameter of a kernel, for the self-test: 'i' read, 'o' written; element type; elements. */",
+  "typedef struct $p_param {",
+  "  char role, dtype;",
+  "  uint64_t n;",
+  "} $p_param;",
 };
 // clang-format on
 void emit_text_types(const ModelNames *n, Buf *out) {

@@ -79,3 +79,29 @@ IdChecks graph_id_checks(const Graph *g, Arena *a) {
   }
   return r;
 }
+
+size_t model_params(const Program *p, size_t kernel, ModelParam param[MAX_KERNEL_ARGS]) {
+  static const char code[DT_COUNT] = {[DT_F32] = 'f', [DT_F16] = 'h', [DT_BF16] = 'h', [DT_I32] = 'i', [DT_BOOL] = 'b'};
+  const KernelSlot *slot = &p->kernel.at[kernel];
+  const Kernel *k = slot->k[0];
+  size_t n = 0;
+  for (size_t b = 1; b < k->buf.n && k->buf.at[b].role != KB_SCRATCH; b++, n++) {
+    param[n] = (ModelParam){k->buf.at[b].role == KB_OUT ? 'o' : 'i', code[k->buf.at[b].dtype], 0};
+    for (size_t t = 0; t < p->ntarget; t++)
+      if (slot->k[t]->buf.at[b].n > param[n].n) param[n].n = slot->k[t]->buf.at[b].n;
+  }
+  return n;
+}
+
+uint64_t model_task_cost(const Kernel *k) {
+  double c = k->flops + 4 * k->bytes;
+  return c >= 1 && c < 1e15 ? (uint64_t)(c + 0.5) : 1;
+}
+
+void model_rank_order(const Program *p, size_t *order) {
+  for (size_t i = 0; i < p->ntarget; i++) {
+    size_t j = i;
+    for (; j > 0 && p->target[order[j - 1]]->rank > p->target[i]->rank; j--) order[j] = order[j - 1];
+    order[j] = i;
+  }
+}

@@ -2,7 +2,11 @@
 // folder beside the target and moved there at the end.
 //
 //   PREFIX.c PREFIX.h PREFIX_glue.c  --cc -O2-->  PREFIX.o PREFIX_glue.o  --ar | cc-->  out
+//
+// With --backend=llvm (backend.c) the objects come from LLVM, and no C compiler is run.
 #include "driver.h"
+
+#include "codegen/llvm/llvm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -165,9 +169,33 @@ static bool link_kind(Session *s, const char *cc, const char *triple, const File
   return run_tool(s, argv, "linking the executable");
 }
 
-static bool build_files(Session *s, const Program *p, Files *f, CcKind kind, const char *triple, const char *out) {
-  (void)p;
+static bool by_llvm(const Session *s, CcKind kind) {
+  return kind == CC_JIT || s->opt.target || (s->opt.backend && strcmp(s->opt.backend, "c") != 0);
+}
+
+// The same through LLVM: dir/PREFIX.o has the glue in it where a program loads it.
+static bool build_llvm(Session *s, const Program *p, const Files *f, CcKind kind, const char *triple,
+                       const char *result) {
+  const char *object = arena_printf(&s->arena, "%s/%s.o", f->dir, f->prefix);
+  bool glue = kind == CC_SO || kind == CC_EXE || kind == CC_JIT;
+  Buf o = {0};
+  bool ok = backend_emit(s, p, f->prefix, LLVM_OBJ, glue, triple, &o) && write_file(s, object, &o);
+  buf_free(&o);
+  return ok && (kind == CC_OBJ || kind == CC_JIT || backend_link(s, kind, object, triple, result));
+}
+
+static bool build_c(Session *s, const Files *f, CcKind kind, const char *triple, const char *result) {
   const char *cc = choose_cc(s, triple);
+  bool ok = write_file(s, arena_printf(&s->arena, "%s/%s.c", f->dir, f->prefix), &f->c) &&
+            write_file(s, arena_printf(&s->arena, "%s/%s.h", f->dir, f->prefix), &f->h) && compile(s, cc, f, f->prefix);
+  if (ok && (kind == CC_SO || kind == CC_EXE)) {
+    const char *name = arena_printf(&s->arena, "%s_glue", f->prefix);
+    ok = write_file(s, arena_printf(&s->arena, "%s/%s.c", f->dir, name), &f->glue) && compile(s, cc, f, name);
+  }
+  return ok && (kind == CC_OBJ || link_kind(s, cc, triple, f, kind, result));
+}
+
+static bool build_files(Session *s, const Program *p, Files *f, CcKind kind, const char *triple, const char *out) {
   if (file_is_special(out)) {
     session_fail(s, EXIT_IO, "cannot write %s: it is not a regular file", out);
     return false;
@@ -175,15 +203,10 @@ static bool build_files(Session *s, const Program *p, Files *f, CcKind kind, con
   char *dir = temp_dir(s, out);
   if (!dir) return false;
   f->dir = dir;
+  bool object = kind == CC_OBJ || kind == CC_JIT;
   const char *result =
-      kind == CC_OBJ ? arena_printf(&s->arena, "%s/%s.o", dir, f->prefix) : arena_printf(&s->arena, "%s/result", dir);
-  bool ok = write_file(s, arena_printf(&s->arena, "%s/%s.c", dir, f->prefix), &f->c) &&
-            write_file(s, arena_printf(&s->arena, "%s/%s.h", dir, f->prefix), &f->h) && compile(s, cc, f, f->prefix);
-  if (ok && (kind == CC_SO || kind == CC_EXE)) {
-    const char *name = arena_printf(&s->arena, "%s_glue", f->prefix);
-    ok = write_file(s, arena_printf(&s->arena, "%s/%s.c", dir, name), &f->glue) && compile(s, cc, f, name);
-  }
-  if (ok && kind != CC_OBJ) ok = link_kind(s, cc, triple, f, kind, result);
+      object ? arena_printf(&s->arena, "%s/%s.o", dir, f->prefix) : arena_printf(&s->arena, "%s/result", dir);
+  bool ok = by_llvm(s, kind) ? build_llvm(s, p, f, kind, triple, result) : build_c(s, f, kind, triple, result);
   if (ok && rename(result, out) != 0) {
     session_fail(s, EXIT_IO, "cannot write %s: %s", out, strerror(errno));
     ok = false;
@@ -213,12 +236,14 @@ static char *cache_dir(Session *s) {
 }
 
 const char *cc_cached(Session *s, const Program *p, const char *prefix, CcKind kind, const char *triple) {
-  static const char *const suffix[] = {[CC_OBJ] = "o", [CC_LIB] = "a", [CC_SO] = "so", [CC_EXE] = "exe"};
+  static const char *const suffix[] = {
+      [CC_OBJ] = "o", [CC_LIB] = "a", [CC_SO] = "so", [CC_EXE] = "exe", [CC_JIT] = "o"};
   char *dir = cache_dir(s);
   if (!dir) return NULL;
   Files f = emit_files(p, prefix);
-  const char *cc = choose_cc(s, triple);
+  const char *cc = by_llvm(s, kind) ? arena_printf(&s->arena, "LLVM %s", llvm_version()) : choose_cc(s, triple);
   uint64_t h = hash_bytes(f.c.s, f.c.n, (uint64_t)kind);
+  if (triple) h = hash_bytes(triple, strlen(triple), h);
   h = hash_bytes(f.h.s, f.h.n, h);
   h = hash_bytes(f.glue.s, f.glue.n, h);
   h = hash_bytes(cc, strlen(cc), h);

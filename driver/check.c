@@ -193,7 +193,7 @@ static void print_json(const Check *c, const size_t count[3]) {
     }
     cJSON_AddItemToArray(cases, o);
   }
-  cJSON_AddStringToObject(root, "backend", c->interp ? "interp" : "c");
+  cJSON_AddStringToObject(root, "backend", backend_info[c->backend].name);
   cJSON_AddStringToObject(root, "isa", c->isa);
   cJSON_AddNumberToObject(root, "threads", c->threads);
   cJSON_AddNumberToObject(root, "passed", (double)count[PASS]);
@@ -219,7 +219,7 @@ static int report(Check *c) {
     print_json(c, count);
   else
     printf("%zu passed, %zu failed, %zu skipped (%s, %s, %u thread%s); largest share of a tolerance used: %.2g\n",
-           count[PASS], count[FAIL], count[SKIP], c->interp ? "interpreter" : "compiled C", c->isa, c->threads,
+           count[PASS], count[FAIL], count[SKIP], backend_info[c->backend].about, c->isa, c->threads,
            c->threads == 1 ? "" : "s", worst);
   return count[FAIL] ? EXIT_CHECK : EXIT_OK;
 }
@@ -231,10 +231,10 @@ static bool set_up(Check *c) {
   if (s->opt.arg.n != 1)
     return session_fail(s, EXIT_USAGE, "syc check takes one model or folder of models (syc check --help)"), false;
   if (!s->opt.golden) return session_fail(s, EXIT_USAGE, "syc check: where are the cases? (--golden DIR)"), false;
-  const char *backend = s->opt.backend ? s->opt.backend : "c";
-  c->interp = !strcmp(backend, "interp");
-  if (!c->interp && strcmp(backend, "c") != 0)
-    return session_fail(s, EXIT_USAGE, "--backend takes interp or c, not '%s'", backend), false;
+  int backend = session_backend(s, (1u << BACKEND_COUNT) - 1);
+  if (backend < 0) return false;
+  c->backend = (Backend)backend;
+  c->interp = backend == BACKEND_INTERP;
   if (s->opt.threads != INT_UNSET && (s->opt.threads < 1 || s->opt.threads > 1024))
     return session_fail(s, EXIT_USAGE, "--threads takes 1 to 1024"), false;
   c->threads = s->opt.threads == INT_UNSET ? 1 : (unsigned)s->opt.threads;

@@ -33,7 +33,8 @@ typedef struct CheckResult {
 
 typedef struct Check { // one `syc check`
   Session *s;
-  bool interp;     // --backend interp
+  Backend backend; // --backend
+  bool interp;     // BACKEND_INTERP
   const char *isa; // the instruction set compiled for
   const Target *target;
   unsigned threads;

@@ -58,9 +58,15 @@ static bool run_model(Check *c, const sy_model *m, const Call *call, const sy_ma
   return status ? check_settle(c, r, FAIL, "the compiled model refuses the call: %s", sy_strerror((int)status)) : true;
 }
 
+static bool run_jit(Check *c, const Call *call, const sy_map *w, CheckResult *r) {
+  const sy_model *m = backend_load(c->s, call->program);
+  return m ? run_model(c, m, call, w, r) : check_settle(c, r, FAIL, "LLVM does not compile it");
+}
+
 static bool run_here(Check *c, const Call *call, const sy_map *w, CheckResult *r) {
+  if (c->backend == BACKEND_JIT) return run_jit(c, call, w, r);
   const char *so = cc_cached(c->s, call->program, session_prefix(c->s, call->program->module), CC_SO, NULL);
-  if (!so) return check_settle(c, r, FAIL, "the emitted C does not compile");
+  if (!so) return check_settle(c, r, FAIL, "%s cannot be made", backend_info[c->backend].about);
   void *lib = dlopen(arena_printf(&c->s->arena, "%s%s", strchr(so, '/') ? "" : "./", so), RTLD_NOW | RTLD_LOCAL);
   if (!lib) return check_settle(c, r, FAIL, "the compiled model cannot be loaded: %s", dlerror());
   const sy_model *(*entry)(void) = NULL;

@@ -90,7 +90,8 @@ const char *session_prefix(Session *s, const Module *m); // --prefix, or the mod
 
 /* cc.c: running the C compiler
  * ------------------------------------------------------------------------------------------ */
-typedef enum CcKind { CC_OBJ, CC_LIB, CC_SO, CC_EXE } CcKind;
+// CC_JIT: an object with the glue in it, of the LLVM back end alone.
+typedef enum CcKind { CC_OBJ, CC_LIB, CC_SO, CC_EXE, CC_JIT } CcKind;
 // Compiles a program: writes PREFIX.c, PREFIX.h and PREFIX_glue.c into a temporary folder, runs the compiler there and
 // moves the result to `out` (all or nothing; the folder is removed, on signals too). CC_SO and CC_EXE include the glue;
 // CC_EXE links main, the host library and the runtime. `triple` = cross compiler prefix or NULL. False after reporting.
@@ -103,6 +104,24 @@ const char *cc_cached(Session *s, const Program *p, const char *prefix, CcKind k
 int cc_spawn(Session *s, const char *const *argv, const char *stdout_file);
 bool cc_have(const char *program);                        // on PATH?
 const char *cc_runtime_dir(Session *s, const char *what); // "lib" or "include" of this installation or build tree
+
+/* backend.c: C or LLVM
+ * -------------------------------------------------------------------------------------------------------------- */
+typedef enum Backend { BACKEND_C, BACKEND_LLVM, BACKEND_JIT, BACKEND_INTERP, BACKEND_COUNT } Backend;
+typedef struct BackendInfo {
+  const char *name, *about; // "c", "compiled C"
+} BackendInfo;
+extern const BackendInfo backend_info[BACKEND_COUNT];
+// What --backend, --jit and --target ask for, or -1 after reporting. `allowed`: set of 1 << Backend.
+int session_backend(Session *s, unsigned allowed);
+// The LLVM back end's object (LLVM_OBJ), text or bitcode of a program. triple: NULL = --target, or this machine. False
+// after reporting.
+bool backend_emit(Session *s, const Program *p, const char *prefix, int kind, bool glue, const char *triple, Buf *out);
+// Links dir/PREFIX.o, an object of the LLVM back end, without a C compiler. False after reporting.
+bool backend_link(Session *s, CcKind kind, const char *object, const char *triple, const char *result);
+// The model of a program, compiled by LLVM and loaded into this process. NULL after reporting.
+struct sy_model;
+const struct sy_model *backend_load(Session *s, const Program *p);
 
 /* temp.c: what must not stay behind
  * ------------------------------------------------------------------------------------- */

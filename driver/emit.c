@@ -1,4 +1,5 @@
 // emit.c: `syc emit` and `syc build`: everything that can be made of a spec, by kind. emits[] is the list of kinds.
+#include "codegen/llvm/llvm.h"
 #include "driver.h"
 #include "passes/place.h"
 
@@ -228,6 +229,31 @@ static bool emit_so(Job *j) {
 static bool emit_exe(Job *j) {
   return emit_binary(j, CC_EXE);
 }
+// A module for WebAssembly that imports nothing; its memory, the route functions and __heap_base are exported.
+static bool emit_wasm(Job *j) {
+  if (!j->s->opt.target) j->s->opt.target = "wasm32";
+  return emit_binary(j, CC_SO);
+}
+
+// The module as LLVM IR before its passes, as bitcode, or as assembly behind them.
+static bool emit_with_llvm(Job *j, LlvmKind kind) {
+  Program *p = load_program(j);
+  if (!p) return false;
+  const char *prefix = session_prefix(j->s, p->module);
+  Buf b = {0};
+  bool ok = !j->s->exit_code && backend_emit(j->s, p, prefix, (int)kind, false, NULL, &b) && write_text(j, &b);
+  buf_free(&b);
+  return ok;
+}
+static bool emit_llvm(Job *j) {
+  return emit_with_llvm(j, LLVM_TEXT);
+}
+static bool emit_bc(Job *j) {
+  return emit_with_llvm(j, LLVM_BITCODE);
+}
+static bool emit_asm(Job *j) {
+  return emit_with_llvm(j, LLVM_ASM);
+}
 
 bool explain_json(Session *s, const char *spec, const char *out); // explain.c
 static bool emit_json(Job *j) {
@@ -238,15 +264,14 @@ static const struct {
   const char *kind, *suffix;
   bool (*fn)(Job *);
   bool text;
-} emits[] = {{"ast", ".ast", emit_ast, true},    {"ir", ".ir", emit_ir, true},   {"kir", ".kir", emit_kir, true},
-             {"c", ".c", emit_c, true},          {"h", ".h", emit_h, true},      {"dot", ".dot", emit_dot, true},
-             {"json", ".json", emit_json, true}, {"obj", ".o", emit_obj, false}, {"lib", ".a", emit_lib, false},
-             {"so", ".so", emit_so, false},      {"exe", "", emit_exe, false}};
+} emits[] = {{"ast", ".ast", emit_ast, true},    {"ir", ".ir", emit_ir, true},     {"kir", ".kir", emit_kir, true},
+             {"c", ".c", emit_c, true},          {"h", ".h", emit_h, true},        {"dot", ".dot", emit_dot, true},
+             {"json", ".json", emit_json, true}, {"llvm", ".ll", emit_llvm, true}, {"bc", ".bc", emit_bc, true},
+             {"asm", ".s", emit_asm, true},      {"obj", ".o", emit_obj, false},   {"lib", ".a", emit_lib, false},
+             {"so", ".so", emit_so, false},      {"exe", "", emit_exe, false}, {"wasm", ".wasm", emit_wasm, false}};
 enum { NEMIT = sizeof emits / sizeof *emits };
 
 static int unknown_kind(Session *s, const char *kind) {
-  if (!strcmp(kind, "llvm") || !strcmp(kind, "bc") || !strcmp(kind, "asm"))
-    return session_fail(s, EXIT_USAGE, "--emit=%s needs the LLVM back end, which this version does not have yet", kind);
   return session_fail(s, EXIT_USAGE, "--emit: there is no kind '%s' (syc help emit lists them)", kind);
 }
 
@@ -313,8 +338,9 @@ static int emit_all(Session *s, const char *fallback) {
     return session_fail(s, EXIT_USAGE, "syc %s takes one spec, such as models/vit.sy:base (%zu given; syc %s --help)",
                         s->command, s->opt.arg.n, s->command);
   const char *spec = s->opt.arg.at[0], *out = s->opt.output, *kinds = s->opt.emit;
-  const Target *unused[MAX_TARGETS];
-  if (!session_targets(s, s->opt.isa, unused)) return s->exit_code; // a wrong name is an error for any kind of output
+  const Target *unused[MAX_TARGETS]; // a wrong name is an error for any kind of output
+  if (session_backend(s, 1u << BACKEND_C | 1u << BACKEND_LLVM) < 0 || !session_targets(s, s->opt.isa, unused))
+    return s->exit_code;
   if (!kinds) kinds = kind_of_suffix(out);
   if (!kinds) kinds = fallback;
   if (!strchr(kinds, ',')) return emit_kind(s, spec, kinds, out);

@@ -1,6 +1,7 @@
 // run.c: `syc run SPEC [options] -- ARGUMENTS`: builds the executable and its packed weights into the cache, then
-// becomes it.
+// becomes it. With --jit the compiled model is an object, which is loaded into this process.
 #include "driver.h"
+#include "host/face.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -25,12 +26,16 @@ int cmd_run(Session *s) {
   if (s->opt.arg.n != 1)
     return session_fail(s, EXIT_USAGE,
                         "syc run takes one spec; arguments of the program go behind -- (syc run --help)");
+  if (s->opt.jit) s->opt.backend = "jit";
+  int backend = session_backend(s, 1u << BACKEND_C | 1u << BACKEND_LLVM | 1u << BACKEND_JIT);
+  if (backend < 0) return s->exit_code;
   const Target *t[MAX_TARGETS];
   size_t n = session_targets(s, s->opt.isa, t);
   Module *m = n ? session_module(s, s->opt.arg.at[0], NULL, NULL, 0) : NULL;
   Program *p = m ? session_program(s, m, t, n) : NULL;
   if (!p) return s->exit_code;
-  const char *exe = cc_cached(s, p, session_prefix(s, m), CC_EXE, NULL);
+  bool jit = backend == BACKEND_JIT;
+  const char *exe = cc_cached(s, p, session_prefix(s, m), jit ? CC_JIT : CC_EXE, NULL);
   if (!exe) return s->exit_code;
   StrList a = {0};
   VEC_PUSH(&s->arena, a, exe);
@@ -47,6 +52,10 @@ int cmd_run(Session *s) {
   for (size_t i = 0; i < s->opt.rest.n; i++) VEC_PUSH(&s->arena, a, s->opt.rest.at[i]);
   VEC_PUSH(&s->arena, a, NULL);
   fflush(NULL);
+  if (jit) {
+    const sy_model *model = backend_load(s, p);
+    return model ? face_main(model, (int)a.n - 1, (char **)(uintptr_t)a.at) : s->exit_code;
+  }
   execv(exe, (char *const *)(uintptr_t)a.at);
   return session_fail(s, EXIT_IO, "cannot run %s: %s", exe, strerror(errno));
 }

@@ -1,5 +1,6 @@
 // session.c: the way every command goes: spec text -> module -> passes -> program, and how failures are reported.
 // Diagnostics about the spec go through the Diag sink; everything else (files, tools, flags) through session_fail.
+#include "codegen/llvm/llvm.h"
 #include "driver.h"
 #include "embedded.h"
 #include "runtime/switchyard.h"
@@ -248,7 +249,16 @@ bool session_passes(Session *s, Module *m) {
 }
 
 size_t session_targets(Session *s, const char *list, const Target **out) {
-  size_t n = 0;
+  size_t n = 0, known = target_count();
+  const Target *of_machine[MAX_TARGETS];
+  memcpy(of_machine, targets, known * sizeof *targets);
+  if (s->opt.target) {
+    const char *err = "";
+    known = llvm_targets(s->opt.target, of_machine, &err);
+    if (!known) return session_fail(s, EXIT_USAGE, "--target: %s", err), 0;
+    memcpy(out, of_machine, known * sizeof *out);
+    if (!list) return known;
+  }
   if (!list) {
     bool arm = !strcmp(sy_cpu_isa(), "neon");
     for (size_t i = 0; targets[i] && n < MAX_TARGETS; i++) {
@@ -267,7 +277,12 @@ size_t session_targets(Session *s, const char *list, const Target **out) {
       buf_free(&have);
       return 0;
     }
-    bool twice = false;
+    bool there = false, twice = false;
+    for (size_t i = 0; i < known; i++) there = there || of_machine[i] == t;
+    if (!there) {
+      session_fail(s, EXIT_USAGE, "--isa: %s has no %s", s->opt.target, name);
+      return 0;
+    }
     for (size_t i = 0; i < n; i++) twice = twice || out[i] == t;
     if (!twice && n < MAX_TARGETS) out[n++] = t;
   }

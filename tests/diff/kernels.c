@@ -1,5 +1,5 @@
-// kernels.c: the printed C gives the same bits as the interpreter, for every target, on gcc, clang and a cross
-// compiler.
+// kernels.c: the printed C and the LLVM IR give the same bits as the interpreter, for every target: C with gcc, clang
+// and a cross compiler, LLVM IR as an object of our own and through clang.
 //
 // For each target the cases of kernel_cases.h are built, legalised and interpreted; then all targets are printed into
 // one C file with a small main, which is compiled (warnings are errors), run on the same inputs, and compared bit for
@@ -7,6 +7,7 @@
 // that is missing is a skip with its reason. Controls, at the end: builds that must differ do differ.
 //
 //   kernels [number of random kernels per target, 200] [seed] [--keep]     exit 0 = all equal
+#include "codegen/llvm/llvm.h"
 #include "kernel_cases.h"
 
 #include <stdlib.h>
@@ -103,6 +104,10 @@ static const char *const program_main[] = {
     "    free(scratch);\n  }\n  fclose(in);\n  return fclose(out);\n}\n",
 };
 
+static void name_kernel(const Kernel *k, size_t set, size_t i, char name[128]) {
+  snprintf(name, 128, "%.60s_%zu_%zu", k->name, set, i);
+}
+
 static void emit_set(const Set *s, size_t number, Buf *out) {
   const Target *t = s->printed;
   EmitFunctions functions = {0};
@@ -110,7 +115,7 @@ static void emit_set(const Set *s, size_t number, Buf *out) {
   for (size_t i = 0; i < s->cases.list.n; i++) {
     const Kernel *k = s->cases.list.at[i].kernel;
     char name[128];
-    snprintf(name, sizeof name, "%.60s_%zu_%zu", k->name, number, i);
+    name_kernel(k, number, i, name);
     emit_c_kernel(k, t, &(EmitC){"test", name, NULL, &functions}, out);
     buf_printf(out, "static size_t %s_tasks(const size_t *d) {\n  (void)d;\n  return ", name);
     emit_c_tasks(k, out);
@@ -120,17 +125,27 @@ static void emit_set(const Set *s, size_t number, Buf *out) {
   emit_c_functions_free(&functions);
 }
 
-static void emit_program(const World *w, Buf *out) {
+// With `only` the kernels of one set are in an object.
+static void emit_program(const World *w, const Set *only, Buf *out) {
   buf_puts(out, emit_c_scalar_prelude());
   for (size_t i = 0; i < sizeof program_head / sizeof *program_head; i++) buf_puts(out, program_head[i]);
-  for (size_t i = 0; i < w->nset; i++) emit_set(&w->set[i], i, out);
+  for (size_t i = 0; i < w->nset; i++) {
+    if (!only) emit_set(&w->set[i], i, out);
+    for (size_t j = 0; only == &w->set[i] && j < only->cases.list.n; j++) {
+      char name[128];
+      name_kernel(only->cases.list.at[j].kernel, i, j, name);
+      buf_printf(out, "extern void %s(const test_args *, size_t, void *);\nextern size_t %s_tasks(const size_t *);\n",
+                 name, name);
+    }
+  }
   buf_puts(out, "static const entry entries[] = {\n");
   for (size_t i = 0; i < w->nset; i++) {
-    buf_printf(out, "#if %s\n", w->set[i].printed->macro);
+    if (only && only != &w->set[i]) continue;
+    buf_printf(out, "#if %s\n", only ? "1" : w->set[i].printed->macro);
     for (size_t j = 0; j < w->set[i].cases.list.n; j++) {
       const Kernel *k = w->set[i].cases.list.at[j].kernel;
       char name[128];
-      snprintf(name, sizeof name, "%.60s_%zu_%zu", k->name, i, j);
+      name_kernel(k, i, j, name);
       buf_printf(out, "    {\"%s\", %s, %s_tasks, %d},\n", w->set[i].printed->name, name, name,
                  (int)kernel_scratch_bytes(k));
     }
@@ -299,6 +314,120 @@ static void run_build(World *w, const Build *b) {
   }
 }
 
+/* the same through LLVM
+ * ----------------------------------------------------------------------------------------------------------------- */
+typedef struct LlvmBuild {
+  const char *isa, *triple, *cc, *features, *run; // cc: of the machine, for main; run: prefix of the command, or ""
+} LlvmBuild;
+
+static const LlvmBuild llvm_builds[] = {
+    {"portable", NULL, "gcc", NULL, ""},
+    {"avx2", NULL, "gcc", NULL, ""},
+    {"avx512", NULL, "gcc", NULL, ""},
+    {"portable", "aarch64-linux-gnu", "aarch64-linux-gnu-gcc", NULL, "qemu-aarch64"},
+    {"neon", "aarch64-linux-gnu", "aarch64-linux-gnu-gcc", NULL, "qemu-aarch64"},
+    {"portable", "riscv64-linux-gnu", "riscv64-linux-gnu-gcc", "+m,+a,+f,+d,+c", "qemu-riscv64"},
+    {"portable", "riscv64-linux-gnu", "riscv64-linux-gnu-gcc", "+m,+a,+f,+d,+c,+v",
+     "qemu-riscv64 -cpu rv64,v=true,vlen=128"},
+};
+
+static Set *find_set(World *w, const char *isa) {
+  for (size_t i = 0; i < w->nset; i++)
+    if (!strcmp(w->set[i].printed->name, isa)) return &w->set[i];
+  return NULL;
+}
+
+// The kernels of a set in a form of output, as FILE in the folder.
+static bool write_kernels(World *w, const Set *s, const LlvmBuild *b, LlvmKind kind, const char *file) {
+  LlvmKernel *k = ARENA_ARRAY(&w->arena, LlvmKernel, s->cases.list.n);
+  for (size_t i = 0; i < s->cases.list.n; i++) {
+    char name[128];
+    name_kernel(s->cases.list.at[i].kernel, (size_t)(s - w->set), i, name);
+    k[i] = (LlvmKernel){s->cases.list.at[i].kernel, arena_strdup(&w->arena, name)};
+  }
+  Buf out = {0};
+  const char *err = "";
+  EmitLlvm o = {.prefix = "test", .triple = b->triple, .features = b->features};
+  bool ok = llvm_emit_kernels(k, s->cases.list.n, s->printed, &o, kind, &out, &err);
+  if (ok)
+    write_or_die(path(w, file), &out);
+  else
+    printf("FAIL LLVM %s: %s\n", b->isa, err);
+  buf_free(&out);
+  return ok;
+}
+
+// Links kernels.o with main, runs it. False: it cannot be done.
+static bool run_object(World *w, const Set *s, const LlvmBuild *b) {
+  Buf text = {0};
+  emit_program(w, s, &text);
+  write_or_die(path(w, "main.c"), &text);
+  buf_free(&text);
+  write_inputs(w, s);
+  return shell("%s -std=c11 -O1 %s -o %s %s %s -lm", b->cc, *b->run ? "-static" : "", path(w, "program"),
+               path(w, "main.c"), path(w, "kernels.o")) &&
+         shell("%s %s %s %s %s", b->run, path(w, "program"), b->isa, path(w, "in.bin"), path(w, "out.bin"));
+}
+
+static void run_llvm(World *w, const LlvmBuild *b) {
+  const Set *s = find_set(w, b->isa);
+  char what[200], emulator[40];
+  snprintf(emulator, sizeof emulator, "%.*s", (int)strcspn(b->run, " "), b->run);
+  snprintf(what, sizeof what, "LLVM %s, %s%s%s%s", llvm_version(), b->isa, b->triple ? ", " : "",
+           b->triple ? b->triple : "", b->features ? b->features : "");
+  const char *missing = !have(b->cc) ? b->cc : !have(emulator) ? emulator : NULL;
+  if (llvm_missing() || missing || (!*b->run && !cpu_has(b->isa))) {
+    printf("skip %s: no %s here\n", what, llvm_missing() ? "LLVM" : missing ? missing : b->isa);
+    w->skipped++;
+    return;
+  }
+  if (!write_kernels(w, s, b, LLVM_OBJ, "kernels.o") || !run_object(w, s, b)) {
+    printf("FAIL %s: does not run\n", what);
+    w->failures++;
+    return;
+  }
+  size_t bad = compare(w, s, what, true);
+  printf("%s %s: %zu kernels, %zu differ\n", bad ? "FAIL" : "ok  ", what, s->cases.list.n, bad);
+  w->failures += bad;
+}
+
+// What clang makes of the text, changed by sed or compiled with other flags.
+typedef struct LlvmControl {
+  const char *what, *flags, *sed;
+  bool wrong;
+} LlvmControl;
+
+static const LlvmControl llvm_controls[] = {
+    {"contraction allowed", "-ffp-contract=fast", "p", true},
+    {"fma with swapped operands", "",
+     "s/\\(@llvm.fma[^(]*(\\)\\([^,]*\\), \\([^,]*\\), \\([^)]*\\))/\\1\\2, \\4, \\3)/p;t;p", true},
+    {"pairs of lanes added first", "",
+     "s/i32 0, i32 1, i32 2, i32 3>/i32 0, i32 2, i32 4, i32 6>/;s/i32 4, i32 5, i32 6, i32 7>$/i32 1, i32 3, i32 5, "
+     "i32 7>/;p",
+     true},
+    {"none (must be equal)", "", "p", false},
+};
+
+static void run_llvm_control(World *w, const LlvmControl *c) {
+  static const LlvmBuild b = {"avx2", NULL, "gcc", NULL, ""};
+  const Set *s = find_set(w, b.isa);
+  char clang[20];
+  snprintf(clang, sizeof clang, "clang-%.2s", llvm_version());
+  if (llvm_missing() || !have(clang) || !cpu_has(b.isa)) {
+    printf("skip LLVM control %s: needs LLVM, its clang and AVX2\n", c->what);
+    w->skipped++;
+    return;
+  }
+  bool ran = write_kernels(w, s, &b, LLVM_TEXT, "kernels.ll") &&
+             shell("sed -n '%s' %s > %s", c->sed, path(w, "kernels.ll"), path(w, "changed.ll")) &&
+             shell("%s -O2 -w %s -c -o %s %s", clang, c->flags, path(w, "kernels.o"), path(w, "changed.ll")) &&
+             run_object(w, s, &b);
+  size_t bad = ran ? compare(w, s, c->what, false) : 0;
+  bool ok = ran && (bad > 0) == c->wrong;
+  printf("%s LLVM control, %s: %zu of %zu differ\n", ok ? "ok  " : "FAIL", c->what, bad, s->cases.list.n);
+  w->failures += !ok;
+}
+
 /* controls: wrong builds must be found
  * ------------------------------------------------------------------------------------------------------ */
 typedef struct Control {
@@ -343,7 +472,7 @@ static void run_control(World *w, const Control *c) {
   one.set[0].printed = with_row(w, s->cases.target, c->op, c->row);
   memcpy(one.dir, w->dir, sizeof one.dir);
   Buf text = {0};
-  emit_program(&one, &text);
+  emit_program(&one, NULL, &text);
   write_or_die(path(w, "program.c"), &text);
   buf_free(&text);
   write_inputs(w, s);
@@ -374,13 +503,15 @@ int main(int argc, char **argv) {
   for (size_t i = 0; i < w.nset; i++)
     for (size_t j = 0; j < w.set[i].cases.list.n; j++) check_text(&w, &w.set[i].cases.list.at[j]);
   Buf text = {0};
-  emit_program(&w, &text);
+  emit_program(&w, NULL, &text);
   write_or_die(path(&w, "program.c"), &text);
   buf_free(&text);
   for (size_t i = 0; i < sizeof builds / sizeof builds[0]; i++) run_build(&w, &builds[i]);
+  for (size_t i = 0; i < sizeof llvm_builds / sizeof llvm_builds[0]; i++) run_llvm(&w, &llvm_builds[i]);
   w.nset = 0; // controls: few random ones
   for (size_t i = 0; targets[i]; i++) add_set(&w, targets[i], 10, seed);
   for (size_t i = 0; i < sizeof controls / sizeof controls[0]; i++) run_control(&w, &controls[i]);
+  for (size_t i = 0; i < sizeof llvm_controls / sizeof llvm_controls[0]; i++) run_llvm_control(&w, &llvm_controls[i]);
   if (keep)
     printf("kept: %s\n", w.dir);
   else

@@ -60,7 +60,7 @@ static void reference(Arena *a, const Graph *g, const int64_t *dims, int ids, Wa
 }
 
 // `share` = tolerance relative to the largest value of an output.
-static void compare(const Program *p, size_t route, size_t target, const char *weights, const int64_t *dims,
+__attribute__((unused)) static void compare(const Program *p, size_t route, size_t target, const char *weights, const int64_t *dims,
                     const Want *w, const char *what, double share) {
   Arena a = {0};
   const Graph *g = p->route.at[route].graph;
@@ -100,19 +100,20 @@ static char *pack_all(const Program *p, Arena *a) {
   return data;
 }
 
-// Passes, then kernels for every target.
-static Program *lower_all(Module *m) {
+// Passes, then kernels for the targets.
+static Program *lower_for(Module *m, const Target *const *t, size_t n) {
   PassOptions o = {.verify = true};
   cr_assert(passes_run(m, &o));
-  const Target *all[MAX_TARGETS];
-  size_t n = 0;
-  for (; targets[n]; n++) all[n] = targets[n];
-  Program *p = program_lower(m, all, n);
+  Program *p = program_lower(m, t, n);
   Buf why = {0};
   diag_print(m->diag, &why, false);
   cr_assert(p, "%s", why.s ? why.s : "cannot be lowered");
   buf_free(&why);
   return p;
+}
+
+__attribute__((unused)) static Program *lower_all(Module *m) {
+  return lower_for(m, targets, target_count());
 }
 
 #endif

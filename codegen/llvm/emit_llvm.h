@@ -1,0 +1,41 @@
+// emit_llvm.h: what the files of the LLVM back end share. See README.md in this folder.
+//
+//   llvm.h            what the rest of the compiler sees: kinds of output, the JIT; the same with and without LLVM
+//   emit_llvm.c       one kernel -> one LLVM function, for any width
+//   emit_llvm_model.c the tables of a model and its public functions, around the engine (emit_model_engine.c) as
+//   bitcode llvm.c            targets, passes, files llvm_jit.c        in this process none.c            the same
+//   functions where LLVM is not there
+#ifndef SY_EMIT_LLVM_H
+#define SY_EMIT_LLVM_H
+
+#include "llvm.h"
+
+#include <llvm-c/Core.h>
+#include <llvm-c/DebugInfo.h>
+#include <llvm-c/TargetMachine.h>
+
+typedef struct Llvm { // one module being made
+  LLVMContextRef ctx;
+  LLVMModuleRef module;
+  LLVMBuilderRef b;
+  LLVMTargetMachineRef machine;
+  LLVMTargetDataRef layout;
+  LLVMTypeRef word;                                       // size_t of the target
+  LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, ptr, none; // types
+  const Program *p;                                       // NULL: kernels alone
+  const EmitLlvm *o;
+  Arena arena;
+  LLVMDIBuilderRef debug;
+  LLVMMetadataRef unit, file, no_args; // debug: compile unit, the page, the type of a function
+} Llvm;
+
+// One kernel as a function  void NAME(ptr args, word task, ptr scratch)  with internal linkage; args points to
+// {[MAX_KERNEL_ARGS x ptr], [MAX_DIMS x word]}. `line`: of the page, 0 = none.
+LLVMValueRef emit_llvm_kernel(Llvm *l, const Kernel *k, const Target *t, const char *name, unsigned line);
+// word NAME(ptr dims): how many tasks a kernel has.
+LLVMValueRef emit_llvm_tasks(Llvm *l, const Kernel *k, const char *name);
+
+// Everything else of a model into l->module: tables, the engine, public functions. False: *err says why.
+bool emit_llvm_model(Llvm *l, const char **err);
+
+#endif

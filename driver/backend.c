@@ -1,0 +1,122 @@
+// backend.c: the way from a program to machine code without a C compiler: which back end is asked for, objects from
+// LLVM, linking them with ld or lld.
+//
+// An executable is linked with the start files of the C library, the runtime and the host library, all of which lie in
+// the library folder of the installation (see cmake/SwitchyardLlvm.cmake), and with the shared libraries that this
+// machine has under the names in link.txt there: neither a compiler nor a -dev package is needed.
+#include "codegen/llvm/llvm.h"
+#include "driver.h"
+#include "runtime/switchyard.h"
+
+#include <string.h>
+#include <unistd.h>
+
+const BackendInfo backend_info[BACKEND_COUNT] = {
+    [BACKEND_C] = {"c", "compiled C"},
+    [BACKEND_LLVM] = {"llvm", "LLVM"},
+    [BACKEND_JIT] = {"jit", "LLVM, in this process"},
+    [BACKEND_INTERP] = {"interp", "interpreter"},
+};
+
+int session_backend(Session *s, unsigned allowed) {
+  const char *name = s->opt.backend ? s->opt.backend : s->opt.target ? "llvm" : "c";
+  int found = -1;
+  Buf have = {0};
+  for (int i = 0; i < BACKEND_COUNT; i++) {
+    if (!(allowed >> i & 1)) continue;
+    buf_printf(&have, "%s%s", have.n ? ", " : "", backend_info[i].name);
+    if (!strcmp(backend_info[i].name, name)) found = i;
+  }
+  bool llvm = found == BACKEND_LLVM || found == BACKEND_JIT;
+  if (found < 0)
+    session_fail(s, EXIT_USAGE, "--backend takes one of %s here, not '%s'", have.s, name);
+  else if (s->opt.target && !llvm)
+    session_fail(s, EXIT_USAGE, "--target needs --backend=llvm, not '%s'", name), found = -1;
+  else if (llvm && llvm_missing())
+    session_fail(s, EXIT_USAGE, "--backend=%s: %s", name, llvm_missing()), found = -1;
+  buf_free(&have);
+  return found;
+}
+
+bool backend_emit(Session *s, const Program *p, const char *prefix, int kind, bool glue, const char *triple, Buf *out) {
+  const char *err = "";
+  EmitLlvm o = {.prefix = prefix,
+                .triple = s->opt.target ? s->opt.target : triple,
+                .cpu = s->opt.mcpu,
+                .features = s->opt.mattr,
+                .glue = glue};
+  if (llvm_emit(p, &o, (LlvmKind)kind, out, &err)) return true;
+  session_fail(s, EXIT_USAGE, "LLVM: %s", err);
+  return false;
+}
+
+const sy_model *backend_load(Session *s, const Program *p) {
+  const char *path = cc_cached(s, p, session_prefix(s, p->module), CC_JIT, NULL), *err = "";
+  if (!path) return NULL;
+  size_t n = 0;
+  char *text = file_read(&s->arena, path, &n, &err);
+  const sy_model *m = text ? llvm_load(&(Buf){.s = text, .n = n}, &err) : NULL;
+  if (!m) session_fail(s, EXIT_IO, "cannot load %s: %s", path, err);
+  return m;
+}
+
+/* linking
+ * ------------------------------------------------------------------------------------------------------------------------------
+ */
+static const char *find_linker(Session *s, const char *triple) {
+  const char *wasm[] = {"wasm-ld", "wasm-ld-19", "wasm-ld-18", "wasm-ld-17", "wasm-ld-16", "wasm-ld-15"};
+  const char *elf[] = {"ld.lld", "ld.lld-19", "ld.lld-18", "ld.lld-17", "ld.lld-16", "ld.lld-15", "ld"};
+  bool web = triple && !strncmp(triple, "wasm", 4);
+  const char **list = web ? wasm : elf;
+  size_t n = web ? sizeof wasm / sizeof *wasm : sizeof elf / sizeof *elf - (triple != NULL); // ld knows one machine
+  if (!web && !triple && cc_have("ld")) return "ld";
+  for (size_t i = 0; i < n; i++)
+    if (cc_have(list[i])) return list[i];
+  session_fail(s, EXIT_IO, "there is no linker%s%s: install %s", triple ? " for " : "", triple ? triple : "",
+               triple ? "lld" : "binutils or lld");
+  return NULL;
+}
+
+// link.txt: the words that end the command; $ORIGIN stands for the folder.
+static bool add_link_words(Session *s, const char *lib, StrList *a) {
+  size_t n = 0;
+  const char *err = "", *path = arena_printf(&s->arena, "%s/link.txt", lib);
+  char *text = file_read(&s->arena, path, &n, &err), *save = NULL;
+  if (!text) return session_fail(s, EXIT_IO, "cannot read %s: %s", path, err), false;
+  for (char *w = strtok_r(text, " \n", &save); w; w = strtok_r(NULL, " \n", &save))
+    VEC_PUSH(&s->arena, *a, !strncmp(w, "@/", 2) ? arena_printf(&s->arena, "%s/%s", lib, w + 2) : w);
+  return true;
+}
+
+bool backend_link(Session *s, CcKind kind, const char *object, const char *triple, const char *result) {
+  StrList a = {0};
+  if (s->opt.target) triple = s->opt.target;
+  if (kind == CC_LIB) {
+    const char *ar = cc_have("ar") ? "ar" : "llvm-ar";
+    const char *argv[] = {ar, "rcsD", result, object, NULL};
+    return cc_spawn(s, argv, NULL) == 0 || (session_fail(s, EXIT_IO, "'%s' cannot make the library", ar), false);
+  }
+  if (kind == CC_EXE && triple)
+    return session_fail(s, EXIT_USAGE,
+                        "an executable for %s needs the runtime of that machine: make --emit=obj and link it there",
+                        triple),
+           false;
+  const char *ld = find_linker(s, triple);
+  if (!ld) return false;
+  VEC_PUSH(&s->arena, a, ld);
+  bool web = triple && !strncmp(triple, "wasm", 4);
+  if (kind == CC_SO && web) {
+    static const char *const words[] = {"--no-entry", "--export-dynamic", "--export=__heap_base", "-s"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) VEC_PUSH(&s->arena, a, words[i]);
+  } else if (kind == CC_SO) {
+    VEC_PUSH(&s->arena, a, "-shared");
+  }
+  const char *head[] = {"-o", result, object};
+  for (size_t i = 0; i < 3; i++) VEC_PUSH(&s->arena, a, head[i]);
+  const char *lib = kind == CC_EXE ? cc_runtime_dir(s, "lib") : "";
+  if (!lib || (kind == CC_EXE && !add_link_words(s, lib, &a))) return false;
+  VEC_PUSH(&s->arena, a, NULL);
+  int code = cc_spawn(s, a.at, NULL);
+  if (code) session_fail(s, EXIT_IO, "linking: '%s' failed with exit code %d", ld, code);
+  return code == 0;
+}
