@@ -30,7 +30,8 @@ int cmd_run(Session *s) {
   int backend = session_backend(s, 1u << BACKEND_C | 1u << BACKEND_LLVM | 1u << BACKEND_JIT);
   if (backend < 0) return s->exit_code;
   const Target *t[MAX_TARGETS];
-  size_t n = session_targets(s, s->opt.isa, t);
+  const char *best = backend == BACKEND_JIT ? sy_cpu_isa() : NULL; // nothing else will run
+  size_t n = session_targets(s, s->opt.isa ? s->opt.isa : best, t);
   Module *m = n ? session_module(s, s->opt.arg.at[0], NULL, NULL, 0) : NULL;
   Program *p = m ? session_program(s, m, t, n) : NULL;
   if (!p) return s->exit_code;

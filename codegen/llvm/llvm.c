@@ -182,13 +182,21 @@ static void check_module(Llvm *l) {
   LLVMDisposeMessage(why);
 }
 
+#if LLVM_VERSION_MAJOR >= 18
+#define INSTCOMBINE "instcombine<no-verify-fixpoint>"
+#else
+#define INSTCOMBINE "instcombine"
+#endif
+// What kernels gain from, and no more: they say themselves what is vectorised and unrolled, and the engine comes
+// optimised. A third of the time of LLVM's own -O2, the same speed of the result.
+static const char pipeline[] = "always-inline,globaldce,"
+                               "function(sroa,early-cse<memssa>,simplifycfg," INSTCOMBINE
+                               ",loop-mssa(loop-rotate,licm),gvn," INSTCOMBINE ",dse,simplifycfg),"
+                               "globaldce";
+
 static bool optimise(Llvm *l, const char **err) {
   LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-  // Kernels say themselves what is vectorised and unrolled.
-  LLVMPassBuilderOptionsSetLoopVectorization(options, false);
-  LLVMPassBuilderOptionsSetSLPVectorization(options, false);
-  LLVMPassBuilderOptionsSetLoopUnrolling(options, false);
-  LLVMErrorRef e = LLVMRunPasses(l->module, "default<O2>", l->machine, options);
+  LLVMErrorRef e = LLVMRunPasses(l->module, pipeline, l->machine, options);
   LLVMDisposePassBuilderOptions(options);
   if (e) *err = keep_error(LLVMGetErrorMessage(e), LLVMDisposeErrorMessage);
   return !e;
