@@ -123,6 +123,8 @@ void layout_load(const Layout *l, const void *buffer, void *dense);
  */
 // Runs the call in the way chosen. False with the verdict set (SKIP if this machine cannot do it).
 bool check_run(Check *c, const Call *call, CheckResult *r);
+// Does it need an emulator?
+bool check_is_foreign(const Check *c);
 // Why the chosen way cannot be gone here ("this CPU has no avx512"), or NULL.
 const char *check_cannot_run(const Check *c);
 

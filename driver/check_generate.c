@@ -22,6 +22,32 @@ static const Graph *entry(const Call *call, bool step) {
   return call->program->route.at[step].graph;
 }
 
+// Bytes of a tensor that a call with so many sequences has: the search allots no more.
+static size_t bytes_in_use(const Search *s, const Graph *g, Val v, size_t bytes, size_t rows) {
+  const Type *t = &graph_value(g, v)->type;
+  bool by_row = t->rank && t->dim[0].k == 1 && t->dim[0].sym == s->batch_sym;
+  return by_row ? bytes / (size_t)type_extent(g->module, t, 0) * rows : bytes;
+}
+
+// A call on another machine takes and gives whole buffers, as large as the bounds say.
+static bool call_whole(Search *s, const Graph *g, Call *call, size_t rows) {
+  void **given = call->out;
+  call->out = ARENA_ARRAY(&s->c->s->arena, void *, g->output.n + 1);
+  for (size_t i = 0; i < g->input.n; i++) {
+    void *copy = check_zeros(s->c, call->in_bytes[i]);
+    memcpy(copy, call->in[i], bytes_in_use(s, g, g->input.at[i].val, call->in_bytes[i], rows));
+    call->in[i] = copy;
+  }
+  for (size_t i = 0; i < g->output.n; i++) {
+    call->out[i] = check_zeros(s->c, call->out_bytes[i]);
+    memcpy(call->out[i], given[i], bytes_in_use(s, g, g->output.at[i].val, call->out_bytes[i], rows));
+  }
+  if (!check_run(s->c, call, s->r)) return false;
+  for (size_t i = 0; i < g->output.n; i++)
+    memcpy(given[i], call->out[i], bytes_in_use(s, g, g->output.at[i].val, call->out_bytes[i], rows));
+  return true;
+}
+
 static bool call_entry(void *ud, bool step, size_t rows, size_t length, const void *const *in, void *const *out) {
   Search *s = ud;
   Call call = *s->call;
@@ -35,7 +61,7 @@ static bool call_entry(void *ud, bool step, size_t rows, size_t length, const vo
   for (size_t i = 0; i < g->output.n; i++) call.out[i] = out[i];
   call.in_bytes = s->in_bytes[step];
   call.out_bytes = s->out_bytes[step];
-  return check_run(s->c, &call, s->r);
+  return check_is_foreign(s->c) ? call_whole(s, g, &call, rows) : check_run(s->c, &call, s->r);
 }
 
 static const WordsTensor *tensors_of(Check *c, const Graph *g, const NamedVal *list, size_t n, size_t **bytes) {

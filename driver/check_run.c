@@ -13,14 +13,14 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool is_foreign(const Check *c) { // needs an emulator
+bool check_is_foreign(const Check *c) {
   bool neon = !strcmp(c->isa, "neon");
   return !c->interp && neon && !(sy_cpu_features() & SY_CPU_NEON);
 }
 
 const char *check_cannot_run(const Check *c) {
   if (c->interp) return NULL;
-  if (is_foreign(c)) {
+  if (check_is_foreign(c)) {
     if (!cc_have("aarch64-linux-gnu-gcc")) return "no cross compiler (aarch64-linux-gnu-gcc)";
     return cc_have("qemu-aarch64") ? NULL : "no emulator (qemu-aarch64)";
   }
@@ -142,7 +142,7 @@ static bool run_foreign(Check *c, const Call *call, CheckResult *r) {
 bool check_run(Check *c, const Call *call, CheckResult *r) {
   const char *why = check_cannot_run(c);
   if (why) return check_settle(c, r, SKIP, "%s", why);
-  if (is_foreign(c)) return run_foreign(c, call, r);
+  if (check_is_foreign(c)) return run_foreign(c, call, r);
   sy_map w = {0};
   sy_status status = sy_map_open(&w, call->packed, 0);
   if (status) return check_settle(c, r, FAIL, "%s: %s", call->packed, sy_strerror((int)status));

@@ -1,10 +1,12 @@
 #!/bin/sh
 # Golden cases in every way of executing a model.
-#   run.sh [SYC] [interp|portable|avx2|avx512|neon|threads]...      default: all ways, SYC=build/bin/syc
+#   run.sh [SYC] [interp|portable|avx2|avx512|neon|threads|llvm|jit]...      default: all ways, SYC=build/bin/syc
 # interp   the interpreter at the widths of portable, AVX2 and AVX-512
 # portable, avx2, avx512, neon   compiled C (neon under qemu where the CPU is another), one thread; the results must have
 #          the same bits as the interpreter's at that width
 # threads  compiled C with 1, 2 and 3 threads must give the same bits
+# llvm     the LLVM back end on every instruction set of this machine and on NEON under qemu: bits of the interpreter
+# jit      the same in the compiler's own process, on the best instruction set
 # Exit status: 0 all well, 77 everything asked for was skipped, else 1.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,11 +14,11 @@ root=${SOURCE_DIR:-$(cd "$here/../.." && pwd)}
 syc=${SYC:-$root/build/bin/syc}
 if [ $# -gt 0 ]; then
   case $1 in
-  interp | portable | avx2 | avx512 | neon | threads) ;;
+  interp | portable | avx2 | avx512 | neon | threads | llvm | jit) ;;
   *) syc=$1 && shift ;;
   esac
 fi
-ways=${*:-interp portable avx2 avx512 neon threads}
+ways=${*:-interp portable avx2 avx512 neon threads llvm jit}
 [ -x "$syc" ] || { echo "run.sh: no compiler at $syc"; exit 1; }
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -72,6 +74,9 @@ why_not() {
   esac
 }
 
+no_llvm() { "$syc" check "$root/models" --golden "$here/ops" --backend llvm --case none 2>&1 | sed -n 's/.*built without LLVM.*/this syc was built without LLVM/p'; }
+best() { for isa in avx512 avx2 portable; do [ -z "$(why_not $isa)" ] && echo $isa && return; done; }
+
 for way in $ways; do
   case $way in
   interp)
@@ -88,6 +93,28 @@ for way in $ways; do
     done
     same large-1 large-2
     same large-1 large-3
+    ;;
+  llvm)
+    reason=$(no_llvm)
+    [ -n "$reason" ] && { echo "golden llvm: skipped: $reason"; continue; }
+    for isa in portable avx2 avx512 neon; do
+      reason=$(why_not $isa)
+      if [ -n "$reason" ]; then
+        echo "golden llvm-$isa: skipped: $reason"
+      else
+        interp $isa
+        check llvm-$isa --backend llvm --isa $isa
+        same interp-$isa llvm-$isa
+      fi
+    done
+    ;;
+  jit)
+    reason=$(no_llvm)
+    [ -n "$reason" ] && { echo "golden jit: skipped: $reason"; continue; }
+    isa=$(best)
+    interp $isa
+    check jit --backend jit --isa $isa
+    same interp-$isa jit
     ;;
   *)
     reason=$(why_not "$way")
