@@ -8,7 +8,9 @@
 #include "driver.h"
 #include "runtime/switchyard.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 const BackendInfo backend_info[BACKEND_COUNT] = {
@@ -38,6 +40,66 @@ int session_backend(Session *s, unsigned allowed) {
   return found;
 }
 
+/* another machine
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
+// In a process of its own: for some triples, processors and features LLVM ends the process, crashes, or goes on after a
+// complaint.
+static void emit_in_child(const Program *p, const EmitLlvm *o, LlvmKind kind, int complaints, FILE *result) {
+  const char *err = "";
+  Buf out = {0};
+  dup2(complaints, STDERR_FILENO);
+  bool ok = llvm_emit(p, o, kind, &out, &err);
+  if (!ok) fprintf(stderr, "%s", err);
+  ok = ok && fwrite(out.s, 1, out.n, result) == out.n && fflush(result) == 0;
+  fflush(stderr);
+  _exit(ok ? 0 : 1); // nothing of the parent's is cleaned up
+}
+
+// The first words that come through; the rest is read and dropped, so that the writer does not wait.
+static void read_complaint(int from, char *text, size_t size) {
+  char rest[512];
+  size_t n = 0;
+  ssize_t got = 0;
+  while (n + 1 < size && (got = read(from, text + n, size - 1 - n)) > 0) n += (size_t)got;
+  while (got > 0) got = read(from, rest, sizeof rest);
+  text[n] = 0;
+  text[strcspn(text, "\n")] = 0;
+  char *what_it_does = strstr(text, " (ignoring");
+  if (what_it_does) *what_it_does = 0;
+}
+
+static bool read_result(FILE *f, Buf *out) {
+  char block[1 << 16];
+  rewind(f);
+  for (size_t n; (n = fread(block, 1, sizeof block, f)) > 0;) buf_putn(out, block, n);
+  return !ferror(f);
+}
+
+static bool emit_apart(Session *s, const Program *p, const EmitLlvm *o, LlvmKind kind, Buf *out) {
+  char text[400] = "";
+  int ends[2], status = 0;
+  FILE *result = tmpfile();
+  if (!result || pipe(ends) != 0) return session_fail(s, EXIT_IO, "no temporary file: %s", strerror(errno)), false;
+  fflush(NULL);
+  pid_t pid = fork();
+  if (pid == 0) {
+    close(ends[0]);
+    emit_in_child(p, o, kind, ends[1], result);
+  }
+  close(ends[1]);
+  read_complaint(ends[0], text, sizeof text);
+  close(ends[0]);
+  bool ran = pid > 0 && waitpid(pid, &status, 0) == pid, known = !strstr(text, "not a recognized");
+  bool ok = ran && status == 0 && known && read_result(result, out);
+  fclose(result);
+  if (!ok)
+    session_fail(s, EXIT_USAGE, "LLVM %s cannot make code for %s%s%s: %s", llvm_version(),
+                 o->triple ? o->triple : "this machine", o->cpu ? ", " : "", o->cpu ? o->cpu : "",
+                 *text ? text : "it crashed");
+  return ok;
+}
+
 bool backend_emit(Session *s, const Program *p, const char *prefix, int kind, bool glue, const char *triple, Buf *out) {
   const char *err = "";
   EmitLlvm o = {.prefix = prefix,
@@ -45,6 +107,7 @@ bool backend_emit(Session *s, const Program *p, const char *prefix, int kind, bo
                 .cpu = s->opt.mcpu,
                 .features = s->opt.mattr,
                 .glue = glue};
+  if (o.triple || o.cpu || o.features) return emit_apart(s, p, &o, (LlvmKind)kind, out);
   if (llvm_emit(p, &o, (LlvmKind)kind, out, &err)) return true;
   session_fail(s, EXIT_USAGE, "LLVM: %s", err);
   return false;

@@ -373,6 +373,7 @@ static void name_functions(Llvm *l, const ModelNames *n) {
       if (!strcmp(rest, open[i])) {
         const char *full = arena_printf(&l->arena, "%s_%s", n->prefix, rest);
         LLVMSetValueName2(f, full, strlen(full));
+        LLVMSetVisibility(f, LLVMDefaultVisibility); // clang hides all of a module for WebAssembly
       }
   }
 }
