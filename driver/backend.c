@@ -113,12 +113,12 @@ bool backend_emit(Session *s, const Program *p, const char *prefix, int kind, bo
   return false;
 }
 
-const sy_model *backend_load(Session *s, const Program *p) {
+const sy_model *backend_load(Session *s, const Program *p, void **handle) {
   const char *path = cc_cached(s, p, session_prefix(s, p->module), CC_JIT, NULL), *err = "";
   if (!path) return NULL;
   size_t n = 0;
   char *text = file_read(&s->arena, path, &n, &err);
-  const sy_model *m = text ? llvm_load(&(Buf){.s = text, .n = n}, &err) : NULL;
+  const sy_model *m = text ? llvm_load(&(Buf){.s = text, .n = n}, handle, &err) : NULL;
   if (!m) session_fail(s, EXIT_IO, "cannot load %s: %s", path, err);
   return m;
 }

@@ -4,6 +4,8 @@
 // The buffers are those of the C API in all three. Nothing a model does can be wrong in itself here: a call that the
 // model refuses is a failed case with the model's own words.
 #include "check.h"
+
+#include "codegen/llvm/llvm.h"
 #include "embedded.h"
 #include "runtime/switchyard.h"
 #include "runtime/weights_format.h"
@@ -59,8 +61,11 @@ static bool run_model(Check *c, const sy_model *m, const Call *call, const sy_ma
 }
 
 static bool run_jit(Check *c, const Call *call, const sy_map *w, CheckResult *r) {
-  const sy_model *m = backend_load(c->s, call->program);
-  return m ? run_model(c, m, call, w, r) : check_settle(c, r, FAIL, "LLVM does not compile it");
+  void *handle = NULL;
+  const sy_model *m = backend_load(c->s, call->program, &handle);
+  bool ok = m ? run_model(c, m, call, w, r) : check_settle(c, r, FAIL, "LLVM does not compile it");
+  llvm_unload(handle);
+  return ok;
 }
 
 static bool run_here(Check *c, const Call *call, const sy_map *w, CheckResult *r) {

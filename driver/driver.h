@@ -119,9 +119,10 @@ int session_backend(Session *s, unsigned allowed);
 bool backend_emit(Session *s, const Program *p, const char *prefix, int kind, bool glue, const char *triple, Buf *out);
 // Links dir/PREFIX.o, an object of the LLVM back end, without a C compiler. False after reporting.
 bool backend_link(Session *s, CcKind kind, const char *object, const char *triple, const char *result);
-// The model of a program, compiled by LLVM and loaded into this process. NULL after reporting.
+// The model of a program, compiled by LLVM and loaded into this process; *handle is for llvm_unload. NULL after
+// reporting.
 struct sy_model;
-const struct sy_model *backend_load(Session *s, const Program *p);
+const struct sy_model *backend_load(Session *s, const Program *p, void **handle);
 
 /* temp.c: what must not stay behind
  * ------------------------------------------------------------------------------------- */

@@ -268,7 +268,7 @@ static const struct {
              {"c", ".c", emit_c, true},          {"h", ".h", emit_h, true},        {"dot", ".dot", emit_dot, true},
              {"json", ".json", emit_json, true}, {"llvm", ".ll", emit_llvm, true}, {"bc", ".bc", emit_bc, true},
              {"asm", ".s", emit_asm, true},      {"obj", ".o", emit_obj, false},   {"lib", ".a", emit_lib, false},
-             {"so", ".so", emit_so, false},      {"exe", "", emit_exe, false}, {"wasm", ".wasm", emit_wasm, false}};
+             {"so", ".so", emit_so, false},      {"exe", "", emit_exe, false},     {"wasm", ".wasm", emit_wasm, false}};
 enum { NEMIT = sizeof emits / sizeof *emits };
 
 static int unknown_kind(Session *s, const char *kind) {

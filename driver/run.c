@@ -1,5 +1,6 @@
 // run.c: `syc run SPEC [options] -- ARGUMENTS`: builds the executable and its packed weights into the cache, then
 // becomes it. With --jit the compiled model is an object, which is loaded into this process.
+#include "codegen/llvm/llvm.h"
 #include "driver.h"
 #include "host/face.h"
 
@@ -54,8 +55,11 @@ int cmd_run(Session *s) {
   VEC_PUSH(&s->arena, a, NULL);
   fflush(NULL);
   if (jit) {
-    const sy_model *model = backend_load(s, p);
-    return model ? face_main(model, (int)a.n - 1, (char **)(uintptr_t)a.at) : s->exit_code;
+    void *handle = NULL;
+    const sy_model *model = backend_load(s, p, &handle);
+    int code = model ? face_main(model, (int)a.n - 1, (char **)(uintptr_t)a.at) : s->exit_code;
+    llvm_unload(handle);
+    return code;
   }
   execv(exe, (char *const *)(uintptr_t)a.at);
   return session_fail(s, EXIT_IO, "cannot run %s: %s", exe, strerror(errno));

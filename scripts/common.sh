@@ -16,16 +16,21 @@ missing_packages() {
 }
 
 # Installs what is missing of the given tags: as root, or with sudo where it asks for no password. Otherwise says what to
-# run and exits with 3. Packages tagged `optional` may fail.
+# run and exits with 3. Packages tagged `llvm` or `optional` may fail.
 need_packages() {
   command -v dpkg-query > /dev/null || {
     step "not a Debian system: scripts/packages.txt lists what is needed; going on with what is here"
     return 0
   }
-  local missing optional='' root='' tags=" $* "
+  local missing optional='' root='' required='' tag
+  for tag in "$@"; do
+    case $tag in
+      llvm | optional) optional=$optional$(missing_packages "$tag") ;;
+      *) required="$required $tag" ;;
+    esac
+  done
   # shellcheck disable=SC2086
-  missing=$(missing_packages ${tags/ optional / })
-  case $tags in *' optional '*) optional=$(missing_packages optional) ;; esac
+  missing=$(missing_packages $required)
   [ -n "$missing$optional" ] || return 0
   if [ "$(id -u)" != 0 ]; then
     if command -v sudo > /dev/null && sudo -n true 2> /dev/null; then
@@ -49,6 +54,8 @@ need_packages() {
     }
   fi
   local one
+  # shellcheck disable=SC2086
+  [ -n "$optional" ] && $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $optional < /dev/null > /dev/null 2>&1 && return
   for one in $optional; do
     $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$one" < /dev/null > /dev/null 2>&1 ||
       echo "optional package $one cannot be had here; tests that need it are skipped"

@@ -145,7 +145,8 @@ fuzz_all() {
   done
 }
 
-if [ $ci = yes ]; then need_packages build test optional; else need_packages build test; fi
+if [ $ci = yes ]; then need_packages build test llvm optional; else need_packages build test llvm; fi
+[ $ci = yes ] && export SWITCHYARD_GRAPHS=500
 
 build release build || summary
 run_ctest build -E '^golden/interp$' # the other golden tests interpret, too, and compare bits
@@ -153,6 +154,12 @@ run_ctest build -E '^golden/interp$' # the other golden tests interpret, too, an
 if [ $ci = yes ]; then
   check_format
   build clang build-clang && run_ctest build-clang -L '^unit$'
+  export SWITCHYARD_GRAPHS=50
+  if [ -e /usr/lib/llvm-15/include/llvm-c/LLJIT.h ]; then
+    build llvm15 build-llvm15 && run_ctest build-llvm15 -R '^(unit/program_llvm|llvm)$'
+  else
+    skip "LLVM 15 is not installed"
+  fi
   if build asan build-asan; then
     run_ctest build-asan -L '^(unit|err|fmt)$'
     run_ctest build-asan -R '^golden/(interp|avx2)$'

@@ -37,8 +37,9 @@ typedef struct LlvmKernel {
 bool llvm_emit_kernels(const LlvmKernel *k, size_t n, const Target *t, const EmitLlvm *o, LlvmKind kind, Buf *out,
                        const char **err);
 
-// Links an object (of llvm_emit, with glue) into this process. NULL: *err says why. It stays until the process ends.
-struct sy_model;
-const void *llvm_load(const Buf *object, const char **err); // a const sy_model *
+// Links an object (of llvm_emit, with glue) into this process. NULL: *err says why. *handle is for llvm_unload, after
+// which the model is gone.
+const void *llvm_load(const Buf *object, void **handle, const char **err); // a const sy_model *
+void llvm_unload(void *handle);                                            // NULL is allowed
 
 #endif

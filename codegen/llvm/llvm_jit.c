@@ -17,15 +17,11 @@ static const void *failed(LLVMErrorRef e, const char **err) {
   return NULL;
 }
 
-const void *llvm_load(const Buf *object, const char **err) {
-  LLVMInitializeNativeTarget();
-  LLVMInitializeNativeAsmPrinter();
-  LLVMOrcLLJITRef jit = NULL;
-  LLVMErrorRef e = LLVMOrcCreateLLJIT(&jit, NULL);
-  if (e) return failed(e, err);
+static const void *link_object(LLVMOrcLLJITRef jit, const Buf *object, const char **err) {
   LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(jit);
   LLVMOrcDefinitionGeneratorRef libc = NULL; // memcpy and its like
-  e = LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&libc, LLVMOrcLLJITGetGlobalPrefix(jit), NULL, NULL);
+  LLVMErrorRef e =
+      LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&libc, LLVMOrcLLJITGetGlobalPrefix(jit), NULL, NULL);
   if (e) return failed(e, err);
   LLVMOrcJITDylibAddGenerator(lib, libc);
   e = LLVMOrcLLJITAddObjectFile(jit, lib, LLVMCreateMemoryBufferWithMemoryRangeCopy(object->s, object->n, "model"));
@@ -37,4 +33,24 @@ const void *llvm_load(const Buf *object, const char **err) {
   uintptr_t address = (uintptr_t)at;
   memcpy(&entry, &address, sizeof entry);
   return entry();
+}
+
+const void *llvm_load(const Buf *object, void **handle, const char **err) {
+  LLVMOrcLLJITRef jit = NULL;
+  *handle = NULL;
+  LLVMInitializeNativeTarget();
+  LLVMInitializeNativeAsmPrinter();
+  LLVMErrorRef e = LLVMOrcCreateLLJIT(&jit, NULL);
+  if (e) return failed(e, err);
+  const void *model = link_object(jit, object, err);
+  if (model)
+    *handle = jit;
+  else
+    llvm_unload(jit);
+  return model;
+}
+
+void llvm_unload(void *handle) {
+  LLVMErrorRef e = handle ? LLVMOrcDisposeLLJIT((LLVMOrcLLJITRef)handle) : NULL;
+  if (e) LLVMConsumeError(e);
 }

@@ -28,8 +28,12 @@ bool llvm_emit_kernels(const LlvmKernel *k, size_t n, const Target *t, const Emi
   return false;
 }
 
-const void *llvm_load(const Buf *object, const char **err) {
-  (void)object;
+const void *llvm_load(const Buf *object, void **handle, const char **err) {
+  (void)object, (void)handle;
   *err = llvm_missing();
   return NULL;
+}
+
+void llvm_unload(void *handle) {
+  (void)handle;
 }
