@@ -376,6 +376,7 @@ int cmd_bench(Session *s) {
     return session_fail(s, EXIT_USAGE, "--threads takes 1 to 1024");
   if (s->opt.output && !strcmp(s->opt.output, "-"))
     return session_fail(s, EXIT_USAGE, "the outputs go to a file: -o FILE.safetensors");
+  if (session_backend(s, 1u << BACKEND_C | 1u << BACKEND_LLVM) < 0) return s->exit_code;
   Bench *b = ARENA_NEW(&s->arena, Bench);
   b->s = s;
   b->threads = s->opt.threads == INT_UNSET ? sy_cpu_cores() : (unsigned)s->opt.threads;

@@ -57,15 +57,21 @@ int cc_spawn(Session *s, const char *const *argv, const char *stdout_file) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static const char *choose_cc(Session *s, const char *triple) {
-  if (triple) return arena_printf(&s->arena, "%s-gcc", triple);
+// What the user says, or a compiler that is here; NULL if there is none.
+static const char *find_cc(const Session *s) {
+  static const char *const known[] = {"gcc", "clang", "cc"};
   const char *env = getenv("CC");
   if (s->opt.cc) return s->opt.cc;
   if (env && *env) return env;
-  const char *known[] = {"gcc", "clang", "cc"};
   for (size_t i = 0; i < 3; i++)
     if (cc_have(known[i])) return known[i];
-  return "cc";
+  return NULL;
+}
+
+static const char *choose_cc(Session *s, const char *triple) {
+  if (triple) return arena_printf(&s->arena, "%s-gcc", triple);
+  const char *cc = find_cc(s);
+  return cc ? cc : "cc";
 }
 
 const char *cc_runtime_dir(Session *s, const char *what) {
@@ -169,8 +175,15 @@ static bool link_kind(Session *s, const char *cc, const char *triple, const File
   return run_tool(s, argv, "linking the executable");
 }
 
-static bool by_llvm(const Session *s, CcKind kind) {
-  return kind == CC_JIT || s->opt.target || (s->opt.backend && strcmp(s->opt.backend, "c") != 0);
+// Asked for, or the only way there is.
+static bool by_llvm(Session *s, CcKind kind) {
+  if (kind == CC_JIT || s->opt.target) return true;
+  if (s->opt.backend) return strcmp(s->opt.backend, "c") != 0;
+  bool makes = !strcmp(s->command, "build") || !strcmp(s->command, "emit") || !strcmp(s->command, "run");
+  if (!makes || find_cc(s) || llvm_missing()) return false;
+  session_note(s, "syc: note: there is no C compiler here; LLVM makes the code (--backend=llvm)");
+  s->opt.backend = "llvm";
+  return true;
 }
 
 // The same through LLVM: dir/PREFIX.o has the glue in it where a program loads it.

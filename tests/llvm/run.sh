@@ -77,6 +77,9 @@ mkdir -p bin
 for tool in ld ar; do have $tool && ln -s "$(command -v $tool)" bin/$tool; done
 if have ld; then
   run 0 "an executable without a C compiler" env PATH="$dir/bin" "$syc" build vit:tiny --backend=llvm --weights tiny.st -o vt
+  run 0 "without a C compiler LLVM is taken" env PATH="$dir/bin" "$syc" build vit:tiny -o vn
+  says "without a C compiler: says so" 'LLVM makes the code'
+  run 3 "without a C compiler, C asked for" env PATH="$dir/bin" "$syc" build vit:tiny --backend=c -o vc
   run 0 "the executable passes its self-test" ./vt --selftest
   run 0 "the executable classifies" ./vt "$source/tests/fuzz/corpus/fuzz_image/rgba.png" --top 3
   cp out by_llvm
