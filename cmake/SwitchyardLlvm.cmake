@@ -23,6 +23,7 @@ if(ENABLE_LLVM)
   endforeach()
 endif()
 
+set(sy_llvm_found ${sy_llvm_found} CACHE INTERNAL "Major version of LLVM in use, or OFF")
 if(NOT sy_llvm_found)
   message(STATUS "LLVM back end: left out (it needs llvm-19-dev and clang-19, or 15 to 18)")
   sy_add_library(syllvm FILES codegen/llvm/none.c LINK sycodegen)

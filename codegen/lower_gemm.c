@@ -23,7 +23,7 @@
 
 #include <string.h>
 
-enum { K_BLOCK = 32, STREAMING = 65536, FEW_ROWS = 64, MOST_TASKS = 16, AHEAD = 48 };
+enum { K_BLOCK = 32, STREAMING = 65536, FEW_ROWS = 64, SINGLE_ROWS = 2, MOST_TASKS = 16, AHEAD = 48 };
 
 typedef struct Gemm {
   Lowering lo;
@@ -86,7 +86,8 @@ static void choose_tile(Gemm *g) {
   const Target *t = g->lo.t;
   int per_panel = PANEL / (int)t->lanes, budget = (int)t->vregs * 3 / 4;
   int64_t rows = row_bound(g);
-  if (rows <= FEW_ROWS) { // a batch of single rows: bound by memory, and a small part of the work for any batch
+  // A batch of single rows is bound by memory, and a small part of the work for any batch.
+  if (rows <= FEW_ROWS && row_least(g) <= SINGLE_ROWS) {
     rows = 1;
     int64_t wide = budget / (rows * per_panel);
     g->rows = (int)rows;
