@@ -15,13 +15,14 @@ static const struct {
 } kinds[] = {
     {"picture", " resize crop filter mean std "},
     {"patches", " of patch "},
-    {"clip_bpe", " start end length pad "},
-    {"bert_wordpiece", " start end length pad default "},
-    {"sentencepiece", " start end length pad default "},
+    {"clip_bpe", " start end length pad of "},
+    {"bert_wordpiece", " start end length pad default of "},
+    {"sentencepiece", " start end length pad default of "},
     {"labels", " softmax top "},
     {"similarity", " softmax top "},
+    {"choices", " share top "},
 };
-static const char *const words = " shorter square shorter_capped bicubic bilinear nearest ";
+static const char *const words = " shorter square shorter_capped bicubic bilinear nearest labels ";
 
 static bool has_word(const char *list, const char *word) {
   size_t n = strlen(word);
@@ -117,7 +118,8 @@ void prepare_add(Elab *e, Env *env, const Node *n, const Node *model) {
     if (best)
       hint_near(e, g, best);
     else
-      diag_hint(e->diag, g, "there are picture, patches, clip_bpe, bert_wordpiece, sentencepiece, labels, similarity");
+      diag_hint(e->diag, g,
+                "there are picture, patches, clip_bpe, bert_wordpiece, sentencepiece, labels, similarity, choices");
     return;
   }
   Buf out = {0};

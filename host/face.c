@@ -346,8 +346,9 @@ static int run_route(Face *f) {
               f->words.rule->name);
     return FACE_USAGE;
   }
-  if (!face_run_start(&f->run, &f->err)) return f->run.usage ? FACE_USAGE : FACE_IO;
   if (f->args.labels && !host_labels_load(f->args.labels, &f->labels, &f->err)) return FACE_IO;
+  f->run.labels = &f->labels;
+  if (!face_run_start(&f->run, &f->err)) return f->run.usage ? FACE_USAGE : FACE_IO;
   begin_results(f, f->generates ? f->words.rule->name : f->run.route->name);
   code = run_batches(f);
   end_results(f);

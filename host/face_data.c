@@ -32,8 +32,14 @@ static const sy_prepare *text_prepare(const FaceRun *r, unsigned i) { // of an i
   const sy_prepare *p = face_prepare(r->info, r->route->input[i].name);
   return p && face_is_tokenizer(p->kind) ? p : NULL;
 }
+// Sentences that are the labels of --labels, such as the answers to choose from: `of = labels`.
+static bool is_listed(const FaceRun *r, unsigned i) {
+  const sy_prepare *p = text_prepare(r, i);
+  char of[16];
+  return p && face_option(p->options, "of", of, sizeof of) && !strcmp(of, "labels");
+}
 static bool is_text(const FaceRun *r, unsigned i) {
-  return text_prepare(r, i) && (!r->words || strcmp(r->words, r->route->input[i].name) != 0);
+  return text_prepare(r, i) && !is_listed(r, i) && (!r->words || strcmp(r->words, r->route->input[i].name) != 0);
 }
 
 // An input that follows from a sentence: NAME_mask (true = no padding) and NAME_type (all 0).
@@ -177,6 +183,11 @@ bool face_run_start(FaceRun *r, HostError *err) {
       if (t->rank != 4 || code_of(t) != 'f') return host_fail(err, "input %s is not f32[B,3,H,W]", t->name);
       if (!picture) picture = t;
       r->pictures++;
+    } else if (is_listed(r, i)) {
+      if (t->rank != 2 || code_of(t) != 'i') return host_fail(err, "input %s is not i32[N,W]", t->name);
+      if (!r->labels || !r->labels->count)
+        return host_fail(err, "route %s chooses among %s: --labels FILE, one a line", route->name, t->name);
+      if (!face_load_vocabulary(r, text_prepare(r, i)->kind, err)) return false;
     } else if (is_text(r, i)) {
       if (t->rank != 2 || code_of(t) != 'i') return host_fail(err, "input %s is not i32[B,L]", t->name);
       text = t;
@@ -319,6 +330,23 @@ static bool fill_texts(FaceRun *r, unsigned i, HostError *err) {
   return end_texts(r, i, err);
 }
 
+// Encodes the labels, all of them in every call.
+static bool fill_listed(FaceRun *r, unsigned i, HostError *err) {
+  const sy_tensor *t = &r->route->input[i];
+  start_texts(r, i);
+  if (r->labels->count > t->axis[0].bound)
+    return host_fail(err, "%s has %zu lines, the model takes %llu %s", r->args->labels, r->labels->count,
+                     (unsigned long long)t->axis[0].bound, t->name);
+  if (!set_extent(r, t, 0, r->labels->count, false, err)) return false;
+  for (size_t k = 0; k < r->labels->count; k++) {
+    const char *s = r->labels->name[k];
+    if (!s[strspn(s, " \t")])
+      return host_fail(err, "%s: line %zu is empty; every line is one of the %s", r->args->labels, k + 1, t->name);
+    if (!fill_text(r, i, s, k, err)) return false;
+  }
+  return end_texts(r, i, err);
+}
+
 // Row by row, the patches of the picture that the page names; of all the canvas if the picture is a --input.
 static bool fill_patches(FaceRun *r, unsigned i, HostError *err) {
   const sy_tensor *t = &r->route->input[i];
@@ -378,6 +406,7 @@ bool face_run_fill(FaceRun *r, size_t first, size_t count, HostError *err) {
   for (unsigned i = 0; i < r->route->ninput; i++) {
     bool ok = r->given[i].data   ? fill_given(r, i, err)
               : is_picture(r, i) ? fill_pictures(r, i, picture++, err)
+              : is_listed(r, i)  ? fill_listed(r, i, err)
               : is_text(r, i)    ? fill_texts(r, i, err)
                                  : true; // follows from a sentence or picture, or is the search's
     if (!ok) return false;

@@ -81,6 +81,7 @@ typedef struct FaceRun { // a route, and one call of it at a time
   HostTokenizer *tokenizer;                           // loaded when the route has a sentence input
   HostTokenizerOptions how;                           // of the last sentence input filled
   const char *words;                                  // of a generate: the input that the search fills, or NULL
+  const HostLabels *labels;                           // of --labels; NULL: none
   FaceArray given[FACE_MAX_TENSORS];                  // --input files by input number; data NULL: not given
   void *in[FACE_MAX_TENSORS], *out[FACE_MAX_TENSORS]; // by the layout of the bounds
   size_t dims[FACE_MAX_DIMS];

@@ -139,6 +139,71 @@ void face_show_labels(const FaceRun *r, const sy_prepare *p, const FaceArray *a,
   free(top);
 }
 
+/* choices -----------------------------------------------------------------------------------------------------------
+ */
+typedef struct Choice {
+  const char *name; // its line of --labels, or NULL
+  int32_t index;
+  double share; // NaN: the model gives none
+} Choice;
+
+static void show_choice(const Choice *c, bool json, bool first) {
+  bool share = !isnan(c->share);
+  if (json) {
+    printf("%s{\"index\": %d, \"label\": ", first ? "" : ", ", (int)c->index);
+    if (c->name)
+      face_json_string(c->name);
+    else
+      printf("null");
+    if (share) printf(", \"probability\": "), face_json_number(c->share);
+    printf("}");
+    return;
+  }
+  if (share) printf("  %6.2f%%", 100 * c->share);
+  if (c->name)
+    printf("  %s\n", c->name);
+  else
+    printf("  label %d\n", (int)c->index);
+}
+
+// The output that the page names as the shares of the choices; data NULL: none of that shape.
+static FaceArray shares_of(const FaceRun *r, const sy_prepare *p, const FaceArray *index) {
+  char want[80], name[84];
+  FaceArray a = {0};
+  HostError err;
+  if (!face_option(p->options, "share", want, sizeof want)) return a;
+  for (unsigned o = 0; o < r->route->noutput; o++) {
+    snprintf(name, sizeof name, "\"%.78s\"", r->route->output[o].name);
+    if (strcmp(want, name) != 0 || !face_run_output(r, o, &a, &err)) continue;
+    if (a.dtype == 'f' && a.n == index->n) return a;
+    face_array_free(&a);
+    a = (FaceArray){0};
+  }
+  return a;
+}
+
+// Numbers of labels, best first: one for each item, or a row of them.
+static void show_choices(const FaceRun *r, const sy_prepare *p, const FaceArray *a, const HostLabels *labels,
+                         bool *started) {
+  FaceArray share = shares_of(r, p, a);
+  size_t row = a->rank == 2 ? a->dim[1] : 1;
+  double most = r->args->top ? (double)r->args->top : face_option_number(p->options, "top", 5);
+  for (size_t i = 0; i < a->dim[0] && i < r->count; i++) {
+    if (r->args->json)
+      json_item(r, i, started), printf(", \"top\": [");
+    else
+      show_item(r, i);
+    for (size_t k = 0; k < row && (double)k < most; k++) {
+      size_t at = i * row + k;
+      Choice c = {NULL, ((const int32_t *)a->data)[at], share.data ? (double)((const float *)share.data)[at] : NAN};
+      if (labels && c.index >= 0 && (size_t)c.index < labels->count) c.name = labels->name[c.index];
+      show_choice(&c, r->args->json, k == 0);
+    }
+    if (r->args->json) printf("]}");
+  }
+  face_array_free(&share);
+}
+
 // A row for each picture: its scores with the sentences, and softmax over them if the page says so.
 static void show_similarity(const FaceRun *r, const sy_prepare *prepare, const FaceArray *a, bool *started) {
   bool softmax = wants_softmax(prepare);
@@ -225,6 +290,8 @@ void face_show(const FaceRun *r, unsigned o, const FaceArray *a, const HostLabel
     face_show_labels(r, p, a, labels, started);
   else if (p && !strcmp(p->kind, "similarity") && a->dtype == 'f' && a->rank == 2 && r->args->text.n)
     show_similarity(r, p, a, started);
+  else if (p && !strcmp(p->kind, "choices") && a->dtype == 'i' && (a->rank == 1 || a->rank == 2))
+    show_choices(r, p, a, labels, started);
   else if (p || r->args->json || !has_view(r))
     show_summary(r, r->route->output[o].name, a, started);
 }

@@ -510,6 +510,22 @@ use 0 "pairs, JSON" albef p.jpg --route match --text a --text '"b"' --vocab "$be
 check "... is JSON" is_json out
 use 0 "an empty sentence" albef p.jpg --route match --text '' --vocab "$bert"
 use 2 "no sentence" albef p.jpg --route match --vocab "$bert"
+small='-D size=24 -D patch=8 -D dim=32 -D depth=2 -D heads=4 -D text_dim=32 -D text_depth=3 -D text_heads=4 -D vocab=66'
+tool avqa "albef:albef_vqa $small -D top=3 --dim B=2 --dim W=8" vqa
+printf 'red\nblue\nthe dog\na cat\n' > answers.txt
+use 0 "answers of a file" avqa p.jpg p.png --text "the red dog" --vocab "$bert" --labels answers.txt
+check "... three for each picture, all of the file" [ "$(grep -c '^ *[0-9.]*%  \(red\|blue\|the dog\|a cat\)$' out)" -eq 6 ]
+check "... no answer twice" sh -c '[ "$(sed -n 2,4p out | sed "s/.*%  //" | sort -u | wc -l)" -eq 3 ]'
+use 0 "the best answer, JSON" avqa p.jpg --text "the red dog" --vocab "$bert" --labels answers.txt --top 1 --json
+check "... is JSON" is_json out
+use 2 "answers that are not given" avqa p.jpg --text a --vocab "$bert"
+says "... says how" 'chooses among answers: --labels FILE'
+head -n 2 answers.txt > few.txt
+use 3 "fewer answers than are ranked" avqa p.jpg --text a --vocab "$bert" --labels few.txt
+says "... says how many" 'answers: axis 0 has 2 rows, the model takes 3 to 4096'
+printf 'red\n\nblue\n' > blank.txt
+use 3 "an empty answer" avqa p.jpg --text a --vocab "$bert" --labels blank.txt
+says "... says which" 'line 2 is empty'
 tool vqkd beit2:vqkd_tiny tokenize
 use 0 "visual tokens of a picture" vqkd p.jpg
 tool tokens beit2:cls_tiny token_logits

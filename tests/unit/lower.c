@@ -178,6 +178,77 @@ CASE(lower_attention, slices_of_one_product, 2e-6,
      "%6 = linear %1, %3 {trans = 0} : f32[B,L,16]\n%7 = linear %1, %4 {trans = 0} : f32[B,L,16]\n"
      "%8 = attention %5, %6, %7 {heads = 4, scale = 0.5} : f32[B,L,16]\noutput \"y\" = %8")
 
+CASE(lower_attention, few_queries_in_place, 2e-6,
+     "%1 = input \"q\" : f32[B,3,64]\n%2 = input \"x\" : f32[B,L,64]\n%3 = input \"m\" : bool[B,L]\n"
+     "%4 = attention %1, %2, %2, %3 {heads = 2, scale = 0.5, where = \"(arg 3)\"} : f32[B,3,64]\noutput \"y\" = %4")
+CASE(lower_attention, in_place_with_bias, 2e-6,
+     "%1 = input \"q\" : f32[B,2,32]\n%2 = input \"x\" : f32[B,19,32]\n%3 = weight \"bias\" : f32[2,2,19]\n"
+     "%4 = attention %1, %2, %2, %3 {heads = 2, scale = 1} : f32[B,2,32]\noutput \"y\" = %4")
+CASE(lower_attention, in_place_position_from_data, 2e-6,
+     "%1 = input \"x\" : f32[B,1,32]\n%4 = input \"k\" : f32[B,L,32]\n%3 = input \"at\" : i32[B]\n"
+     "%2 = attention %1, %4, %4, %3 {heads = 2, scale = 0.5, where = \"(le key query)\"} : f32[B,1,32]\noutput \"y\" = "
+     "%2")
+CASE(lower_attention, in_place_over_segments, 2e-6,
+     "%1 = input \"x\" : f32[B,vision: 5 + language: L,32]\n%2 = input \"q\" : f32[B,1,32]\n"
+     "%3 = attention %2, %1, %1 {heads = 1, scale = 0.5, where = \"(is key language)\"} : f32[B,1,32]\noutput \"y\" = "
+     "%3")
+
+// The kernel of a graph's last step at the width of AVX2.
+static const Kernel *last_kernel(LowerRun *r, const char *text) {
+  LowerCase c = {.text = text};
+  lower_run(r, &c, "avx2", lengths[0]);
+  cr_assert_null(r->failed, "%s", r->failed);
+  const RouteProgram *route = &r->program->route.at[0];
+  return r->program->kernel.at[route->step.at[route->step.n - 1].kernel].k[0];
+}
+
+static bool has_buffer(const Kernel *k, const char *name) {
+  for (size_t i = 1; i < k->buf.n; i++)
+    if (!strcmp(k->buf.at[i].name, name)) return true;
+  return false;
+}
+
+// Keys and values are packed for many queries only.
+Test(lower_attention, packs_for_many_queries) {
+  static const struct {
+    const char *text;
+    bool packs;
+  } cases[] = {
+      {"%1 = input \"q\" : f32[B,1,64]\n%2 = input \"x\" : f32[B,40,64]\n"
+       "%3 = attention %1, %2, %2 {heads = 2, scale = 0.5} : f32[B,1,64]\noutput \"y\" = %3",
+       false},
+      {"%1 = input \"q\" : f32[B,9,64]\n%2 = input \"x\" : f32[B,40,64]\n"
+       "%3 = attention %1, %2, %2 {heads = 2, scale = 0.5} : f32[B,9,64]\noutput \"y\" = %3",
+       true},
+  };
+  for (size_t i = 0; i < 2; i++) {
+    LowerRun r;
+    const Kernel *k = last_kernel(&r, cases[i].text);
+    cr_expect_eq(has_buffer(k, "kt"), cases[i].packs, "case %zu", i);
+    lower_run_free(&r);
+  }
+}
+
+// One picture of 50 tokens has 50 rows, however few pictures there may be; a head's rows are as many as the batch.
+Test(lower_gemm, single_rows_only_of_a_batch) {
+  static const struct {
+    const char *text, *tile;
+  } cases[] = {
+      {"%1 = input \"x\" : f32[1,50,256]\n%2 = weight \"w\" : f32[320,256]\n"
+       "%4 = linear %1, %2 {trans = 0} : f32[1,50,320]\noutput \"y\" = %4",
+       "tile 6 x 16"},
+      {"%1 = input \"x\" : f32[B,256]\n%2 = weight \"w\" : f32[320,256]\n"
+       "%4 = linear %1, %2 {trans = 0} : f32[B,320]\noutput \"y\" = %4",
+       "tile 1 x 64"},
+  };
+  for (size_t i = 0; i < 2; i++) {
+    LowerRun r;
+    const Kernel *k = last_kernel(&r, cases[i].text);
+    cr_expect(strstr(k->about, cases[i].tile), "%s", k->about);
+    lower_run_free(&r);
+  }
+}
+
 /* what does not change -------------------------------------------------------------------------------- */
 // Rows 0.. of a product of 21 rows against the same rows in products of 13 and 1: other tiles, other tails, equal bits.
 Test(lower_gemm, tiles_do_not_change_bits) {
