@@ -164,6 +164,13 @@ static bool report_wanted(const Checkpoint *c, const Module *m, const WeightName
   return false;
 }
 
+// What PyTorch's batch norm counts while it is trained; nobody misses it.
+static bool is_counter(const char *name) {
+  static const char end[] = "num_batches_tracked";
+  size_t n = strlen(name), m = sizeof end - 1;
+  return n >= m && !strcmp(name + n - m, end);
+}
+
 static void report_surplus(Session *s, const Checkpoint *c, const WeightNames *want) {
   Buf b = {0};
   size_t unused = 0, shown = s->opt.verbose ? SIZE_MAX : 12;
@@ -172,7 +179,7 @@ static void report_surplus(Session *s, const Checkpoint *c, const WeightNames *w
       const StTensor *t = st_at(c->file[i], k);
       const char *name = checkpoint_name(c, t);
       if (checkpoint_used(c, t)) continue;
-      if (weight_names_has(want, name) || checkpoint_find(c, name) != t) continue;
+      if (weight_names_has(want, name) || checkpoint_find(c, name) != t || is_counter(name)) continue;
       if (unused++ >= shown) continue;
       buf_printf(&b, "\n  unused       %s ", t->name);
       print_shape(&b, t);
@@ -197,8 +204,10 @@ bool checkpoint_check(Session *s, Checkpoint *c, const Program *p, bool report_u
   bool ok = missing + wrong == 0;
   if (!ok)
     session_fail(s, EXIT_WRONG,
-                 "the checkpoint does not fit the model: of %zu tensors %zu missing, %zu of another shape or type%s",
-                 want.list.n, missing, wrong, b.s);
+                 "the checkpoint does not fit the model: of %zu tensors %zu missing, %zu of another shape or type%s%s",
+                 want.list.n, missing, wrong,
+                 missing + wrong > want.list.n / 2 ? "; it seems to be that of another model, or of another size" : "",
+                 b.s);
   for (size_t i = 0; i < want.list.n && ok && report_unused; i++) {
     const WeightName *w = &want.list.at[i];
     const StTensor *t = checkpoint_find(c, w->name);

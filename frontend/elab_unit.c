@@ -476,6 +476,15 @@ static void build_route(Elab *e, const Node *route) {
   e->g = NULL;
 }
 
+static const char *route_list(Elab *e, const Node *model) {
+  Buf b = {0};
+  for (size_t i = 0; i < model->a->list.n; i++)
+    if (is_entry(model->a->list.at[i])) buf_printf(&b, "%s%s", b.n ? ", " : "", model->a->list.at[i]->name);
+  const char *s = arena_strdup(e->arena, b.s ? b.s : "");
+  buf_free(&b);
+  return s;
+}
+
 static const Node *find_route(Elab *e, const Node *model, const char *name) {
   const char *best = NULL;
   size_t dist = 0;
@@ -485,7 +494,9 @@ static const Node *find_route(Elab *e, const Node *model, const char *name) {
     if (strcmp(n->name, name) == 0) return n;
     near_name(name, n->name, &best, &dist);
   }
-  hint_near(e, elab_error(e, "E0115", model->name_span, "the model '%s' has no route '%s'", model->name, name), best);
+  Diagnostic *g = elab_error(e, "E0115", model->name_span, "the model '%s' has no route '%s'", model->name, name);
+  hint_near(e, g, best);
+  if (!best) diag_hint(e->diag, g, "its routes: %s", route_list(e, model));
   return NULL;
 }
 

@@ -268,6 +268,11 @@ static int write_outputs(Face *f) {
   return FACE_OK;
 }
 
+static void call_failed(Face *f, const sy_route *route, sy_status s) {
+  host_fail(&f->err, "route %s: %s%s", route->name, f->model->strerror((int)s),
+            s == SY_EINDEX ? " (is --vocab the vocabulary of this model?)" : "");
+}
+
 static bool call_route(void *ud, const sy_route *route, const size_t *dims, const void *const *in, void *const *out) {
   Face *f = ud;
   double from = face_now();
@@ -277,7 +282,7 @@ static bool call_route(void *ud, const sy_route *route, const size_t *dims, cons
   if (f->calls++ == 0 || took < f->best) f->best = took;
   size_t rows = route->ninput && route->input[0].axis[0].dim >= 0 ? dims[route->input[0].axis[0].dim] : 1;
   f->items += f->generates ? f->run.count : rows;
-  if (s != SY_OK) host_fail(&f->err, "%s: %s", route->name, f->model->strerror((int)s));
+  if (s != SY_OK) call_failed(f, route, s);
   return s == SY_OK;
 }
 
@@ -294,8 +299,7 @@ static int run_batches(Face *f) {
     if (!face_run_fill(r, at, count, &f->err)) return FACE_IO;
     sy_status s = call_once(f);
     if (s != SY_OK) {
-      host_fail(&f->err, "route %s: %s%s", r->route->name, f->model->strerror((int)s),
-                s == SY_EINDEX ? " (is --vocab the vocabulary of this model?)" : "");
+      call_failed(f, r->route, s);
       return FACE_IO;
     }
     face_progress(at + count, r->total, face_now() - start);
@@ -403,7 +407,10 @@ static int run(Face *f, int argc, char **argv) {
     bool nothing = !f->args.image.n && !f->args.text.n && !f->args.input.n && !f->args.selftest;
     bool zero = face_zero_wanted(info, &f->args);
     if (nothing && !f->args.route && f->args.command == FACE_RUN) {
-      host_fail(&f->err, "nothing to do; try %.100s --help", f->program);
+      host_fail(&f->err,
+                f->args.labels ? "--labels names what pictures show, and there is no picture; try %.100s --help"
+                               : "nothing to do; try %.100s --help",
+                f->program);
       return FACE_USAGE;
     }
     if (!zero && (f->args.template.n || f->args.scale > 0)) {

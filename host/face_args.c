@@ -23,6 +23,7 @@ typedef struct Option {
   unsigned with; // the commands that take it: bits RUN, EMBED, SEARCH
   const char *about;
 } Option;
+enum { WORDS = 1 << 8 }; // of a model that writes sentences only
 enum { RUN = 1 << FACE_RUN, EMBED = 1 << FACE_EMBED, SEARCH = 1 << FACE_SEARCH, ANY = RUN | EMBED | SEARCH };
 
 #define AT(field) offsetof(FaceArgs, field)
@@ -48,14 +49,14 @@ static const Option options[] = {
     {"restart", NULL, AS_FLAG, AT(restart), 0, EMBED, "begin anew instead of going on after an interruption"},
     {"vocab", "FILE", AS_STRING, AT(vocab), 0, ANY,
      "the tokenizer's vocabulary: CLIP's merges, BERT's vocab.txt or a SentencePiece model"},
-    {"beams", "N", AS_NUMBER, AT(beams), 32, RUN, "sentences kept by the search (1: greedy)"},
-    {"longest", "N", AS_NUMBER, AT(longest), 100000, RUN, "longest sentence, in tokens"},
-    {"shortest", "N", AS_NUMBER, AT(shortest), 100000, RUN, "shortest sentence, in tokens"},
-    {"sample", NULL, AS_FLAG, AT(sample), 0, RUN, "draw words instead of searching for the best"},
-    {"temperature", "X", AS_REAL, AT(temperature), 1000, RUN, "sampling: below 1 bolder, above 1 freer"},
-    {"top-p", "X", AS_REAL, AT(top_p), 1, RUN, "sampling: from the words that make up this share"},
-    {"top-k", "N", AS_NUMBER, AT(top_k), 1000000, RUN, "sampling: from the N best words"},
-    {"seed", "N", AS_NUMBER, AT(seed), 1000000000, RUN, "sampling: the same number draws the same words"},
+    {"beams", "N", AS_NUMBER, AT(beams), 32, RUN | WORDS, "sentences kept by the search (1: greedy)"},
+    {"longest", "N", AS_NUMBER, AT(longest), 100000, RUN | WORDS, "longest sentence, in tokens"},
+    {"shortest", "N", AS_NUMBER, AT(shortest), 100000, RUN | WORDS, "shortest sentence, in tokens"},
+    {"sample", NULL, AS_FLAG, AT(sample), 0, RUN | WORDS, "draw words instead of searching for the best"},
+    {"temperature", "X", AS_REAL, AT(temperature), 1000, RUN | WORDS, "sampling: below 1 bolder, above 1 freer"},
+    {"top-p", "X", AS_REAL, AT(top_p), 1, RUN | WORDS, "sampling: from the words that make up this share"},
+    {"top-k", "N", AS_NUMBER, AT(top_k), 1000000, RUN | WORDS, "sampling: from the N best words"},
+    {"seed", "N", AS_NUMBER, AT(seed), 1000000000, RUN | WORDS, "sampling: the same number draws the same words"},
     {"out", "FILE", AS_STRING, AT(out), 0, RUN | EMBED,
      "-o FILE too: write the output to a NumPy file (several outputs: FILE-NAME.npy)"},
     {"weights", "FILE", AS_STRING, AT(weights), 0, ANY, "packed weights (default: PROGRAM.syw)"},
@@ -218,10 +219,12 @@ static void help_routes(const sy_info *info) {
   }
 }
 
-static void help_options(FaceCommand command) {
+static void help_options(const sy_info *info, FaceCommand command) {
+  bool words = false;
+  for (unsigned i = 0; i < info->nprepare; i++) words = words || !strncmp(info->prepare[i].options, "words=", 6);
   printf("\noptions:\n");
   for (size_t i = 0; i < OPTION_COUNT; i++) {
-    if (!(options[i].with >> command & 1)) continue;
+    if (!(options[i].with >> command & 1) || ((options[i].with & WORDS) && !words)) continue;
     char left[40];
     snprintf(left, sizeof left, "--%s%s%s", options[i].name, options[i].value ? " " : "",
              options[i].value ? options[i].value : "");
@@ -236,7 +239,7 @@ void face_args_help(const sy_info *info, const char *program, FaceCommand comman
   if (command != FACE_RUN) {
     printf("usage: %s %s %s\n\n", program, commands[command].name, commands[command].usage);
     help_text(commands[command].about, program);
-    help_options(command);
+    help_options(info, command);
     return;
   }
   bool text = false, picture = false;
@@ -254,5 +257,5 @@ void face_args_help(const sy_info *info, const char *program, FaceCommand comman
            commands[c].name);
   printf("\nThe model \"%s\", compiled by Switchyard.\n\nroutes:\n", info->model);
   help_routes(info);
-  help_options(command);
+  help_options(info, command);
 }

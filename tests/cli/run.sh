@@ -501,7 +501,8 @@ use 3 "words of a vocabulary of another kind" beit3 p.jpg --vocab "$bert"
 use 0 "classes" beit3 p.jpg --route classify --top 3
 check "three, by score" [ "$(grep -c '^ *-*[0-9.]*  class [0-9]*$' out)" -eq 3 ]
 use 3 "labels that are not there" beit3 p.jpg --route classify --labels nosuch.txt
-tool albef albef:tiny image,text,match,retrieve
+tool albef "albef:tiny -D vocab=64" image,text,match,retrieve
+tail -n 3 "$whole" | head -n 1 > ids.txt # a word that the table of the model has no row for
 use 0 "picture and sentences" albef p.jpg --route match --text a --text b --vocab "$bert"
 says "each pair is named" '^p.jpg, "b"$' out
 use 0 "all pairs" albef p.jpg --route retrieve --text a --text b --vocab "$bert"
@@ -510,6 +511,8 @@ use 0 "pairs, JSON" albef p.jpg --route match --text a --text '"b"' --vocab "$be
 check "... is JSON" is_json out
 use 0 "an empty sentence" albef p.jpg --route match --text '' --vocab "$bert"
 use 2 "no sentence" albef p.jpg --route match --vocab "$bert"
+use 3 "labels of a larger vocabulary" albef p.jpg --labels ids.txt --vocab "$whole"
+says "... says where it may come from" 'is --vocab the vocabulary of this model'
 small='-D size=24 -D patch=8 -D dim=32 -D depth=2 -D heads=4 -D text_dim=32 -D text_depth=3 -D text_heads=4 -D vocab=66'
 tool avqa "albef:albef_vqa $small -D top=3 --dim B=2 --dim W=8" vqa
 printf 'red\nblue\nthe dog\na cat\n' > answers.txt
@@ -585,6 +588,12 @@ check "... the logit is that of the mean vector" awk -v logit="$(cat logit)" '
 use 0 "zero-shot: --top" clip photos/0.ppm --labels animals.txt --vocab merges.txt --top 1
 check "... one class" [ "$(grep -c '%' out)" -eq 1 ]
 use 2 "zero-shot: no vocabulary" clip photos/0.ppm --labels animals.txt
+use 2 "zero-shot: no picture" clip --labels animals.txt --vocab merges.txt
+says "... says what is missing" 'there is no picture'
+use 0 "help of a model that writes no sentences" clip --help
+check "... has no options of a search for words" sh -c '! grep -q -e --beams -e --top-p out'
+use 0 "help of a model that does" blip --help
+says "... has them" '--beams N' out
 use 2 "zero-shot: a template without {}" clip photos/0.ppm --labels animals.txt --vocab merges.txt --template 'a photo'
 says "... says where the label goes" 'it has no {}'
 printf 'cat\n\ndog\n' > gap.txt
