@@ -140,7 +140,7 @@ static const char *find_linker(Session *s, const char *triple) {
   return NULL;
 }
 
-// link.txt: the words that end the command; $ORIGIN stands for the folder.
+// link.txt: the words that end the command; those that begin with @/ are files of the folder.
 static bool add_link_words(Session *s, const char *lib, StrList *a) {
   size_t n = 0;
   const char *err = "", *path = arena_printf(&s->arena, "%s/link.txt", lib);

@@ -31,7 +31,6 @@ typedef struct Code {
     LLVMValueRef phi;
   } * open;
   size_t depth;
-  bool dead; // in a loop that never runs
 } Code;
 
 /* types and constants

@@ -326,14 +326,12 @@ static const EngineBitcode *engine_for(const Llvm *l, const char *what) {
 }
 
 // Functions compiled for another family of processors keep no attribute of it.
-static void forget_target(Llvm *l, LLVMModuleRef m) {
+static void forget_target(LLVMModuleRef m) {
   static const char *const keys[] = {"target-cpu", "target-features", "tune-cpu"};
-  for (LLVMValueRef f = LLVMGetFirstFunction(m); f; f = LLVMGetNextFunction(f)) {
-    for (size_t i = 0; i < 3; i++)
+  for (LLVMValueRef f = LLVMGetFirstFunction(m); f; f = LLVMGetNextFunction(f))
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
       LLVMRemoveStringAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, keys[i],
                                        (unsigned)strlen(keys[i]));
-    (void)l;
-  }
 }
 
 static bool link_engine(Llvm *l, const char *what, const char **err) {
@@ -350,7 +348,7 @@ static bool link_engine(Llvm *l, const char *what, const char **err) {
     return false;
   }
   LLVMDisposeMemoryBuffer(text);
-  forget_target(l, engine);
+  forget_target(engine);
   LLVMSetTarget(engine, LLVMGetTarget(l->module));
   LLVMSetDataLayout(engine, LLVMGetDataLayoutStr(l->module));
   if (!LLVMLinkModules2(l->module, engine)) return true;

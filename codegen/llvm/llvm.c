@@ -3,8 +3,6 @@
 //   Program --emit_llvm_model.c, emit_llvm.c--> module --optimise--> module --LLVM--> text, bitcode, assembly, object
 #include "emit_llvm.h"
 
-#include "runtime/switchyard.h"
-
 #include <llvm-c/Analysis.h>
 #include <llvm-c/BitWriter.h>
 #include <llvm-c/Target.h>
@@ -65,10 +63,6 @@ static const struct Family *family_of(const char *triple) {
   return NULL;
 }
 
-static char *default_triple(void) {
-  return LLVMGetDefaultTargetTriple();
-}
-
 static LLVMTargetRef find_target(const char *triple, const char **err) {
   LLVMTargetRef t = NULL;
   char *message = NULL, text[400];
@@ -83,7 +77,7 @@ static LLVMTargetRef find_target(const char *triple, const char **err) {
 }
 
 size_t llvm_targets(const char *triple, const Target **out, const char **err) {
-  char *mine = triple ? NULL : default_triple();
+  char *mine = triple ? NULL : LLVMGetDefaultTargetTriple();
   const char *name = triple ? triple : mine;
   size_t n = 0;
   if (find_target(name, err)) {
@@ -98,7 +92,7 @@ size_t llvm_targets(const char *triple, const Target **out, const char **err) {
 }
 
 static bool open_machine(Llvm *l, const char **err) {
-  char *mine = l->o->triple ? NULL : default_triple();
+  char *mine = l->o->triple ? NULL : LLVMGetDefaultTargetTriple();
   const char *triple = l->o->triple ? l->o->triple : mine;
   LLVMTargetRef t = find_target(triple, err);
   const struct Family *f = family_of(triple);
