@@ -50,6 +50,7 @@ typedef struct Session {
   Diag diag;
   Options opt;
   const char *command; // "build"
+  const char *spec;    // compiled last; NULL if its defines or routes are not those of the options
   StrList deps;        // files read, for -MD
   StrList cc_flags;    // further flags of the C compiler ("-DVIT_TRACE")
   int exit_code;       // EXIT_IO etc. set by the function that failed; EXIT_WRONG after diagnostics
@@ -78,6 +79,9 @@ char *session_read_spec(Session *s, const char *spec, const char **path, const c
 // Front end: parameters (-D), routes, dims (--dim) applied. extra_* are defines beside the options' (for golden cases).
 // NULL after reporting.
 Module *session_module(Session *s, const char *spec, const Defines *extra, const char *const *routes, size_t nroutes);
+// Another preset of the page that session_module read last, of which `fits` is true with the options given, as text of
+// a spec; NULL if there is none. Nothing is reported.
+const char *session_fitting_preset(Session *s, bool (*fits)(void *ud, const Module *m), void *ud);
 // Is `name` a pass, or NULL? If not: wrong use of `option`, reported.
 bool session_known_pass(Session *s, const char *option, const char *name);
 bool session_passes(Session *s, Module *m); // runs the pipeline with the options (dumps, timings, --stop-after)

@@ -153,20 +153,44 @@ static void print_ports(const Facts *f, const Graph *g, const NamedVal *v, size_
   for (size_t i = 0; i < n; i++) printf("    %s %-18s %s\n", what, v[i].name, type_text(f, g, v[i].val));
 }
 
+static void print_kernel(const RouteFacts *r, const KernelSum *k) {
+  printf("    %-44s %6zu %9.4f %9.2f %10.2f %5.1f%%\n", k->name, k->calls, k->flops / 1e9, k->bytes / 1e6,
+         k->bytes > 0 ? k->flops / k->bytes : 0, r->flops > 0 ? 100 * k->flops / r->flops : 0);
+}
+
+// How many rows are printed: those with a share that the table can show. They come most work first.
+static size_t rows_shown(const Facts *f, const RouteFacts *r) {
+  enum { AT_LEAST = 10 };
+  size_t n = r->kernel.n, shown = AT_LEAST;
+  if (f->s->opt.verbose) return n;
+  while (shown < n && r->kernel.at[shown].flops >= 1e-3 * r->flops) shown++;
+  return shown + 1 < n ? shown : n; // one row more is as long as the sum of one
+}
+
+static void print_kernels(const Facts *f, const RouteFacts *r) {
+  size_t n = r->kernel.n, shown = rows_shown(f, r);
+  for (size_t i = 0; i < shown; i++) print_kernel(r, &r->kernel.at[i]);
+  if (shown == n) return;
+  KernelSum rest = {.name = arena_printf(&f->s->arena, "%zu others (--verbose lists them)", n - shown)};
+  for (size_t i = shown; i < n; i++) {
+    rest.calls += r->kernel.at[i].calls;
+    rest.flops += r->kernel.at[i].flops;
+    rest.bytes += r->kernel.at[i].bytes;
+  }
+  print_kernel(r, &rest);
+}
+
 static void print_route(const Facts *f, const RouteFacts *r) {
   const RouteProgram *p = r->program;
   const Graph *g = p->graph;
   printf("\nroute %s%s%s\n", g->name, r->about && *r->about ? "  # " : "", r->about ? r->about : "");
   print_ports(f, g, g->input.at, g->input.n, "in ");
   print_ports(f, g, g->output.at, g->output.n, "out");
-  printf("    %.3f GFLOP, %zu launches of %zu kernels, arena %.2f MB (no plan can need less than %.2f MB)\n",
-         r->flops / 1e9, p->step.n, r->kernel.n, (double)p->arena_bytes / 1e6, (double)p->arena_lower_bound / 1e6);
+  printf("    %.3f GFLOP, %zu launches of %zu kernels, arena%s %.2f MB (no plan can need less than %.2f MB)\n",
+         r->flops / 1e9, p->step.n, r->kernel.n, graph_dims_used(g) ? " at the bounds" : "",
+         (double)p->arena_bytes / 1e6, (double)p->arena_lower_bound / 1e6);
   printf("    %-44s %6s %9s %9s %10s %6s\n", "kernel", "calls", "GFLOP", "MB", "FLOP/byte", "share");
-  for (size_t i = 0; i < r->kernel.n; i++) {
-    const KernelSum *k = &r->kernel.at[i];
-    printf("    %-44s %6zu %9.4f %9.2f %10.2f %5.1f%%\n", k->name, k->calls, k->flops / 1e9, k->bytes / 1e6,
-           k->bytes > 0 ? k->flops / k->bytes : 0, r->flops > 0 ? 100 * k->flops / r->flops : 0);
-  }
+  print_kernels(f, r);
 }
 
 static void print_weights(const Facts *f) {
@@ -190,6 +214,26 @@ static void print_weights(const Facts *f) {
   }
 }
 
+static uint32_t dims_used(const Facts *f) {
+  uint32_t used = 0;
+  for (size_t i = 0; i < f->program->route.n; i++) used |= graph_dims_used(f->program->route.at[i].graph);
+  return used;
+}
+
+// Unlike the other figures, those of the arena are for the bounds: it is planned once.
+static void print_arena(const Facts *f, uint32_t used) {
+  const Module *m = f->program->module;
+  const char *sep = " at the bounds, ";
+  printf("arena");
+  for (size_t i = 0; i < m->ndim; i++) {
+    if (!(used >> i & 1)) continue;
+    printf("%s%s = %lld", sep, m->dim[i].name, (long long)m->dim[i].hi);
+    sep = ", ";
+  }
+  printf(": %.2f MB shared by all routes, %.1f KB more for each thread\n", (double)f->program->arena_bytes / 1e6,
+         (double)f->program->scratch_bytes / 1e3);
+}
+
 static void print_facts(const Facts *f) {
   const Module *m = f->program->module;
   printf("model %s%s%s\n", m->name, f->model && *f->model->about ? "  # " : "", f->model ? f->model->about : "");
@@ -198,15 +242,13 @@ static void print_facts(const Facts *f) {
     const FrontParam *p = &f->model->param[i];
     printf("  %-12s = %-12s %s%s\n", p->name, facts_parameter(f, p), *p->about ? "# " : "", p->about);
   }
-  uint32_t used = 0;
-  for (size_t i = 0; i < f->program->route.n; i++) used |= graph_dims_used(f->program->route.at[i].graph);
+  uint32_t used = dims_used(f);
   for (size_t i = 0; i < m->ndim; i++)
     if (used >> i & 1)
       printf("  dim %-8s = %lld..%lld, figures for %lld\n", m->dim[i].name, (long long)m->dim[i].lo,
              (long long)m->dim[i].hi, (long long)f->dims[i]);
   print_weights(f);
-  printf("arena: %.2f MB shared by all routes, %.1f KB more for each thread\n", (double)f->program->arena_bytes / 1e6,
-         (double)f->program->scratch_bytes / 1e3);
+  print_arena(f, used);
   for (size_t i = 0; i < f->route.n; i++) print_route(f, &f->route.at[i]);
 }
 

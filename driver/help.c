@@ -65,8 +65,8 @@ const CommandInfo commands[] = {
      "init makes seeded weights under the checkpoint's names, the same on every machine, for trying things out.\n"
      "inspect lists a checkpoint's tensors: types, shapes, ranges, NaN and infinite elements; with a model, the\n"
      "model's weights as the checkpoint has them. pack writes the file that a compiled model maps (.syw); tensors\n"
-     "that are missing or mis-shaped are all reported, with near names. convert merges checkpoints into one\n"
-     "safetensors file.\n"
+     "that are missing or mis-shaped are reported with near names, all of them with --verbose. convert merges\n"
+     "checkpoints into one safetensors file.\n"
      "A checkpoint is a safetensors file, a PyTorch file (.pth .pt .bin .ckpt; nothing in it is executed) or the\n"
      "index of shards (.index.json).\n",
      "syc weights init vit:tiny --seed 1 -o tiny.safetensors  # random, but always the same\n"
@@ -256,36 +256,64 @@ void help_command(FILE *f, const char *command) {
 }
 
 /* syc help models ----------------------------------------------------------------------------------------------- */
+// The name, of length *n, behind `word` if a line begins with it; else NULL.
+static const char *line_name(const char *line, const char *word, size_t *n) {
+  size_t k = strlen(word);
+  if (strncmp(line, word, k) != 0) return NULL;
+  line += k + strspn(line + k, " ");
+  *n = strcspn(line, " =(\n");
+  return line;
+}
+
+static const char *next_line(const char *s) {
+  s += strcspn(s, "\n");
+  return *s ? s + 1 : s;
+}
+
 // The presets of a page, read from its lines "preset NAME = ...".
 static void print_presets(FILE *f, const char *text) {
-  const char *word = "preset ", *sep = "";
-  for (const char *line = text; *line;) {
-    if (!strncmp(line, word, strlen(word))) {
-      const char *name = line + strlen(word);
-      name += strspn(name, " ");
-      fprintf(f, "%s%.*s", sep, (int)strcspn(name, " =\n"), name);
-      sep = ", ";
-    }
-    line += strcspn(line, "\n");
-    if (*line) line++;
+  const char *sep = "";
+  size_t n = 0;
+  for (const char *line = text; *line; line = next_line(line)) {
+    const char *name = line_name(line, "preset ", &n);
+    if (!name) continue;
+    fprintf(f, "%s%.*s", sep, (int)n, name);
+    sep = ", ";
   }
 }
 
-static bool is_model_page(const char *name) {
-  size_t n = strlen(name);
-  return n > 3 && !strcmp(name + n - 3, ".sy") && !(n >= 6 && !strcmp(name + n - 6, "std.sy"));
+// What `model` and `use` call a page; NULL: the file is none.
+static const char *page_name(const EmbeddedFile *e, size_t *n) {
+  const char *slash = strrchr(e->name, '/'), *base = slash ? slash + 1 : e->name;
+  *n = strlen(base);
+  if (*n <= 3 || strcmp(base + *n - 3, ".sy") != 0) return NULL;
+  *n -= 3;
+  return base;
+}
+
+static bool has_model(const char *text) {
+  size_t n;
+  for (const char *line = text; *line; line = next_line(line))
+    if (line_name(line, "model ", &n)) return true;
+  return false;
 }
 
 static void print_models(FILE *f) {
+  size_t n = 0;
   fputs("Models that come with syc (NAME:PRESET), and their presets:\n", f);
   for (const EmbeddedFile *e = embedded_files; e->name; e++) {
-    if (!is_model_page(e->name)) continue;
-    const char *slash = strrchr(e->name, '/'), *base = slash ? slash + 1 : e->name;
-    fprintf(f, "  %-12.*s ", (int)(strlen(base) - 3), base);
+    const char *name = page_name(e, &n);
+    if (!name || !has_model(e->text)) continue;
+    fprintf(f, "  %-12.*s ", (int)n, name);
     print_presets(f, e->text);
     fputc('\n', f);
   }
-  fputs("`use std` finds the building blocks; syc explain NAME:PRESET says what a model costs.\n", f);
+  fputs("Pages of blocks that models are built from, for `use NAME`:", f);
+  for (const EmbeddedFile *e = embedded_files; e->name; e++) {
+    const char *name = page_name(e, &n);
+    if (name && !has_model(e->text)) fprintf(f, " %.*s", (int)n, name);
+  }
+  fputs("\nsyc explain NAME:PRESET says what a model costs.\n", f);
 }
 
 /* syc help ------------------------------------------------------------------------------------------------------ */

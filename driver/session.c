@@ -91,12 +91,16 @@ static const EmbeddedFile *embedded_model(Session *s, const char *name) {
   return embedded_find(arena_printf(&s->arena, "models/%s%s", base, suffix ? "" : ".sy"));
 }
 
-char *session_read_spec(Session *s, const char *spec, const char **path, const char **preset, size_t *n) {
+// The length of what stands before ":PRESET".
+static size_t spec_page(const char *spec) {
   const char *colon = strrchr(spec, ':');
-  if (colon && strchr(colon, '/')) colon = NULL;
-  size_t len = colon ? (size_t)(colon - spec) : strlen(spec);
+  return colon && !strchr(colon, '/') ? (size_t)(colon - spec) : strlen(spec);
+}
+
+char *session_read_spec(Session *s, const char *spec, const char **path, const char **preset, size_t *n) {
+  size_t len = spec_page(spec);
   *path = arena_strndup(&s->arena, spec, len);
-  *preset = colon && colon[1] ? colon + 1 : NULL;
+  *preset = spec[len] && spec[len + 1] ? spec + len + 1 : NULL;
   const char *err = NULL;
   char *text = NULL;
   const EmbeddedFile *e = embedded_model(s, *path);
@@ -168,25 +172,22 @@ static bool narrow_dims(Session *s, Module *m) {
   return true;
 }
 
-Module *session_module(Session *s, const char *spec, const Defines *extra, const char *const *routes, size_t nroutes) {
-  const char *path, *preset;
-  size_t n;
-  char *text = session_read_spec(s, spec, &path, &preset, &n);
-  if (!text) return NULL;
+// The front end on a spec that was read. Diagnostics go to d; NULL after errors.
+static Module *compile(Session *s, Diag *d, const char *path, const char *preset, const char *text, size_t n,
+                       const Defines *extra, const StrList *routes) {
   char *dir = arena_strdup(&s->arena, path), *slash = strrchr(dir, '/');
   if (slash) *slash = 0;
   Finder f = {s, slash ? dir : "."};
   Defines def = {0};
   for (int which = 0; which < 2; which++) { // the command line's come last and win
-    const Defines *d = which ? &s->opt.define : extra;
-    for (size_t i = 0; d && i < d->name.n; i++) {
-      VEC_PUSH(&s->arena, def.name, d->name.at[i]);
-      VEC_PUSH(&s->arena, def.value, d->value.at[i]);
+    const Defines *set = which ? &s->opt.define : extra;
+    for (size_t i = 0; set && i < set->name.n; i++) {
+      VEC_PUSH(&s->arena, def.name, set->name.at[i]);
+      VEC_PUSH(&s->arena, def.value, set->value.at[i]);
     }
   }
-  StrList list = {0};
-  for (size_t i = 0; i < nroutes; i++) VEC_PUSH(&s->arena, list, routes[i]);
-  if (!nroutes && s->opt.routes) {
+  StrList list = *routes;
+  if (!list.n && s->opt.routes) {
     char *copy = arena_strdup(&s->arena, s->opt.routes), *save = NULL;
     for (char *r = strtok_r(copy, ",", &save); r; r = strtok_r(NULL, ",", &save)) VEC_PUSH(&s->arena, list, r);
   }
@@ -198,12 +199,41 @@ Module *session_module(Session *s, const char *spec, const Defines *extra, const
                     .nroutes = list.n,
                     .find = find_used,
                     .ud = &f};
-  Module *m = front_compile(&s->arena, &s->names, &s->diag, path, text, n, &o);
+  return front_compile(&s->arena, &s->names, d, path, text, n, &o);
+}
+
+Module *session_module(Session *s, const char *spec, const Defines *extra, const char *const *routes, size_t nroutes) {
+  const char *path, *preset;
+  size_t n;
+  char *text = session_read_spec(s, spec, &path, &preset, &n);
+  if (!text) return NULL;
+  s->spec = extra || nroutes ? NULL : spec;
+  StrList list = {0};
+  for (size_t i = 0; i < nroutes; i++) VEC_PUSH(&s->arena, list, routes[i]);
+  Module *m = compile(s, &s->diag, path, preset, text, n, extra, &list);
   if (!session_flush(s) || !m || !narrow_dims(s, m)) {
     if (!s->exit_code) s->exit_code = EXIT_WRONG;
     return NULL;
   }
   return m;
+}
+
+const char *session_fitting_preset(Session *s, bool (*fits)(void *ud, const Module *m), void *ud) {
+  const char *path, *preset;
+  size_t n, page = s->spec ? spec_page(s->spec) : 0;
+  if (!page || (page == 1 && *s->spec == '-')) return NULL; // standard input cannot be read again
+  char *text = session_read_spec(s, s->spec, &path, &preset, &n);
+  Diag *d = ARENA_NEW(&s->arena, Diag); // what is wrong with the others is of no interest
+  diag_init(d, &s->arena);
+  const FrontListing *l = text ? front_list(&s->arena, &s->names, d, path, text, n) : NULL;
+  for (size_t i = 0; l && i < l->npreset; i++) {
+    const char *name = l->preset[i].name;
+    if (preset && !strcmp(preset, name)) continue;
+    diag_init(d, &s->arena);
+    const Module *m = compile(s, d, path, name, text, n, NULL, &(StrList){0});
+    if (m && fits(ud, m)) return arena_printf(&s->arena, "%.*s:%s", (int)page, s->spec, name);
+  }
+  return NULL;
 }
 
 /* passes and program

@@ -1,7 +1,7 @@
 // weights.c: checkpoints and the packed weight file: `syc weights init | inspect | pack | convert`.
 //
-// A program asks for weights by name and exact shape; all that is missing or has another shape is reported at once,
-// with near names. Tensors are read from the mapped files: an aligned F32 tensor is handed on as it lies there, so that
+// A program asks for weights by name and exact shape; what is missing or has another shape is reported at once, with
+// near names. Tensors are read from the mapped files: an aligned F32 tensor is handed on as it lies there, so that
 // packing needs little memory beside the pages of the file.
 //
 //   Checkpoint c = {0};
@@ -143,81 +143,127 @@ static bool can_resize(const WeightName *w, const StTensor *t) {
   return resize_plan(method, value_int(w->value, A_keep, 0), grid ? grid->v : NULL, from, to, &p);
 }
 
-static bool report_wanted(const Checkpoint *c, const Module *m, const WeightName *w, size_t *missing, size_t *wrong,
-                          Buf *b) {
-  const StTensor *t = checkpoint_find(c, w->name);
-  if (t && st_dtype_is_float(t->dtype) && (same_shape(t, &w->type) || can_resize(w, t))) return true;
+// Of long lists the first are printed, of all others their number.
+enum { SHOWN_MISFITS = 20, SHOWN_UNUSED = 12 };
+
+static size_t most_shown(const Session *s, size_t most) {
+  return s->opt.verbose ? SIZE_MAX : most;
+}
+
+static void print_rest(Buf *b, size_t n, size_t shown) {
+  if (n > shown) buf_printf(b, "\n  ... and %zu more (--verbose lists all)", n - shown);
+}
+
+static bool is_there(const WeightName *w, const StTensor *t) {
+  return t && st_dtype_is_float(t->dtype) && (same_shape(t, &w->type) || can_resize(w, t));
+}
+
+static void print_misfit(Buf *b, const Checkpoint *c, const Module *m, const WeightName *w, const StTensor *t) {
   buf_printf(b, "\n  %s  %s ", t ? "other shape" : "missing    ", w->name);
   type_print(b, m, &w->type);
-  if (t) {
-    buf_puts(b, ", in the checkpoint ");
-    print_shape(b, t);
-    ++*wrong;
-  } else {
-    const StTensor *near = checkpoint_near(c, w->name);
-    if (near) {
-      buf_printf(b, "; near: %s ", near->name);
-      print_shape(b, near);
-    }
-    ++*missing;
+  const StTensor *near = t ? NULL : checkpoint_near(c, w->name);
+  if (t) buf_puts(b, ", in the checkpoint ");
+  if (near) buf_printf(b, "; near: %s ", near->name);
+  if (t || near) print_shape(b, t ? t : near);
+}
+
+typedef struct FitTest {
+  const Checkpoint *c;
+  Arena *arena;
+} FitTest;
+
+// Has the checkpoint every weight of a model, in its shape?
+static bool fits_module(void *ud, const Module *m) {
+  const FitTest *test = ud;
+  WeightNames w = weight_names_of_module(m, test->arena);
+  bool fits = w.list.n > 0;
+  for (size_t i = 0; i < w.list.n && fits; i++) {
+    const StTensor *t = checkpoint_find(test->c, w.list.at[i].name);
+    fits = t && st_dtype_is_float(t->dtype) && same_shape(t, &w.list.at[i].type);
   }
-  return false;
+  return fits;
+}
+
+// What the user may have meant.
+static const char *misfit_advice(Session *s, const Checkpoint *c, size_t misfits, size_t n) {
+  FitTest test = {c, &s->arena};
+  const char *spec = session_fitting_preset(s, fits_module, &test);
+  if (spec) return arena_printf(&s->arena, "; it is that of %s", spec);
+  return misfits > n / 2 ? "; it seems to be that of another model, or of another size" : "";
+}
+
+// Reports what is missing or has another shape; true if there is nothing.
+static bool report_misfits(Session *s, const Checkpoint *c, const Module *m, const WeightNames *want) {
+  Buf b = {0};
+  size_t missing = 0, wrong = 0, shown = most_shown(s, SHOWN_MISFITS);
+  for (size_t i = 0; i < want->list.n; i++) {
+    const WeightName *w = &want->list.at[i];
+    const StTensor *t = checkpoint_find(c, w->name);
+    if (is_there(w, t)) continue;
+    if (missing + wrong < shown) print_misfit(&b, c, m, w, t);
+    if (t)
+      wrong++;
+    else
+      missing++;
+  }
+  print_rest(&b, missing + wrong, shown);
+  if (missing + wrong)
+    session_fail(s, EXIT_WRONG,
+                 "the checkpoint does not fit the model: of %zu tensors %zu missing, %zu of another shape or type%s%s",
+                 want->list.n, missing, wrong, misfit_advice(s, c, missing + wrong, want->list.n), b.s);
+  buf_free(&b);
+  return missing + wrong == 0;
 }
 
 // What PyTorch's batch norm counts while it is trained; nobody misses it.
-static bool is_counter(const char *name) {
-  static const char end[] = "num_batches_tracked";
-  size_t n = strlen(name), m = sizeof end - 1;
-  return n >= m && !strcmp(name + n - m, end);
+static bool is_counter(const StTensor *t) {
+  static const char end[] = ".num_batches_tracked";
+  size_t n = strlen(t->name), m = sizeof end - 1;
+  return !st_dtype_is_float(t->dtype) && st_elements(t) == 1 && n > m && !strcmp(t->name + n - m, end);
+}
+
+static bool is_surplus(const Checkpoint *c, const StTensor *t, const WeightNames *want) {
+  const char *name = checkpoint_name(c, t);
+  if (checkpoint_used(c, t) || weight_names_has(want, name) || is_counter(t)) return false;
+  return checkpoint_find(c, name) == t; // no later file has it
 }
 
 static void report_surplus(Session *s, const Checkpoint *c, const WeightNames *want) {
   Buf b = {0};
-  size_t unused = 0, shown = s->opt.verbose ? SIZE_MAX : 12;
+  size_t unused = 0, shown = most_shown(s, SHOWN_UNUSED);
   for (size_t i = 0; i < c->n; i++)
     for (size_t k = 0; k < st_count(c->file[i]); k++) {
       const StTensor *t = st_at(c->file[i], k);
-      const char *name = checkpoint_name(c, t);
-      if (checkpoint_used(c, t)) continue;
-      if (weight_names_has(want, name) || checkpoint_find(c, name) != t || is_counter(name)) continue;
-      if (unused++ >= shown) continue;
+      if (!is_surplus(c, t, want) || unused++ >= shown) continue;
       buf_printf(&b, "\n  unused       %s ", t->name);
       print_shape(&b, t);
     }
-  if (unused > shown) buf_printf(&b, "\n  ... and %zu more (--verbose lists them)", unused - shown);
+  print_rest(&b, unused, shown);
   if (unused)
     session_note(s, "syc: note: %zu tensor%s of the checkpoint %s not used by the routes compiled%s", unused,
                  unused == 1 ? "" : "s", unused == 1 ? "is" : "are", b.s);
   buf_free(&b);
 }
 
-bool checkpoint_check(Session *s, Checkpoint *c, const Program *p, bool report_unused) {
-  Arena a = {0};
-  WeightNames want = weight_names_of_program(p, &a);
-  if (!checkpoint_fit(s, c, p->module, &want)) {
-    arena_free(&a);
-    return false;
-  }
-  Buf b = {0};
-  size_t missing = 0, wrong = 0;
-  for (size_t i = 0; i < want.list.n; i++) report_wanted(c, p->module, &want.list.at[i], &missing, &wrong, &b);
-  bool ok = missing + wrong == 0;
-  if (!ok)
-    session_fail(s, EXIT_WRONG,
-                 "the checkpoint does not fit the model: of %zu tensors %zu missing, %zu of another shape or type%s%s",
-                 want.list.n, missing, wrong,
-                 missing + wrong > want.list.n / 2 ? "; it seems to be that of another model, or of another size" : "",
-                 b.s);
-  for (size_t i = 0; i < want.list.n && ok && report_unused; i++) {
-    const WeightName *w = &want.list.at[i];
+static void note_resized(Session *s, const Checkpoint *c, const WeightNames *want) {
+  for (size_t i = 0; i < want->list.n; i++) {
+    const WeightName *w = &want->list.at[i];
     const StTensor *t = checkpoint_find(c, w->name);
     if (same_shape(t, &w->type)) continue;
     session_note(s, "syc: note: %s has %lld rows in the checkpoint and %lld in the model: it is resized (%s)", w->name,
                  (long long)t->shape[t->rank - 2], (long long)w->type.dim[t->rank - 2].c,
                  value_str(w->value, A_method));
   }
-  if (ok && report_unused) report_surplus(s, c, &want);
-  buf_free(&b);
+}
+
+bool checkpoint_check(Session *s, Checkpoint *c, const Program *p, bool report_unused) {
+  Arena a = {0};
+  WeightNames want = weight_names_of_program(p, &a);
+  bool ok = checkpoint_fit(s, c, p->module, &want) && report_misfits(s, c, p->module, &want);
+  if (ok && report_unused) {
+    note_resized(s, c, &want);
+    report_surplus(s, c, &want);
+  }
   arena_free(&a);
   return ok;
 }
@@ -309,6 +355,10 @@ static int cmd_init(Session *s) {
   Module *m = path ? session_module(s, s->opt.arg.at[1], NULL, NULL, 0) : NULL;
   int64_t seed = s->opt.seed == INT_UNSET ? 1 : s->opt.seed;
   if (!m || !weights_init(s, m, seed, path)) return s->exit_code;
+  WeightNames w = weight_names_of_module(m, &s->arena);
+  double bytes = 0;
+  for (size_t i = 0; i < w.list.n; i++) bytes += sizeof(float) * (double)type_elements(m, &w.list.at[i].type);
+  session_note(s, "%s: %zu tensors, %.1f MB, seed %lld", s->opt.output, w.list.n, bytes / 1e6, (long long)seed);
   return weights_out_end(s, path);
 }
 

@@ -495,8 +495,10 @@ static const Node *find_route(Elab *e, const Node *model, const char *name) {
     near_name(name, n->name, &best, &dist);
   }
   Diagnostic *g = elab_error(e, "E0115", model->name_span, "the model '%s' has no route '%s'", model->name, name);
-  hint_near(e, g, best);
-  if (!best) diag_hint(e->diag, g, "its routes: %s", route_list(e, model));
+  if (best)
+    diag_hint(e->diag, g, "did you mean '%s'? Its routes: %s", best, route_list(e, model));
+  else
+    diag_hint(e->diag, g, "its routes: %s", route_list(e, model));
   return NULL;
 }
 

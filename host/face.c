@@ -270,7 +270,7 @@ static int write_outputs(Face *f) {
 
 static void call_failed(Face *f, const sy_route *route, sy_status s) {
   host_fail(&f->err, "route %s: %s%s", route->name, f->model->strerror((int)s),
-            s == SY_EINDEX ? " (is --vocab the vocabulary of this model?)" : "");
+            s == SY_EINDEX && f->args.vocab ? " (is --vocab the vocabulary of this model?)" : "");
 }
 
 static bool call_route(void *ud, const sy_route *route, const size_t *dims, const void *const *in, void *const *out) {

@@ -20,11 +20,11 @@ typedef struct Option {
   OptionKind kind;
   size_t at; // offset in FaceArgs
   size_t most;
-  unsigned with; // the commands that take it: bits RUN, EMBED, SEARCH
+  unsigned with; // the commands that take it: bits RUN, EMBED, SEARCH; with WORDS: helps models that write sentences
   const char *about;
 } Option;
-enum { WORDS = 1 << 8 }; // of a model that writes sentences only
 enum { RUN = 1 << FACE_RUN, EMBED = 1 << FACE_EMBED, SEARCH = 1 << FACE_SEARCH, ANY = RUN | EMBED | SEARCH };
+enum { WORDS = 1 << 8 };
 
 #define AT(field) offsetof(FaceArgs, field)
 static const Option options[] = {
@@ -219,9 +219,15 @@ static void help_routes(const sy_info *info) {
   }
 }
 
+static bool writes_sentences(const sy_info *info) {
+  FaceWords w;
+  for (unsigned i = 0; i < info->nprepare; i++)
+    if (face_words_find(info, info->prepare[i].name, &w)) return true;
+  return false;
+}
+
 static void help_options(const sy_info *info, FaceCommand command) {
-  bool words = false;
-  for (unsigned i = 0; i < info->nprepare; i++) words = words || !strncmp(info->prepare[i].options, "words=", 6);
+  bool words = writes_sentences(info);
   printf("\noptions:\n");
   for (size_t i = 0; i < OPTION_COUNT; i++) {
     if (!(options[i].with >> command & 1) || ((options[i].with & WORDS) && !words)) continue;

@@ -50,6 +50,13 @@ says() {
   if grep -q -e "$2" "${3:-err}"; then ok "$1"; else bad "$1: no '$2'"; fi
 }
 have() { command -v "$1" > /dev/null 2>&1; }
+# documented NAME: docs/command.md has every option of the help in out
+documented() {
+  sed -n 's/^  \(--[a-z-]*\).*/\1/p' out > options
+  : > seen
+  while read -r o; do grep -q -e "$o\b" "$source/docs/command.md" || echo "$o" >> seen; done < options
+  if [ -s seen ] || [ ! -s options ]; then bad "docs/command.md misses options of $1" seen; else ok "docs/command.md has the options of $1"; fi
+}
 
 ### help
 run 0 "help" help
@@ -79,6 +86,8 @@ run 0 "help emit" help emit
 says "help emit explains the kinds" '^  kir  ' out
 run 0 "help models" help models
 says "help models lists presets" 'vit .*tiny' out
+check "... and no page without a model" sh -c '! grep -q -e "^  *[a-z]*_blocks" -e "^  std" out'
+says "... which it names as blocks" 'use NAME.*: .*bert_blocks.* std' out
 run 2 "help on a wrong word" help biuld
 says "near word" "'build'"
 run 0 "man page" help --man
@@ -140,6 +149,10 @@ says "missing file is named" 'no/such.sy'
 run 3 "folder instead of a file" emit "$dir"
 run 1 "preset that is not there" emit vit:nosuch
 run 1 "parameter that is not there" emit vit:tiny -D nosuch=1
+run 1 "route that is not there" emit align:tiny --routes nothing
+says "... those that are there are named" 'hint: its routes: image, text, retrieve'
+run 1 "route that is nearly there" emit align:tiny --routes imag
+says "... the near one comes first" "did you mean 'image'? Its routes: image, text, retrieve"
 run 3 "output folder that is not there" emit vit:tiny -o no/such/folder/x.ir
 check "nothing half-written" [ ! -e no ]
 
@@ -212,7 +225,7 @@ check "it is as it was" [ "$(cat broken.sy)" = 'model m {' ]
 copies() { # PAGE ROUTE DEPTH [-D ...]: launches of kernels that only copy
   page=$1 route=$2 depth=$3
   shift 3
-  "$syc" explain "$page" --routes "$route" -D "depth=$depth" "$@" < /dev/null | awk '$1 ~ /^(copy|concat|split)/ { n += $2 } END { print n + 0 }'
+  "$syc" explain "$page" --verbose --routes "$route" -D "depth=$depth" "$@" < /dev/null | awk '$1 ~ /^(copy|concat|split)/ { n += $2 } END { print n + 0 }'
 }
 for one in "beit3:base fusion" "beit3:base vqa" "vlmo:base fusion" "vlmo:base vqa"; do
   set -- $one
@@ -228,6 +241,28 @@ for page in "$source"/models/*.sy; do
     run 0 "$(basename "$page" .sy):$preset" emit "$page:$preset" --emit=ir -o /dev/null
   done
 done
+
+### docs/systems: every route, and the sizes of a few presets
+: > seen
+for page in "$source"/models/*.sy; do
+  name=$(basename "$page" .sy)
+  [ -f "$source/docs/systems/$name.md" ] || continue
+  for route in $(sed -n 's/^  \(route\|generate\) \([a-z0-9_]*\).*/\2/p' "$page" | sort -u); do
+    grep -q "\`[^\`]*\b$route\b[^\`]*\`" "$source/docs/systems/$name.md" || echo "$name: $route" >> seen
+  done
+done
+if [ -s seen ]; then bad "docs/systems misses routes" seen; else ok "docs/systems has every route"; fi
+grep -h "^| \`\([a-z0-9_]*:tiny\|brivl:base\)\`" "$source"/docs/systems/*.md |
+  sed 's/^| `\([a-z0-9_:]*\)`.*| \([0-9.]*\) M | \([0-9.]*\) MB.*/\1 \2 \3/' > rows
+while read -r preset parameters packed; do
+  "$syc" explain "$preset" > out 2> err < /dev/null
+  set -- $(sed -n 's/^weights: .* \([0-9.]*\) M parameters; packed \([0-9.]*\) MB$/\1 \2/p' out)
+  check "docs/systems: $preset has $parameters M parameters, $packed MB" awk -v a="$parameters" -v b="$1" -v c="$packed" -v d="$2" '
+    function off(doc, real, unit, i) { unit = 1; for (i = length(doc) - index(doc ".", "."); i > 0; i--) unit /= 10
+      return real == "" || (doc - real) ^ 2 > (1.01 * unit) ^ 2 }
+    BEGIN { print b, d; exit off(a, b) || off(c, d) }'
+done < rows
+check "... as many as there are" [ "$(wc -l < rows)" -ge 13 ]
 
 run 0 "a large arena" emit albef:vqa_base --emit=h -o /dev/null
 says "... is noted with the bounds" 'for B = 32,.* an arena has .* GB; --dim'
@@ -326,7 +361,9 @@ done
 
 ### weights
 run 0 "weights init" weights init vit:tiny --seed 1 -o tiny.safetensors
-run 0 "weights init again" weights init vit:tiny --seed 1 -o again.safetensors
+says "... says what it made" '^tiny.safetensors: 32 tensors, 0\.1 MB, seed 1$'
+run 0 "weights init again" weights init vit:tiny --seed 1 --quiet -o again.safetensors
+check "... --quiet: in silence" [ ! -s err ]
 check "the same seed, the same bytes" cmp tiny.safetensors again.safetensors
 run 0 "weights init, another seed" weights init vit:tiny --seed 2 -o other.safetensors
 if cmp -s tiny.safetensors other.safetensors; then bad "another seed, other bytes"; else ok "another seed, other bytes"; fi
@@ -391,10 +428,7 @@ face() {
   if [ $got -eq "$want" ]; then ok "$name"; else bad "$name: exit status $got, not $want"; fi
 }
 face 0 "model: --help" --help
-sed -n 's/^  \(--[a-z-]*\).*/\1/p' out > options
-: > seen
-while read -r o; do grep -q -e "$o\b" "$source/docs/command.md" || echo "$o" >> seen; done < options
-if [ -s seen ] || [ ! -s options ]; then bad "docs/command.md misses options of a program" seen; else ok "docs/command.md has the options of a program"; fi
+documented "a program"
 face 0 "model: JPEG" p.jpg --top 3
 says "three classes" '%  class' out
 check "... and no more" [ "$(grep -c '%  ' out)" -eq 3 ]
@@ -513,6 +547,8 @@ use 0 "an empty sentence" albef p.jpg --route match --text '' --vocab "$bert"
 use 2 "no sentence" albef p.jpg --route match --vocab "$bert"
 use 3 "labels of a larger vocabulary" albef p.jpg --labels ids.txt --vocab "$whole"
 says "... says where it may come from" 'is --vocab the vocabulary of this model'
+use 3 "lines of a larger vocabulary" albef embed --lines ids.txt -o lines.npy --vocab "$whole"
+says "... says it too" 'is --vocab the vocabulary of this model'
 small='-D size=24 -D patch=8 -D dim=32 -D depth=2 -D heads=4 -D text_dim=32 -D text_depth=3 -D text_heads=4 -D vocab=66'
 tool avqa "albef:albef_vqa $small -D top=3 --dim B=2 --dim W=8" vqa
 printf 'red\nblue\nthe dog\na cat\n' > answers.txt
@@ -594,6 +630,7 @@ use 0 "help of a model that writes no sentences" clip --help
 check "... has no options of a search for words" sh -c '! grep -q -e --beams -e --top-p out'
 use 0 "help of a model that does" blip --help
 says "... has them" '--beams N' out
+documented "a program that writes sentences"
 use 2 "zero-shot: a template without {}" clip photos/0.ppm --labels animals.txt --vocab merges.txt --template 'a photo'
 says "... says where the label goes" 'it has no {}'
 printf 'cat\n\ndog\n' > gap.txt
@@ -707,15 +744,21 @@ done
 for c in embed search; do
   face 0 "$c --help" $c --help
   says "... how it is called" "^usage: vit-tiny $c " out
-  sed -n 's/^  \(--[a-z-]*\).*/\1/p' out > options
-  : > seen
-  while read -r o; do grep -q -e "$o\b" "$source/docs/command.md" || echo "$o" >> seen; done < options
-  if [ -s seen ] || [ ! -s options ]; then bad "docs/command.md misses options of $c" seen; else ok "docs/command.md has the options of $c"; fi
+  documented "$c"
 done
 
 ### other commands
 run 0 "explain" explain vit:tiny
 says "explain names routes" 'classify' out
+says "explain says what the arena is for" '^arena at the bounds, B = 32: ' out
+run 0 "explain with few kernels" explain align:tiny --routes image
+cp out brief
+run 0 "explain with all kernels" explain align:tiny --routes image --verbose
+check "... fewer rows otherwise" [ "$(wc -l < brief)" -lt "$(($(wc -l < out) - 10))" ]
+says "... the others are summed up" '^    [1-9][0-9]* others (--verbose lists them)  *[0-9]' brief
+for f in brief out; do
+  check "... all launches are there, $f" awk '/ launches of / { want = $3 } /%$/ { n += $(NF - 4) } END { print n, want; exit !(want > 0 && n == want) }' $f
+done
 run 0 "explain --json" explain vit:tiny --json
 check "... is JSON" is_json out
 run 0 "explain a code" explain E0008

@@ -69,7 +69,12 @@ for triple in aarch64-linux-gnu riscv64-linux-gnu wasm32 powerpc64le-linux-gnu s
 done
 run 0 "a processor by name" "$syc" emit vit:tiny --target=riscv64-linux-gnu --mcpu=sifive-u74 --emit=asm -o rv.s
 run 0 "features" "$syc" emit vit:tiny --target=riscv64-linux-gnu --mattr=+m,+a,+f,+d,+c,+v --emit=asm -o rvv.s
-run 0 "the vector extension is used" grep -q vsetivli rvv.s
+version=$("$syc" emit vit:tiny --target=nonsense 2>&1 | sed -n 's/.*LLVM \([0-9]*\).*/\1/p')
+if [ "${version:-0}" -ge 16 ]; then
+  run 0 "the vector extension is used" grep -q vsetivli rvv.s
+else
+  skip "the vector extension is used" "LLVM $version uses it for vectors of fixed length only when told their least size"
+fi
 
 ### executables and libraries; with PATH without any compiler
 "$syc" weights init vit:tiny -o tiny.st -q

@@ -47,7 +47,8 @@ static int run(const char *fmt, ...) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static bool output_has(const char *what) {
+// How often the output of the last run has it.
+static int output_count(const char *what) {
   char path[64], text[65536];
   snprintf(path, sizeof path, "%s/out.txt", dir);
   FILE *f = fopen(path, "rb");
@@ -55,7 +56,13 @@ static bool output_has(const char *what) {
   size_t n = fread(text, 1, sizeof text - 1, f);
   fclose(f);
   text[n] = 0;
-  return strstr(text, what) != NULL;
+  int count = 0;
+  for (const char *s = text; (s = strstr(s, what)); s += strlen(what)) count++;
+  return count;
+}
+
+static bool output_has(const char *what) {
+  return output_count(what) > 0;
 }
 
 static StFile *open_in_dir(const char *name) {
@@ -80,6 +87,16 @@ static void write_one(const char *name, const char *tensor, int64_t n, float las
     cr_assert(st_write_data(w, &v, sizeof v, &err));
   }
   cr_assert(st_write_end(w, &err));
+}
+
+static void write_scalar(const char *name, const char *tensor, StDtype dtype) {
+  static const uint64_t zero = 0;
+  char path[128];
+  snprintf(path, sizeof path, "%s/%s", dir, name);
+  StError err;
+  StDesc d = {.name = tensor, .dtype = dtype};
+  StWriter *w = st_write_begin(path, 1, &d, &err);
+  cr_assert(w && st_write_data(w, &zero, st_dtype_size(dtype), &err) && st_write_end(w, &err), "%s", err.text);
 }
 
 // Copies a checkpoint with every name behind the first prefix and, if there is one, again behind the second.
@@ -218,17 +235,50 @@ Test(driver_weights, not_a_number_is_found) {
   cr_expect(output_has("heads.head.bias has 0 NaN and 1 infinite"));
 }
 
-Test(driver_weights, what_does_not_fit_is_reported_in_full) {
+Test(driver_weights, what_does_not_fit_is_reported) {
   write_one("one.safetensors", "heads.head.bia", 10, 0);
   cr_expect_eq(run("weights pack vit:tiny -w %s/one.safetensors -o %s/a.syw", dir, dir), 1);
+  cr_expect(output_has("of 32 tensors 32 missing, 0 of another shape"));
+  cr_expect(output_has("it seems to be that of another model, or of another size"));
+  cr_expect_eq(output_count("missing      "), 20);
+  cr_expect(output_has("... and 12 more (--verbose lists all)"));
+  cr_expect_eq(run("weights pack vit:tiny -v -w %s/one.safetensors -o %s/a.syw", dir, dir), 1);
+  cr_expect_eq(output_count("missing      "), 32, "in full");
+  cr_expect(!output_has("more (--verbose"));
   cr_expect(output_has("missing      heads.head.bias f32[10]; near: heads.head.bia F32[10]"));
   cr_expect(output_has("missing      class_token f32[1,1,32]"));
   cr_assert_eq(run("weights init vit:tiny -o %s/a.safetensors", dir), 0);
   write_one("bias.safetensors", "heads.head.bias", 11, 0);
   cr_expect_eq(run("weights pack vit:tiny -w %s/a.safetensors -w %s/bias.safetensors -o %s/a.syw", dir, dir, dir), 1);
   cr_expect(output_has("other shape  heads.head.bias f32[10], in the checkpoint F32[11]"));
+  cr_expect(!output_has("it seems to be"), "one of 32 is wrong");
   cr_expect_eq(run("weights pack vit:tiny --routes features -w %s/a.safetensors -o %s/a.syw", dir, dir), 0);
   cr_expect(output_has("unused       heads.head.weight"));
+}
+
+Test(driver_weights, preset_that_fits_is_named) {
+  cr_assert_eq(run("weights init clip:resnet_tiny -o %s/a.safetensors", dir), 0);
+  cr_expect_eq(run("weights pack clip:b32 -w %s/a.safetensors -o %s/a.syw", dir, dir), 1);
+  cr_expect(output_has("it is that of clip:resnet_tiny\n"));
+  cr_expect_eq(output_count("error"), 1, "what is wrong with the other presets is not reported");
+  cr_assert_eq(run("weights init clip:resnet_tiny -D embed=24 -o %s/a.safetensors", dir), 0);
+  cr_expect_eq(run("weights pack clip:b32 -w %s/a.safetensors -o %s/a.syw", dir, dir), 1);
+  cr_expect(!output_has("it is that of"), "another width");
+  cr_expect_eq(run("weights pack clip:b32 -D embed=24 -w %s/a.safetensors -o %s/a.syw", dir, dir), 1);
+  cr_expect(output_has("it is that of clip:resnet_tiny\n"), "with the same options");
+}
+
+Test(driver_weights, counters_of_batch_norm_are_not_missed) {
+  cr_assert_eq(run("weights init vit:tiny -o %s/a.safetensors", dir), 0);
+  write_scalar("count.safetensors", "stem.bn1.num_batches_tracked", ST_I64);
+  cr_expect_eq(run("weights pack vit:tiny -w %s/a.safetensors -w %s/count.safetensors -o %s/a.syw", dir, dir, dir), 0);
+  cr_expect(!output_has("not used"));
+  write_scalar("count.safetensors", "stem.bn1.running_count", ST_I64);
+  cr_expect_eq(run("weights pack vit:tiny -w %s/a.safetensors -w %s/count.safetensors -o %s/a.syw", dir, dir, dir), 0);
+  cr_expect(output_has("unused       stem.bn1.running_count I64[]"));
+  write_scalar("count.safetensors", "stem.bn1.num_batches_tracked", ST_F32);
+  cr_expect_eq(run("weights pack vit:tiny -w %s/a.safetensors -w %s/count.safetensors -o %s/a.syw", dir, dir, dir), 0);
+  cr_expect(output_has("unused       stem.bn1.num_batches_tracked F32[]"), "a real number may be a weight");
 }
 
 Test(driver_weights, names_below_a_prefix) {
