@@ -60,8 +60,8 @@ static void reference(Arena *a, const Graph *g, const int64_t *dims, int ids, Wa
 }
 
 // `share` = tolerance relative to the largest value of an output.
-__attribute__((unused)) static void compare(const Program *p, size_t route, size_t target, const char *weights, const int64_t *dims,
-                    const Want *w, const char *what, double share) {
+__attribute__((unused)) static void compare(const Program *p, size_t route, size_t target, const char *weights,
+                                            const int64_t *dims, const Want *w, const char *what, double share) {
   Arena a = {0};
   const Graph *g = p->route.at[route].graph;
   const void *in[16];
