@@ -139,10 +139,7 @@ static void check_graph(uint32_t seed, const char *dir, const char *cc) {
 }
 
 Test(program_llvm, random_graphs, .timeout = 600) {
-  if (llvm_missing()) {
-    cr_log_warn("skipped: %s", llvm_missing());
-    return;
-  }
+  if (llvm_missing()) cr_skip_test("%s", llvm_missing());
   char dir[] = "/tmp/program-llvm-XXXXXX", command[100];
   cr_assert(mkdtemp(dir));
   const char *wish = getenv("SWITCHYARD_GRAPHS");
