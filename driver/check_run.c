@@ -127,7 +127,7 @@ static bool run_foreign(Check *c, const Call *call, CheckResult *r) {
   if (!make_runner(c, r)) return false;
   const Graph *g = call->program->route.at[call->route].graph;
   const char *so = cc_cached(s, call->program, session_prefix(s, call->program->module), CC_SO, "aarch64-linux-gnu");
-  if (!so) return check_settle(c, r, FAIL, "the emitted C does not compile");
+  if (!so) return check_settle(c, r, FAIL, "%s cannot be made", backend_info[c->backend].about);
   const char *in = arena_printf(&s->arena, "%s/in", c->temp), *out = arena_printf(&s->arena, "%s/out", c->temp);
   if (!write_buffers(call, g->input.n, g->output.n, in)) return check_settle(c, r, FAIL, "cannot write %s", in);
   StrList a = {0};

@@ -140,7 +140,9 @@ static void check_graph(uint32_t seed, const char *dir, const char *cc) {
 
 Test(program_llvm, random_graphs, .timeout = 600) {
   if (llvm_missing()) cr_skip_test("%s", llvm_missing());
-  char dir[] = "/tmp/program-llvm-XXXXXX", command[100];
+  char dir[80], command[100];
+  const char *tmp = getenv("TMPDIR");
+  snprintf(dir, sizeof dir, "%.50s/program-llvm-XXXXXX", tmp && *tmp ? tmp : "/tmp");
   cr_assert(mkdtemp(dir));
   const char *wish = getenv("SWITCHYARD_GRAPHS");
   uint32_t graphs = wish && atoi(wish) > 0 ? (uint32_t)atoi(wish) : GRAPHS;
