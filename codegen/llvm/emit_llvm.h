@@ -26,7 +26,7 @@ typedef struct Llvm { // one module being made
   const EmitLlvm *o;
   Arena arena;
   LLVMDIBuilderRef debug;
-  LLVMMetadataRef unit, file, no_args; // debug: compile unit, the page, the type of a function
+  LLVMMetadataRef unit, file, no_args; // debug: compile unit, file of the function made next, its type
 } Llvm;
 
 // One kernel as a function  void NAME(ptr args, word task, ptr scratch)  with internal linkage; args points to
@@ -34,6 +34,9 @@ typedef struct Llvm { // one module being made
 LLVMValueRef emit_llvm_kernel(Llvm *l, const Kernel *k, const Target *t, const char *name, unsigned line);
 // word NAME(ptr dims): how many tasks a kernel has.
 LLVMValueRef emit_llvm_tasks(Llvm *l, const Kernel *k, const char *name);
+
+// What debug information calls a file: its name without the folder.
+LLVMMetadataRef emit_llvm_file(Llvm *l, const char *path);
 
 // Everything else of a model into l->module: tables, the engine, public functions. False: *err says why.
 bool emit_llvm_model(Llvm *l, const char **err);

@@ -136,15 +136,17 @@ static void plans_table(Llvm *l, const ModelNames *n) {
 /* kernels
  * --------------------------------------------------------------------------------------------------------------------------------
  */
-// The line of the page that the first step with this kernel comes from; 0: unknown.
-static unsigned line_of_kernel(const Llvm *l, size_t kernel) {
+// The line that the first step with this kernel comes from, 0: unknown; its file (the page, or one that it uses)
+// becomes that of the functions made next.
+static unsigned line_of_kernel(Llvm *l, size_t kernel) {
   const char *path = NULL;
   uint32_t line = 0, column = 0;
-  for (size_t r = 0; r < l->p->route.n; r++)
+  for (size_t r = 0; l->debug && r < l->p->route.n; r++)
     for (size_t i = 0; i < l->p->route.at[r].step.n; i++) {
       const Step *s = &l->p->route.at[r].step.at[i];
-      if (s->kernel == kernel && l->p->module->diag && diag_place(l->p->module->diag, s->span, &path, &line, &column))
-        return line;
+      if (s->kernel != kernel || !diag_place(l->p->module->diag, s->span, &path, &line, &column)) continue;
+      l->file = emit_llvm_file(l, path);
+      return line;
     }
   return 0;
 }

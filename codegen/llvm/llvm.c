@@ -113,6 +113,11 @@ static bool open_machine(Llvm *l, const char **err) {
 /* the module
  * -----------------------------------------------------------------------------------------------------------------------------
  */
+LLVMMetadataRef emit_llvm_file(Llvm *l, const char *path) {
+  const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+  return LLVMDIBuilderCreateFile(l->debug, base, strlen(base), "", 0);
+}
+
 static void open_debug(Llvm *l) {
   const Module *m = l->p->module;
   const char *path = NULL;
@@ -121,9 +126,9 @@ static void open_debug(Llvm *l) {
     for (size_t i = 0; i < l->p->route.at[r].step.n && !path; i++)
       if (!m->diag || !diag_place(m->diag, l->p->route.at[r].step.at[i].span, &path, &line, &column)) path = NULL;
   if (!path) return;
-  const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *producer = "Switchyard";
+  const char *producer = "Switchyard";
   l->debug = LLVMCreateDIBuilder(l->module);
-  l->file = LLVMDIBuilderCreateFile(l->debug, base, strlen(base), "", 0);
+  l->file = emit_llvm_file(l, path);
   l->unit =
       LLVMDIBuilderCreateCompileUnit(l->debug, LLVMDWARFSourceLanguageC11, l->file, producer, strlen(producer), true,
                                      "", 0, 0, "", 0, LLVMDWARFEmissionLineTablesOnly, 0, false, false, "", 0, "", 0);
