@@ -256,7 +256,9 @@ const char *cc_cached(Session *s, const Program *p, const char *prefix, CcKind k
   Files f = emit_files(p, prefix);
   const char *cc = by_llvm(s, kind) ? arena_printf(&s->arena, "LLVM %s", llvm_version()) : choose_cc(s, triple);
   uint64_t h = hash_bytes(f.c.s, f.c.n, (uint64_t)kind);
-  if (triple) h = hash_bytes(triple, strlen(triple), h);
+  const char *machine[] = {s->opt.target ? s->opt.target : triple, s->opt.mcpu, s->opt.mattr};
+  for (uint64_t i = 0; i < 3; i++)
+    if (machine[i]) h = hash_bytes(machine[i], strlen(machine[i]), h + i);
   h = hash_bytes(f.h.s, f.h.n, h);
   h = hash_bytes(f.glue.s, f.glue.n, h);
   h = hash_bytes(cc, strlen(cc), h);

@@ -239,10 +239,15 @@ static bool set_up(Check *c) {
     return session_fail(s, EXIT_USAGE, "--threads takes 1 to 1024"), false;
   c->threads = s->opt.threads == INT_UNSET ? 1 : (unsigned)s->opt.threads;
   const Target *t[MAX_TARGETS];
-  size_t n = session_targets(s, s->opt.isa ? s->opt.isa : c->interp ? "portable" : sy_cpu_isa(), t);
+  const char *isa = s->opt.isa ? s->opt.isa : c->interp ? "portable" : s->opt.target ? NULL : sy_cpu_isa();
+  size_t n = session_targets(s, isa, t);
   if (!n) return false;
   c->target = t[n - 1];
   c->isa = c->target->name;
+  if (check_is_foreign(c) && !check_knows_machine(c))
+    return session_fail(s, EXIT_USAGE, "syc check runs code for aarch64, riscv64 and wasm32, not for %s",
+                        s->opt.target),
+           false;
   const char *env = getenv("SWITCHYARD_SHARED");
   c->shared = s->opt.shared ? s->opt.shared : env && *env ? env : NULL;
   c->temp = temp_dir(s, NULL);

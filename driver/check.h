@@ -4,7 +4,8 @@
 //   check_case.c    one case: tensors, dims, the program, comparison
 //   check_generate.c  one `generate` case: the search loop over the two entry points of a generate
 //   check_op.c      the one-operator graph of an `op` case
-//   check_run.c     running a route: interpreter, compiled C here, compiled C under qemu
+//   check_run.c     running a route: interpreter, compiled model here
+//   check_foreign.c the same for another machine: under qemu, as WebAssembly in node
 //   check_layout.c  dense tensors <-> the caller's buffers of the C API
 //   check_fault.c   after a failure: where the values depart from the reference evaluator
 #ifndef SY_CHECK_H
@@ -40,7 +41,7 @@ typedef struct Check { // one `syc check`
   unsigned threads;
   const char *shared; // folder or NULL
   const char *temp;   // folder for packed weights and buffers
-  const char *runner; // cross-compiled driver/embed/runner.c, once made
+  const char *runner; // what the emulator is given to drive a model, once made
   size_t runs;
   struct { // --together: the program of the cases that `first` stands for
     const cJSON *first;
@@ -123,10 +124,19 @@ void layout_load(const Layout *l, const void *buffer, void *dense);
  */
 // Runs the call in the way chosen. False with the verdict set (SKIP if this machine cannot do it).
 bool check_run(Check *c, const Call *call, CheckResult *r);
-// Does it need an emulator?
-bool check_is_foreign(const Check *c);
 // Why the chosen way cannot be gone here ("this CPU has no avx512"), or NULL.
 const char *check_cannot_run(const Check *c);
+
+/* check_foreign.c -----------------------------------------------------------------------------------------------------
+ */
+// Is it code for another machine (--target, or an instruction set of another family)?
+bool check_is_foreign(const Check *c);
+// Is there an emulator for what --target names, on some computer at least?
+bool check_knows_machine(const Check *c);
+// Why code for the machine, a known one, cannot run here, or NULL.
+const char *check_cannot_emulate(const Check *c);
+// Runs the call under the machine's emulator. False with the verdict set.
+bool check_run_foreign(Check *c, const Call *call, CheckResult *r);
 
 /* check_fault.c -------------------------------------------------------------------------------------------------------
  */

@@ -146,14 +146,14 @@ fuzz_all() {
 }
 
 if [ $ci = yes ]; then need_packages build test llvm optional; else need_packages build test llvm; fi
-[ $ci = yes ] && export SWITCHYARD_GRAPHS=500
+[ $ci = yes ] && export SWITCHYARD_GRAPHS=500 SWITCHYARD_KERNELS=500
 
 build release build || summary
 # golden/interp: the other golden tests interpret, too, and compare bits. Without --ci the emitted C is tested on one
 # instruction set, the best one here, and the others through LLVM, which takes ten minutes of compilers less.
 left_out=interp
 if [ $ci = no ] && grep -q '^sy_llvm_found:INTERNAL=[0-9]' build/CMakeCache.txt; then
-  left_out='interp|portable|neon|jit'
+  left_out='interp|portable|neon|jit|riscv'
   grep -q -m1 avx512vl /proc/cpuinfo && left_out="$left_out|avx2"
   step "left to --ci: the golden cases through C on the instruction sets that LLVM covers ($left_out)"
 fi

@@ -70,17 +70,39 @@ class Model {
   // Calls a route. dims: values of its run-time dims, in the order of the header; inputs: Float32Arrays or Int32Arrays;
   // outputs: how many floats each has.
   call(route, dims, inputs, outputs) {
-    this.top = this.calls;
-    const into = inputs.map((array) => {
-      const at = this.reserve(array.byteLength);
-      new Uint8Array(this.memory.buffer).set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), at);
-      return at;
-    });
-    const from = outputs.map((count) => this.reserve(4 * count));
     const fn = this.exports[`${this.prefix}_${route}`];
     if (!fn) throw new Error(`the model has no route ${route}`);
-    this.check(fn(this.context, ...Object.values(dims), ...into, ...from), route);
-    return outputs.map((count, i) => new Float32Array(this.memory.buffer, from[i], count).slice());
+    const bytesOf = (array) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+    const results = outputs.map((count) => new Float32Array(count));
+    this.exchange(route, inputs.map(bytesOf), results.map(bytesOf),
+                  (into, from) => fn(this.context, ...Object.values(dims), ...into, ...from));
+    return results;
+  }
+
+  // The same by number, with all dims of the model and buffers as bytes: outputs are handed over with what they have
+  // (some are states that the call changes in place).
+  callNumber(route, dims, inputs, outputs) {
+    const words = (list) => this.handOver(new Uint8Array(Uint32Array.from(list).buffer));
+    this.exchange(`route ${route}`, inputs, outputs, (into, from) => this.exports[`${this.prefix}_call`](
+        this.context, route, words(dims), words(into), words(from)));
+  }
+
+  selfTest() {
+    this.check(this.exports[`${this.prefix}_selftest`](this.context), "self-test");
+  }
+
+  handOver(bytes) {
+    const at = this.reserve(bytes.length);
+    new Uint8Array(this.memory.buffer).set(bytes, at);
+    return at;
+  }
+
+  exchange(what, inputs, outputs, invoke) {
+    this.top = this.calls;
+    const into = inputs.map((bytes) => this.handOver(bytes));
+    const from = outputs.map((bytes) => this.handOver(bytes));
+    this.check(invoke(into, from), what);
+    outputs.forEach((bytes, i) => bytes.set(new Uint8Array(this.memory.buffer, from[i], bytes.length)));
   }
 }
 

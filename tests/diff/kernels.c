@@ -1,12 +1,14 @@
 // kernels.c: the printed C and the LLVM IR give the same bits as the interpreter, for every target: C with gcc, clang
-// and a cross compiler, LLVM IR as an object of our own and through clang.
+// and a cross compiler, LLVM IR as an object of our own, as WebAssembly in node, and through clang.
 //
 // For each target the cases of kernel_cases.h are built, legalised and interpreted; then all targets are printed into
 // one C file with a small main, which is compiled (warnings are errors), run on the same inputs, and compared bit for
 // bit (NaNs count as equal). Buffers are 4-byte aligned there and nothing more. A compiler, CPU feature or emulator
 // that is missing is a skip with its reason. Controls, at the end: builds that must differ do differ.
 //
-//   kernels [number of random kernels per target, 200] [seed] [--keep]     exit 0 = all equal
+//   kernels [number of random kernels per target] [seed] [--keep]     exit 0 = all equal
+//
+// The number is SWITCHYARD_KERNELS, or 200, if it is not given.
 #include "codegen/llvm/llvm.h"
 #include "kernel_cases.h"
 
@@ -321,6 +323,9 @@ typedef struct LlvmBuild {
   const char *check, *without; // a command that says whether it can run here, and what is missing if not
 } LlvmBuild;
 
+// Prints the first linker for WebAssembly that is here; fails if none is.
+#define WASM_LD "command -v wasm-ld wasm-ld-19 wasm-ld-18 wasm-ld-17 wasm-ld-16 wasm-ld-15 2>/dev/null | grep -m 1 ."
+
 static const LlvmBuild llvm_builds[] = {
     {.isa = "portable", .cc = "gcc", .run = ""},
     {.isa = "avx2", .cc = "gcc", .run = ""},
@@ -335,6 +340,7 @@ static const LlvmBuild llvm_builds[] = {
      .run = "qemu-riscv64 -cpu rv64,v=true,vlen=128",
      .check = "qemu-riscv64 --version | grep -qE 'version ([89]|[1-9][0-9])'",
      .without = "emulator of the vector extension: qemu 7 stops with an assertion"},
+    {.isa = "portable", .triple = "wasm32", .cc = "", .run = "node", .check = WASM_LD, .without = "wasm-ld"},
 };
 
 static Set *find_set(World *w, const char *isa) {
@@ -375,6 +381,23 @@ static bool run_object(World *w, const Set *s, const LlvmBuild *b) {
          shell("%s %s %s %s %s", b->run, path(w, "program"), b->isa, path(w, "in.bin"), path(w, "out.bin"));
 }
 
+// The same in node: there is no main, run_wasm.js does its work.
+static bool run_web(World *w, const Set *s) {
+  Buf list = {0};
+  for (size_t i = 0; i < s->cases.list.n; i++) {
+    char name[128];
+    name_kernel(s->cases.list.at[i].kernel, (size_t)(s - w->set), i, name);
+    buf_printf(&list, "%s %d\n", name, (int)kernel_scratch_bytes(s->cases.list.at[i].kernel));
+  }
+  write_or_die(path(w, "list"), &list);
+  buf_free(&list);
+  write_inputs(w, s);
+  return shell("$(" WASM_LD ") --no-entry --export-dynamic --export=__heap_base -o %s %s", path(w, "kernels.wasm"),
+               path(w, "kernels.o")) &&
+         shell("node " SOURCE_DIR "/tests/diff/run_wasm.js %s/kernels.wasm %s/list %s/in.bin %s/out.bin", w->dir,
+               w->dir, w->dir, w->dir);
+}
+
 static void run_llvm(World *w, const LlvmBuild *b) {
   const Set *s = find_set(w, b->isa);
   char what[200], emulator[40];
@@ -382,13 +405,14 @@ static void run_llvm(World *w, const LlvmBuild *b) {
   snprintf(what, sizeof what, "LLVM %s, %s%s%s%s", llvm_version(), b->isa, b->triple ? ", " : "",
            b->triple ? b->triple : "", b->features ? b->features : "");
   const char *missing = !have(b->cc) ? b->cc : !have(emulator) ? emulator : NULL;
-  if (!missing && b->check && !shell("%s", b->check)) missing = b->without;
+  if (!missing && b->check && !shell("%s >/dev/null", b->check)) missing = b->without;
   if (llvm_missing() || missing || (!*b->run && !cpu_has(b->isa))) {
     printf("skip %s: no %s here\n", what, llvm_missing() ? "LLVM" : missing ? missing : b->isa);
     w->skipped++;
     return;
   }
-  if (!write_kernels(w, s, b, LLVM_OBJ, "kernels.o") || !run_object(w, s, b)) {
+  bool web = !strcmp(b->run, "node");
+  if (!write_kernels(w, s, b, LLVM_OBJ, "kernels.o") || !(web ? run_web(w, s) : run_object(w, s, b))) {
     printf("FAIL %s: does not run\n", what);
     w->failures++;
     return;
@@ -498,7 +522,8 @@ static void run_control(World *w, const Control *c) {
 
 int main(int argc, char **argv) {
   World w = {0};
-  unsigned nrandom = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 200;
+  const char *wish = argc > 1 ? argv[1] : getenv("SWITCHYARD_KERNELS");
+  unsigned nrandom = wish && *wish ? (unsigned)strtoul(wish, NULL, 10) : 200;
   uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) | 1 : 0x5eed;
   bool keep = argc > 3 && !strcmp(argv[3], "--keep");
   const char *tmp = getenv("TMPDIR");

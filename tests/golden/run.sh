@@ -1,12 +1,14 @@
 #!/bin/sh
 # Golden cases in every way of executing a model.
-#   run.sh [SYC] [interp|portable|avx2|avx512|neon|threads|llvm|jit]...      default: all ways, SYC=build/bin/syc
+#   run.sh [SYC] [interp|portable|avx2|avx512|neon|threads|llvm|jit|wasm|riscv]...      default: all ways, SYC=build/bin/syc
 # interp   the interpreter at the widths of portable, AVX2 and AVX-512
 # portable, avx2, avx512, neon   compiled C (neon under qemu where the CPU is another), one thread; the results must have
 #          the same bits as the interpreter's at that width
 # threads  compiled C with 1, 2 and 3 threads must give the same bits
 # llvm     the LLVM back end on every instruction set of this machine and on NEON under qemu: bits of the interpreter
 # jit      the same in the compiler's own process, on the best instruction set
+# wasm     LLVM's WebAssembly in node: bits of the interpreter at the width of portable
+# riscv    LLVM's RISC-V code under qemu, and once more with the vector extension where this qemu has it: the same
 # Exit status: 0 all well, 77 everything asked for was skipped, else 1.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,11 +16,11 @@ root=${SOURCE_DIR:-$(cd "$here/../.." && pwd)}
 syc=${SYC:-$root/build/bin/syc}
 if [ $# -gt 0 ]; then
   case $1 in
-  interp | portable | avx2 | avx512 | neon | threads | llvm | jit) ;;
+  interp | portable | avx2 | avx512 | neon | threads | llvm | jit | wasm | riscv) ;;
   *) syc=$1 && shift ;;
   esac
 fi
-ways=${*:-interp portable avx2 avx512 neon threads llvm jit}
+ways=${*:-interp portable avx2 avx512 neon threads llvm jit wasm riscv}
 [ -x "$syc" ] || { echo "run.sh: no compiler at $syc"; exit 1; }
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -71,7 +73,35 @@ why_not() {
     command -v qemu-aarch64 >/dev/null || echo "no qemu-aarch64"
     command -v aarch64-linux-gnu-gcc >/dev/null || echo "no aarch64-linux-gnu-gcc"
     ;;
+  wasm)
+    command -v node >/dev/null || echo "no node"
+    have_one wasm-ld || echo "no wasm-ld"
+    ;;
+  riscv)
+    command -v qemu-riscv64 >/dev/null || echo "no qemu-riscv64"
+    command -v riscv64-linux-gnu-gcc >/dev/null || echo "no riscv64-linux-gnu-gcc"
+    have_one ld.lld || echo "no ld.lld"
+    ;;
+  riscv-v)
+    why_not riscv | grep . && return
+    qemu-riscv64 --version | grep -qE 'version ([89]|[1-9][0-9])' || echo "qemu 7 stops with an assertion at vector code"
+    ;;
   esac
+}
+
+have_one() { ls /usr/bin/"$1" /usr/bin/"$1"-* >/dev/null 2>&1 || command -v "$1" >/dev/null; }
+
+# foreign NAME REASON ARGUMENTS...: a way through LLVM for another machine, against the interpreter at four lanes
+foreign() {
+  machine=$1 reason=${2:-$(no_llvm)}
+  shift 2
+  if [ -n "$reason" ]; then
+    echo "golden $machine: skipped: $reason"
+  else
+    interp portable
+    check "$machine" --backend llvm "$@"
+    same interp-portable "$machine"
+  fi
 }
 
 no_llvm() { "$syc" check "$root/models" --golden "$here/ops" --backend llvm --case none 2>&1 | sed -n 's/.*built without LLVM.*/this syc was built without LLVM/p'; }
@@ -115,6 +145,11 @@ for way in $ways; do
     interp $isa
     check jit --backend jit --isa $isa
     same interp-$isa jit
+    ;;
+  wasm) foreign wasm "$(why_not wasm)" --target wasm32 ;;
+  riscv)
+    foreign riscv "$(why_not riscv)" --target riscv64-linux-gnu
+    foreign riscv-v "$(why_not riscv-v)" --target riscv64-linux-gnu --mattr +m,+a,+f,+d,+c,+v
     ;;
   *)
     reason=$(why_not "$way")
