@@ -20,8 +20,13 @@ const BackendInfo backend_info[BACKEND_COUNT] = {
     [BACKEND_INTERP] = {"interp", "interpreter"},
 };
 
+const char *backend_machine_option(const Session *s) {
+  return s->opt.target ? "--target" : s->opt.mcpu ? "--mcpu" : s->opt.mattr ? "--mattr" : NULL;
+}
+
 int session_backend(Session *s, unsigned allowed) {
-  const char *name = s->opt.backend ? s->opt.backend : s->opt.target ? "llvm" : "c";
+  const char *machine = backend_machine_option(s);
+  const char *name = s->opt.backend ? s->opt.backend : machine ? "llvm" : "c";
   int found = -1;
   Buf have = {0};
   for (int i = 0; i < BACKEND_COUNT; i++) {
@@ -32,8 +37,8 @@ int session_backend(Session *s, unsigned allowed) {
   bool llvm = found == BACKEND_LLVM || found == BACKEND_JIT;
   if (found < 0)
     session_fail(s, EXIT_USAGE, "--backend takes one of %s here, not '%s'", have.s, name);
-  else if (s->opt.target && !llvm)
-    session_fail(s, EXIT_USAGE, "--target needs --backend=llvm, not '%s'", name), found = -1;
+  else if (machine && !llvm)
+    session_fail(s, EXIT_USAGE, "%s needs --backend=llvm, not '%s'", machine, name), found = -1;
   else if (llvm && llvm_missing())
     session_fail(s, EXIT_USAGE, "--backend=%s: %s", name, llvm_missing()), found = -1;
   buf_free(&have);

@@ -177,7 +177,7 @@ static bool link_kind(Session *s, const char *cc, const char *triple, const File
 
 // Asked for, or the only way there is.
 static bool by_llvm(Session *s, CcKind kind) {
-  if (kind == CC_JIT || s->opt.target) return true;
+  if (kind == CC_JIT || backend_machine_option(s)) return true;
   if (s->opt.backend) return strcmp(s->opt.backend, "c") != 0;
   bool makes = !strcmp(s->command, "build") || !strcmp(s->command, "emit") || !strcmp(s->command, "run");
   if (!makes || find_cc(s) || llvm_missing()) return false;

@@ -116,6 +116,8 @@ typedef struct BackendInfo {
   const char *name, *about; // "c", "compiled C"
 } BackendInfo;
 extern const BackendInfo backend_info[BACKEND_COUNT];
+// The first given of the options that say for which machine LLVM makes code ("--target"), or NULL.
+const char *backend_machine_option(const Session *s);
 // What --backend, --jit and --target ask for, or -1 after reporting. `allowed`: set of 1 << Backend.
 int session_backend(Session *s, unsigned allowed);
 // The LLVM back end's object (LLVM_OBJ), text or bitcode of a program. triple: NULL = --target, or this machine. False

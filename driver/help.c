@@ -40,7 +40,8 @@ const CommandInfo commands[] = {
      "Runs the cases of DIR/cases.json, or of every folder in DIR, that belong to the models given, and prints the\n"
      "largest error of each beside its tolerance.\n",
      "syc check models --golden tests/golden  # everything there is\n"
-     "syc check vit --golden tests/golden --backend interp --isa avx2  # the interpreter, lane exact\n"},
+     "syc check vit --golden tests/golden --backend interp --isa avx2  # the interpreter, lane exact\n"
+     "syc check vit --golden tests/golden --target wasm32  # as WebAssembly, in node\n"},
     {"bench", C_BENCH, cmd_bench, "SPEC[:PRESET] [options]", "measure a model on this machine",
      "Weights and inputs are made from --seed unless given. Prints the least and the median time of a call, GFLOP/s,\n"
      "and what part of the time each kernel takes.\n",

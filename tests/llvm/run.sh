@@ -80,6 +80,23 @@ else
   skip "the vector extension is used" "LLVM $version uses it for vectors of fixed length only when told their least size"
 fi
 
+### code for other machines, run
+run 2 "check: a machine without an emulator" "$syc" check vit --golden "$source/tests/golden/vit_torchvision" --target=s390x-linux-gnu
+says "check: which machines there are" 'aarch64, riscv64 and wasm32, not for s390x-linux-gnu'
+run 2 "check: --target with the interpreter" "$syc" check vit --golden "$source/tests/golden/vit_torchvision" --target=wasm32 --backend=interp
+checks() { # TRIPLE WHAT IT NEEDS...: the cases of one set pass there
+  triple=$1
+  shift
+  for tool; do
+    have "$tool" || ls /usr/bin/"$tool"-* > /dev/null 2>&1 || { skip "check for $triple" "no $tool"; return; }
+  done
+  run 0 "check for $triple" "$syc" check vit --golden "$source/tests/golden/vit_torchvision" --target="$triple"
+  says "check for $triple: cases passed" '^[1-9][0-9]* passed, 0 failed' out
+}
+checks wasm32 node wasm-ld
+checks riscv64-linux-gnu qemu-riscv64 riscv64-linux-gnu-gcc ld.lld
+checks aarch64-linux-gnu qemu-aarch64 aarch64-linux-gnu-gcc ld.lld
+
 ### executables and libraries; with PATH without any compiler
 "$syc" weights init vit:tiny -o tiny.st -q
 mkdir -p bin
@@ -122,6 +139,8 @@ says "an instruction set of another machine: says so" 'riscv64-linux-gnu has no 
 run 2 "an executable for another machine" "$syc" build vit:tiny --target=riscv64-linux-gnu -o x
 says "an executable for another machine: what to do" 'make --emit=obj and link it there'
 run 2 "--target with the C back end" "$syc" build vit:tiny --target=riscv64-linux-gnu --backend=c -o x
+run 2 "--mcpu with the C back end" "$syc" build vit:tiny --mcpu=znver3 --backend=c -o x
+says "--mcpu with the C back end: what to say instead" '--mcpu needs --backend=llvm'
 run 2 "an unknown back end" "$syc" build vit:tiny --backend=gcc -o x
 says "an unknown back end: those there are" 'none of c|llvm'
 run 2 "an unknown processor" "$syc" build vit:tiny --target=riscv64-linux-gnu --mcpu=z80 -o libx.a
