@@ -159,11 +159,7 @@ static bool add_link_words(Session *s, const char *lib, StrList *a) {
 bool backend_link(Session *s, CcKind kind, const char *object, const char *triple, const char *result) {
   StrList a = {0};
   if (s->opt.target) triple = s->opt.target;
-  if (kind == CC_LIB) {
-    const char *ar = cc_have("ar") ? "ar" : "llvm-ar";
-    const char *argv[] = {ar, "rcsD", result, object, NULL};
-    return cc_spawn(s, argv, NULL) == 0 || (session_fail(s, EXIT_IO, "'%s' cannot make the library", ar), false);
-  }
+  if (kind == CC_LIB) return cc_archive(s, NULL, object, result);
   if (kind == CC_EXE && triple)
     return session_fail(s, EXIT_USAGE,
                         "an executable for %s needs the runtime of that machine: make --emit=obj and link it there",

@@ -143,12 +143,17 @@ static bool compile(Session *s, const char *cc, const Files *f, const char *name
   return run_tool(s, a.at, "compiling the emitted C");
 }
 
+bool cc_archive(Session *s, const char *triple, const char *object, const char *result) {
+  const char *ar = triple ? arena_printf(&s->arena, "%s-ar", triple) : "ar";
+  if (!cc_have(ar)) ar = cc_have("llvm-ar") ? "llvm-ar" : "ar";
+  return run_tool(s, (const char *[]){ar, "rcsD", result, object, NULL}, "making the library");
+}
+
 // What each kind is linked with. Relative to the folder; "" ends.
 static bool link_kind(Session *s, const char *cc, const char *triple, const Files *f, CcKind kind, const char *result) {
   const char *obj = arena_printf(&s->arena, "%s/%s.o", f->dir, f->prefix);
   const char *glue = arena_printf(&s->arena, "%s/%s_glue.o", f->dir, f->prefix);
-  const char *ar = triple ? arena_printf(&s->arena, "%s-ar", triple) : "ar";
-  if (kind == CC_LIB) return run_tool(s, (const char *[]){ar, "rcsD", result, obj, NULL}, "making the library");
+  if (kind == CC_LIB) return cc_archive(s, triple, obj, result);
   if (kind == CC_SO)
     return run_tool(s, (const char *[]){cc, "-shared", "-o", result, obj, glue, "-lm", NULL}, "linking the library");
   const char *lib = cc_runtime_dir(s, "lib");

@@ -103,6 +103,8 @@ bool cc_program(Session *s, const Program *p, const char *prefix, CcKind kind, c
 // The same into the cache folder ($XDG_CACHE_HOME/switchyard or ~/.cache/switchyard), keyed by the emitted text, the
 // compiler and the flags: a second call with equal text only returns the path. NULL after reporting.
 const char *cc_cached(Session *s, const Program *p, const char *prefix, CcKind kind, const char *triple);
+// Makes a static library of one object, with TRIPLE-ar, ar or llvm-ar. False after reporting.
+bool cc_archive(Session *s, const char *triple, const char *object, const char *result);
 // Runs a command, waits. Returns its exit status, 127 if it cannot run, 128+n on a signal. Output goes to stderr_file
 // or ours.
 int cc_spawn(Session *s, const char *const *argv, const char *stdout_file);

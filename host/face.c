@@ -20,6 +20,11 @@ extern const unsigned char sy_embedded_weights[] __attribute__((weak));
 extern const unsigned char sy_embedded_weights_end[] __attribute__((weak));
 #endif
 
+typedef struct RouteTimes { // of the calls of one route alone
+  double seconds, best;     // best: the fastest call
+  size_t calls, items;
+} RouteTimes;
+
 typedef struct Face {
   const sy_model *model;
   const char *program;
@@ -32,8 +37,7 @@ typedef struct Face {
   FaceRun run;
   HostLabels labels;
   FaceArray all[FACE_MAX_TENSORS]; // for --out: outputs of all calls, joined on the first axis
-  double seconds, best;            // of the calls alone; the fastest
-  size_t calls, items;
+  RouteTimes *times;               // by route
   bool nan, generates;
   FaceWords words; // if it generates
   HostError err;
@@ -202,19 +206,26 @@ static int pick_route(Face *f) {
 
 /* running -----------------------------------------------------------------------------------------------------------
  */
+// Calls a route; items: what the caller calls one thing done, for the figures of --time.
+static sy_status timed_call(Face *f, const sy_route *route, const size_t *dims, const void *const *in, void *const *out,
+                            size_t items) {
+  size_t number = (size_t)(route - f->model->info->route);
+  RouteTimes *t = &f->times[number];
+  double start = face_now();
+  sy_status s = f->model->call(f->ctx, (unsigned)number, dims, in, out);
+  double took = face_now() - start;
+  t->seconds += took;
+  if (t->calls++ == 0 || took < t->best) t->best = took;
+  t->items += items;
+  return s;
+}
+
 static sy_status call_once(Face *f) {
   const void *in[FACE_MAX_TENSORS];
-  unsigned route = (unsigned)(f->run.route - f->model->info->route);
   for (unsigned i = 0; i < FACE_MAX_TENSORS; i++) in[i] = f->run.in[i];
   sy_status s = SY_OK;
-  for (size_t k = 0; k < f->args.repeat && s == SY_OK; k++) {
-    double start = face_now();
-    s = f->model->call(f->ctx, route, f->run.dims, in, f->run.out);
-    double took = face_now() - start;
-    f->seconds += took;
-    if (f->calls++ == 0 || took < f->best) f->best = took;
-    f->items += f->run.count;
-  }
+  for (size_t k = 0; k < f->args.repeat && s == SY_OK; k++)
+    s = timed_call(f, f->run.route, f->run.dims, in, f->run.out, f->run.count);
   return s;
 }
 
@@ -275,13 +286,8 @@ static void call_failed(Face *f, const sy_route *route, sy_status s) {
 
 static bool call_route(void *ud, const sy_route *route, const size_t *dims, const void *const *in, void *const *out) {
   Face *f = ud;
-  double from = face_now();
-  sy_status s = f->model->call(f->ctx, (unsigned)(route - f->model->info->route), dims, in, out);
-  double took = face_now() - from;
-  f->seconds += took;
-  if (f->calls++ == 0 || took < f->best) f->best = took;
   size_t rows = route->ninput && route->input[0].axis[0].dim >= 0 ? dims[route->input[0].axis[0].dim] : 1;
-  f->items += f->generates ? f->run.count : rows;
+  sy_status s = timed_call(f, route, dims, in, out, f->generates ? f->run.count : rows);
   if (s != SY_OK) call_failed(f, route, s);
   return s == SY_OK;
 }
@@ -309,14 +315,34 @@ static int run_batches(Face *f) {
   return write_outputs(f);
 }
 
-static double mean_ms(const Face *f) {
-  return f->calls ? 1e3 * f->seconds / (double)f->calls : 0;
+static double mean_ms(const RouteTimes *t) {
+  return 1e3 * t->seconds / (double)t->calls;
 }
 
+// One line for each route that was called.
 static void show_times(const Face *f) {
-  printf("%zu calls on %s, %u threads: mean %.3f ms, best %.3f ms, %.1f items a second\n", f->calls,
-         f->model->isa(f->ctx), sy_pool_threads(f->pool), mean_ms(f), 1e3 * f->best,
-         f->seconds > 0 ? (double)f->items / f->seconds : 0);
+  for (unsigned i = 0; i < f->model->info->nroute; i++) {
+    const RouteTimes *t = &f->times[i];
+    if (!t->calls) continue;
+    printf("route %s: %zu call%s on %s, %u thread%s: mean %.3f ms, best %.3f ms, %.1f items a second\n",
+           f->model->info->route[i].name, t->calls, t->calls == 1 ? "" : "s", f->model->isa(f->ctx),
+           sy_pool_threads(f->pool), sy_pool_threads(f->pool) == 1 ? "" : "s", mean_ms(t), 1e3 * t->best,
+           t->seconds > 0 ? (double)t->items / t->seconds : 0);
+  }
+}
+
+static void show_times_json(const Face *f) {
+  bool first = true;
+  printf(", \"times\": [");
+  for (unsigned i = 0; i < f->model->info->nroute; i++) {
+    const RouteTimes *t = &f->times[i];
+    if (!t->calls) continue;
+    printf("%s{\"route\": ", first ? "" : ", ");
+    face_json_string(f->model->info->route[i].name);
+    printf(", \"calls\": %zu, \"mean_ms\": %.4f, \"best_ms\": %.4f}", t->calls, mean_ms(t), 1e3 * t->best);
+    first = false;
+  }
+  printf("]");
 }
 
 // What stands around the results.
@@ -333,8 +359,7 @@ static void end_results(const Face *f) {
   if (f->args.time && !f->args.json) show_times(f);
   if (!f->args.json) return;
   printf("\n  ]");
-  if (f->args.time)
-    printf(", \"calls\": %zu, \"mean_ms\": %.4f, \"best_ms\": %.4f", f->calls, mean_ms(f), 1e3 * f->best);
+  if (f->args.time) show_times_json(f);
   printf("}\n");
 }
 
@@ -431,7 +456,9 @@ int face_main(const sy_model *model, int argc, char **argv) {
   Face f = {.model = model};
   const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
   f.program = slash ? slash + 1 : argc > 0 ? argv[0] : model->info->model;
-  int code = run(&f, argc, argv);
+  f.times = calloc(model->info->nroute + 1, sizeof *f.times);
+  if (!f.times) host_fail(&f.err, "out of memory");
+  int code = f.times ? run(&f, argc, argv) : FACE_IO;
   if (fflush(stdout) != 0 && !code) {
     host_fail(&f.err, "standard output cannot be written");
     code = FACE_IO;
@@ -443,6 +470,7 @@ int face_main(const sy_model *model, int argc, char **argv) {
   sy_pool_free(f.pool);
   sy_map_close(&f.map);
   free(f.arena);
+  free(f.times);
   face_args_free(&f.args);
   return code;
 }

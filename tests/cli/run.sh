@@ -607,6 +607,11 @@ use 0 "zero-shot: the sentences of the template" clip photos/0.ppm photos/1.ppm 
 sed -n 's/^ *\([0-9.]*%\).* a \([a-z]*\)\.$/\1 \2/p' out | sort > want
 sed -n 's/^ *\([0-9.]*%\) *\([a-z]*\)$/\1 \2/p' zero.txt | sort > got
 check "... have the same probabilities" cmp want got
+use 0 "zero-shot: --time" clip photos/0.ppm photos/1.ppm --labels animals.txt --vocab merges.txt --time
+check "zero-shot: times of pictures and of sentences" test "$(grep -cE '^route (image|text): [0-9]+ calls? on ' out)" = 2
+use 0 "zero-shot: --time --json" clip photos/0.ppm photos/1.ppm --labels animals.txt --vocab merges.txt --time --json
+check "zero-shot: --time --json is JSON" is_json out
+check "zero-shot: --time --json has both routes" grep -q '"times": \[{"route": "[a-z]*", "calls": [0-9]*, .*{"route": ' out
 use 0 "zero-shot: a template twice" clip photos/0.ppm photos/1.ppm --labels animals.txt --vocab merges.txt --template 'a photo of a {}.' --template 'a photo of a {}.'
 check "... changes nothing" cmp out zero.txt
 use 0 "zero-shot: two templates, JSON" clip photos/0.ppm --labels animals.txt --vocab merges.txt --template 'a {}' --template '{}s' --scale 10 --json
