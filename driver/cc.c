@@ -146,6 +146,7 @@ static bool compile(Session *s, const char *cc, const Files *f, const char *name
 bool cc_archive(Session *s, const char *triple, const char *object, const char *result) {
   const char *ar = triple ? arena_printf(&s->arena, "%s-ar", triple) : "ar";
   if (!cc_have(ar)) ar = cc_have("llvm-ar") ? "llvm-ar" : "ar";
+  if (!cc_have(ar)) return session_fail(s, EXIT_IO, "there is no ar to make the library with: install binutils"), false;
   return run_tool(s, (const char *[]){ar, "rcsD", result, object, NULL}, "making the library");
 }
 

@@ -149,6 +149,8 @@ run 2 "an unknown feature" "$syc" build vit:tiny --target=riscv64-linux-gnu --ma
 says "an unknown feature: which" "warp"
 run 3 "no linker" env PATH=/nowhere "$syc" build vit:tiny --backend=llvm -o x
 says "no linker: what to install" 'binutils or lld'
+run 3 "no ar" env PATH=/nowhere "$syc" build vit:tiny --backend=llvm -o libx.a
+says "no ar: what to install" 'install binutils'
 run 3 "an output that cannot be written" "$syc" emit vit:tiny --emit=obj --backend=llvm -o /nowhere/x.o
 for file in x libx.a; do absent "mistakes leave nothing behind ($file)" $file; done
 run 0 "no temporary folder is left" sh -c '! ls -d .syc-* syc-* 2> /dev/null | grep .'
