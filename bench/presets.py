@@ -46,7 +46,7 @@ ROWS = {
     "vit-l16-b1": Row("ViT-L/16 B=1", "models/vit.sy:large", "classify", 1, "vit-l16", ["logits"]),
     "clip-image-b1": Row("CLIP B/32 image B=1", "models/clip.sy:b32", "image", 1, "clip-image", ["image_features"]),
     "clip-text-b1": Row("CLIP B/32 text 77 B=1", "models/clip.sy:b32", "text", 1, "clip-text", ["text_features"]),
-    "vilt-vqa-b1": Row("ViLT-B/32 VQA 384px text 40 B=1", "models/vilt.sy:base", "vqa", 1, "vilt-vqa", ["logits"], ["height=384"]),
+    "vilt-vqa-b1": Row("ViLT-B/32 VQA 384px text 40 B=1", "models/vilt.sy:base", "vqa", 1, "vilt-vqa", ["logits"], ["height=384", "width=384"]),
     "albef-match-b1": Row("ALBEF match 256px text 40 B=1", "models/albef.sy:base", "match", 1, "albef-match", ["itm_logits"]),
     "vlmo-fusion-b1": Row("VLMo base fusion 224px text 40 B=1", "models/vlmo.sy:base", "fusion", 1, "vlmo-fusion",
                           ["text_hidden", "image_hidden", "pooled"]),

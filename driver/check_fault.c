@@ -138,7 +138,8 @@ const char *check_fault(Check *c, const Case *k, const Call *call, Checkpoint *w
   const char *why = judge_model(&f);
   if (!why) why = judge_steps(&f);
   if (!why)
-    why = c->interp ? "every stored value agrees with the reference evaluator: a pass changed the meaning of the graph"
+    why = c->interp ? "every stored value agrees with the reference evaluator: a pass changed the meaning of the graph "
+                      "(or ids that follow from nearly equal scores came out in another order)"
                     : "every value agrees in the interpreter: a pass changed the meaning, or the compiled code departs "
                       "(try --backend interp)";
   arena_free(&f.a);

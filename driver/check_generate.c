@@ -144,6 +144,15 @@ static int32_t *prompt_of(Check *c, const Case *k, const Checkpoint *tensors, co
   return ids;
 }
 
+// Is the search that the case was made with the one that the page asks for?
+static bool same_rule(const cJSON *g, const char *kind) {
+  static const char *const names[][2] = {{"next_word", "hf"}, {"masked_word", "beit3"}}; // page, case
+  const char *rule = json_text(g, "rule");
+  for (size_t i = 0; rule && i < sizeof names / sizeof *names; i++)
+    if (!strcmp(names[i][0], kind)) return !strcmp(names[i][1], rule);
+  return !rule;
+}
+
 static void override(const cJSON *g, GenerateOptions *o) {
   o->beams = (int64_t)json_number(g, "beams", (double)o->beams);
   o->max_length = (int64_t)json_number(g, "max_length", (double)o->max_length);
@@ -172,6 +181,45 @@ static bool compare(Check *c, const Case *k, const Checkpoint *tensors, int64_t 
   return true;
 }
 
+// The inputs of the start from sequence `first` on.
+static const void **inputs_from(const Search *s, const void *const *in, size_t first) {
+  const Graph *g = entry(s->call, false);
+  const void **from = ARENA_ARRAY(&s->c->s->arena, const void *, g->input.n + 1);
+  for (size_t i = 0; i < g->input.n; i++) {
+    size_t bytes = s->in_bytes[0][i], one = bytes_in_use(s, g, g->input.at[i].val, bytes, 1);
+    from[i] = !in[i] || one == bytes ? in[i] : (const char *)in[i] + first * one;
+  }
+  return from;
+}
+
+typedef struct Sentences { // what is asked for, and what comes out
+  int64_t count, length;   // sequences; words of the prompt
+  const int32_t *prompt;   // [count][length]
+  int32_t *ids;            // [count][max_length]
+  float *score;            // [count]
+} Sentences;
+
+// As many sequences at a time as the model takes with their beams: a search does not know what stands beside it.
+static bool search_all(Search *s, const WordsInfo *info, const void *const *in, const GenerateOptions *o,
+                       const Sentences *all) {
+  int64_t most = o->beams > 0 ? (int64_t)info->batch_bound / o->beams : 1;
+  if (most < 1) most = 1;
+  for (int64_t at = 0; at < all->count; at += most) {
+    int64_t n = all->count - at < most ? all->count - at : most;
+    HostError err = {0};
+    const char *why = NULL;
+    Words *run = words_new(info, inputs_from(s, in, (size_t)at), &err);
+    if (!run) return check_settle(s->c, s->r, FAIL, "%s", err.text);
+    GenerateModel model = words_model(run);
+    bool ok = generate(&model, o, n, all->prompt + at * all->length, all->length, all->ids + at * o->max_length,
+                       all->score + at, &why);
+    words_free(run);
+    if (!ok && s->r->reason) return false;
+    if (!ok) return check_settle(s->c, s->r, FAIL, "the search failed: %s", why ? why : "no reason given");
+  }
+  return true;
+}
+
 static bool search(Check *c, const Case *k, Loaded *f, Call *call, CheckResult *r) {
   const Module *m = call->program->module;
   const Prepare *rule = rule_of(m, json_text(k->json, "route"));
@@ -196,20 +244,19 @@ static bool search(Check *c, const Case *k, Loaded *f, Call *call, CheckResult *
   HostError err = {0};
   if (!words_rule(rule->kind, rule->options, (int64_t)info.length_bound, &o, &err))
     return check_settle(c, r, FAIL, "%s", err.text);
-  override(cJSON_GetObjectItemCaseSensitive(k->json, "generate"), &o);
+  const cJSON *how = cJSON_GetObjectItemCaseSensitive(k->json, "generate");
+  if (!same_rule(how, rule->kind))
+    return check_settle(c, r, FAIL, "the page searches by %s, the case by rule '%s'", rule->kind,
+                        json_text(how, "rule"));
+  override(how, &o);
   const void **in = fill(c, k, &s, &f->tensors, words, r);
-  int64_t batch = in ? call->dims[s.batch_sym] : 0, n = 0;
-  int32_t *prompt = in ? prompt_of(c, k, &f->tensors, rule, &batch, &n, &o, r) : NULL;
-  Words *run = prompt ? words_new(&info, in, &err) : NULL;
-  if (!run) return prompt ? check_settle(c, r, FAIL, "%s", err.text) : false;
-  GenerateModel model = words_model(run);
-  int32_t *ids = ARENA_ARRAY(&c->s->arena, int32_t, (size_t)(batch * o.max_length) + 1);
-  float *score = ARENA_ARRAY(&c->s->arena, float, (size_t)batch + 1);
-  const char *why = NULL;
-  bool ok = generate(&model, &o, batch, prompt, n, ids, score, &why);
-  words_free(run);
-  if (!ok) return r->reason ? false : check_settle(c, r, FAIL, "the search failed: %s", why ? why : "no reason given");
-  return compare(c, k, &f->tensors, batch, o.max_length, ids, score, r);
+  Sentences all = {.count = in ? call->dims[s.batch_sym] : 0};
+  all.prompt = in ? prompt_of(c, k, &f->tensors, rule, &all.count, &all.length, &o, r) : NULL;
+  if (!all.prompt) return false;
+  all.ids = ARENA_ARRAY(&c->s->arena, int32_t, (size_t)(all.count * o.max_length) + 1);
+  all.score = ARENA_ARRAY(&c->s->arena, float, (size_t)all.count + 1);
+  return search_all(&s, &info, in, &o, &all) &&
+         compare(c, k, &f->tensors, all.count, o.max_length, all.ids, all.score, r);
 }
 
 void check_generate(Check *c, const Case *k, CheckResult *r) {

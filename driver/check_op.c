@@ -61,16 +61,24 @@ static Val build_plain(OpCase *o, Op op) {
   return x.id ? graph_add(o->g, op, &x, 1, NULL, 0, NO_SPAN) : NO_VAL;
 }
 
+static Val swap_with_last(OpCase *o, Val x, int64_t axis, int64_t last) {
+  int64_t perm[MAX_RANK];
+  for (int64_t i = 0; i <= last; i++) perm[i] = i == axis ? last : i == last ? axis : i;
+  Attr a = attr_ints(A_perm, perm, (size_t)last + 1);
+  return graph_add(o->g, OP_transpose, &x, 1, &a, 1, NO_SPAN);
+}
+
+// Rows of the language lie along the last axis; a case may name another one.
 static Val build_row(OpCase *o, Op op) {
   const StTensor *t = tensor_of(o, "x");
-  double axis = json_number(attributes(o), "axis", -1);
-  if (t && axis != -1 && axis != t->rank - 1) {
-    check_settle(o->c, o->r, SKIP, "only the last axis is built");
-    return NO_VAL;
-  }
+  int64_t last = t ? t->rank - 1 : 0, axis = (int64_t)json_number(attributes(o), "axis", -1);
   Val x = source(o, "x", false);
   Attr eps = attr_float(A_eps, json_number(attributes(o), "eps", 0));
-  return x.id ? graph_add(o->g, op, &x, 1, &eps, op == OP_l2_norm, NO_SPAN) : NO_VAL;
+  if (axis < 0) axis += last + 1;
+  if (x.id && (axis < 0 || axis > last)) return check_settle(o->c, o->r, FAIL, "there is no such axis"), NO_VAL;
+  if (x.id && axis != last) x = swap_with_last(o, x, axis, last);
+  if (x.id) x = graph_add(o->g, op, &x, 1, &eps, op == OP_l2_norm, NO_SPAN);
+  return x.id && axis != last ? swap_with_last(o, x, axis, last) : x;
 }
 
 static Val build_norm(OpCase *o, Op op) {

@@ -146,35 +146,40 @@ static const char *find_used(void *ud, const char *name, size_t *n, const char *
   return e->text;
 }
 
-static bool narrow_dims(Session *s, Module *m) {
+// What --dim asks for. A value that is no number is outside of any bounds.
+static FrontDim *dims_asked_for(Session *s) {
+  FrontDim *d = ARENA_ARRAY(&s->arena, FrontDim, s->opt.dim.name.n + 1);
   for (size_t i = 0; i < s->opt.dim.name.n; i++) {
-    const char *name = s->opt.dim.name.at[i], *text = s->opt.dim.value.at[i];
+    const char *text = s->opt.dim.value.at[i];
     char *end;
     long long v = strtoll(text, &end, 10);
-    RuntimeDim *d = NULL;
-    for (size_t k = 0; k < m->ndim; k++)
-      if (!strcmp(m->dim[k].name, name)) d = &m->dim[k];
-    if (!d) {
+    d[i] = (FrontDim){.name = s->opt.dim.name.at[i], .most = end == text || *end ? 0 : v};
+  }
+  return d;
+}
+
+static bool dims_are_right(Session *s, const Module *m, const FrontDim *d) {
+  for (size_t i = 0; i < s->opt.dim.name.n; i++) {
+    if (!d[i].found) {
       Buf have = {0};
       for (size_t k = 0; k < m->ndim; k++) buf_printf(&have, "%s%s", k ? ", " : "", m->dim[k].name);
-      session_fail(s, EXIT_USAGE, "--dim %s: the model has no such run-time dim (it has %s)", name,
+      session_fail(s, EXIT_USAGE, "--dim %s: the model has no such run-time dim (it has %s)", d[i].name,
                    have.s ? have.s : "none");
       buf_free(&have);
       return false;
     }
-    if (end == text || *end || v < d->lo || v > d->hi) {
-      session_fail(s, EXIT_USAGE, "--dim %s=%s: must be a number from %lld to %lld", name, text, (long long)d->lo,
-                   (long long)d->hi);
+    if (d[i].most < d[i].lo || d[i].most > d[i].hi) {
+      session_fail(s, EXIT_USAGE, "--dim %s=%s: must be a number from %lld to %lld", d[i].name, s->opt.dim.value.at[i],
+                   (long long)d[i].lo, (long long)d[i].hi);
       return false;
     }
-    d->hi = v;
   }
   return true;
 }
 
 // The front end on a spec that was read. Diagnostics go to d; NULL after errors.
 static Module *compile(Session *s, Diag *d, const char *path, const char *preset, const char *text, size_t n,
-                       const Defines *extra, const StrList *routes) {
+                       const Defines *extra, const StrList *routes, FrontDim *dims) {
   char *dir = arena_strdup(&s->arena, path), *slash = strrchr(dir, '/');
   if (slash) *slash = 0;
   Finder f = {s, slash ? dir : "."};
@@ -195,6 +200,8 @@ static Module *compile(Session *s, Diag *d, const char *path, const char *preset
                     .define_name = def.name.at,
                     .define_value = def.value.at,
                     .ndefine = def.name.n,
+                    .dim = dims,
+                    .ndim = s->opt.dim.name.n,
                     .routes = list.at,
                     .nroutes = list.n,
                     .find = find_used,
@@ -210,8 +217,9 @@ Module *session_module(Session *s, const char *spec, const Defines *extra, const
   s->spec = extra || nroutes ? NULL : spec;
   StrList list = {0};
   for (size_t i = 0; i < nroutes; i++) VEC_PUSH(&s->arena, list, routes[i]);
-  Module *m = compile(s, &s->diag, path, preset, text, n, extra, &list);
-  if (!session_flush(s) || !m || !narrow_dims(s, m)) {
+  FrontDim *dims = dims_asked_for(s);
+  Module *m = compile(s, &s->diag, path, preset, text, n, extra, &list, dims);
+  if (!session_flush(s) || !m || !dims_are_right(s, m, dims)) {
     if (!s->exit_code) s->exit_code = EXIT_WRONG;
     return NULL;
   }
@@ -230,7 +238,7 @@ const char *session_fitting_preset(Session *s, bool (*fits)(void *ud, const Modu
     const char *name = l->preset[i].name;
     if (preset && !strcmp(preset, name)) continue;
     diag_init(d, &s->arena);
-    const Module *m = compile(s, d, path, name, text, n, NULL, &(StrList){0});
+    const Module *m = compile(s, d, path, name, text, n, NULL, &(StrList){0}, dims_asked_for(s));
     if (m && fits(ud, m)) return arena_printf(&s->arena, "%.*s:%s", (int)page, s->spec, name);
   }
   return NULL;

@@ -476,6 +476,15 @@ static CtVal call_range(Elab *e, Call *c) {
  * ---------------------------------------------------------------------------------------------------------------------------
  */
 
+// The largest value of a length: of L, where dim L = 1..40, 40.
+static CtVal call_bound(Elab *e, Call *c) {
+  CtVal n = c->slot[0];
+  if (n.kind == CV_INT) return ct_int(dim_bound(e->m, n.d));
+  if (n.kind != CV_ERROR)
+    elab_error(e, "E0106", c->span[0], "bound needs a length, such as L or length(x), not %s", kind_text(e, n));
+  return CT_ERROR;
+}
+
 static CtVal call_extent(Elab *e, Call *c) {
   int64_t axis;
   if (!tensor_at(e, c, 0, "x")) return CT_ERROR;
@@ -545,6 +554,7 @@ static const struct Builtin {
     {"concat", "axis? *", OP_concat, true, call_concat},
     {"fill", "value type", OP_constant, true, call_fill},
     {"range", "n", OP_iota, true, call_range},
+    {"bound", "n", OP_none, false, call_bound},
     {"width", "x", OP_none, true, call_extent},
     {"length", "x", OP_none, true, call_extent},
     {"extent", "x axis", OP_none, true, call_extent},

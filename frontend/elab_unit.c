@@ -347,6 +347,12 @@ static void add_dim(Elab *e, const Node *n) {
     elab_error(e, "E0119", n->span, "a model has at most %d run-time dims", MAX_DIMS);
     return;
   }
+  for (size_t i = 0; i < e->opt->ndim; i++) {
+    FrontDim *d = &e->opt->dim[i];
+    if (strcmp(d->name, n->name) != 0) continue;
+    *d = (FrontDim){d->name, d->most, true, lo, hi};
+    if (d->most >= lo && d->most <= hi) hi = d->most;
+  }
   int32_t sym = (int32_t)e->m->ndim;
   e->m->dim[e->m->ndim++] = (RuntimeDim){n->name, lo, hi};
   env_set(e, e->model_env, n->name, ct_dim((Dim){0, 1, sym}), n->name_span);

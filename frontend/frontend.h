@@ -10,11 +10,20 @@
 
 #include "ir/graph.h"
 
+typedef struct FrontDim { // --dim NAME=most: a run-time dim goes up to `most` only, if that is one of its values
+  const char *name;
+  int64_t most;
+  bool found;     // result: the model has it
+  int64_t lo, hi; // result: as the page declares it
+} FrontDim;
+
 typedef struct FrontOptions {
   const char *entry_or_preset; // model or preset; NULL: the file's only model, or the one named like the file
   const char **define_name;    // -D name=value: parameters of the model; values are compile-time expressions
   const char **define_value;
   size_t ndefine;
+  FrontDim *dim;
+  size_t ndim;
   const char **routes; // routes to build; nroutes = 0: all
   size_t nroutes;
   // Finds the text of `use NAME`: NUL-terminated, *n bytes, living as long as the Module. NULL if there is none.

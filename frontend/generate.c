@@ -16,11 +16,12 @@
 static const struct {
   const char *kind, *options; // names each with a blank before and behind; the first `required` must be given
   const char *required;
+  int64_t width; // words of a step
 } rules[] = {
     // the scores of the last word choose the next one (Hugging Face's search)
-    {"next_word", " start end pad beams longest shortest length_penalty repetition_penalty ", " start end pad "},
+    {"next_word", " start end pad beams longest shortest length_penalty repetition_penalty ", " start end pad ", 1},
     // a mask word stands behind the last word; its scores choose the word that replaces it (BEiT-3)
-    {"masked_word", " start mask end pad beams longest length_penalty ", " start mask end pad "},
+    {"masked_word", " start mask end pad beams longest length_penalty ", " start mask end pad ", 2},
 };
 
 static bool has(const char *list, const char *word) {
@@ -98,6 +99,11 @@ bool generate_words(Elab *e, Env *env, const Node *n) {
   if (r == nrule) {
     Diagnostic *g = elab_error(e, "E0132", w->a->name_span, "there is no rule '%s'", w->a->name);
     diag_hint(e->diag, g, "the rules are next_word and masked_word");
+    return false;
+  }
+  if (dim_bound(e->m, t.dim[1]) < rules[r].width) {
+    elab_error(e, "E0132", w->type->span, "%s needs sentences of at least %lld words, '%s' ends at %lld", w->a->name,
+               (long long)rules[r].width, e->m->dim[t.dim[1].sym].name, (long long)dim_bound(e->m, t.dim[1]));
     return false;
   }
   static const char *const needed[] = {"start", "mask", "end", "pad"};

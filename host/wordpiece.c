@@ -117,19 +117,20 @@ static bool is_chinese(uint32_t c) {
   return false;
 }
 
-// c in lower case (by itself: no final sigma), decomposed, without marks.
-static bool push_folded(HostText *to, uint32_t c) {
-  HostText one = {0};
-  bool ok = host_text_push(&one, c) && host_lower(&one);
-  for (size_t i = 0; i < one.n && ok; i++) {
+// In lower case, decomposed, without marks. Words are seen as a whole: a sigma at the end of one has a form of its own.
+static bool fold(HostText *t) {
+  HostText to = {0};
+  bool ok = host_lower(t);
+  for (size_t i = 0; i < t->n && ok; i++) {
     utf8proc_int32_t part[16];
     int boundary = 0;
-    utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)one.at[i], part, 16, UTF8PROC_DECOMPOSE, &boundary);
-    if (n < 0 || n > 16) part[0] = (utf8proc_int32_t)one.at[i], n = 1;
+    utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)t->at[i], part, 16, UTF8PROC_DECOMPOSE, &boundary);
+    if (n < 0 || n > 16) part[0] = (utf8proc_int32_t)t->at[i], n = 1;
     for (utf8proc_ssize_t k = 0; k < n && ok; k++)
-      if (utf8proc_category(part[k]) != UTF8PROC_CATEGORY_MN) ok = host_text_push(to, (uint32_t)part[k]);
+      if (utf8proc_category(part[k]) != UTF8PROC_CATEGORY_MN) ok = host_text_push(&to, (uint32_t)part[k]);
   }
-  host_text_free(&one);
+  host_text_free(t);
+  *t = to;
   return ok;
 }
 
@@ -185,8 +186,9 @@ static bool cut_text(const HostWordPiece *w, const uint32_t *text, size_t n, Hos
     else if (is_chinese(c))
       ok = host_text_push(&t, ' ') && host_text_push(&t, c) && host_text_push(&t, ' ');
     else
-      ok = w->cased ? host_text_push(&t, c) : push_folded(&t, c);
+      ok = host_text_push(&t, c);
   }
+  ok = ok && (w->cased || fold(&t));
   for (size_t lo = 0; lo < t.n && ok;) {
     size_t hi = lo + 1;
     if (host_is_blank(t.at[lo])) {

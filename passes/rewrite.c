@@ -39,12 +39,10 @@ Val rule_slice(RuleCtx *c, Val x, int axis, int64_t start, Dim len, Span at) {
     uint8_t n = 0;
     for (int s = 0; s < t.nseg; s++) {
       int64_t lo = seg_start(m, &v->type, s), hi = lo + dim_bound(m, t.seg[s].len);
-      if (lo < start + bound && hi > start) {
-        kept[n] = t.seg[s];
-        if (!(lo >= start && hi <= start + bound)) kept[n].len = len; // inside one segment
-        n++;
-      }
+      if (lo < start + bound && hi > start) kept[n++] = t.seg[s];
     }
+    if (n == 1)
+      kept[0].len = len; // all of one segment, or inside it: a run-time length may be one number by its bounds
     memcpy(t.seg, kept, sizeof kept);
     t.nseg = n;
   }

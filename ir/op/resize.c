@@ -68,16 +68,17 @@ static void sample_axis(bool is_cubic, bool aligned, int64_t from, int64_t to, d
 
 // Coordinates of the 2g-1 offsets so that they span those of the new window.
 static void geometric_coordinates(int64_t from, int64_t to, double *x) {
-  double left = 1.01, right = 1.5;
+  double left = 1.01, right = 1.5, q = left;
   int64_t half = from / 2;
-  while (right - left > 1e-6) {
-    double q = (left + right) / 2, sum = (1 - pow(q, (double)half)) / (1 - q);
+  while (right - left > 1e-6) { // q stays the last one that was tried, as in the authors' code
+    q = (left + right) / 2;
+    double sum = (1 - pow(q, (double)half)) / (1 - q);
     if (sum > (double)(to / 2))
       right = q;
     else
       left = q;
   }
-  double q = (left + right) / 2, at = 1;
+  double at = 1;
   x[half] = 0;
   for (int64_t i = 0; i < half; i++) {
     x[half + 1 + i] = at;

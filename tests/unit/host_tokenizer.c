@@ -209,6 +209,20 @@ Test(tokenizer, wordpiece_cuts_and_cleans) {
   host_tokenizer_free(t);
 }
 
+// Lower case and decomposition are those of whole words, Chinese characters included.
+Test(tokenizer, wordpiece_folds_words) {
+  static const char file[] = "[UNK]\n\xce\xbf\xce\xb4\xce\xbf\xcf\x82\n\xe6\x9d\x8e\n"; // odos with a final sigma; li
+  static const char odos[] = "\xce\x9f\xce\x94\xce\x9f\xce\xa3",
+                    li[] = "\xef\xa7\xa1"; // in capitals; a compatible form
+  HostTokenizer *t = load(file, strlen(file), HOST_WORDPIECE);
+  HostTokenizerOptions how = bare(t);
+  EXPECT_IDS(t, odos, &how, 1);
+  EXPECT_IDS(t, "\xce\x9f\xce\x94\xce\x9f\xce\xa3 \xce\x9f", &how, 1, 0);
+  EXPECT_IDS(t, "\xce\x9f\xce\x94\xce\x9f\xce\xa3\xce\x9f", &how, 0); // not final
+  EXPECT_IDS(t, li, &how, 2);
+  host_tokenizer_free(t);
+}
+
 Test(tokenizer, wordpiece_with_capitals_keeps_them) {
   static const char file[] = "[UNK]\nThe\nthe\nCaf\xc3\xa9\n";
   HostTokenizer *t = load(file, strlen(file), HOST_WORDPIECE);
