@@ -5,7 +5,8 @@
 # portable, avx2, avx512, neon   compiled C (neon under qemu where the CPU is another), one thread; the results must have
 #          the same bits as the interpreter's at that width
 # threads  compiled C with 1, 2 and 3 threads must give the same bits
-# llvm     the LLVM back end on every instruction set of this machine and on NEON under qemu: bits of the interpreter
+# llvm     the LLVM back end on every instruction set of this machine and on NEON under qemu: bits of the interpreter;
+#          SWITCHYARD_LLVM_ISAS names others
 # jit      the same in the compiler's own process, on the best instruction set
 # wasm     LLVM's WebAssembly in node: bits of the interpreter at the width of portable
 # riscv    LLVM's RISC-V code under qemu, and once more with the vector extension where this qemu has it: the same
@@ -127,7 +128,7 @@ for way in $ways; do
   llvm)
     reason=$(no_llvm)
     [ -n "$reason" ] && { echo "golden llvm: skipped: $reason"; continue; }
-    for isa in portable avx2 avx512 neon; do
+    for isa in ${SWITCHYARD_LLVM_ISAS:-portable avx2 avx512 neon}; do
       reason=$(why_not $isa)
       if [ -n "$reason" ]; then
         echo "golden llvm-$isa: skipped: $reason"
