@@ -127,6 +127,7 @@ run 2 "two specs" emit vit:tiny clip
 run 2 "unknown pass" emit vit:tiny --dump-after=nothing
 run 2 "unknown run-time dim" emit vit:tiny --dim Z=1
 run 2 "run-time dim out of bounds" emit vit:tiny --dim B=1000
+for page in vilt vlmo uniter vl_bert beit3; do run 0 "a text of two words at most: $page" emit $page:tiny --dim L=2 --emit=kir -o last.kir; done
 run 2 "prefix that is no identifier" emit vit:tiny --emit=c --prefix=a-b
 run 2 "a binary to a stream" emit vit:tiny --emit=obj -o -
 run 2 "unknown diagnostics form" emit vit:tiny --diagnostics=xml

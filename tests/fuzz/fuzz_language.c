@@ -36,14 +36,15 @@ static void check(bool ok, const char *what) {
   abort();
 }
 
-static void try_compile(const char *text, size_t n) {
+static void try_compile(const char *text, size_t n, bool narrow) { // narrow: as with --dim B=1 --dim L=1
   Arena a = {0};
   Intern names = {.arena = &a};
   Diag diag;
   Buf out = {0};
   const char *why = NULL;
   diag_init(&diag, &a);
-  FrontOptions o = {.find = find};
+  FrontDim dims[] = {{.name = "B", .most = 1}, {.name = "L", .most = 1}};
+  FrontOptions o = {.find = find, .dim = dims, .ndim = narrow ? 2 : 0};
   Module *m = front_compile(&a, &names, &diag, "fuzz.sy", text, n, &o);
   check((m != NULL) == (diag.errors == 0), "errors and result disagree");
   if (m && !module_verify(m, &why)) check(false, why);
@@ -72,7 +73,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (!text) return 0;
   if (size) memcpy(text, data, size);
   text[size] = 0;
-  try_compile(text, size);
+  try_compile(text, size, false);
+  try_compile(text, size, true);
   try_format(text, size);
   free(text);
   return 0;
