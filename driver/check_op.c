@@ -48,10 +48,11 @@ static Val reshaped(OpCase *o, Val v, int rank, const int64_t *dim) {
   return graph_add_typed(o->g, OP_reshape, &v, 1, NULL, 0, &t, NO_SPAN);
 }
 
-static Val swapped(OpCase *o, Val v) { // [B,H,N,d] <-> [B,N,H,d]
-  static const int64_t perm[] = {0, 2, 1, 3};
-  Attr a = attr_ints(A_perm, perm, 4);
-  return v.id ? graph_add(o->g, OP_transpose, &v, 1, &a, 1, NO_SPAN) : NO_VAL;
+static Val swapped(OpCase *o, Val v, int64_t i, int64_t k, size_t rank) { // axes i and k
+  int64_t perm[MAX_RANK];
+  for (int64_t d = 0; d < (int64_t)rank; d++) perm[d] = d == i ? k : d == k ? i : d;
+  Attr a = attr_ints(A_perm, perm, rank);
+  return v.id && i != k ? graph_add(o->g, OP_transpose, &v, 1, &a, 1, NO_SPAN) : v;
 }
 
 /* one function a family -----------------------------------------------------------------------------------------------
@@ -59,13 +60,6 @@ static Val swapped(OpCase *o, Val v) { // [B,H,N,d] <-> [B,N,H,d]
 static Val build_plain(OpCase *o, Op op) {
   Val x = source(o, "x", false);
   return x.id ? graph_add(o->g, op, &x, 1, NULL, 0, NO_SPAN) : NO_VAL;
-}
-
-static Val swap_with_last(OpCase *o, Val x, int64_t axis, int64_t last) {
-  int64_t perm[MAX_RANK];
-  for (int64_t i = 0; i <= last; i++) perm[i] = i == axis ? last : i == last ? axis : i;
-  Attr a = attr_ints(A_perm, perm, (size_t)last + 1);
-  return graph_add(o->g, OP_transpose, &x, 1, &a, 1, NO_SPAN);
 }
 
 // Rows of the language lie along the last axis; a case may name another one.
@@ -76,9 +70,10 @@ static Val build_row(OpCase *o, Op op) {
   Attr eps = attr_float(A_eps, json_number(attributes(o), "eps", 0));
   if (axis < 0) axis += last + 1;
   if (x.id && (axis < 0 || axis > last)) return check_settle(o->c, o->r, FAIL, "there is no such axis"), NO_VAL;
-  if (x.id && axis != last) x = swap_with_last(o, x, axis, last);
+  size_t rank = (size_t)last + 1;
+  x = swapped(o, x, axis, last, rank);
   if (x.id) x = graph_add(o->g, op, &x, 1, &eps, op == OP_l2_norm, NO_SPAN);
-  return x.id && axis != last ? swap_with_last(o, x, axis, last) : x;
+  return swapped(o, x, axis, last, rank);
 }
 
 static Val build_norm(OpCase *o, Op op) {
@@ -98,7 +93,7 @@ static Val build_attention(OpCase *o, Op op) {
     int64_t flat[] = {t->shape[0], t->shape[2], heads * t->shape[3]};
     int64_t apart[] = {t->shape[0], i == 0 ? t->shape[2] : row[1], heads, t->shape[3]};
     memcpy(row, apart, sizeof row);
-    arg[i] = reshaped(o, swapped(o, source(o, name[i], false)), 3, flat);
+    arg[i] = reshaped(o, swapped(o, source(o, name[i], false), 1, 2, 4), 3, flat);
     if (!arg[i].id) return NO_VAL;
   }
   arg[3] = source(o, "mask", false);
@@ -109,7 +104,7 @@ static Val build_attention(OpCase *o, Op op) {
   if (cJSON_IsNumber(masked)) a[n++] = attr_float(A_masked, masked->valuedouble);
   a[n++] = attr_str(A_where, intern(&o->c->s->names, "(arg 3)"));
   Val y = graph_add(o->g, op, arg, 4, a, n, NO_SPAN);
-  return swapped(o, reshaped(o, y, 4, row));
+  return swapped(o, reshaped(o, y, 4, row), 1, 2, 4);
 }
 
 static Val build_patches(OpCase *o, Op op) {

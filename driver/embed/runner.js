@@ -3,8 +3,8 @@
 //
 //   node runner.js MODEL.wasm WEIGHTS.syw IN OUT PREFIX ROUTE DIMS INPUT_BYTES OUTPUT_BYTES
 //
-// ROUTE: its number. DIMS: all run-time dims of the model. The last three are lists with commas. IN holds the buffers of inputs and
-// outputs one after the other, in the layout of the C API; OUT receives the outputs.
+// ROUTE: its number. DIMS: all run-time dims of the model. The last three are lists with commas. IN holds the buffers of
+// inputs and outputs one after the other, in the layout of the C API; OUT receives the outputs.
 const fs = require("fs");
 const {loadModel} = require("./switchyard.js");
 

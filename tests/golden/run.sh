@@ -90,7 +90,7 @@ why_not() {
   esac
 }
 
-have_one() { ls /usr/bin/"$1" /usr/bin/"$1"-* >/dev/null 2>&1 || command -v "$1" >/dev/null; }
+have_one() { ls /usr/bin/"$1"* >/dev/null 2>&1 || command -v "$1" >/dev/null; } # with a version behind its name, too
 
 # foreign NAME REASON ARGUMENTS...: a way through LLVM for another machine, against the interpreter at four lanes
 foreign() {

@@ -338,9 +338,8 @@ Test(graph_eval, deep_graph) {
   bench_free(&b);
 }
 
-// The table of a grid of 8 x 8 for one of 10 x 10, against values that numpy computed from the description in the
-// paper's code: rows of offsets at geometric distances, a cubic spline through them. Where the bisection of the ratio
-// stops shows in the fifth digit.
+// The table of a grid of 8 x 8 for one of 10 x 10, against values that numpy computed in the authors' way: offsets
+// at geometric distances, a cubic spline through them. Where the bisection of the ratio stops shows in the fifth digit.
 Test(graph_eval, geometric_resize) {
   enum { FROM = 15, TO = 19, KEEP = 3 };
   static const struct {
