@@ -788,6 +788,32 @@ run 0 "bench --json" bench vit:tiny --routes classify --rounds 3 --threads 1 --j
 check "... is JSON" is_json out
 run 2 "check without a folder" check vit
 run 3 "check of a folder that is not there" check vit --golden nosuch
+# an operator along another axis than the last: columns (3, 4) and (0, 1) divided by their lengths
+mkdir -p columns
+header='{"x":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"y":{"dtype":"F32","shape":[2,2],"data_offsets":[16,32]}}'
+{ printf "\\$(printf %03o ${#header})\0\0\0\0\0\0\0%s" "$header"
+  printf '\0\0\100\100\0\0\0\0\0\0\200\100\0\0\200\77'
+  printf '\232\231\31\77\0\0\0\0\315\314\114\77\0\0\200\77'; } > columns/io.safetensors
+columns() { # AXIS: the case with that axis
+  echo '{"format": 1, "set": "columns", "cases": [{"name": "unit", "kind": "op", "op": "l2_normalise", "attributes": {"axis": '"$1"'},
+    "tensors": ["io.safetensors"], "inputs": {"x": "x"}, "outputs": {"y": "y"}, "atol": 1e-6, "rtol": 1e-6}]}' > columns/cases.json
+}
+columns 0
+run 0 "an op case along the first axis" check "$source/models" --golden columns --backend interp
+says "... passes" '1 passed, 0 failed' out
+columns 1
+run 4 "... along the last one it differs" check "$source/models" --golden columns --backend interp
+columns 2
+run 4 "... and there is no third" check "$source/models" --golden columns --backend interp
+# three sequences of three beams each where the model takes three rows: one after the other, the authors' words
+for set in blip_caption:caption_beam3 beit3:caption_beam3; do
+  run 0 "sequences and beams in parts: $set" check "$source/models" --golden "$source/tests/golden/${set%:*}" --case "${set#*:}" --dim B=3 --backend interp
+  says "... $set passes" '1 passed, 0 failed' out
+done
+mkdir -p rule && cp "$source"/tests/golden/beit3/*.safetensors rule
+sed 's/"rule": "beit3"/"rule": "hf"/' "$source/tests/golden/beit3/cases.json" > rule/cases.json
+run 4 "a case searched by another rule" check "$source/models" --golden rule --case caption_beam3 --backend interp
+says "... which" "the page searches by masked_word, the case by rule 'hf'" out
 
 ### examples, an installation, and a project that uses it
 for example in embed_c embed_cpp; do
