@@ -2,7 +2,9 @@
 //
 // A region becomes a function if nothing in it but lets and addresses depends on the variables outside, and if all
 // addresses of a buffer do so in the same way: what they share becomes the argument. Regions with equal text are one
-// function, which is inlined, so that the C compiler sees the same constants as if they stood in place.
+// function, which is inlined, so that the C compiler sees the same constants as if they stood in place. A fence at its
+// start keeps gcc from moving what it loads first (a bias) out of the loops around the call: the registers that this
+// takes are those that the tile was made for, and the weights of every step went through the stack.
 //
 //   SY_INLINE void vit_product_8x48_avx512(const float *restrict bias, ..., size_t lda, size_t ldb, size_t ldy, size_t
 //   n) vit_product_8x48_avx512(bias + 16 * q, ..., 768, 12288, 2304, 768);
@@ -26,11 +28,17 @@ static bool only_within(const KIdx *i, const bool *within) {
   return true;
 }
 
+// May the parameter serve this access? A hint may share the parameter of what is read.
+static bool serves(const Param *p, const KIns *s, const KIdx *outer) {
+  if (p->buf.id != s->buf.id) return false;
+  return s->op == K_prefetch ? ki_same_terms(&p->base, outer) : !p->ahead;
+}
+
 static bool add_access(Emit *e, Region *r, uint32_t i, const KIdx *outer, const KIdx *inner) {
   const KIns *s = &e->k->ins.at[i];
   bool ahead = s->op == K_prefetch;
   size_t p = 0;
-  while (p < r->param.n && (r->param.at[p].buf.id != s->buf.id || r->param.at[p].ahead != ahead)) p++;
+  while (p < r->param.n && !serves(&r->param.at[p], s, outer)) p++;
   if (p == r->param.n) {
     const char *hint = ahead ? "next" : s->op == K_store ? "y" : s->name ? s->name : e->k->buf.at[s->buf.id].name;
     VEC_PUSH(&e->arena, r->param,
@@ -149,6 +157,7 @@ static const char *region_text(Emit *e, const Region *r) {
     buf_printf(&out, ", size_t %s", f.var[v.id]);
   }
   buf_puts(&out, ") {\n");
+  ec_line(&f, "SY_FENCE();");
   ec_find_bases(&f, r->begin + 1, r->end);
   for (uint32_t i = r->begin + 1; i < r->end; i++)
     if (k->ins.at[i].op != K_let) ec_put_instruction(&f, i);

@@ -23,7 +23,7 @@
 
 #include <string.h>
 
-enum { K_BLOCK = 32, STREAMING = 65536, FEW_ROWS = 64, SINGLE_ROWS = 2, MOST_TASKS = 16, AHEAD = 48 };
+enum { K_BLOCK = 32, STREAMING = 65536, FEW_ROWS = 64, SINGLE_ROWS = 2, MOST_TASKS = 16, AHEAD = 48, NEAR = 4 };
 
 typedef struct Gemm {
   Lowering lo;
@@ -175,11 +175,20 @@ static void emit_prefetch(const Tile *t, KIdx k, int steps) {
   emit_lines(kn, g->w, at, ceil_div(per_k * steps, PANEL), 2);
 }
 
+// Hints into the first-level cache a few steps ahead, for tiles that read several panels at once: the hardware's
+// prefetchers follow such streams late.
+static bool near_hints(const Tile *t) {
+  return weights_stream(t->g) && t->rows > 1 && t->p->panels > 1;
+}
+
 // One k: row k of the weights, and x at `from` behind the first row's start.
 static void emit_k_step(Tile *t, KIdx k, KIdx from) {
   const Gemm *g = t->g;
   KIdx b = ki_add(ki_mul(t->p->panel, g->k * PANEL), ki_mul(k, PANEL));
   tile_step(&t->reg, g->lo.src.at[g->xsrc].buf, ki_add(t->x, from), g->w, b);
+  if (!near_hints(t)) return;
+  for (int j = 0; j < t->p->panels; j++)
+    kb_prefetch(g->lo.k, g->w, ki_add(ki_addc(b, PANEL * NEAR), ki_mul(t->reg.ldb, j)), 1);
 }
 
 // `run` steps of k from k0 on, x from `from` on. The k loop is not unrolled (gcc then spills accumulators of the

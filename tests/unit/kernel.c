@@ -254,6 +254,7 @@ Test(kernel, equal_regions_become_one_function) {
   cr_assert_str_eq(
       b.s, "// two rows\n"
            "SY_INLINE void m_add_portable(const float *restrict a, float *restrict y, size_t step, size_t n) {\n"
+           "  SY_FENCE();\n"
            "  sy_f4 acc = sy4_f(0.0f);\n"
            "  for (size_t j = 0; j < n; j++) {\n"
            "    acc = sy4_add_f(acc, sy4_load_f(a + j, 4)); acc = sy4_add_f(acc, sy4_load_f(a + step + j, 4));\n"
@@ -279,6 +280,33 @@ Test(kernel, equal_regions_become_one_function) {
            "  }\n"
            "}\n");
   cr_expect_eq(functions.list.n, 1);
+  emit_c_functions_free(&functions);
+  buf_free(&b);
+  arena_free(&a);
+}
+
+// A hint close by takes the pointer of what is read, one for another place its own.
+Test(kernel, hints_share_the_pointer_of_what_is_read) {
+  Arena a = {0};
+  Kernel *k = new_kernel(&a, 4);
+  KBufRef x = kb_buf(k, "x", DT_F32, KB_IN, 400), y = kb_buf(k, "y", DT_F32, KB_OUT, 400);
+  KIdx i = ki_var(kb_loop(k, "i", kbound(ki_const(0)), kbound(ki_const(4)), 1));
+  kb_region(k, "copy", NULL);
+  kb_prefetch(k, x, ki_addc(ki_mul(i, 8), 200), 2);
+  KIdx j = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(ki_const(100)), 4));
+  kb_store(k, y, ki_add(ki_mul(i, 100), j), kb_load(k, x, ki_add(ki_mul(i, 100), j), 4, 4, "a"), 4);
+  kb_prefetch(k, x, ki_addc(ki_add(ki_mul(i, 100), j), 64), 1);
+  kb_end(k);
+  kb_end(k);
+  kb_end(k);
+  kb_finish(k);
+  Buf b = {0};
+  EmitFunctions functions = {0};
+  emit_c_kernel(k, target_by_name("portable"), &(EmitC){"m", "f", "", &functions}, &b);
+  cr_expect(strstr(b.s, "m_copy_portable(const float *restrict next, const float *restrict a, float *restrict y) {"),
+            "%s", b.s);
+  cr_expect(strstr(b.s, "m_copy_portable(x + 8 * i + 200, x + 100 * i, y + 100 * i);"), "%s", b.s);
+  cr_expect(strstr(b.s, "SY_PREFETCH(a + j + 64, 1);"), "%s", b.s);
   emit_c_functions_free(&functions);
   buf_free(&b);
   arena_free(&a);
