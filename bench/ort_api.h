@@ -99,6 +99,45 @@ static double run(Call *call) {
   return now_ms() - begin;
 }
 
+enum { BURST_MS = 200, BURST_RUNS = 200, SHORT_MS = 100 };
+
+static bool line_comes(void) {
+  int c = getchar();
+  while (c != EOF && c != '\n') c = getchar();
+  return c == '\n';
+}
+
+// One turn, as `syc bench --turns` does it: runs for a while, the first without a time if it is short; prints their
+// median.
+static int burst(double (*once)(void *ud), void *ud, double *times, int runs) {
+  double own[BURST_RUNS], begin = now_ms();
+  int n = 0;
+  if (!runs || times[runs - 1] < SHORT_MS) once(ud);
+  do
+    own[n++] = times[runs++] = once(ud);
+  while (runs < MOST_RUNS && n < BURST_RUNS && now_ms() - begin < BURST_MS);
+  qsort(own, (size_t)n, sizeof *own, compare);
+  printf("%.6f\n", own[n / 2]);
+  fflush(stdout);
+  return runs;
+}
+
+// Times of runs in ascending order: for a number of seconds, or ("turns") a burst for each line on standard input.
+static int sample(double (*once)(void *ud), void *ud, const char *seconds, double times[MOST_RUNS]) {
+  int runs = 0;
+  if (strcmp(seconds, "turns") == 0) {
+    puts("ready");
+    fflush(stdout);
+    while (runs < MOST_RUNS && line_comes()) runs = burst(once, ud, times, runs);
+    if (!runs) die("standard input", "ended before the first turn");
+  } else {
+    double end = now_ms() + atof(seconds) * 1e3;
+    while (runs < MOST_RUNS && (runs < 3 || now_ms() < end)) times[runs++] = once(ud);
+  }
+  qsort(times, (size_t)runs, sizeof *times, compare);
+  return runs;
+}
+
 // The next part of a list, ended in place; NULL at its end.
 static char *part(char **list, char separator) {
   char *begin = *list;

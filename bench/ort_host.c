@@ -1,7 +1,7 @@
 // Times ONNX Runtime on one model through its C interface, or answers once (cold start): a peer without the
 // start-up time and memory of a script interpreter.
 //
-//     ort_host LIBRARY MODEL.onnx INPUT.raw text:i64:1x40,image:f32:1x3x224x224 logits,pooled OUT THREADS SECONDS|once
+//     ort_host LIBRARY MODEL.onnx INPUT.raw text:i64:1x40,image:f32:1x3x224x224 logits,pooled OUT THREADS SECONDS|turns|once
 //
 // INPUT.raw holds the bare tensors of the inputs one after another; types are f32, i64 (stored as int32) and bool. Each
 // output goes to OUT.NAME.raw as bare floats.
@@ -20,14 +20,14 @@ static void write_output(Handle output, const char *base, const char *name) {
   if (!file || fwrite(data, sizeof *data, count, file) != count || fclose(file)) die(path, "cannot be written");
 }
 
-static void measure(Call *call, double seconds, const char *version) {
-  double *times = malloc(MOST_RUNS * sizeof *times);
-  if (!times) die("times", "out of memory");
-  int runs = 0;
+static double run_once(void *call) {
+  return run(call);
+}
+
+static void measure(Call *call, const char *seconds, const char *version) {
+  static double times[MOST_RUNS];
   for (int i = 0; i < 2; i++) run(call);
-  double end = now_ms() + seconds * 1e3;
-  while (runs < MOST_RUNS && (runs < 3 || now_ms() < end)) times[runs++] = run(call);
-  qsort(times, (size_t)runs, sizeof *times, compare);
+  int runs = sample(run_once, call, seconds, times);
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   printf("{\"min_ms\": %.6f, \"median_ms\": %.6f, \"runs\": %d, \"peak_rss_kb\": %ld, \"version\": \"%s\"}\n", times[0],
@@ -35,7 +35,7 @@ static void measure(Call *call, double seconds, const char *version) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 9) die("usage", "LIBRARY MODEL INPUT NAME:TYPE:SHAPE,... OUTPUT,... OUT THREADS SECONDS|once");
+  if (argc != 9) die("usage", "LIBRARY MODEL INPUT NAME:TYPE:SHAPE,... OUTPUT,... OUT THREADS SECONDS|turns|once");
   bool once = strcmp(argv[8], "once") == 0;
   const ApiBase *base = load_library(argv[1]);
   Call call = {.session = open_session(argv[2], atoi(argv[7]), once)};
@@ -48,7 +48,7 @@ int main(int argc, char **argv) {
     check(CALL(TENSOR_DATA, Handle, void **)(call.output[0], (void **)&answer), "output");
     printf("answer %g\n", (double)answer[0]);
   } else {
-    measure(&call, atof(argv[8]), base->version());
+    measure(&call, argv[8], base->version());
     for (size_t i = 0; i < call.noutput; i++) write_output(call.output[i], argv[6], call.output_name[i]);
   }
   fflush(stdout);

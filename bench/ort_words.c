@@ -1,7 +1,7 @@
 // Times ONNX Runtime on sentences: one graph gives the scores of the first word and what the steps keep, the other
 // those of each further word. Greedy; the end of a sentence is never chosen, so that every run takes the same steps.
 //
-//     ort_words LIBRARY START.onnx STEP.onnx INPUT.raw image:f32:1x3x384x384,text:i64:1x4 WORDS END OUT THREADS SECONDS
+//     ort_words LIBRARY START.onnx STEP.onnx INPUT.raw image:f32:1x3x384x384,text:i64:1x4 WORDS END OUT THREADS SECONDS|turns
 //
 // Outputs of the start: scores, kept_0.., past_0..; inputs of the step: word, at, kept_0.., past_0..; its outputs:
 // scores, next_0... Prompt and words go to OUT.ids.raw, the last scores to OUT.scores.raw, both as bare floats.
@@ -115,19 +115,28 @@ static double sentence(Search *s, double *start_ms) {
   return (now_ms() - begin - *start_ms) / (double)(s->words - 1);
 }
 
-static void measure(Search *s, double seconds, const char *version) {
-  enum { MOST = 1000 };
-  double words[MOST], starts[MOST];
-  int runs = 0;
-  sentence(s, &starts[0]);
-  double end = now_ms() + seconds * 1e3;
-  for (; runs < MOST && (runs < 3 || now_ms() < end); runs++) words[runs] = sentence(s, &starts[runs]);
-  qsort(words, (size_t)runs, sizeof *words, compare);
-  qsort(starts, (size_t)runs, sizeof *starts, compare);
+typedef struct {
+  Search *search;
+  double starts[MOST_RUNS];
+  int runs;
+} Sentences;
+
+static double sentence_once(void *ud) {
+  Sentences *all = ud;
+  return sentence(all->search, &all->starts[all->runs < MOST_RUNS - 1 ? all->runs++ : all->runs]);
+}
+
+static void measure(Search *s, const char *seconds, const char *version) {
+  static double words[MOST_RUNS];
+  static Sentences all;
+  all.search = s;
+  sentence(s, &all.starts[0]);
+  int runs = sample(sentence_once, &all, seconds, words);
+  qsort(all.starts, (size_t)all.runs, sizeof *all.starts, compare);
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   printf("{\"min_ms\": %.6f, \"median_ms\": %.6f, \"runs\": %d, \"words_per_s\": %.3f, \"start_ms\": %.6f, ", words[0],
-         words[runs / 2], runs, 1e3 / words[runs / 2], starts[runs / 2]);
+         words[runs / 2], runs, 1e3 / words[runs / 2], all.starts[all.runs / 2]);
   printf("\"peak_rss_kb\": %ld, \"version\": \"%s\"}\n", usage.ru_maxrss, version);
 }
 
@@ -139,7 +148,7 @@ static void write_floats(const char *base, const char *name, const float *x, siz
 }
 
 int main(int argc, char **argv) {
-  if (argc != 11) die("usage", "LIBRARY START STEP INPUT NAME:TYPE:SHAPE,... WORDS END OUT THREADS SECONDS");
+  if (argc != 11) die("usage", "LIBRARY START STEP INPUT NAME:TYPE:SHAPE,... WORDS END OUT THREADS SECONDS|turns");
   static Search s;
   const ApiBase *base = load_library(argv[1]);
   s.words = (size_t)strtoull(argv[6], NULL, 10);
@@ -152,7 +161,7 @@ int main(int argc, char **argv) {
   take_prompt(&s);
   s.step.input[0] = one_id(&s.word, 2);
   s.step.input[1] = one_id(&s.at, 1);
-  measure(&s, atof(argv[10]), base->version());
+  measure(&s, argv[10], base->version());
   write_floats(argv[8], "ids", s.ids, s.nprompt + s.words);
   write_floats(argv[8], "scores", scores_of(s.step.output[0]), s.vocab);
   fflush(stdout);

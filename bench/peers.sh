@@ -7,8 +7,8 @@
 #   --rows A,B           only these rows (see `python3 bench/presets.py` for the names)
 #   --peers A,B          only these of: ours, ort, torch
 #   --threads 1,2        thread counts
-#   --rounds N           rounds; in each one every peer runs once in a fresh process (default 5)
-#   --seconds S          time that a peer measures for in each round (default 3)
+#   --rounds N           rounds; in each one every peer runs in a fresh process (default 2)
+#   --seconds S          time for the turns of a peer in each round (default 5)
 #   --weights WHO        who makes the seeded weights: syc, numpy or auto (default: syc where it works)
 #   --seed N             seed of weights and inputs (default 1)
 #   --demo ROW=COMMAND   our executable for the cold start of a row; {weights} {input} {raw} {threads} are replaced.
@@ -72,7 +72,7 @@ done
 if ((quick)); then
     rounds=${rounds:-2} seconds=${seconds:-0.5} rows=${rows:-vit-b16-b1,vit-s16-b1,clip-text-b1,vit-tiny-b1}
 fi
-rounds=${rounds:-5} seconds=${seconds:-3}
+rounds=${rounds:-2} seconds=${seconds:-5}
 [[ $rounds =~ ^[1-9][0-9]*$ ]] || die "--rounds takes a positive number"
 [[ $seconds =~ ^[0-9]+(\.[0-9]+)?$ ]] || die "--seconds takes a number"
 [[ $threads =~ ^[1-9][0-9]*(,[1-9][0-9]*)*$ ]] || die "--threads takes numbers separated by commas"
@@ -98,12 +98,12 @@ ours_weights() { # SPEC DEFINES ROUTE OUT
     "$SYC" weights init "$REPO/$1" "${defines[@]}" --routes "$3" --seed "$seed" -o "$4" >&2
 }
 
-ours_bench() { # SPEC DEFINES ROUTE BATCH THREADS ISA WEIGHTS INPUT OUTPUT [OPTION...]; $SYC_BENCH_FLAGS is added as it is
+ours_command() { # SPEC DEFINES ROUTE BATCH THREADS ISA WEIGHTS INPUT OUTPUT [OPTION...]; $SYC_BENCH_FLAGS is added as it is; sets command
     local defines
     define_options "$2"
-    # shellcheck disable=SC2086
-    "$SYC" bench "$REPO/$1" "${defines[@]}" --routes "$3" --batch "$4" --threads "$5" --isa "$6" --weights "$7" --input "$8" --output "$9" --json \
-        "${@:10}" ${SYC_BENCH_FLAGS:-}
+    # shellcheck disable=SC2206
+    command=("$SYC" bench "$REPO/$1" "${defines[@]}" --routes "$3" --batch "$4" --threads "$5" --isa "$6" --weights "$7" --input "$8" --output "$9"
+        --json --turns "${@:10}" ${SYC_BENCH_FLAGS:-})
 }
 
 # --- setup -------------------------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ prepare() { # ROW
     fi
 }
 
-# --- the peers: each prints one JSON line ------------------------------------------------------------------------
+# --- the peers: each sets the array command, whose program measures by turns (turns.py) and prints one JSON line ----
 
 pinned() { taskset -c "$cpus" "$@"; }
 
@@ -222,18 +222,10 @@ peer_ours() { # ROW THREADS ISA OUT
     local spec route batch parameters words options=()
     read -r _ spec route _ batch _ _ parameters words _ <<<"${about[$1]}"
     ((words == 0)) || options=(--words "$words")
-    pinned_function ours_bench "$spec" "$parameters" "$route" "$batch" "$2" "$3" "$W" "$INPUT" "$4.safetensors" "${options[@]}"
+    ours_command "$spec" "$parameters" "$route" "$batch" "$2" "$3" "$W" "$INPUT" "$4.safetensors" "${options[@]}"
 }
 
-# A shell function cannot be given to taskset: the subshell that runs it is pinned instead.
-pinned_function() {
-    (
-        taskset -pc "$cpus" "$BASHPID" >/dev/null
-        "$@"
-    )
-}
-
-ort_command() { # ROW THREADS SECONDS|once OUT ; sets the array command
+ort_command() { # ROW THREADS turns|once OUT ; sets the array command
     local inputs outputs words end library=$ORT_MODULES/onnxruntime-node/bin/$ort_binaries/libonnxruntime.so.1
     read -r _ _ _ _ _ inputs outputs _ words end <<<"${about[$1]}"
     if ((words)); then
@@ -244,17 +236,28 @@ ort_command() { # ROW THREADS SECONDS|once OUT ; sets the array command
 }
 
 peer_ort() { # ROW THREADS - OUT
-    local command
-    ort_command "$1" "$2" "$seconds" "$4"
-    pinned "${command[@]}"
+    ort_command "$1" "$2" turns "$4"
+}
+
+# OpenBLAS takes SSE3 kernels on a processor that is newer than itself: it is told the last one that it knows with the same
+# instructions. Prints nothing where it knows the processor.
+blas_kernels() {
+    local core
+    core=$(LD_LIBRARY_PATH=$OPENMP_BLAS env -u OPENBLAS_CORETYPE "$PYTHON" -c '
+import ctypes, sys
+name = ctypes.CDLL(sys.argv[1] + "/libopenblas.so.0").openblas_get_corename
+name.restype = ctypes.c_char_p
+print(name().decode())' "$OPENMP_BLAS" 2>>"$log" || true)
+    [[ $core == Prescott || $core == Core2 || $core == Nehalem ]] || return 0
+    case ${isas[0]:-} in avx512) echo SkylakeX ;; avx2) echo Haswell ;; esac
 }
 
 # The OpenMP build of OpenBLAS, whatever the system's alternative is; settings that tie OpenBLAS to an old
 # processor's kernels are dropped.
 peer_torch() { # ROW THREADS - OUT
-    pinned env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE LD_LIBRARY_PATH="$OPENMP_BLAS${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" \
-        OMP_NUM_THREADS="$2" OPENBLAS_NUM_THREADS="$2" \
-        "$PYTHON" "$BENCH/torch_peer.py" "$1" "$W" "$INPUT" "$4.safetensors" "$2" "$seconds"
+    command=(env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE LD_LIBRARY_PATH="$OPENMP_BLAS${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+        OMP_NUM_THREADS="$2" OPENBLAS_NUM_THREADS="$2" ${openblas_core:+OPENBLAS_CORETYPE="$openblas_core"}
+        "$PYTHON" "$BENCH/torch_peer.py" "$1" "$W" "$INPUT" "$4.safetensors" "$2" turns)
 }
 
 # Clock ticks since the start: busy ones of all processors, all of all processors, those of our finished children.
@@ -267,8 +270,8 @@ ticks() {
     own_ticks=$((own[15] + own[16]))
 }
 
-# Run a command that prints JSON and append it to the results under the given head. A peer that failed once on a
-# row is not tried again.
+# Run a command that prints JSON and append it to the results under the given head. What failed once is not tried
+# again.
 declare -A failed=()
 problems=0
 record() { # KEY HEAD COMMAND...
@@ -295,19 +298,29 @@ record() { # KEY HEAD COMMAND...
 
 hop() { pinned "$CACHE/bin/roundtrip" 2>>"$log" | sed 's/.*"median_ns": \([0-9.]*\).*/\1/' || true; }
 
+# Slow peers take part in every third cycle: they would take most of the time.
+every() { case $1 in torch) echo 3 ;; ours-avx2) if [[ ${isas[0]} == avx512 ]]; then echo 3; else echo 1; fi ;; *) echo 1 ;; esac; }
+
 measure_row() { # ROW ROUND
-    local row=$1 round=$2 count name list=("${runners[@]}") i head near
-    if ((round % 2 == 0)); then # the other way round: no peer always follows the same one
-        list=()
-        for ((i = ${#runners[@]} - 1; i >= 0; i--)); do list+=("${runners[i]}"); done
-    fi
+    local row=$1 round=$2 count name head near command programs peer
     for count in "${thread_list[@]}"; do
-        for name in "${list[@]}"; do
+        programs=()
+        for name in "${runners[@]}"; do
             [[ $name == ort && ! -s $GRAPH ]] && continue
-            near=$([[ $count == 1 ]] || hop)
-            head="\"kind\": \"time\", \"row\": \"$row\", \"peer\": \"$name\", \"threads\": $count, \"round\": $round, \"hop_ns\": ${near:-null}"
-            record "$row $name T$count" "$head" "peer_${name%%-*}" "$row" "$count" "${name#*-}" "$outputs/$row.$name.t$count"
+            [[ ${failed["$row $name T$count"]:-} ]] && continue
+            "peer_${name%%-*}" "$row" "$count" "${name#*-}" "$outputs/$row.$name.t$count"
+            programs+=(-- "$name" "$(every "$name")" "${command[@]}")
         done
+        ((${#programs[@]})) || continue
+        near=$([[ $count == 1 ]] || hop)
+        head="\"kind\": \"time\", \"row\": \"$row\", \"threads\": $count, \"round\": $round, \"hop_ns\": ${near:-null}"
+        pinned "$PYTHON" "$BENCH/turns.py" "$seconds" "$head" "${programs[@]}" >"$run/turns.jsonl" 2>>"$log" || problems=1
+        cat "$run/turns.jsonl" >>"$results"
+        # A peer that failed once on a row is not tried again.
+        while read -r peer; do
+            failed["$row $peer T$count"]=1
+            say "$row $peer T$count failed (see $log)"
+        done < <(sed -n '/"error": /s/.*"peer": "\([^"]*\)".*/\1/p' "$run/turns.jsonl")
     done
 }
 
@@ -377,6 +390,12 @@ if [[ -z $cpus ]]; then
 fi
 pinned true 2>/dev/null || die "cannot run on processors $cpus (available: $available)"
 [[ $(pinned nproc) -ge $most_threads ]] || say "fewer processors ($cpus) than threads ($most_threads): those figures mean little"
+
+openblas_core=''
+if wants torch && have_torch; then
+    openblas_core=$(blas_kernels)
+    [[ -z $openblas_core ]] || say "OpenBLAS does not know this processor: PyTorch gets its kernels for $openblas_core"
+fi
 
 runners=()
 if wants ours && [[ -x $SYC ]]; then for isa in "${isas[@]}"; do runners+=("ours-$isa"); done; fi

@@ -93,6 +93,13 @@ def summary(records):
     return out
 
 
+def paired(records, other, best):
+    """Quotients of the two peers' times in one cycle of turns, for all cycles in which both took part."""
+    turns = {(r["peer"], r["round"]): r["turns"] for r in records}
+    return [time / turns[best, round][cycle] for (peer, round), cycles in turns.items() if peer == other and (best, round) in turns
+            for cycle, time in cycles.items() if cycle in turns[best, round]]
+
+
 def timed(row, threads, records, folder, reference, peaks, nearest):
     """One line of the table as a dict."""
     own = [r for r in records if r["row"] == row and r["threads"] == threads]
@@ -115,9 +122,9 @@ def timed(row, threads, records, folder, reference, peaks, nearest):
     for other in ("ort", "torch"):
         if best and other in line["peers"]:
             line[f"{other}_over_ours"] = line["peers"][other]["min_ms"] / line["peers"][best]["min_ms"]
-            pairs = {r["round"]: r["result"]["median_ms"] for r in good if r["peer"] == best}
-            ratios = [r["result"]["median_ms"] / pairs[r["round"]] for r in good if r["peer"] == other and r["round"] in pairs]
+            ratios = paired(good, other, best)
             line[f"{other}_over_ours_paired"] = statistics.median(ratios) if ratios else None
+            line[f"{other}_over_ours_quartiles"] = statistics.quantiles(ratios, n=4)[::2] if len(ratios) > 1 else None
     answers = {peer: output(folder, row, peer, threads) for peer in line["peers"]}
     pair = lambda a, b: difference(answers.get(a), answers.get(b))
     line["difference"] = {
@@ -155,20 +162,23 @@ def cells(line, starts, ours_note):
     def ratio(key):
         return f"{line[key]:.2f}x" if line.get(key) else "-"
 
+    def quartiles(key):
+        return "{:.2f}-{:.2f}".format(*line[key]) if line.get(key) else "-"
+
     def start(peer):
         return f"{number(starts[peer]['cold_ms'])} / {number(starts[peer]['peak_rss_mb'])}" if peer in starts else "-"
 
     apart = [line["difference"][key] for key in ("ours-ort", "ours-torch", "ort-torch")]
     hops = "-" if not line["hop_ns"] else "{:.0f}-{:.0f}".format(*line["hop_ns"]) + (" mixed!" if line["phase"] == "mixed" else "")
     return [line["title"], str(line["threads"]), time("ours-avx512"), time("ours-avx2"), time("ort"), time("torch"),
-            ratio("ort_over_ours"), ratio("ort_over_ours_paired"), ratio("torch_over_ours"),
+            ratio("ort_over_ours_paired"), quartiles("ort_over_ours_quartiles"), ratio("ort_over_ours"), ratio("torch_over_ours_paired"),
             each("share_of_peak", "{:.0%}".format, (line["best"], "ort", "torch")),
             each("words_per_s", "{:.1f}".format, (line["best"], "ort", "torch")), hops, str(line["others_percent"]),
             " / ".join("-" if value is None else f"{value:.0e}" for value in apart),
             each("peak_rss_mb", "{:.0f}".format, (line["best"], "ort", "torch")), start("ours"), start("ort"), start("ort-node")]
 
 
-HEAD = ["model", "T", "ours AVX-512", "ours AVX2", "ONNX Runtime", "PyTorch", "ORT/ours", "paired", "torch/ours", "% of peak ours/ORT/torch", "words/s ours/ORT/torch", "hop ns", "others %",
+HEAD = ["model", "T", "ours AVX-512", "ours AVX2", "ONNX Runtime", "PyTorch", "ORT/ours", "quartiles", "of least", "torch/ours", "% of peak ours/ORT/torch", "words/s ours/ORT/torch", "hop ns", "others %",
         "difference ours-ORT/ours-torch/ORT-torch", "RSS MB ours/ORT/torch", "cold ours ms/MB", "cold ORT", "cold ORT node"]
 
 

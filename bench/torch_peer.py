@@ -1,6 +1,6 @@
 """Time PyTorch on one row: the best of eager and two kinds of traced module; sentences are written in eager mode.
 
-    torch_peer.py ROW WEIGHTS.safetensors INPUT.safetensors OUT.safetensors THREADS SECONDS [--reference]
+    torch_peer.py ROW WEIGHTS.safetensors INPUT.safetensors OUT.safetensors THREADS SECONDS|turns [--reference]
 
 Prints one JSON line. The form that won is noted in OUT.form, and later runs on the same OUT take it without trying
 the others. With --reference it runs once in float64, writes that output and times nothing.
@@ -14,6 +14,7 @@ import time
 import torch
 
 import presets
+import sampling
 import stfile
 import torch_models
 import torch_words
@@ -70,7 +71,7 @@ def main():
             save(out, row, sentence_of(model, row, exact) if row.words else model(*exact))
             return
         if row.words:
-            figures, answer = torch_words.timed(model, sample, row.words, end_of(row), float(seconds))
+            figures, answer = torch_words.timed(model, sample, row.words, end_of(row), seconds)
             save(out, row, answer)
             report(figures)
             return
@@ -91,11 +92,8 @@ def main():
         best = min(trial, key=trial.get)
         with open(out + ".form", "w") as file:
             file.write(best)
-        times, end = [], time.perf_counter() + float(seconds)
-        while len(times) < 3 or time.perf_counter() < end:
-            times.append(clock(forms[best], sample))
+        times = sampling.times(lambda: clock(forms[best], sample), seconds)
         save(out, row, forms[best](*sample))
-    times.sort()
     report({"min_ms": times[0], "median_ms": times[len(times) // 2], "runs": len(times), "form": best})
 
 

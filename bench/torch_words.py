@@ -8,6 +8,8 @@ import time
 import torch
 from torch import nn
 
+import sampling
+
 
 def best_word(scores, end):
     """The end of a sentence is never chosen, so that every run takes the same steps."""
@@ -31,17 +33,20 @@ def sentence(model, sample, words, end):
 
 def timed(model, sample, words, end, seconds):
     """The figures that torch_peer.py prints, and the outputs of the last run."""
-    sentence(model, sample, words, end)
-    times, starts, until = [], [], time.perf_counter() + seconds
-    while len(times) < 3 or time.perf_counter() < until:
+    last, starts = [None], []
+
+    def once():
         ids, scores, start, word = sentence(model, sample, words, end)
+        last[0] = scores, ids
         starts.append(start)
-        times.append(word)
-    times.sort()
+        return word
+
+    once()
+    times = sampling.times(once, seconds)
     starts.sort()
     median = times[len(times) // 2]
     return {"min_ms": times[0], "median_ms": median, "runs": len(times), "words_per_s": 1e3 / median,
-            "start_ms": starts[len(starts) // 2], "form": "eager"}, (scores, ids)
+            "start_ms": starts[len(starts) // 2], "form": "eager"}, last[0]
 
 
 class Start(nn.Module):

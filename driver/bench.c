@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { MOST_ROUNDS = 10000, TRACED = 5 };
+enum { MOST_ROUNDS = 10000, LEAST_ROUNDS = 5, TRACED = 5 };
 
 double bench_now_ms(void) {
   struct timespec t;
@@ -125,32 +125,24 @@ static bool call(Bench *b) {
   return status ? bench_fail(b, "the compiled model refuses the call", sy_strerror((int)status)) : true;
 }
 
-static int ascending(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
+static bool timed_call(void *ud, double *ms) {
+  double from = bench_now_ms();
+  if (!call(ud)) return false;
+  *ms = bench_now_ms() - from;
+  return true;
 }
 
 static bool measure(Bench *b) {
   double begin = bench_now_ms();
   for (int i = 0; i < 2 || (i < 50 && bench_now_ms() - begin < 300); i++)
     if (!call(b)) return false;
-  size_t want = b->s->opt.rounds == INT_UNSET ? MOST_ROUNDS : (size_t)b->s->opt.rounds;
-  if (want > MOST_ROUNDS) want = MOST_ROUNDS;
-  if (want < 1) want = 1;
-  double *ms = ARENA_ARRAY(&b->s->arena, double, want);
-  begin = bench_now_ms();
-  for (b->rounds = 0; b->rounds < want; b->rounds++) {
-    if (b->s->opt.rounds == INT_UNSET && b->rounds >= 5 && bench_now_ms() - begin > 3000) break;
-    double from = bench_now_ms();
-    if (!call(b)) return false;
-    ms[b->rounds] = bench_now_ms() - from;
-  }
+  double *ms = ARENA_ARRAY(&b->s->arena, double, MOST_ROUNDS);
+  if (!bench_sample(b, timed_call, b, LEAST_ROUNDS, MOST_ROUNDS, ms)) return false;
   struct rusage u;
   getrusage(RUSAGE_SELF, &u);
   b->rss_kb = u.ru_maxrss;
-  qsort(ms, b->rounds, sizeof *ms, ascending);
+  b->median_ms = bench_median(ms, b->rounds);
   b->min_ms = ms[0];
-  b->median_ms = b->rounds % 2 ? ms[b->rounds / 2] : (ms[b->rounds / 2 - 1] + ms[b->rounds / 2]) / 2;
   b->gflops = b->median_ms > 0 ? b->plan.flops / b->median_ms / 1e6 : 0;
   return true;
 }

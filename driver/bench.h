@@ -1,6 +1,7 @@
 // bench.h: what the files of `syc bench` share.
 //
 //   bench.c        the command: measures in a process that has not compiled anything, prints
+//   bench_sample.c how often a call is timed, alone or by turns with other programs
 //   bench_words.c  a generate: greedy sentences
 //   bench_plan.c   compiling and packing, in a child process, so that its memory does not count as the model's
 //   peak.c         the machine's rate of fused multiply-adds; bandwidth.c: of reading memory
@@ -78,6 +79,13 @@ typedef struct Bench {
 double bench_now_ms(void);
 // Reports a failure of bench; always false.
 bool bench_fail(Bench *b, const char *what, const char *why);
+
+// Times something once, in ms; false after reporting.
+typedef bool BenchOnce(void *ud, double *ms);
+// Calls `once` until there are enough times (--rounds, or three seconds but at least `least` of them), or as --turns
+// asks for; never more than `most`. They are ms[0 .. b->rounds). False after reporting.
+bool bench_sample(Bench *b, BenchOnce *once, void *ud, size_t least, size_t most, double *ms);
+double bench_median(double *x, size_t n); // n > 0; sorts x
 
 // Is the loaded route a part of a generate?
 bool bench_generates(const Bench *b);

@@ -27,6 +27,8 @@ typedef struct Run {
   size_t steps;
   double start_ms, steps_ms;
   void (*begin)(Bench *b); // called before each step whose kernels are traced, or NULL
+  // of all searches
+  double step[MOST_RUNS], start[MOST_RUNS];
 } Run;
 
 bool bench_generates(const Bench *b) {
@@ -151,39 +153,28 @@ static bool search(Run *r, double *ms) {
   return r->steps ? true : bench_fail(b, r->w.rule->name, "the sentence ended at its first word; try another --seed");
 }
 
-static int ascending(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-static double median(double *x, size_t n) {
-  qsort(x, n, sizeof *x, ascending);
-  return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+static bool timed_search(void *ud, double *ms) {
+  Run *r = ud;
+  if (!search(r, ms)) return false;
+  *ms /= (double)r->steps;
+  r->step[r->b->rounds] = r->steps_ms / (double)r->steps;
+  r->start[r->b->rounds] = r->start_ms;
+  return true;
 }
 
 bool bench_words(Bench *b) {
   Run *r = ARENA_NEW(&b->s->arena, Run);
-  double word[MOST_RUNS], step[MOST_RUNS], start[MOST_RUNS], ms;
+  double word[MOST_RUNS], ms;
   if (!set_up(r, b) || !search(r, &ms)) return false; // warm-up
-  size_t most = MOST_RUNS;
-  bool given = b->s->opt.rounds != INT_UNSET;
-  if (given) most = b->s->opt.rounds < 1 ? 1 : b->s->opt.rounds > MOST_RUNS ? MOST_RUNS : (size_t)b->s->opt.rounds;
-  double begin = bench_now_ms();
-  for (b->rounds = 0; b->rounds < most; b->rounds++) {
-    if (!given && b->rounds >= LEAST_RUNS && bench_now_ms() - begin > 3000) break;
-    if (!search(r, &ms)) return false;
-    word[b->rounds] = ms / (double)r->steps;
-    step[b->rounds] = r->steps_ms / (double)r->steps;
-    start[b->rounds] = r->start_ms;
-  }
+  if (!bench_sample(b, timed_search, r, LEAST_RUNS, MOST_RUNS, word)) return false;
   struct rusage u;
   getrusage(RUSAGE_SELF, &u);
   b->rss_kb = u.ru_maxrss;
   BenchWords *w = &b->words;
   w->words = r->steps;
-  w->start_ms = median(start, b->rounds);
-  w->step_ms = median(step, b->rounds);
-  b->median_ms = median(word, b->rounds);
+  w->start_ms = bench_median(r->start, b->rounds);
+  w->step_ms = bench_median(r->step, b->rounds);
+  b->median_ms = bench_median(word, b->rounds);
   b->min_ms = word[0];
   for (unsigned i = 0; i < r->w.step->nstep; i++) w->step_bytes += r->w.step->step[i].bytes;
   return true;

@@ -1,5 +1,6 @@
 #!/bin/sh
-# run.sh: do the rows of bench/ still fit the pages that they measure? Needs python3; nothing is measured.
+# run.sh: do the rows of bench/ still fit the pages that they measure, and does measuring by turns keep its order? Needs python3;
+# nothing is measured.
 here=$(cd "$(dirname "$0")" && pwd)
 source=${SOURCE_DIR:-$(cd "$here/../.." && pwd)}
 syc=${SYC:-${BUILD_DIR:-$source/build}/bin/syc}
@@ -7,4 +8,5 @@ command -v python3 > /dev/null || {
   echo "skipped: no python3"
   exit 77
 }
-PYTHONDONTWRITEBYTECODE=1 exec python3 "$source/bench/check_rows.py" "$syc"
+export PYTHONDONTWRITEBYTECODE=1
+python3 "$here/turns_test.py" "$source/bench/turns.py" && exec python3 "$source/bench/check_rows.py" "$syc"

@@ -41,7 +41,7 @@ check() {
 run() {
   want=$1 name=$2
   shift 2
-  "$syc" "$@" > out 2> err < /dev/null
+  "$syc" "$@" > out 2> err < "${stdin:-/dev/null}"
   got=$?
   if [ $got -eq "$want" ]; then ok "$name"; else bad "$name: exit status $got, not $want"; fi
 }
@@ -786,6 +786,15 @@ run 2 "more words than fit" bench blip:caption_tiny --routes caption --words 22
 run 0 "bench of a generate with masks" bench beit3:tiny --routes caption --rounds 1 --threads 1
 run 0 "bench --json" bench vit:tiny --routes classify --rounds 3 --threads 1 --json
 check "... is JSON" is_json out
+printf '\n\nand this\n' > three_lines
+stdin=three_lines
+run 0 "bench by turns" bench vit:tiny --routes classify --threads 1 --turns --quiet
+check "... answers each line with a time" awk 'NR == 1 { ok = $0 == "ready" } NR > 1 && NR < 5 { ok = ok && $1 > 0 && NF == 1 } NR == 5 { ok = ok && /, [1-9][0-9]* rounds$/ } END { exit !(ok && NR > 5) }' out
+run 0 "bench of a generate by turns" bench blip:caption_tiny --routes caption --words 2 --threads 1 --turns --json
+check "... answers, then says all in JSON" awk 'NR > 1 && NR < 5 { n += $1 > 0 } NR == 5 { json = /"words":1,/ } END { exit !(n == 3 && json && NR == 5) }' out
+stdin=
+run 3 "bench by turns without one" bench vit:tiny --routes classify --turns
+says "... says so" 'standard input: ended before the first turn'
 run 2 "check without a folder" check vit
 run 3 "check of a folder that is not there" check vit --golden nosuch
 # an operator along another axis than the last: columns (3, 4) and (0, 1) divided by their lengths
