@@ -99,7 +99,7 @@ def main():
         program.end()
     (busy_end, total_end), spent = ticks(), own_ticks() - own
     passed = max(1, total_end - total)
-    others = max(0, round(100 * (busy_end - busy - spent) * os.cpu_count() / passed)) # of one processor
+    others = max(0, round(100 * (busy_end - busy - spent) * os.cpu_count() / passed))  # of one processor
     for program in programs:
         record = {**head, "peer": program.name, "others_percent": others}
         if program.error:

@@ -366,6 +366,8 @@ int cmd_bench(Session *s) {
     return session_fail(s, EXIT_USAGE, "syc bench measures one route at a time");
   if (s->opt.threads != INT_UNSET && (s->opt.threads < 1 || s->opt.threads > 1024))
     return session_fail(s, EXIT_USAGE, "--threads takes 1 to 1024");
+  if (s->opt.turns && s->opt.rounds != INT_UNSET)
+    return session_fail(s, EXIT_USAGE, "--turns times calls as they are asked for: leave out --rounds");
   if (s->opt.output && !strcmp(s->opt.output, "-"))
     return session_fail(s, EXIT_USAGE, "the outputs go to a file: -o FILE.safetensors");
   if (session_backend(s, 1u << BACKEND_C | 1u << BACKEND_LLVM) < 0) return s->exit_code;

@@ -793,6 +793,8 @@ check "... answers each line with a time" awk 'NR == 1 { ok = $0 == "ready" } NR
 run 0 "bench of a generate by turns" bench blip:caption_tiny --routes caption --words 2 --threads 1 --turns --json
 check "... answers, then says all in JSON" awk 'NR > 1 && NR < 5 { n += $1 > 0 } NR == 5 { json = /"words":1,/ } END { exit !(n == 3 && json && NR == 5) }' out
 stdin=
+run 2 "bench by turns with a number of rounds" bench vit:tiny --turns --rounds 3
+says "... says which to leave out" 'leave out --rounds'
 run 3 "bench by turns without one" bench vit:tiny --routes classify --turns
 says "... says so" 'standard input: ended before the first turn'
 run 2 "check without a folder" check vit
