@@ -628,12 +628,21 @@ static bool reads_in_place(const Attention *a) {
          a->d / lanes <= MOST_VECTORS && a->e % PANEL == 0;
 }
 
+// Value rows that lie in memory, far apart, are read once from end to end, if the tile has the registers.
+static int whole_rows(const Attention *a) {
+  int per_panel = PANEL / (int)a->lo.k->lanes;
+  int64_t most = (int64_t)a->lo.t->vregs * 3 / 4 / (a->rows * per_panel), panels = a->e_pad / PANEL;
+  return (int)(most < 1 ? 1 : most < panels ? most : panels);
+}
+
 static void add_scratch(Attention *a) {
   Kernel *k = a->lo.k;
   for (int i = 0; i < a->nkey; i++) a->slots = a->key[i].slot + round_up(a->key[i].r.bound, PANEL);
   choose_tile(a);
   a->in_place = reads_in_place(a);
-  if (!a->in_place) {
+  if (a->in_place) {
+    a->width = whole_rows(a);
+  } else {
     a->kt = kb_buf(k, "kt", DT_F32, KB_SCRATCH, a->slots * a->d);
     a->vs = kb_buf(k, "vs", DT_F32, KB_SCRATCH, a->slots * a->e_pad);
   }

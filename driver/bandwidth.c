@@ -5,26 +5,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROUNDS = 6, PARTS = 64 };
+enum { ROUNDS = 6, PARTS = 64, STREAMS = 4, LINE = 8, AHEAD = 32 * LINE };
 static const size_t buffer_bytes = (size_t)512 << 20; // more than the caches of any socket we know
 
 typedef struct Part { // a cache line for each result, so that the threads do not disturb each other
   const uint64_t *at;
-  size_t n; // a multiple of 8
+  size_t n; // a multiple of STREAMS * LINE
   uint64_t sum[6];
 } Part;
 
+// Four streams at once, with hints: one stream alone leaves a third of what a core can read on some machines.
 static void read_part(void *arg, size_t i) {
   Part *p = (Part *)arg + i;
-  const uint64_t *x = p->at;
-  uint64_t a = 0, b = 0, c = 0, d = 0; // independent sums: the adds do not wait for each other
-  for (size_t k = 0; k < p->n; k += 8) {
-    a += x[k] + x[k + 4];
-    b += x[k + 1] + x[k + 5];
-    c += x[k + 2] + x[k + 6];
-    d += x[k + 3] + x[k + 7];
-  }
-  p->sum[0] += a + b + c + d;
+  uint64_t sum[STREAMS] = {0}; // independent: the adds do not wait for each other
+  size_t n = p->n / STREAMS;
+  for (size_t k = 0; k < n; k += LINE)
+    for (size_t s = 0; s < STREAMS; s++) {
+      const uint64_t *x = p->at + s * n + k;
+      __builtin_prefetch(x + (k + AHEAD < n ? AHEAD : 0));
+      sum[s] += (x[0] + x[1]) + (x[2] + x[3]) + (x[4] + x[5]) + (x[6] + x[7]);
+    }
+  for (size_t s = 0; s < STREAMS; s++) p->sum[0] += sum[s];
 }
 
 double peak_bandwidth(unsigned threads) {
