@@ -113,9 +113,9 @@ static int burst(double (*once)(void *ud), void *ud, double *times, int runs) {
   double own[BURST_RUNS], begin = now_ms();
   int n = 0;
   if (!runs || times[runs - 1] < SHORT_MS) once(ud);
-  do
+  do {
     own[n++] = times[runs++] = once(ud);
-  while (runs < MOST_RUNS && n < BURST_RUNS && now_ms() - begin < BURST_MS);
+  } while (runs < MOST_RUNS && n < BURST_RUNS && now_ms() - begin < BURST_MS);
   qsort(own, (size_t)n, sizeof *own, compare);
   printf("%.6f\n", own[n / 2]);
   fflush(stdout);

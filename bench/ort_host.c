@@ -1,7 +1,8 @@
 // Times ONNX Runtime on one model through its C interface, or answers once (cold start): a peer without the
 // start-up time and memory of a script interpreter.
 //
-//     ort_host LIBRARY MODEL.onnx INPUT.raw text:i64:1x40,image:f32:1x3x224x224 logits,pooled OUT THREADS SECONDS|turns|once
+//     ort_host LIBRARY MODEL.onnx INPUT.raw text:i64:1x40,image:f32:1x3x224x224 logits,pooled OUT THREADS
+//     SECONDS|turns|once
 //
 // INPUT.raw holds the bare tensors of the inputs one after another; types are f32, i64 (stored as int32) and bool. Each
 // output goes to OUT.NAME.raw as bare floats.

@@ -1,7 +1,8 @@
 // Times ONNX Runtime on sentences: one graph gives the scores of the first word and what the steps keep, the other
 // those of each further word. Greedy; the end of a sentence is never chosen, so that every run takes the same steps.
 //
-//     ort_words LIBRARY START.onnx STEP.onnx INPUT.raw image:f32:1x3x384x384,text:i64:1x4 WORDS END OUT THREADS SECONDS|turns
+//     ort_words LIBRARY START.onnx STEP.onnx INPUT.raw image:f32:1x3x384x384,text:i64:1x4 WORDS END OUT THREADS
+//     SECONDS|turns
 //
 // Outputs of the start: scores, kept_0.., past_0..; inputs of the step: word, at, kept_0.., past_0..; its outputs:
 // scores, next_0... Prompt and words go to OUT.ids.raw, the last scores to OUT.scores.raw, both as bare floats.
