@@ -260,31 +260,15 @@ peer_torch() { # ROW THREADS - OUT
         "$PYTHON" "$BENCH/torch_peer.py" "$1" "$W" "$INPUT" "$4.safetensors" "$2" turns)
 }
 
-# Clock ticks since the start: busy ones of all processors, all of all processors, those of our finished children.
-ticks() {
-    local user nice system idle iowait irq softirq steal own
-    read -r _ user nice system idle iowait irq softirq steal _ </proc/stat
-    read -r -a own <"/proc/$$/stat"
-    busy_ticks=$((user + nice + system + irq + softirq + steal))
-    all_ticks=$((busy_ticks + idle + iowait))
-    own_ticks=$((own[15] + own[16]))
-}
-
 # Run a command that prints JSON and append it to the results under the given head. What failed once is not tried
 # again.
 declare -A failed=()
 problems=0
 record() { # KEY HEAD COMMAND...
-    local key=$1 head=$2 out status=0 busy_ticks all_ticks own_ticks busy all own
+    local key=$1 head=$2 out status=0
     shift 2
     [[ ${failed[$key]:-} ]] && return 0
-    ticks
-    busy=$busy_ticks all=$all_ticks own=$own_ticks
     out=$("$@" 2>>"$log") || status=$?
-    ticks
-    # Processors that others kept busy meanwhile, in hundredths.
-    busy=$((busy_ticks - busy - (own_ticks - own))) all=$((all_ticks - all))
-    head+=", \"others_percent\": $((all > 0 && busy > 0 ? 100 * busy * processors / all : 0))"
     out=${out//$'\n'/ }
     if [[ $status == 0 && $out == *'{'*'}'* ]]; then
         printf '{%s, "result": {%s}}\n' "$head" "$(sed 's/^[^{]*{//; s/}[^}]*$//' <<<"$out")" >>"$results"
@@ -348,7 +332,6 @@ measure_cold() { # ROW ROUND
 # --- run ---------------------------------------------------------------------------------------------------------
 
 export PYTHONDONTWRITEBYTECODE=1 # nothing is written into the repository
-processors=$(nproc --all)
 mkdir -p "$CACHE/models"
 run=$CACHE/runs/$(date +%Y%m%d-%H%M%S)-$$
 outputs=$run/outputs results=$run/results.jsonl log=$run/log.txt TMP=$CACHE/models/.making-$$/new

@@ -14,7 +14,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { BURST_MS = 200, BURST_CALLS = 200, SHORT_MS = 100, ALONE_MS = 3000 };
 
