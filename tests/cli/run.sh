@@ -303,6 +303,16 @@ for cc in gcc clang clang-19; do
 done
 run 0 "emit C of a large model" emit vit:base --emit=c -o a/base.c
 check "ViT-B/16 is below 4000 lines of C" [ "$(wc -l < a/base.c)" -lt 4000 ]
+# A tile's registers are its own: gcc sent the weights of every step through the stack where the bias was loaded outside (decision 28).
+if have gcc && [ "$(uname -m)" = x86_64 ]; then
+  run 0 "C of a product with run-time rows" emit vilt:base --routes vqa --isa avx512 -o tile.c
+  check "... is compiled" gcc -O2 -ffp-contract=off -S -o tile.s tile.c
+  check "... and its products leave the stack alone" awk '/^vilt_gemm_k768_n2304_bias_avx512:/ { here = 1 }
+    here && /vfmadd/ { all++ } here && /vfmadd.*\(%r[sb]p\)/ { n++ } /\.size\tvilt_gemm_k768_n2304_bias_avx512/ { here = 0 }
+    END { exit !(all > 24 && n == 0) }' tile.s
+else
+  ok "a tile's registers: not looked at without gcc for x86-64"
+fi
 check "products of one shape are one function" [ "$(grep -c 'void vit_product_8x48_avx512(' a/base.c)" -eq 1 ]
 # a weight expression that uses itself twice, sixty times over: each part of it is looked at once
 cat > doubled.sy << 'EOF'
