@@ -181,8 +181,7 @@ CASE(lower_attention, slices_of_one_product, 2e-6,
 CASE(lower_attention, few_queries_in_place, 2e-6,
      "%1 = input \"q\" : f32[B,3,64]\n%2 = input \"x\" : f32[B,L,64]\n%3 = input \"m\" : bool[B,L]\n"
      "%4 = attention %1, %2, %2, %3 {heads = 2, scale = 0.5, where = \"(arg 3)\"} : f32[B,3,64]\noutput \"y\" = %4")
-// rows of four panels: whole where the registers allow it, else in two parts (three panels and one without vectors of
-// 8)
+// a row of values is four panels: read whole by wide targets, in two parts where registers are few (portable)
 CASE(lower_attention, in_place_wide_heads, 2e-6,
      "%1 = input \"q\" : f32[B,1,128]\n%2 = input \"x\" : f32[B,L,128]\n"
      "%4 = attention %1, %2, %2 {heads = 2, scale = 0.125} : f32[B,1,128]\noutput \"y\" = %4")
