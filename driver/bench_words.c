@@ -19,7 +19,6 @@ typedef struct Run {
   FaceWordsShape shape;
   WordsInfo info;
   GenerateOptions how;
-  char words[64]; // name of the input that holds them
   int32_t *prompt;
   size_t batch, prompt_length;
   // one search
@@ -32,7 +31,8 @@ typedef struct Run {
 } Run;
 
 bool bench_generates(const Bench *b) {
-  return face_words_part(b->m->info, b->route);
+  FaceWords w;
+  return face_words_part(b->m->info, b->route, &w);
 }
 
 static bool call_entry(void *ud, bool step, size_t rows, size_t length, const void *const *in, void *const *out) {
@@ -71,9 +71,7 @@ static bool timed_step(void *ud, int64_t rows, int64_t at, int64_t n, const int3
 // The ids that the sentences begin with: those of the input file, else the rule's start, else a made-up one.
 static void take_prompt(Run *r) {
   const Bench *b = r->b;
-  const sy_route *s = r->w.start;
-  unsigned i = 0;
-  while (strcmp(s->input[i].name, r->words) != 0) i++; // face_words_describe found it
+  size_t i = r->info.part.start_words;
   const int32_t *ids = b->in[i];
   size_t pitch = r->info.length_bound, n = b->given[i] ? b->dims[r->shape.length_dim] : 1;
   r->prompt_length = n + (r->how.masked && !b->given[i] ? 1 : 0);
@@ -106,13 +104,9 @@ static bool set_up(Run *r, Bench *b) {
   const sy_info *info = b->m->info;
   BenchWords *w = &b->words;
   *r = (Run){.b = b};
-  bool found = false;
-  for (unsigned i = 0; i < info->nprepare && !found; i++)
-    found = face_words_find(info, info->prepare[i].name, &r->w) && (r->w.start == b->route || r->w.step == b->route);
-  if (!found || !face_option(r->w.rule->options, "words", r->words, sizeof r->words))
-    return bench_fail(b, b->route->name, "is no part of a generate");
+  if (!face_words_part(info, b->route, &r->w)) return bench_fail(b, b->route->name, "is no part of a generate");
   if (r->w.start != b->route) return bench_fail(b, b->route->name, "measure the whole generate instead: --routes NAME");
-  if (!face_words_describe(&r->w, r->words, &r->shape, &r->info, &err) ||
+  if (!face_words_describe(&r->w, &r->shape, &r->info, &err) ||
       !words_rule(r->w.rule->kind, r->w.rule->options, (int64_t)r->info.length_bound, &r->how, &err))
     return bench_fail(b, r->w.rule->name, err.text);
   r->info.call = call_entry;

@@ -64,13 +64,14 @@ static bool call_entry(void *ud, bool step, size_t rows, size_t length, const vo
   return check_is_foreign(s->c) ? call_whole(s, g, &call, rows) : check_run(s->c, &call, s->r);
 }
 
-static const WordsTensor *tensors_of(Check *c, const Graph *g, const NamedVal *list, size_t n, size_t **bytes) {
-  WordsTensor *t = ARENA_ARRAY(&c->s->arena, WordsTensor, n + 1);
-  *bytes = ARENA_ARRAY(&c->s->arena, size_t, n + 1);
+static const WordsTensor *tensors_of(Search *s, const Graph *g, const NamedVal *list, size_t n, size_t **bytes) {
+  WordsTensor *t = ARENA_ARRAY(&s->c->s->arena, WordsTensor, n + 1);
+  *bytes = ARENA_ARRAY(&s->c->s->arena, size_t, n + 1);
   for (size_t i = 0; i < n; i++) {
     const Type *type = &graph_value(g, list[i].val)->type;
     (*bytes)[i] = (size_t)type_bytes(g->module, type);
-    t[i] = (WordsTensor){list[i].name, (*bytes)[i], type->rank ? (size_t)type_extent(g->module, type, 0) : 1};
+    bool by_row = type->rank && type->dim[0].k == 1 && type->dim[0].sym == s->batch_sym;
+    t[i] = (WordsTensor){list[i].name, (*bytes)[i], by_row ? (size_t)type_extent(g->module, type, 0) : 0};
   }
   return t;
 }
@@ -78,20 +79,45 @@ static const WordsTensor *tensors_of(Check *c, const Graph *g, const NamedVal *l
 static WordsEntry entry_of(Search *s, bool step) {
   const Graph *g = entry(s->call, step);
   WordsEntry e = {.ninput = g->input.n, .noutput = g->output.n};
-  e.input = tensors_of(s->c, g, g->input.at, g->input.n, &s->in_bytes[step]);
-  e.output = tensors_of(s->c, g, g->output.at, g->output.n, &s->out_bytes[step]);
+  e.input = tensors_of(s, g, g->input.at, g->input.n, &s->in_bytes[step]);
+  e.output = tensors_of(s, g, g->output.at, g->output.n, &s->out_bytes[step]);
   return e;
 }
 
-static const Prepare *rule_of(const Module *m, const char *name) {
-  for (size_t i = 0; i < m->prepare.n; i++)
-    if (!strcmp(m->prepare.at[i].name, name) && !strncmp(m->prepare.at[i].options, "words=", 6))
-      return &m->prepare.at[i];
-  return NULL;
+// The rule of a generate, and who plays which part in its steps. False: there is none of this name.
+static bool rule_of(const Module *m, const char *name, const Prepare **rule, const Prepare **steps) {
+  *rule = *steps = NULL;
+  for (size_t i = 0; name && i < m->prepare.n; i++) {
+    const Prepare *p = &m->prepare.at[i];
+    bool is_rule = !strcmp(p->kind, "next_word") || !strcmp(p->kind, "masked_word");
+    if (strcmp(p->name, name) != 0) continue;
+    if (is_rule) *rule = p;
+    if (!strcmp(p->kind, "steps")) *steps = p;
+  }
+  return *rule && *steps;
+}
+
+// The number of the input or output that plays a part; n: none does.
+static size_t part_of(const Prepare *steps, const char *part, const NamedVal *list, size_t n) {
+  size_t i = 0;
+  while (i < n && !face_option_is(steps->options, part, list[i].name)) i++;
+  return i;
+}
+
+static bool parts_of(const Call *call, const Prepare *steps, WordsParts *p) {
+  const Graph *a = entry(call, false), *b = entry(call, true);
+  *p = (WordsParts){.start_words = part_of(steps, "words", a->input.at, a->input.n),
+                    .last = part_of(steps, "last", a->input.at, a->input.n),
+                    .start_scores = part_of(steps, "scores", a->output.at, a->output.n),
+                    .step_words = part_of(steps, "words", b->input.at, b->input.n),
+                    .at = part_of(steps, "at", b->input.at, b->input.n),
+                    .step_scores = part_of(steps, "scores", b->output.at, b->output.n)};
+  return p->start_words < a->input.n && p->last < a->input.n && p->start_scores < a->output.n &&
+         p->step_words < b->input.n && p->at < b->input.n && p->step_scores < b->output.n;
 }
 
 // The inputs that the case gives, by input of the start; and the number of sequences.
-static const void **fill(Check *c, const Case *k, Search *s, const Checkpoint *tensors, const char *words,
+static const void **fill(Check *c, const Case *k, Search *s, const Checkpoint *tensors, const WordsParts *part,
                          CheckResult *r) {
   const Graph *g = entry(s->call, false);
   const Module *m = g->module;
@@ -103,7 +129,7 @@ static const void **fill(Check *c, const Case *k, Search *s, const Checkpoint *t
     for (size_t i = 0; i < g->input.n; i++) {
       const char *name = g->input.at[i].name;
       const Type *t = &graph_value(g, g->input.at[i].val)->type;
-      if (!strcmp(name, words) || !strcmp(name, "last")) continue;
+      if (i == part->start_words || i == part->last) continue;
       const StTensor *x = check_tensor(k, tensors, "inputs", name);
       if (!x || !check_same_dtype(t->dtype, x->dtype)) {
         check_settle(c, r, FAIL, "the case has no fitting tensor for input '%s'", name);
@@ -222,21 +248,19 @@ static bool search_all(Search *s, const WordsInfo *info, const void *const *in, 
 
 static bool search(Check *c, const Case *k, Loaded *f, Call *call, CheckResult *r) {
   const Module *m = call->program->module;
-  const Prepare *rule = rule_of(m, json_text(k->json, "route"));
+  const Prepare *rule, *steps;
   Search s = {.c = c, .r = r, .call = call};
-  char words[64];
-  if (!rule || call->program->route.n != 2 || !face_option(rule->options, "words", words, sizeof words))
+  WordsParts part;
+  if (!rule_of(m, json_text(k->json, "route"), &rule, &steps) || call->program->route.n != 2 ||
+      !parts_of(call, steps, &part))
     return check_settle(c, r, FAIL, "the route is no generate");
   const Graph *start = entry(call, false);
-  size_t w = 0;
-  while (w < start->input.n && strcmp(start->input.at[w].name, words) != 0) w++;
-  if (w == start->input.n) return check_settle(c, r, FAIL, "the start has no input '%s'", words);
-  const Type *t = &graph_value(start, start->input.at[w].val)->type;
-  const Type *scores = &graph_value(start, start->output.at[0].val)->type;
+  const Type *t = &graph_value(start, start->input.at[part.start_words].val)->type;
+  const Type *scores = &graph_value(start, start->output.at[part.start_scores].val)->type;
   s.batch_sym = t->dim[0].sym;
   s.length_sym = t->dim[1].sym;
   WordsInfo info = {
-      .start = entry_of(&s, false), .step = entry_of(&s, true), .words = words, .call = call_entry, .ud = &s};
+      .start = entry_of(&s, false), .step = entry_of(&s, true), .part = part, .call = call_entry, .ud = &s};
   info.batch_bound = (size_t)type_extent(m, t, 0);
   info.length_bound = (size_t)type_extent(m, t, 1);
   info.vocab = (size_t)scores->dim[1].c;
@@ -249,7 +273,7 @@ static bool search(Check *c, const Case *k, Loaded *f, Call *call, CheckResult *
     return check_settle(c, r, FAIL, "the page searches by %s, the case by rule '%s'", rule->kind,
                         json_text(how, "rule"));
   override(how, &o);
-  const void **in = fill(c, k, &s, &f->tensors, words, r);
+  const void **in = fill(c, k, &s, &f->tensors, &part, r);
   Sentences all = {.count = in ? call->dims[s.batch_sym] : 0};
   all.prompt = in ? prompt_of(c, k, &f->tensors, rule, &all.count, &all.length, &o, r) : NULL;
   if (!all.prompt) return false;

@@ -138,14 +138,14 @@ static bool follows_text(const sy_route *r, unsigned i) {
 }
 
 // How well a route fits what was given: -1 = an input is missing, else the number of given kinds that it uses.
-// words: the input that a search fills, NULL for ordinary routes.
-static int route_fit(const Face *f, const sy_route *r, const char *words) {
+// words: the generate whose start it is, NULL for ordinary routes.
+static int route_fit(const Face *f, const sy_route *r, const FaceWords *words) {
   const sy_info *info = f->model->info;
   bool image = false, text = false;
   int named = 0;
   for (unsigned i = 0; i < r->ninput; i++) {
     const char *name = r->input[i].name;
-    if (words && (!strcmp(name, words) || !strcmp(name, "last"))) continue;
+    if (words && face_words_fills(words, name)) continue;
     if (named_input(&f->args, name)) {
       named++;
     } else if (face_prepare_is(info, name, "picture")) {
@@ -168,10 +168,9 @@ static int pick_route(Face *f) {
     FaceWords w;
     const char *name = info->prepare[i].name;
     if (!face_words_find(info, name, &w) || (f->args.route && strcmp(f->args.route, name) != 0)) continue;
-    char words[64], prompt[64];
-    if (!face_option(w.rule->options, "words", words, sizeof words)) continue;
+    char prompt[64];
     bool prompted = face_option(w.rule->options, "prompt", prompt, sizeof prompt);
-    int fit = route_fit(f, w.start, words), given = (f->args.image.n > 0) + (f->args.text.n > 0 && !prompted);
+    int fit = route_fit(f, w.start, &w), given = (f->args.image.n > 0) + (f->args.text.n > 0 && !prompted);
     if (!f->args.route && (fit < given || !given || f->args.out)) continue;
     f->generates = true;
     f->words = w;
@@ -180,7 +179,8 @@ static int pick_route(Face *f) {
   }
   for (unsigned i = 0; i < info->nroute; i++) {
     const sy_route *r = &info->route[i];
-    if (!f->args.route && face_words_part(info, r)) continue;
+    FaceWords w;
+    if (!f->args.route && face_words_part(info, r, &w)) continue;
     if (f->args.route) {
       if (strcmp(f->args.route, r->name) != 0) continue;
       f->run.route = r;
@@ -366,10 +366,9 @@ static void end_results(const Face *f) {
 static int run_route(Face *f) {
   int code = pick_route(f);
   if (code) return code;
-  char words[64];
   f->run.info = f->model->info;
   f->run.args = &f->args;
-  if (f->generates && face_option(f->words.rule->options, "words", words, sizeof words)) f->run.words = words;
+  if (f->generates) f->run.words = &f->words;
   if (f->generates && f->args.out) {
     host_fail(&f->err, "--out writes tensors, and %.60s gives sentences; --json has them with their ids",
               f->words.rule->name);

@@ -201,13 +201,12 @@ static void help_text(const char *s, const char *program) { // @ stands for the 
 static void help_routes(const sy_info *info) {
   for (unsigned r = 0; r < info->nroute; r++) {
     FaceWords w;
-    char name[64];
-    if (face_words_part(info, &info->route[r])) {
-      snprintf(name, sizeof name, "%.*s", (int)(strlen(info->route[r].name) - strlen("_start")), info->route[r].name);
-      if (!face_words_find(info, name, &w) || w.start != &info->route[r]) continue;
-      printf("  %-16s", name);
-      for (unsigned i = 0; i + 2 < info->route[r].ninput; i++)
-        printf("%s%s", i ? ", " : "", info->route[r].input[i].name);
+    if (face_words_part(info, &info->route[r], &w)) {
+      if (w.start != &info->route[r]) continue;
+      printf("  %-16s", w.rule->name);
+      size_t n = 0;
+      for (unsigned i = 0; i < w.start->ninput; i++)
+        if (!face_words_fills(&w, w.start->input[i].name)) printf("%s%s", n++ ? ", " : "", w.start->input[i].name);
       printf(" -> a sentence\n");
       continue;
     }

@@ -39,7 +39,8 @@ static bool is_listed(const FaceRun *r, unsigned i) {
   return p && face_option(p->options, "of", of, sizeof of) && !strcmp(of, "labels");
 }
 static bool is_text(const FaceRun *r, unsigned i) {
-  return text_prepare(r, i) && !is_listed(r, i) && (!r->words || strcmp(r->words, r->route->input[i].name) != 0);
+  return text_prepare(r, i) && !is_listed(r, i) &&
+         (!r->words || !face_words_is(r->words, "words", r->route->input[i].name));
 }
 
 // An input that follows from a sentence: NAME_mask (true = no padding) and NAME_type (all 0).
@@ -64,8 +65,7 @@ static bool is_patches(const FaceRun *r, unsigned i) {
 
 // The words of a generate and where they stand, which the search fills.
 static bool is_search(const FaceRun *r, unsigned i) {
-  const char *name = r->route->input[i].name;
-  return r->words && (!strcmp(name, r->words) || !strcmp(name, "last") || !strcmp(name, "at"));
+  return r->words && face_words_fills(r->words, r->route->input[i].name);
 }
 
 // Lets an axis hold n rows: sets its dim, or checks the one set before. `fewer`: a constant axis may hold less.

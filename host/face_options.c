@@ -11,9 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool face_prepares_words(const sy_prepare *p) {
+  static const char *const kinds[] = {"next_word", "masked_word", "steps"};
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    if (!strcmp(p->kind, kinds[i])) return true;
+  return false;
+}
+
 const sy_prepare *face_prepare(const sy_info *info, const char *tensor) {
   for (unsigned i = 0; i < info->nprepare; i++)
-    if (!strcmp(info->prepare[i].name, tensor)) return &info->prepare[i];
+    if (!strcmp(info->prepare[i].name, tensor) && !face_prepares_words(&info->prepare[i])) return &info->prepare[i];
   return NULL;
 }
 
@@ -41,22 +48,35 @@ static const char *skip_blanks(const char *s) {
   return s;
 }
 
-bool face_option(const char *options, const char *key, char *dst, size_t room) {
+// The value of a key and its length; NULL: there is none.
+static const char *option_value(const char *options, const char *key, size_t *len) {
   size_t n = strlen(key);
   for (const char *s = skip_blanks(options); *s;) {
     const char *end = pair_end(s), *value = s + n;
     if (!strncmp(s, key, n) && *(value = skip_blanks(value)) == '=' && value < end) {
       value = skip_blanks(value + 1);
-      size_t len = value < end ? (size_t)(end - value) : 0;
-      while (len && isspace((unsigned char)value[len - 1])) len--;
-      if (len >= room) return false;
-      memcpy(dst, value, len);
-      dst[len] = 0;
-      return true;
+      *len = value < end ? (size_t)(end - value) : 0;
+      while (*len && isspace((unsigned char)value[*len - 1])) --*len;
+      return value;
     }
     s = skip_blanks(*end ? end + 1 : end);
   }
-  return false;
+  return NULL;
+}
+
+bool face_option(const char *options, const char *key, char *dst, size_t room) {
+  size_t len;
+  const char *value = option_value(options, key, &len);
+  if (!value || len >= room) return false;
+  memcpy(dst, value, len);
+  dst[len] = 0;
+  return true;
+}
+
+bool face_option_is(const char *options, const char *key, const char *text) {
+  size_t len;
+  const char *value = option_value(options, key, &len);
+  return value && len == strlen(text) && !memcmp(value, text, len);
 }
 
 double face_option_number(const char *options, const char *key, double absent) {

@@ -45,11 +45,14 @@ void face_args_free(FaceArgs *a);
 void face_args_help(const sy_info *info, const char *program, FaceCommand command); // to stdout
 
 /* face_options.c -------------------------------------------------------------------------------------------------- */
+// Is it about a generate, not about a tensor?
+bool face_prepares_words(const sy_prepare *p);
 // The prepare entry of a tensor; NULL: none.
 const sy_prepare *face_prepare(const sy_info *info, const char *tensor);
 bool face_prepare_is(const sy_info *info, const char *tensor, const char *kind);
 // The value of a key in an options text as written, in dst; false if the key is absent or the value too long.
 bool face_option(const char *options, const char *key, char *dst, size_t room);
+bool face_option_is(const char *options, const char *key, const char *text); // is the value this text?
 double face_option_number(const char *options, const char *key, double absent);
 // picture(...): how to preprocess. False with err if the text makes no sense.
 bool face_option_picture(const char *options, HostPreprocess *how, HostError *err);
@@ -80,7 +83,7 @@ typedef struct FaceRun { // a route, and one call of it at a time
   const FaceArgs *args;
   HostTokenizer *tokenizer;                           // loaded when the route has a sentence input
   HostTokenizerOptions how;                           // of the last sentence input filled
-  const char *words;                                  // of a generate: the input that the search fills, or NULL
+  const struct FaceWords *words;                      // the generate that is searched, or NULL
   const HostLabels *labels;                           // of --labels; NULL: none
   FaceArray given[FACE_MAX_TENSORS];                  // --input files by input number; data NULL: not given
   void *in[FACE_MAX_TENSORS], *out[FACE_MAX_TENSORS]; // by the layout of the bounds
@@ -120,20 +123,24 @@ bool face_load_vocabulary(FaceRun *r, const char *kind, HostError *err);
 void face_note_cut(const char *sentence, size_t most);
 
 /* face_words.c ---------------------------------------------------------------------------------------------------- */
-typedef struct FaceWords { // a generate: its rule and its two entry points
-  const sy_prepare *rule;
+typedef struct FaceWords { // a generate: its rule, who plays which part in its steps, and its two entry points
+  const sy_prepare *rule, *steps;
   const sy_route *start, *step;
 } FaceWords;
 // The generate of a name, or of the entry point; false if there is none.
 bool face_words_find(const sy_info *info, const char *name, FaceWords *out);
-bool face_words_part(const sy_info *info, const sy_route *r); // is it an entry point of a generate?
+// Is it an entry point of a generate? Which, in *w.
+bool face_words_part(const sy_info *info, const sy_route *r, FaceWords *w);
+// Is the tensor of this name the one of a part: "words", "at", "last", "scores"?
+bool face_words_is(const FaceWords *w, const char *part, const char *name);
+bool face_words_fills(const FaceWords *w, const char *input); // is it an input that the search fills?
 typedef struct FaceWordsShape { // what a WordsInfo points to, and where the run-time dims are
   int batch_dim, length_dim;
   WordsTensor tensor[4][FACE_MAX_TENSORS];
 } FaceWordsShape;
-// Describes both entry points for words_new; `words`: the input that holds the words. *shape must outlive *info, whose
-// call and ud the caller sets. False with err if they are not those of a generate.
-bool face_words_describe(const FaceWords *w, const char *words, FaceWordsShape *shape, WordsInfo *info, HostError *err);
+// Describes both entry points for words_new. *shape must outlive *info, whose call and ud the caller sets. False with
+// err if they are not those of a generate.
+bool face_words_describe(const FaceWords *w, FaceWordsShape *shape, WordsInfo *info, HostError *err);
 // Runs a generate on everything given and prints the sentences. call: one call of an entry point.
 typedef bool FaceCall(void *ud, const sy_route *route, const size_t *dims, const void *const *in, void *const *out);
 bool face_words_run(FaceRun *r, const FaceWords *w, FaceCall *call, void *ud, bool *started, HostError *err);

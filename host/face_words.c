@@ -9,23 +9,36 @@
 #include <string.h>
 #include <unistd.h>
 
-static const sy_route *route_named(const sy_info *info, const char *name, const char *ending) {
-  size_t n = strlen(name);
+static const sy_route *route_of(const sy_info *info, const sy_prepare *steps, const char *part) {
   for (unsigned i = 0; i < info->nroute; i++)
-    if (!strncmp(info->route[i].name, name, n) && !strcmp(info->route[i].name + n, ending)) return &info->route[i];
+    if (face_option_is(steps->options, part, info->route[i].name)) return &info->route[i];
   return NULL;
 }
 
 bool face_words_find(const sy_info *info, const char *name, FaceWords *out) {
-  *out = (FaceWords){face_prepare(info, name), route_named(info, name, "_start"), route_named(info, name, "_step")};
-  return out->rule && out->start && out->step && !strncmp(out->rule->options, "words=", 6);
+  *out = (FaceWords){0};
+  for (unsigned i = 0; i < info->nprepare; i++) {
+    const sy_prepare *p = &info->prepare[i];
+    if (strcmp(p->name, name) != 0 || !face_prepares_words(p)) continue;
+    *(strcmp(p->kind, "steps") ? &out->rule : &out->steps) = p;
+  }
+  if (!out->rule || !out->steps) return false;
+  out->start = route_of(info, out->steps, "start");
+  out->step = route_of(info, out->steps, "step");
+  return out->start && out->step;
 }
 
-bool face_words_part(const sy_info *info, const sy_route *r) {
-  for (unsigned i = 0; i < info->nprepare; i++) {
-    FaceWords w;
-    if (face_words_find(info, info->prepare[i].name, &w) && (w.start == r || w.step == r)) return true;
-  }
+bool face_words_is(const FaceWords *w, const char *part, const char *name) {
+  return face_option_is(w->steps->options, part, name);
+}
+
+bool face_words_fills(const FaceWords *w, const char *input) {
+  return face_words_is(w, "words", input) || face_words_is(w, "last", input) || face_words_is(w, "at", input);
+}
+
+bool face_words_part(const sy_info *info, const sy_route *r, FaceWords *w) {
+  for (unsigned i = 0; i < info->nprepare; i++)
+    if (face_words_find(info, info->prepare[i].name, w) && (w->start == r || w->step == r)) return true;
   return false;
 }
 
@@ -48,9 +61,11 @@ static bool call_entry(void *ud, bool step, size_t rows, size_t length, const vo
   return c->call(c->ud, step ? c->w->step : c->w->start, dims, in, out);
 }
 
-static const WordsTensor *tensors(WordsTensor *dst, const sy_tensor *t, unsigned n) {
-  for (unsigned i = 0; i < n; i++)
-    dst[i] = (WordsTensor){t[i].name, (size_t)t[i].bytes, t[i].rank ? (size_t)t[i].axis[0].bound : 1};
+static const WordsTensor *tensors(WordsTensor *dst, const sy_tensor *t, unsigned n, int batch_dim) {
+  for (unsigned i = 0; i < n; i++) {
+    bool by_row = t[i].rank && t[i].axis[0].dim == batch_dim;
+    dst[i] = (WordsTensor){t[i].name, (size_t)t[i].bytes, by_row ? (size_t)t[i].axis[0].bound : 0};
+  }
   return dst;
 }
 
@@ -59,24 +74,36 @@ static void show_progress(void *ud, int64_t length, int64_t most) {
   if (isatty(STDERR_FILENO)) fprintf(stderr, "\r%lld of at most %lld words", (long long)length, (long long)most);
 }
 
-bool face_words_describe(const FaceWords *w, const char *name, FaceWordsShape *shape, WordsInfo *info, HostError *err) {
+// The number of the tensor that plays a part; n: none does.
+static size_t part_of(const FaceWords *w, const char *part, const sy_tensor *list, unsigned n) {
+  unsigned i = 0;
+  while (i < n && !face_words_is(w, part, list[i].name)) i++;
+  return i;
+}
+
+bool face_words_describe(const FaceWords *w, FaceWordsShape *shape, WordsInfo *info, HostError *err) {
   const sy_route *s = w->start, *t = w->step;
-  const sy_tensor *words = NULL, *scores = NULL;
-  for (unsigned i = 0; i < s->ninput; i++)
-    if (!strcmp(s->input[i].name, name)) words = &s->input[i];
-  for (unsigned i = 0; i < s->noutput; i++)
-    if (!strcmp(s->output[i].name, "scores")) scores = &s->output[i];
-  bool ok = words && scores && words->rank == 2 && scores->rank == 2 && words->axis[0].dim >= 0 &&
-            words->axis[1].dim >= 0 && s->ninput <= FACE_MAX_TENSORS && s->noutput <= FACE_MAX_TENSORS &&
-            t->ninput <= FACE_MAX_TENSORS && t->noutput <= FACE_MAX_TENSORS;
+  WordsParts p = {.start_words = part_of(w, "words", s->input, s->ninput),
+                  .last = part_of(w, "last", s->input, s->ninput),
+                  .start_scores = part_of(w, "scores", s->output, s->noutput),
+                  .step_words = part_of(w, "words", t->input, t->ninput),
+                  .at = part_of(w, "at", t->input, t->ninput),
+                  .step_scores = part_of(w, "scores", t->output, t->noutput)};
+  bool ok = p.start_words < s->ninput && p.last < s->ninput && p.start_scores < s->noutput &&
+            p.step_words < t->ninput && p.at < t->ninput && p.step_scores < t->noutput &&
+            s->ninput <= FACE_MAX_TENSORS && s->noutput <= FACE_MAX_TENSORS && t->ninput <= FACE_MAX_TENSORS &&
+            t->noutput <= FACE_MAX_TENSORS;
+  const sy_tensor *words = ok ? &s->input[p.start_words] : NULL, *scores = ok ? &s->output[p.start_scores] : NULL;
+  ok = ok && words->rank == 2 && scores->rank == 2 && words->axis[0].dim >= 0 && words->axis[1].dim >= 0;
   if (!ok) return host_fail(err, "the program's description of %s makes no sense", w->rule->name);
   shape->batch_dim = words->axis[0].dim;
   shape->length_dim = words->axis[1].dim;
-  *info = (WordsInfo){.start = {s->ninput, s->noutput, tensors(shape->tensor[0], s->input, s->ninput),
-                                tensors(shape->tensor[1], s->output, s->noutput)},
-                      .step = {t->ninput, t->noutput, tensors(shape->tensor[2], t->input, t->ninput),
-                               tensors(shape->tensor[3], t->output, t->noutput)},
-                      .words = name,
+  int b = shape->batch_dim;
+  *info = (WordsInfo){.start = {s->ninput, s->noutput, tensors(shape->tensor[0], s->input, s->ninput, b),
+                                tensors(shape->tensor[1], s->output, s->noutput, b)},
+                      .step = {t->ninput, t->noutput, tensors(shape->tensor[2], t->input, t->ninput, b),
+                               tensors(shape->tensor[3], t->output, t->noutput, b)},
+                      .part = p,
                       .batch_bound = (size_t)words->axis[0].bound,
                       .length_bound = (size_t)words->axis[1].bound,
                       .vocab = (size_t)scores->axis[1].bound};
@@ -122,11 +149,12 @@ static bool load_tokenizer(FaceRun *r, const sy_prepare *p, size_t table, HostEr
 }
 
 // The ids that every sentence starts from.
-static bool prompt(Captions *c, size_t table, HostError *err) {
+static bool prompt(Captions *c, const WordsInfo *info, HostError *err) {
   char name[64], text[400] = "";
   FaceRun *r = c->r;
   bool prompted = face_option(c->w->rule->options, "prompt", name, sizeof name);
-  const sy_prepare *p = face_prepare(r->info, prompted ? name : r->words);
+  const sy_prepare *p = face_prepare(r->info, prompted ? name : c->w->start->input[info->part.start_words].name);
+  size_t table = info->vocab;
   if (!load_tokenizer(r, p, table, err)) return false;
   if (prompted) {
     if (!p || !face_is_tokenizer(p->kind)) return host_fail(err, "the page does not say how %s is made", name);
@@ -242,10 +270,10 @@ bool face_words_run(FaceRun *r, const FaceWords *w, FaceCall *call, void *ud, bo
   if (!c) return host_fail(err, "out of memory");
   *c = (Captions){.r = r, .w = w, .call = call, .ud = ud};
   r->usage = true; // until something runs, the command line is to blame
-  bool ok = face_words_describe(w, r->words, &c->shape, &info, err);
+  bool ok = face_words_describe(w, &c->shape, &info, err);
   info.call = call_entry;
   info.ud = c;
-  ok = ok && options(c, &info, err) && prompt(c, info.vocab, err);
+  ok = ok && options(c, &info, err) && prompt(c, &info, err);
   size_t batch = ok ? info.batch_bound / (size_t)c->how.beams : 0;
   if (ok && !batch)
     ok = host_fail(err, "the model runs %zu sentences at once: --beams must be at most that", info.batch_bound);

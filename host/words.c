@@ -15,7 +15,8 @@ typedef struct State { // an output of both entries
 typedef struct Kept { // an input of the step that the start or the caller gave
   const void *source; // a row for each picture
   void *rows;         // a row for each sequence
-  size_t row_bytes, step_in;
+  size_t row_bytes;   // 0: one for all sequences
+  size_t step_in;
 } Kept;
 
 struct Words {
@@ -41,13 +42,13 @@ static void *room(size_t n, size_t size) { // pages that are never touched cost 
 }
 
 static size_t row_bytes(const WordsTensor *t) {
-  return t->rows ? t->bytes / t->rows : t->bytes;
+  return t->rows ? t->bytes / t->rows : 0;
 }
 
 static bool add_state(Words *w, size_t step_out, HostError *err) {
   const WordsTensor *t = &w->info->step.output[step_out];
   size_t o = find(w->info->start.output, w->info->start.noutput, t->name);
-  if (o == w->info->start.noutput || w->info->start.output[o].bytes != t->bytes)
+  if (o == w->info->start.noutput || w->info->start.output[o].bytes != t->bytes || !t->rows)
     return host_fail(err, "the step changes '%.60s', which the start does not give", t->name);
   State *s = &w->state[w->nstate++];
   *s = (State){w->start_out[o], room(1, t->bytes), row_bytes(t), o, step_out};
@@ -88,14 +89,12 @@ static bool set_up(Words *w, HostError *err) {
       !w->state || !w->kept)
     return host_fail(err, "out of memory");
   for (size_t i = 0; i < f->start.noutput; i++)
-    if (strcmp(f->start.output[i].name, "scores") != 0 && !(w->start_out[i] = room(1, f->start.output[i].bytes)))
+    if (i != f->part.start_scores && !(w->start_out[i] = room(1, f->start.output[i].bytes)))
       return host_fail(err, "out of memory");
   for (size_t i = 0; i < f->step.noutput; i++)
-    if (strcmp(f->step.output[i].name, "scores") != 0 && !add_state(w, i, err)) return false;
-  for (size_t i = 0; i < f->step.ninput; i++) {
-    const char *name = f->step.input[i].name;
-    if (strcmp(name, f->words) != 0 && strcmp(name, "at") != 0 && !add_kept(w, i, err)) return false;
-  }
+    if (i != f->part.step_scores && !add_state(w, i, err)) return false;
+  for (size_t i = 0; i < f->step.ninput; i++)
+    if (i != f->part.step_words && i != f->part.at && !add_kept(w, i, err)) return false;
   return true;
 }
 
@@ -138,12 +137,10 @@ static bool start(void *ud, int64_t batch, int64_t n, const int32_t *words, floa
     w->last[b] = (int32_t)n - 1;
     w->image[b] = (int32_t)b;
   }
-  for (size_t i = 0; i < e->ninput; i++) {
-    const char *name = e->input[i].name;
-    w->in[i] = !strcmp(name, w->info->words) ? (const void *)w->text : !strcmp(name, "last") ? w->last : w->given[i];
-  }
-  size_t s = find(e->output, e->noutput, "scores");
-  if (s == e->noutput) return false;
+  for (size_t i = 0; i < e->ninput; i++) w->in[i] = w->given[i];
+  w->in[w->info->part.start_words] = w->text;
+  w->in[w->info->part.last] = w->last;
+  size_t s = w->info->part.start_scores;
   w->start_out[s] = scores;
   w->batch = w->rows = (size_t)batch;
   w->nimage_kept = 0;
@@ -177,7 +174,7 @@ static void spread(Words *w) {
   }
   for (size_t i = 0; i < w->nkept; i++) {
     Kept *k = &w->kept[i];
-    if (in_order) {
+    if (in_order || !k->row_bytes) {
       w->in[k->step_in] = k->source;
       continue;
     }
@@ -194,7 +191,6 @@ static void spread(Words *w) {
 static bool step(void *ud, int64_t rows, int64_t at, int64_t n, const int32_t *parent, const int32_t *words,
                  float *scores) {
   Words *w = ud;
-  const WordsEntry *e = &w->info->step;
   if (rows < 1 || (size_t)rows > w->info->batch_bound || at < 0 || (size_t)(at + n) > w->info->length_bound)
     return false;
   for (int64_t r = 0; r < rows; r++)
@@ -203,14 +199,10 @@ static bool step(void *ud, int64_t rows, int64_t at, int64_t n, const int32_t *p
   put_words(w, (size_t)rows, (size_t)n, (size_t)n, words);
   for (int64_t r = 0; r < rows; r++) w->at[r] = (int32_t)at;
   spread(w);
-  for (size_t i = 0; i < e->ninput; i++) {
-    if (!strcmp(e->input[i].name, w->info->words)) w->in[i] = w->text;
-    if (!strcmp(e->input[i].name, "at")) w->in[i] = w->at;
-  }
+  w->in[w->info->part.step_words] = w->text;
+  w->in[w->info->part.at] = w->at;
   for (size_t i = 0; i < w->nstate; i++) w->out[w->state[i].step_out] = w->state[i].now;
-  size_t s = find(e->output, e->noutput, "scores");
-  if (s == e->noutput) return false;
-  w->out[s] = scores;
+  w->out[w->info->part.step_scores] = scores;
   return w->info->call(w->info->ud, true, (size_t)rows, (size_t)(at + n), w->in, w->out);
 }
 

@@ -16,18 +16,22 @@
 
 #include <stddef.h>
 
-typedef struct WordsTensor { // an input or output; axis 0 counts the sequences
+typedef struct WordsTensor { // an input or output
   const char *name;
   size_t bytes; // of the caller's buffer, by bounds
-  size_t rows;  // bound of axis 0
+  size_t rows;  // bound of axis 0 if that counts the sequences, else 0
 } WordsTensor;
 typedef struct WordsEntry {
   size_t ninput, noutput;
   const WordsTensor *input, *output;
 } WordsEntry;
+typedef struct WordsParts { // who plays which part, by number of input or output
+  size_t start_words, last, start_scores;
+  size_t step_words, at, step_scores;
+} WordsParts;
 typedef struct WordsInfo {
   WordsEntry start, step;
-  const char *words; // name of the input that holds the words
+  WordsParts part;
   size_t batch_bound, length_bound, vocab;
   // One call of an entry point with `rows` sequences of `length` words in all. False: the call failed.
   bool (*call)(void *ud, bool step, size_t rows, size_t length, const void *const *in, void *const *out);

@@ -11,6 +11,11 @@
 // that a step needs and that is no weight (what an image gave: keys and values of cross-attention) is kept from the
 // start. Positions that the source counts from the first word (a slice 0:L of a table) are counted from `at`.
 //
+// Which port plays which part is said in the module, for whoever runs the search: a Prepare of the generate's name and
+// the kind "steps". The names are those above unless the page took them.
+//
+//   prepare "caption" "steps" "start=caption_start, step=caption_step, words=text, at=at, last=last, scores=scores"
+//
 // This is right only if no row depends on a later one. The pass proves it from the masks: words see no later words, and
 // what is not words sees no words; where it cannot, it says which operator is in the way (E0304).
 #include "pass.h"
@@ -23,11 +28,12 @@ PassFn pass_cache;
 
 typedef struct Split {
   Module *m;
-  Graph *g, *s;            // start and step
-  Val words;               // in g
-  int32_t sym;             // run-time dim that counts them
-  int64_t width;           // words of a step
-  Val at;                  // in s: their first position, i32[B]
+  Graph *g, *s;  // start and step
+  Val words;     // in g
+  int32_t sym;   // run-time dim that counts them
+  int64_t width; // words of a step
+  Val at;        // in s: their first position, i32[B]
+  const char *at_name, *last_name, *scores_name;
   bool *dep;               // by value of g: depends on the words
   Val *row, *all, *cached; // by value of g: its counterparts in s
   int ncache, nkept;
@@ -36,6 +42,38 @@ typedef struct Split {
 
 static const Value *value_of(const Split *p, Val v) {
   return graph_value(p->g, v);
+}
+
+/* names that the page has not taken -----------------------------------------------------------------------------------
+ */
+static bool lists(const NamedVal *list, size_t n, const char *name) {
+  for (size_t i = 0; i < n; i++)
+    if (!strcmp(list[i].name, name)) return true;
+  return false;
+}
+
+// `name`, or with a number behind it, as no input and no output of start and step is called.
+static const char *port_name(const Split *p, const char *name) {
+  const Graph *const both[] = {p->g, p->s};
+  const char *free_name = name;
+  for (int copy = 2;; copy++) {
+    bool taken = false;
+    for (size_t i = 0; i < 2; i++)
+      taken = taken || lists(both[i]->input.at, both[i]->input.n, free_name) ||
+              lists(both[i]->output.at, both[i]->output.n, free_name);
+    if (!taken) return intern(p->m->names, free_name);
+    free_name = arena_printf(p->m->arena, "%s_%d", name, copy);
+  }
+}
+
+static const char *graph_name(const Module *m, const char *name, const char *ending) {
+  const char *free_name = arena_printf(m->arena, "%s%s", name, ending);
+  for (int copy = 2;; copy++) {
+    bool taken = false;
+    for (size_t i = 0; i < m->graph.n; i++) taken = taken || !strcmp(m->graph.at[i]->name, free_name);
+    if (!taken) return intern(m->names, free_name);
+    free_name = arena_printf(m->arena, "%s%s_%d", name, ending, copy);
+  }
 }
 
 static Val fail(Split *p, Val v, const char *why) {
@@ -133,7 +171,7 @@ static Val whole(Split *p, Val v) {
   if (words_axis(p, &x->type) >= 0) return fail(p, v, "a step needs it for all words");
   const char *name = value_str(x, A_name);
   if (x->op != OP_input) {
-    name = intern(p->m->names, arena_printf(p->m->arena, "kept_%d", p->nkept++));
+    name = port_name(p, arena_printf(p->m->arena, "kept_%d", p->nkept++));
     graph_output(p->g, name, v, x->span);
   }
   return p->all[v.id] = graph_input(p->s, name, &x->type, x->span);
@@ -209,7 +247,7 @@ static Val cache(Split *p, Val v) {
   int s = words_segment(p, &t);
   Span at = x->span;
   if (words_axis(p, &t) != 1 || t.rank != 3) return fail(p, v, "its rows are not the words");
-  const char *name = intern(p->m->names, arena_printf(p->m->arena, "cache_%d", p->ncache++));
+  const char *name = port_name(p, arena_printf(p->m->arena, "cache_%d", p->ncache++));
   Attr a = attr_str(A_name, name), start = attr_int(A_start, s >= 0 ? seg_start(p->m, &t, s) : 0);
   Val args[3] = {NO_VAL, rows(p, v), p->at};
   if (p->failed) return NO_VAL;
@@ -387,26 +425,36 @@ static bool split_graph(Module *m, Graph *g, const Prepare *rule, Arena *scratch
   p.all = ARENA_ARRAY(scratch, Val, n);
   p.cached = ARENA_ARRAY(scratch, Val, n);
   mark_dependent(&p);
-  p.s = graph_new(m, intern(m->names, arena_printf(m->arena, "%s_step", g->name)));
+  p.s = graph_new(m, graph_name(m, g->name, "_step"));
   p.s->about = arena_printf(m->arena, "%s: one more word, W = %d", g->name, (int)p.width);
   const Value *w = graph_value(g, p.words);
   row.dim[1] = DIM(p.width);
   Span span = w->span;
   p.row[p.words.id] = graph_input(p.s, value_str(w, A_name), &row, span);
-  p.at = graph_input(p.s, "at", &at, span);
+  g->output.at[0].name = ""; // its name is free again
+  p.scores_name = port_name(&p, "scores");
+  g->output.at[0].name = p.scores_name;
+  p.at_name = port_name(&p, "at");
+  p.last_name = port_name(&p, "last");
+  p.at = graph_input(p.s, p.at_name, &at, span);
   Val scores = g->output.at[0].val, step = rows(&p, scores);
   Type t = graph_value(g, scores)->type;
   if (p.failed) return false;
-  graph_output(p.s, "scores", last_scores(&p, step, &t), span);
+  graph_output(p.s, p.scores_name, last_scores(&p, step, &t), span);
   for (size_t i = p.s->output.n - 1; i > 0; i--) { // first, as in the start
     NamedVal last = p.s->output.at[i];
     p.s->output.at[i] = p.s->output.at[i - 1];
     p.s->output.at[i - 1] = last;
   }
-  Val pick[2] = {scores, graph_input(g, "last", &at, span)};
+  Val pick[2] = {scores, graph_input(g, p.last_name, &at, span)};
   g->output.at[0].val = graph_add(g, OP_gather_rows, pick, 2, NULL, 0, span);
   g->about = arena_printf(m->arena, "%s: the first words; scores of word last[b]", g->name);
-  g->name = intern(m->names, arena_printf(m->arena, "%s_start", g->name));
+  const char *start = graph_name(m, g->name, "_start");
+  Prepare steps = {g->name, "steps",
+                   arena_printf(m->arena, "start=%s, step=%s, words=%s, at=%s, last=%s, scores=%s", start, p.s->name,
+                                value_str(graph_value(g, p.words), A_name), p.at_name, p.last_name, p.scores_name)};
+  VEC_PUSH(m->arena, m->prepare, steps);
+  g->name = start;
   return g->output.at[0].val.id != 0;
 }
 
@@ -415,11 +463,11 @@ size_t pass_cache(Module *m, Arena *scratch, const PassOptions *o) {
   size_t changes = 0, graphs = m->graph.n;
   for (size_t i = 0; i < graphs; i++)
     for (size_t k = 0; k < m->prepare.n; k++) {
-      const Prepare *r = &m->prepare.at[k];
-      bool rule = !strcmp(r->kind, "next_word") || !strcmp(r->kind, "masked_word");
-      if (!rule || strcmp(r->name, m->graph.at[i]->name) != 0 || strncmp(r->options, "words=", 6) != 0) continue;
+      const Prepare r = m->prepare.at[k]; // a copy: the list grows
+      bool rule = !strcmp(r.kind, "next_word") || !strcmp(r.kind, "masked_word");
+      if (!rule || strcmp(r.name, m->graph.at[i]->name) != 0 || strncmp(r.options, "words=", 6) != 0) continue;
       ArenaMark mark = arena_mark(scratch);
-      bool ok = split_graph(m, m->graph.at[i], r, scratch);
+      bool ok = split_graph(m, m->graph.at[i], &r, scratch);
       arena_reset(scratch, mark);
       if (!ok) return changes;
       changes++;

@@ -44,7 +44,7 @@ typedef struct Want {
   Tensor in[16], out[16];
 } Want;
 
-static void reference(Arena *a, const Graph *g, const int64_t *dims, int ids, Want *w) {
+__attribute__((unused)) static void reference(Arena *a, const Graph *g, const int64_t *dims, int ids, Want *w) {
   EvalEnv env = {.arena = a, .weight = value_in, .input = value_in, .ud = &ids};
   memcpy(env.dim, dims, sizeof env.dim);
   Val want[32];

@@ -1,0 +1,250 @@
+// generate_steps.c: pages with a `generate`, compiled for real: after the first words and after each further one, the
+// scores of the compiled steps (kernels in the interpreter, through host/words.c as a program does it) against those
+// that the reference evaluator gives for the whole sequence. Two sentences, which change their rows on the way.
+#include "host/words.h"
+#include "program_check.h"
+
+#include "frontend/frontend.h"
+
+enum { WORDS = 7, SENTENCES = 2, VOCAB = 11 };
+
+// A page: its inputs, further declarations, the name of the words, and what it makes of their vectors x.
+#define PAGE_OF(inputs, more, words, body)                                                                             \
+  "use std\nmodality vision, depth, language\nmodel m(dim = 8, heads = 2, most = 7) {\n  dim B = 1..4\n"               \
+  "  dim L = 1..most\n" more "  generate g(" inputs ") {\n"                                                            \
+  "    words " words ": i32[B, L] = next_word(start = [1], end = 2, pad = 0)\n"                                        \
+  "    weight table: f32[11, dim]\n    let x = embedding(table, " words ")\n" body                                     \
+  "    return affine(x, table)\n  }\n}\n"
+#define PAGE(inputs, body) PAGE_OF(inputs, "", "text", body)
+#define LOOK(at, where) "    let x = x + attention_apart(x, x, heads, where = " where ")  @" at "\n"
+#define SEE(at, what) "    let x = x + attention_apart(x, " what ", heads)  @" at "\n"
+#define CAUSAL LOOK("look", "key <= query")
+#define IMAGE "image: f32[B, 3, dim]"
+
+static const struct {
+  const char *name, *page;
+} pages[] = {
+    {"words alone", PAGE(IMAGE, CAUSAL)},
+    {"words and a picture", PAGE(IMAGE, CAUSAL SEE("see", "image"))},
+    // names that the steps would like to have
+    {"at", PAGE("at: f32[B, 3, dim]", CAUSAL SEE("see", "at"))},
+    {"last", PAGE("last: f32[B, 3, dim]", SEE("see", "tanh(last)"))},
+    {"every name", PAGE("scores: f32[B, 3, dim], cache_0: f32[B, 3, dim], kept_0: f32[B, 3, dim], at: f32[B, 3, dim],"
+                        "AT: f32[B, 3, dim], last_2: f32[B, 3, dim]",
+                        CAUSAL SEE("see", "scores + cache_0") SEE("more", "tanh(kept_0 + at + AT + last_2)"))},
+    {"words named at", PAGE_OF("last: f32[B, 3, dim]", "", "at", CAUSAL SEE("see", "last"))},
+    {"a route of the name", PAGE_OF("last: f32[B, 3, dim]", "  route g_step(x: f32[B, 2]) -> y { return x }\n", "at",
+                                    CAUSAL SEE("see", "last"))},
+    {"no batch", PAGE("image: f32[3, dim]", SEE("see", "broadcast(tanh(image), [B, 3, dim])"))},
+};
+
+static const char *find_std(void *ud, const char *name, size_t *n, const char **path) {
+  char file[64];
+  (void)path;
+  snprintf(file, sizeof file, "models/%s.sy", name);
+  return file_read(ud, file, n, NULL);
+}
+
+static Module *compile(Arena *a, const char *page) {
+  Intern *names = ARENA_NEW(a, Intern);
+  Diag *d = ARENA_NEW(a, Diag);
+  names->arena = a;
+  diag_init(d, a);
+  FrontOptions o = {.find = find_std, .ud = a};
+  Module *m = front_compile(a, names, d, "page.sy", page, strlen(page), &o);
+  Buf why = {0};
+  diag_print(d, &why, false);
+  cr_assert(m, "%s", why.s ? why.s : "no module");
+  buf_free(&why);
+  return m;
+}
+
+// "start=g_start, step=g_step, words=text, at=at, ..": does this one play the part?
+static bool plays(const Module *m, const char *key, const char *name) {
+  const Prepare *p = &m->prepare.at[m->prepare.n - 1];
+  cr_assert_str_eq(p->kind, "steps");
+  char want[128], have[512];
+  snprintf(want, sizeof want, " %s=%s,", key, name);
+  snprintf(have, sizeof have, " %s,", p->options);
+  return strstr(have, want);
+}
+
+typedef struct Run {
+  Arena *a;
+  const Program *p;
+  const char *weights;
+} Run;
+
+static size_t route_of(const Program *p, const char *key) {
+  size_t i = 0;
+  while (i < p->route.n && !plays(p->module, key, p->route.at[i].graph->name)) i++;
+  cr_assert(i < p->route.n);
+  return i;
+}
+
+static bool call_entry(void *ud, bool step, size_t rows, size_t length, const void *const *in, void *const *out) {
+  Run *r = ud;
+  int64_t dims[MAX_DIMS] = {(int64_t)rows, (int64_t)length};
+  const char *err = "";
+  bool ok =
+      program_interpret(r->p, route_of(r->p, step ? "step" : "start"), 0, r->weights, in, out, dims, NULL, NULL, &err);
+  cr_assert(ok, "%s", err);
+  return ok;
+}
+
+static WordsTensor *tensors(Arena *a, const Graph *g, const NamedVal *list, size_t n) {
+  WordsTensor *t = ARENA_ARRAY(a, WordsTensor, n + 1);
+  for (size_t i = 0; i < n; i++) {
+    const Type *type = &graph_value(g, list[i].val)->type;
+    bool by_row = type->rank && type->dim[0].k;
+    t[i] = (WordsTensor){list[i].name, (size_t)type_bytes(g->module, type),
+                         by_row ? (size_t)type_extent(g->module, type, 0) : 0};
+  }
+  return t;
+}
+
+static size_t part(const Module *m, const char *key, const NamedVal *list, size_t n) {
+  const Prepare *p = &m->prepare.at[m->prepare.n - 1];
+  for (size_t i = 0; i < n; i++)
+    if (plays(m, key, list[i].name)) return i;
+  cr_assert_fail("nothing plays the part %s of %s", key, p->options);
+  return n;
+}
+
+static WordsInfo describe(Arena *a, const Program *p) {
+  const Module *m = p->module;
+  const Graph *s = p->route.at[route_of(p, "start")].graph, *t = p->route.at[route_of(p, "step")].graph;
+  return (WordsInfo){.start = {s->input.n, s->output.n, tensors(a, s, s->input.at, s->input.n),
+                               tensors(a, s, s->output.at, s->output.n)},
+                     .step = {t->input.n, t->output.n, tensors(a, t, t->input.at, t->input.n),
+                              tensors(a, t, t->output.at, t->output.n)},
+                     .part = {part(m, "words", s->input.at, s->input.n), part(m, "last", s->input.at, s->input.n),
+                              part(m, "scores", s->output.at, s->output.n), part(m, "words", t->input.at, t->input.n),
+                              part(m, "at", t->input.at, t->input.n), part(m, "scores", t->output.at, t->output.n)},
+                     .batch_bound = 4,
+                     .length_bound = WORDS,
+                     .vocab = VOCAB,
+                     .call = call_entry};
+}
+
+typedef struct Given { // what the evaluator reads: two sentences of n words, and inputs of the sentences they came from
+  int32_t (*words)[WORDS];
+  const char *name; // of the input of words
+  const int32_t *of;
+  int64_t n;
+} Given;
+
+static bool whole_input(void *ud, const char *name, const Type *t, Tensor *out) {
+  const Given *g = ud;
+  if (!strcmp(name, g->name)) {
+    for (int64_t b = 0; b < SENTENCES; b++)
+      for (int64_t i = 0; i < g->n; i++) out->i[b * g->n + i] = g->words[b][i];
+    return true;
+  }
+  value_in(NULL, name, t, out);
+  size_t row = out->n / (size_t)out->dim[0], bytes = dtype_info[t->dtype].bytes == 4 && t->dtype == DT_I32 ? 4
+                                                     : t->dtype == DT_BOOL                                 ? 1
+                                                                                                           : 8;
+  if (!t->dim[0].k) return true;
+  char *copy = malloc(out->n * bytes);
+  cr_assert(copy);
+  memcpy(copy, out->b, out->n * bytes);
+  for (size_t b = 0; b < SENTENCES; b++)
+    memcpy(out->b + b * row * bytes, copy + (size_t)g->of[b] * row * bytes, row * bytes);
+  free(copy);
+  return true;
+}
+
+static bool whole_weight(void *ud, const char *name, const Type *t, Tensor *out) {
+  (void)ud;
+  return value_in(NULL, name, t, out);
+}
+
+// Scores of the last of n words by the whole sequence.
+static void whole(const char *page, const Given *given, float scores[SENTENCES][VOCAB]) {
+  Arena a = {0};
+  Module *m = compile(&a, page);
+  const Graph *g = m->graph.at[0];
+  for (size_t i = 0; strcmp(g->name, "g") != 0; i++) g = m->graph.at[i];
+  EvalEnv env = {
+      .arena = &a, .dim = {SENTENCES, given->n}, .weight = whole_weight, .input = whole_input, .ud = (void *)given};
+  Tensor out;
+  cr_assert(graph_eval(g, &env, &g->output.at[0].val, 1, &out), "%s", env.error);
+  for (int64_t b = 0; b < SENTENCES; b++)
+    for (int64_t v = 0; v < VOCAB; v++) scores[b][v] = (float)out.f[(b * given->n + given->n - 1) * VOCAB + v];
+  arena_free(&a);
+}
+
+static void compare_scores(const char *page, const char *name, const Given *given, const float *got) {
+  float want[SENTENCES][VOCAB];
+  whole(page, given, want);
+  for (int b = 0; b < SENTENCES; b++)
+    for (int v = 0; v < VOCAB; v++) {
+      float w = want[b][v];
+      cr_assert(fabsf(got[b * VOCAB + v] - w) <= 1e-4f * (1 + fabsf(w)),
+                "%s: %d words, sentence %d: score %d is %g instead of %g", name, (int)given->n, b, v,
+                (double)got[b * VOCAB + v], (double)w);
+    }
+}
+
+static void *input_buffer(Arena *a, const Module *m, const Graph *g, size_t i) {
+  int64_t dims[MAX_DIMS] = {SENTENCES, 1};
+  const Type *t = &graph_value(g, g->input.at[i].val)->type;
+  int64_t extent[MAX_RANK];
+  for (int d = 0; d < t->rank; d++) extent[d] = t->dim[d].c + (t->dim[d].k ? t->dim[d].k * dims[t->dim[d].sym] : 0);
+  Tensor dense = tensor_new(a, t->dtype, t->rank, extent);
+  value_in(NULL, g->input.at[i].name, t, &dense);
+  if (t->dtype != DT_BOOL) return caller_buffer(a, m, t, dims, &dense);
+  void *buffer = arena_alloc(a, (size_t)type_bytes(m, t) + 64);
+  Layout l = layout_of(a, m, t, dims, NULL);
+  layout_store(&l, dense.b, buffer);
+  return buffer;
+}
+
+// The first words, then one at a time; after the second the sentences change places.
+static void run_page(const char *name, const char *page, int64_t first) {
+  Arena a = {0};
+  Module *m = compile(&a, page);
+  Program *p = lower_for(m, &targets[0], 1);
+  Run run = {&a, p, pack_all(p, &a)};
+  WordsInfo info = describe(&a, p);
+  info.ud = &run;
+  const Graph *s = p->route.at[route_of(p, "start")].graph;
+  const void **given = ARENA_ARRAY(&a, const void *, s->input.n + 1);
+  for (size_t i = 0; i < s->input.n; i++) given[i] = input_buffer(&a, m, s, i);
+  HostError err = {{0}};
+  Words *w = words_new(&info, given, &err);
+  cr_assert(w, "%s: %s", name, err.text);
+  GenerateModel model = words_model(w);
+  int32_t words[SENTENCES][WORDS], of[SENTENCES] = {0, 1}, prompt[SENTENCES * WORDS];
+  for (uint32_t k = 0; k < SENTENCES * WORDS; k++)
+    words[k / WORDS][k % WORDS] = (int32_t)(hash_bytes(&k, sizeof k, 5) % VOCAB);
+  for (int64_t b = 0; b < SENTENCES; b++)
+    for (int64_t i = 0; i < first; i++) prompt[b * first + i] = words[b][i];
+  float scores[SENTENCES * VOCAB];
+  Given seen = {words, s->input.at[info.part.start_words].name, of, first};
+  cr_assert(model.start(model.ud, SENTENCES, first, prompt, scores));
+  compare_scores(page, name, &seen, scores);
+  for (int64_t at = first; at < WORDS; at++) {
+    static const int32_t ways[][SENTENCES] = {{0, 1}, {1, 0}, {1, 1}};
+    const int32_t *parent = ways[at % 3];
+    int32_t before[SENTENCES][WORDS], was[SENTENCES], next[SENTENCES];
+    memcpy(before, words, sizeof words);
+    memcpy(was, of, sizeof of);
+    for (int b = 0; b < SENTENCES; b++) {
+      memcpy(words[b], before[parent[b]], (size_t)at * sizeof **words);
+      of[b] = was[parent[b]];
+      next[b] = words[b][at];
+    }
+    seen.n = at + 1;
+    cr_assert(model.step(model.ud, SENTENCES, at, 1, parent, next, scores));
+    compare_scores(page, name, &seen, scores);
+  }
+  words_free(w);
+  arena_free(&a);
+}
+
+Test(generate_steps, pages, .timeout = 600) {
+  for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
+    for (int64_t first = 1; first < WORDS; first += 2) run_page(pages[i].name, pages[i].page, first);
+}
