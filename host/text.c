@@ -297,13 +297,29 @@ bool host_unescape_html_strict(HostText *t) {
 }
 
 // ---- case ----
+//
+// Lower case as Python's str.lower() has it, which the authors' tokenizers call: the full mapping of Unicode
+// (UnicodeData.txt with SpecialCasing.txt). Of SpecialCasing's lines for lower case that leaves two: U+0130 becomes "i"
+// and U+0307, always; capital sigma becomes U+03C2 at the end of a word, which depends on what str.lower() is given.
+//
+//   whole text   CLIP's simple_tokenizer.py, `whitespace_clean(basic_clean(text)).lower()`, and ALBEF's and BLIP's
+//                pre_caption, `caption.lower()`                                                   -> host_lower
+//   a character  BertTokenizer: transformers' PreTrainedTokenizer.tokenize gives each character but those of special
+//                tokens to .lower() by itself, `re.sub(r"(" + special + r")|(.+?)", ...)`, so that no sigma is the last
+//                letter of a word                                                                 -> host_lower_each
+//
+// The lines for Lithuanian, Turkish and Azeri are never applied: str.lower() knows no language.
 
-// Is c upper, lower or title case? (letters, and the marks that Unicode counts as such)
+// Is c upper, lower or title case? (the property Cased: letters, and marks and signs that count as such)
 static bool is_cased(uint32_t c) {
+  static const uint32_t other[][2] = {{0xaa, 0xaa},       {0xba, 0xba},       {0x2b0, 0x2b8},    {0x2c0, 0x2c1},
+                                      {0x2e0, 0x2e4},     {0x1d2c, 0x1d6a},   {0x2160, 0x217f},  {0x24b6, 0x24e9},
+                                      {0x1f130, 0x1f149}, {0x1f150, 0x1f169}, {0x1f170, 0x1f189}};
   utf8proc_category_t k = category(c);
-  return k == UTF8PROC_CATEGORY_LU || k == UTF8PROC_CATEGORY_LL || k == UTF8PROC_CATEGORY_LT || c == 0xaa ||
-         c == 0xba || (c >= 0x2b0 && c <= 0x2b8) || (c >= 0x2c0 && c <= 0x2c1) || (c >= 0x2e0 && c <= 0x2e4) ||
-         (c >= 0x1d2c && c <= 0x1d6a) || (c >= 0x2160 && c <= 0x217f) || (c >= 0x24b6 && c <= 0x24e9);
+  if (k == UTF8PROC_CATEGORY_LU || k == UTF8PROC_CATEGORY_LL || k == UTF8PROC_CATEGORY_LT) return true;
+  for (size_t i = 0; i < sizeof other / sizeof *other; i++)
+    if (c >= other[i][0] && c <= other[i][1]) return true;
+  return false;
 }
 
 // Characters that the final sigma rule looks through: marks, formats, modifiers, word-inner punctuation.
@@ -321,6 +337,12 @@ static bool is_case_ignorable(uint32_t c) {
   }
 }
 
+static bool push_lower(HostText *out, uint32_t c) {
+  if (c == 0x130) return host_text_push(out, 'i') && host_text_push(out, 0x307);
+  if (c < 0x80) return host_text_push(out, c >= 'A' && c <= 'Z' ? c | 32 : c);
+  return host_text_push(out, (uint32_t)utf8proc_tolower((utf8proc_int32_t)c));
+}
+
 bool host_lower(HostText *t) {
   HostText out = {0};
   bool ok = true;
@@ -333,36 +355,85 @@ bool host_lower(HostText *t) {
       while (next < t->n && is_case_ignorable(t->at[next])) next++;
       bool before_cased = next < t->n && is_cased(t->at[next]);
       ok = host_text_push(&out, after_cased && !before_cased ? 0x3c2 : 0x3c3);
-    } else if (c == 0x130) { // the only character whose lower case is two
-      ok = host_text_push(&out, 'i') && host_text_push(&out, 0x307);
-    } else if (c < 0x80) {
-      ok = host_text_push(&out, c >= 'A' && c <= 'Z' ? c | 32 : c);
     } else {
-      ok = host_text_push(&out, (uint32_t)utf8proc_tolower((utf8proc_int32_t)c));
+      ok = push_lower(&out, c);
     }
     if (!is_case_ignorable(c)) after_cased = is_cased(c);
   }
   return replace(t, &out, ok);
 }
 
-// ---- normal form ----
+bool host_lower_each(HostText *t) {
+  HostText out = {0};
+  bool ok = true;
+  for (size_t i = 0; ok && i < t->n; i++) ok = push_lower(&out, t->at[i]);
+  return replace(t, &out, ok);
+}
+
+// ---- normal forms ----
+//
+// utf8proc's own functions for whole texts put marks into order by exchanging neighbours, which takes the square of the
+// marks on one letter. So only its tables and its composition, which is linear, are used; the order is made here.
+
+static unsigned mark_class(uint32_t c) {
+  return c < 0x300 ? 0 : (unsigned)utf8proc_get_property((utf8proc_int32_t)c)->combining_class;
+}
+
+// Sorts a run of marks by their class, equal ones as they stand; `spare` has room for n.
+static void order_run(uint32_t *mark, size_t n, uint32_t *spare) {
+  size_t start[257] = {0};
+  for (size_t i = 0; i < n; i++) start[(mark_class(mark[i]) & 255) + 1]++;
+  for (unsigned k = 0; k < 256; k++) start[k + 1] += start[k];
+  for (size_t i = 0; i < n; i++) spare[start[mark_class(mark[i]) & 255]++] = mark[i];
+  memcpy(mark, spare, n * sizeof *mark);
+}
+
+static bool order_marks(HostText *t) {
+  uint32_t *spare = NULL;
+  for (size_t i = 0, hi; i < t->n; i = hi) {
+    bool sorted = true;
+    hi = i + 1;
+    unsigned last = mark_class(t->at[i]);
+    while (last && hi < t->n && mark_class(t->at[hi])) {
+      sorted = sorted && mark_class(t->at[hi]) >= last;
+      last = mark_class(t->at[hi++]);
+    }
+    if (sorted) continue;
+    if (!spare && !(spare = malloc(t->n * sizeof *spare))) return false;
+    order_run(t->at + i, hi - i, spare);
+  }
+  free(spare);
+  return true;
+}
+
+static bool is_plain(const HostText *t, uint32_t below) {
+  for (size_t i = 0; i < t->n; i++)
+    if (t->at[i] >= below) return false;
+  return true;
+}
+
+bool host_decompose(HostText *t) {
+  if (is_plain(t, 0xc0)) return true; // nothing below decomposes
+  HostText out = {0};
+  bool ok = true;
+  for (size_t i = 0; ok && i < t->n; i++) {
+    utf8proc_int32_t part[16];
+    int boundary = 0;
+    utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)t->at[i], part, 16, UTF8PROC_DECOMPOSE, &boundary);
+    if (n < 0 || n > 16) part[0] = (utf8proc_int32_t)t->at[i], n = 1;
+    for (utf8proc_ssize_t k = 0; ok && k < n; k++) ok = host_text_push(&out, (uint32_t)part[k]);
+  }
+  return replace(t, &out, ok && order_marks(&out));
+}
 
 bool host_compose(HostText *t) {
-  bool plain = true; // nothing below U+0300 decomposes or combines with what is below U+0300
-  for (size_t i = 0; plain && i < t->n; i++) plain = t->at[i] < 0x300;
-  if (plain) return true;
-  size_t n = 0;
-  char *utf8 = host_text_to_utf8(t, &n);
-  if (!utf8) return false;
-  utf8proc_uint8_t *composed = NULL;
-  utf8proc_ssize_t got =
-      utf8proc_map((const utf8proc_uint8_t *)utf8, (utf8proc_ssize_t)n, &composed, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-  free(utf8);
-  if (got < 0) return false;
-  HostText out = {0};
-  bool ok = host_text_from_utf8(&out, (const char *)composed, (size_t)got);
-  free(composed);
-  return replace(t, &out, ok);
+  if (is_plain(t, 0x300)) return true; // nothing below decomposes for good or combines with what is below
+  if (!host_decompose(t)) return false;
+  utf8proc_ssize_t n =
+      utf8proc_normalize_utf32((utf8proc_int32_t *)t->at, (utf8proc_ssize_t)t->n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+  if (n < 0) return false;
+  t->n = (size_t)n;
+  return true;
 }
 
 bool host_clean_text(HostText *t, bool fix) {

@@ -56,10 +56,13 @@ void host_strip(HostText *t);
 // Each run of white space becomes one space.
 void host_collapse_blanks(HostText *t);
 
-// Python's str.lower(): full mapping, final sigma included.
+// Python's str.lower(): full mapping, final sigma included; and the same of each character by itself, whose sigmas are
+// never final. Which tokenizer takes which: text.c.
 bool host_lower(HostText *t);
+bool host_lower_each(HostText *t);
 
-// Canonical composition, form NFC.
+// Canonical decomposition and composition, forms NFD and NFC; linear time.
+bool host_decompose(HostText *t);
 bool host_compose(HostText *t);
 
 // Everything; fix = with host_fix_text.

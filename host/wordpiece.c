@@ -117,21 +117,14 @@ static bool is_chinese(uint32_t c) {
   return false;
 }
 
-// In lower case, decomposed, without marks. Words are seen as a whole: a sigma at the end of one has a form of its own.
+// In lower case, character by character (text.c says why), decomposed, without marks.
 static bool fold(HostText *t) {
-  HostText to = {0};
-  bool ok = host_lower(t);
-  for (size_t i = 0; i < t->n && ok; i++) {
-    utf8proc_int32_t part[16];
-    int boundary = 0;
-    utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)t->at[i], part, 16, UTF8PROC_DECOMPOSE, &boundary);
-    if (n < 0 || n > 16) part[0] = (utf8proc_int32_t)t->at[i], n = 1;
-    for (utf8proc_ssize_t k = 0; k < n && ok; k++)
-      if (utf8proc_category(part[k]) != UTF8PROC_CATEGORY_MN) ok = host_text_push(&to, (uint32_t)part[k]);
-  }
-  host_text_free(t);
-  *t = to;
-  return ok;
+  if (!host_lower_each(t) || !host_decompose(t)) return false;
+  size_t n = 0;
+  for (size_t i = 0; i < t->n; i++)
+    if (utf8proc_category((utf8proc_int32_t)t->at[i]) != UTF8PROC_CATEGORY_MN) t->at[n++] = t->at[i];
+  t->n = n;
+  return true;
 }
 
 /* words ---------------------------------------------------------------------------------------------------------------

@@ -209,6 +209,50 @@ Test(text, unescapes_html_like_python) {
 Test(text, lowers_like_python) {
   expect_text(host_lower, "ÀÉ ẞ İI ŠĐ", "àé ß i̇i šđ");
   expect_text(host_lower, "ΣΑΣ ΟΔΟΣ. Σ ΑΣ'Α", "σας οδος. σ ασ'α");
+  expect_text(host_lower_each, "ΣΑΣ ΟΔΟΣ. Σ ΑΣ'Α", "σασ οδοσ. σ ασ'α");
+  expect_text(host_lower, "🅐Σ ΑΣ🅐", "🅐ς ασ🅐"); // the sign is a capital letter, and no letter
+}
+
+// Every line of SpecialCasing.txt, and the letters whose lower case is far away or of another kind, one by one.
+Test(text, lowers_special_casings) {
+  static const char *const pair[][2] = {
+      {"İ", "i̇"}, // the one letter whose lower case is two
+      // only their upper and title case is special
+      {"ßŉǰΐΰևẖẗẘẙẚﬀﬁﬂﬃﬄﬅﬆﬓﬔﬕﬖﬗὐὒὔὖ", "ßŉǰΐΰևẖẗẘẙẚﬀﬁﬂﬃﬄﬅﬆﬓﬔﬕﬖﬗὐὒὔὖ"},
+      {"ᾶῆῒΐῖῗῢΰῤῦῧῶᾳῃῳᾲᾴῂῄῲῴᾷῇῷ", "ᾶῆῒΐῖῗῢΰῤῦῧῶᾳῃῳᾲᾴῂῄῲῴᾷῇῷ"},
+      {"ᾈᾉᾊᾋᾌᾍᾎᾏᾘᾙᾚᾛᾜᾝᾞᾟᾨᾩᾪᾫᾬᾭᾮᾯᾼῌῼ", "ᾀᾁᾂᾃᾄᾅᾆᾇᾐᾑᾒᾓᾔᾕᾖᾗᾠᾡᾢᾣᾤᾥᾦᾧᾳῃῳ"},
+      // special in Lithuanian, Turkish and Azeri only
+      {"I J Į Ì Í Ĩ I\xcc\x87 I\xcc\x80 J\xcc\x81 ı i", "i j į ì í ĩ i\xcc\x87 i\xcc\x80 j\xcc\x81 ı i"},
+      {"ẞ ǄǅǇǈǊǋǱǲ K Å Ω ϴ Ⱥ Ⱦ Ɐ Ꭰ Ᏽ Ა 𐐀 𐒰 𞤀 Ⅷ Ⓩ Ａ Ჿ Ⴀ",
+       "ß ǆǆǉǉǌǌǳǳ k å ω θ ⱥ ⱦ ɐ ꭰ ᏽ ა 𐐨 𐓘 𞤢 ⅷ ⓩ ａ ჿ ⴀ"},
+  };
+  for (size_t i = 0; i < sizeof pair / sizeof pair[0]; i++) {
+    expect_text(host_lower, pair[i][0], pair[i][1]);
+    expect_text(host_lower_each, pair[i][0], pair[i][1]);
+  }
+}
+
+Test(text, normal_forms) {
+  expect_text(host_decompose, "Å \xc3\xa9 각", "A\xcc\x8a e\xcc\x81 \xe1\x84\x80\xe1\x85\xa1\xe1\x86\xa8");
+  expect_text(host_decompose, "a\xcc\x81\xcc\xa3\xcc\x80", "a\xcc\xa3\xcc\x81\xcc\x80"); // by class, equal ones stay
+  expect_text(host_compose, "a\xcc\x81\xcc\xa3 e\xcc\x81 \xe1\x84\x80\xe1\x85\xa1\xe1\x86\xa8 \xe2\x84\xab",
+              "\xe1\xba\xa1\xcc\x81 é 각 Å");
+  expect_text(host_compose, "\xcc\x81\xcc\xa3x\xe0\xa5\x98", "\xcc\xa3\xcc\x81x\xe0\xa4\x95\xe0\xa4\xbc");
+}
+
+// Half a million marks on one letter: work that grows with their square would not end.
+Test(text, many_marks_take_no_time, .timeout = 60) {
+  enum { MARKS = 500000 };
+  for (int form = 0; form < 3; form++) {
+    HostText t = {0};
+    cr_assert(host_text_push(&t, 'a'));
+    for (uint32_t i = 0; i < MARKS; i++) cr_assert(host_text_push(&t, i % 2 ? 0x323 : 0x301));
+    cr_assert(form == 0 ? host_compose(&t) : form == 1 ? host_decompose(&t) : host_fix_text(&t));
+    cr_expect_eq(t.n, form == 1 ? MARKS + 1 : MARKS);
+    cr_expect_eq(t.at[0], form == 1 ? 'a' : 0x1ea1);
+    cr_expect_eq(t.at[MARKS - 1], 0x301);
+    host_text_free(&t);
+  }
 }
 
 Test(text, cleans_and_survives_invalid_utf8) {

@@ -209,17 +209,18 @@ Test(tokenizer, wordpiece_cuts_and_cleans) {
   host_tokenizer_free(t);
 }
 
-// Lower case and decomposition are those of whole words, Chinese characters included.
-Test(tokenizer, wordpiece_folds_words) {
-  static const char file[] = "[UNK]\n\xce\xbf\xce\xb4\xce\xbf\xcf\x82\n\xe6\x9d\x8e\n"; // odos with a final sigma; li
-  static const char odos[] = "\xce\x9f\xce\x94\xce\x9f\xce\xa3",
-                    li[] = "\xef\xa7\xa1"; // in capitals; a compatible form
+// Lower case is that of each character by itself: a sigma at the end of a word is no final one. Decomposition is that
+// of the text, Chinese characters included.
+Test(tokenizer, wordpiece_folds_characters) {
+  static const char file[] = "[UNK]\nοδοσ\nοδος\nσ\n李\ni\nk\na\nω\nß\nꭰ\n𐐨\nǆ\nα\nt\n##h\n";
+  enum { ODOS = 1, FINAL, SIGMA, LI, I, K, A, OMEGA, SHARP_S, CHEROKEE, DESERET, DZ, ALPHA, T, H };
   HostTokenizer *t = load(file, strlen(file), HOST_WORDPIECE);
   HostTokenizerOptions how = bare(t);
-  EXPECT_IDS(t, odos, &how, 1);
-  EXPECT_IDS(t, "\xce\x9f\xce\x94\xce\x9f\xce\xa3 \xce\x9f", &how, 1, 0);
-  EXPECT_IDS(t, "\xce\x9f\xce\x94\xce\x9f\xce\xa3\xce\x9f", &how, 0); // not final
-  EXPECT_IDS(t, li, &how, 2);
+  EXPECT_IDS(t, "ΟΔΟΣ", &how, ODOS);
+  EXPECT_IDS(t, "ΟΔΟΣ. ΟΔΟΣ, (ΟΔΟΣ) Οδος Σ", &how, ODOS, 0, ODOS, 0, 0, ODOS, 0, FINAL, SIGMA);
+  EXPECT_IDS(t, "\xef\xa7\xa1", &how, LI); // a compatible form of the character
+  EXPECT_IDS(t, "İ I K Å Ω ẞ Ꭰ 𐐀 Ǆ ǅ ᾈ ᾼ", &how, I, I, K, A, OMEGA, SHARP_S, CHEROKEE, DESERET, DZ, DZ, ALPHA, ALPHA);
+  EXPECT_IDS(t, "T\xcc\xa3\xcc\x81H", &how, T, H); // marks
   host_tokenizer_free(t);
 }
 
