@@ -13,7 +13,7 @@
 static const struct {
   const char *kind, *options; // names each with a blank before and behind
 } kinds[] = {
-    {"picture", " resize crop filter mean std "},
+    {"picture", " rgb resize crop filter mean std "},
     {"patches", " of patch "},
     {"clip_bpe", " start end length pad of "},
     {"bert_wordpiece", " start end length pad default of "},
@@ -22,7 +22,7 @@ static const struct {
     {"similarity", " softmax top "},
     {"choices", " share top "},
 };
-static const char *const words = " shorter square shorter_capped bicubic bilinear nearest labels ";
+static const char *const words = " shorter square shorter_capped bicubic bilinear nearest first last labels ";
 
 static bool has_word(const char *list, const char *word) {
   size_t n = strlen(word);

@@ -115,11 +115,13 @@ static bool read_colours(const cJSON *attributes, const char *key, float dst[3])
 
 static bool read_recipe(const cJSON *kase, HostPreprocess *how, HostCheckResult *out) {
   const cJSON *a = cJSON_GetObjectItemCaseSensitive(kase, "attributes");
-  const char *resize = string_of(a, "resize"), *filter = string_of(a, "filter"), *crop = string_of(a, "crop");
+  const char *resize = string_of(a, "resize"), *filter = string_of(a, "filter"), *crop = string_of(a, "crop"),
+             *rgb = string_of(a, "rgb");
   *how = (HostPreprocess){.size = int_of(kase, "size", 0),
                           .longest = int_of(a, "longest", 0),
                           .multiple = int_of(a, "multiple", 1),
-                          .filter = HOST_BICUBIC};
+                          .filter = HOST_BICUBIC,
+                          .rgb_last = rgb && !strcmp(rgb, "last")};
   if (!resize) return settle(out, HOST_FAIL, "case has no attribute resize");
   if (!strcmp(resize, "shorter"))
     how->resize = HOST_RESIZE_SHORTER;

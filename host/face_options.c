@@ -4,7 +4,8 @@
 //   resize=shorter(256), crop=224, filter=bilinear, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]
 //
 // key=value pairs between commas; commas inside (), [] and "" belong to the value; blanks around = and , do not count.
-// resize: shorter(size) | square(size) | shorter_capped(size, longest, multiple). Unknown keys are left to newer hosts.
+// rgb: first (the default) or last; resize: shorter(size) | square(size) | shorter_capped(size, longest, multiple).
+// Unknown keys are left to newer hosts.
 #include "face_parts.h"
 
 #include <ctype.h>
@@ -148,6 +149,11 @@ bool face_option_picture(const char *options, HostPreprocess *how, HostError *er
         known = true;
       }
     if (!known) return host_fail(err, "prepare: filter=%.80s is not known to this program", text);
+  }
+  if (face_option(options, "rgb", text, sizeof text)) {
+    how->rgb_last = !strcmp(text, "last");
+    if (!how->rgb_last && strcmp(text, "first") != 0)
+      return host_fail(err, "prepare: rgb=%.80s is not known to this program", text);
   }
   how->crop = to_size(face_option_number(options, "crop", 0));
   return option_triple(options, "mean", how->mean, err) && option_triple(options, "std", how->std, err);

@@ -1,15 +1,17 @@
 // image.h - pictures: decoding, and the preprocessing of the vision models, equal to Pillow's.
 //
 // A decoded picture keeps the channels that Pillow would give it, because some transforms resize
-// before they convert to RGB:
+// before they convert to RGB (HostPreprocess.rgb_last):
 //
-//   JPEG  grey -> L, YCbCr/RGB -> RGB, CMYK/YCCK -> RGB (Adobe's inverted inks)
-//   PNG   grey -> L, grey+alpha -> LA, RGB, RGBA, palette -> RGB with nearest_only;
-//         16 bits keep the high byte; tRNS is ignored, as converting to RGB drops it
-//   PPM   P6 -> RGB, P5 -> L (binary, any maxval up to 65535, scaled to 255)
+//   JPEG  grey -> L, YCbCr/RGB -> RGB, CMYK/YCCK -> CMYK (Adobe's inverted inks turned back)
+//   PNG   grey -> L, 1 bit -> L with HOST_PALETTE, 16 bits -> HOST_DEEP; grey+alpha -> LA, RGB, RGBA, of 16 bits the
+//   high
+//         byte; palette -> RGB with HOST_PALETTE; tRNS, gAMA and profiles change nothing, as converting to RGB drops
+//         them
+//   PPM   P6 -> RGB, P5 -> L, above 255 HOST_DEEP (binary, any maxval up to 65535, scaled to 255 or 65535)
 //
-// EXIF orientation is not applied. Pictures above HOST_MAX_PIXELS are refused before their memory is
-// allocated. Resizing is bit-equal to Pillow's Image.resize: antialiased, horizontal pass first, 8-bit
+// EXIF orientation is not applied, as Pillow's Image.open does not. Pictures above HOST_MAX_PIXELS are refused before
+// their memory is allocated. Resizing is bit-equal to Pillow's Image.resize: antialiased, horizontal pass first, 8-bit
 // fixed-point coefficients, rounding and clipping to u8 after each pass; alpha is premultiplied
 // meanwhile. Reentrant.
 //
@@ -31,24 +33,31 @@
 
 enum { HOST_MAX_PIXELS = 100 * 1000 * 1000 };
 
-// u8[height, width, channels], rows without padding. channels: 1 = L, 2 = LA, 3 = RGB, 4 = RGBA.
+typedef enum {
+  HOST_PLAIN,   // channels: 1 = L, 2 = LA, 3 = RGB, 4 = RGBA
+  HOST_PALETTE, // L or RGB of a 1-bit or palette picture, which Pillow resizes by nearest neighbour
+  HOST_CMYK,    // 4 channels: inks, 255 = full
+  HOST_DEEP // 16-bit grey: the 4 bytes of a pixel are one int32_t (Pillow's mode I); converting it to RGB clips at 255
+} HostImageKind;
+
+// u8[height, width, channels], rows without padding.
 typedef struct {
   int width, height, channels;
-  bool nearest_only; // came from a palette or 1-bit picture, which Pillow resizes by nearest neighbour
-  uint8_t *pixel;    // malloc'd
+  HostImageKind kind;
+  uint8_t *pixel; // malloc'd
 } HostImage;
 
 typedef enum { HOST_NEAREST, HOST_BILINEAR, HOST_BICUBIC } HostFilter;
 
 typedef enum {
-  HOST_RESIZE_SHORTER,       // shorter side = size, other int(size x long / short), in the picture's own channels,
-                             // then the centre crop, then RGB
-  HOST_RESIZE_SQUARE,        // RGB, then size x size, the aspect is not kept
-  HOST_RESIZE_SHORTER_CAPPED // RGB, then shorter side = size, longer at most `longest`, both rounded half up and
-                             // then floored to a multiple of `multiple`
+  HOST_RESIZE_SHORTER,       // shorter side = size, other int(size x long / short)
+  HOST_RESIZE_SQUARE,        // size x size, the aspect is not kept
+  HOST_RESIZE_SHORTER_CAPPED // shorter side = size, longer at most `longest`, both rounded half up and then floored to
+                             // a multiple of `multiple`
 } HostResize;
 
-// How a model wants its pictures.
+// How a model wants its pictures: RGB, resized, the centre cropped; or resized and cropped in the picture's own
+// channels and RGB last. Palette pictures, alpha, inks and 16 bits come out differently.
 typedef struct {
   HostResize resize;
   HostFilter filter;
@@ -56,6 +65,7 @@ typedef struct {
   int crop;     // side of the centre crop after the resize, pixels; 0 = none
   int longest;  // pixels; SHORTER_CAPPED only
   int multiple; // pixels; SHORTER_CAPPED only; 0 means 1
+  bool rgb_last;
   float mean[3], std[3];
 } HostPreprocess;
 
@@ -75,11 +85,11 @@ void host_image_free(HostImage *im);
 
 // ---- resize.c ----
 
-// Pillow's Image.resize of the whole picture to width x height. A nearest_only picture takes
+// Pillow's Image.resize of the whole picture to width x height. A HOST_PALETTE picture takes
 // HOST_NEAREST whatever the filter is. `out` is new; it must not be `in`.
 bool host_image_resize(const HostImage *in, int width, int height, HostFilter filter, HostImage *out, HostError *err);
 
-// New RGB picture: grey is repeated, alpha is dropped.
+// New RGB picture: grey is repeated, alpha is dropped, inks are turned into light, 16-bit grey is clipped at 255.
 bool host_image_to_rgb(const HostImage *in, HostImage *out, HostError *err);
 
 // New crop x crop picture from the middle; the offset is (n - crop) / 2 rounded half to even.

@@ -4,8 +4,9 @@
 // are the filter stretched by max(scale, 1) (so shrinking averages) over every input pixel whose centre
 // lies within the stretched support, normalised to sum 1 and rounded to WEIGHT_BITS fractional bits.
 // Each pass gives u8 again: (sum + half) >> WEIGHT_BITS, clipped. All weights are computed in double in
-// a fixed order, because the bits of the result depend on it.
-#include "image.h"
+// a fixed order, because the bits of the result depend on it. 16-bit grey is summed in double with the unrounded
+// weights, and each pass rounds to integers (half away from zero) without clipping.
+#include "image_parts.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ typedef struct {
   int most;           // weights kept for each output
   int *first, *count; // [out]
   int32_t *weight;    // [out, most]
+  double *real;       // the same, not rounded
 } Axis;
 
 static double bilinear(double x) {
@@ -42,6 +44,7 @@ static void axis_free(Axis *a) {
   free(a->first);
   free(a->count);
   free(a->weight);
+  free(a->real);
 }
 
 static bool axis_make(Axis *axis, int in, int out, HostFilter filter, HostError *err) {
@@ -52,11 +55,11 @@ static bool axis_make(Axis *axis, int in, int out, HostFilter filter, HostError 
   *axis = (Axis){.most = most,
                  .first = calloc(n, sizeof(int)),
                  .count = calloc(n, sizeof(int)),
-                 .weight = calloc(n * (size_t)most, sizeof(int32_t))};
-  double *real = calloc((size_t)most, sizeof *real);
-  bool ok = axis->first && axis->count && axis->weight && real;
+                 .weight = calloc(n * (size_t)most, sizeof(int32_t)),
+                 .real = calloc(n * (size_t)most, sizeof(double))};
+  bool ok = axis->first && axis->count && axis->weight && axis->real;
   for (int i = 0; ok && i < out; i++) {
-    double centre = (i + 0.5) * scale, sum = 0.0;
+    double centre = (i + 0.5) * scale, sum = 0.0, *real = axis->real + (size_t)i * (size_t)most;
     int lo = (int)(centre - support + 0.5), hi = (int)(centre + support + 0.5);
     if (lo < 0) lo = 0;
     if (hi > in) hi = in;
@@ -66,13 +69,13 @@ static bool axis_make(Axis *axis, int in, int out, HostFilter filter, HostError 
       sum += real[k];
     }
     for (int k = 0; k < hi - lo; k++) {
-      double w = (sum != 0.0 ? real[k] / sum : real[k]) * (1 << WEIGHT_BITS);
+      if (sum != 0.0) real[k] /= sum;
+      double w = real[k] * (1 << WEIGHT_BITS);
       axis->weight[(size_t)i * (size_t)most + (size_t)k] = (int32_t)(w < 0 ? w - 0.5 : w + 0.5);
     }
     axis->first[i] = lo;
     axis->count[i] = hi - lo;
   }
-  free(real);
   if (ok) return true;
   axis_free(axis);
   return host_fail(err, "out of memory");
@@ -120,6 +123,51 @@ static bool pass_columns(const HostImage *in, const Axis *axis, HostImage *out, 
   return true;
 }
 
+// The passes over 16-bit grey.
+static int32_t deep_at(const HostImage *im, int x, int y) {
+  int32_t v;
+  memcpy(&v, host_image_row(im, y) + 4 * (size_t)x, sizeof v);
+  return v;
+}
+
+static void deep_put(HostImage *im, int x, int y, double sum) {
+  int32_t v = (int32_t)(sum >= 0.0 ? floor(sum + 0.5) : -floor(fabs(sum) + 0.5));
+  memcpy(host_image_row(im, y) + 4 * (size_t)x, &v, sizeof v);
+}
+
+static void deep_rows(const HostImage *in, const Axis *axis, HostImage *out) {
+  for (int y = 0; y < out->height; y++)
+    for (int x = 0; x < out->width; x++) {
+      const double *w = axis->real + (size_t)x * (size_t)axis->most;
+      double sum = 0.0;
+      for (int k = 0; k < axis->count[x]; k++) sum += deep_at(in, axis->first[x] + k, y) * w[k];
+      deep_put(out, x, y, sum);
+    }
+}
+
+static void deep_columns(const HostImage *in, const Axis *axis, HostImage *out) {
+  for (int y = 0; y < out->height; y++) {
+    const double *w = axis->real + (size_t)y * (size_t)axis->most;
+    for (int x = 0; x < out->width; x++) {
+      double sum = 0.0;
+      for (int k = 0; k < axis->count[y]; k++) sum += deep_at(in, x, axis->first[y] + k) * w[k];
+      deep_put(out, x, y, sum);
+    }
+  }
+}
+
+static void rows(const HostImage *in, const Axis *axis, HostImage *out) {
+  (in->kind == HOST_DEEP ? deep_rows : pass_rows)(in, axis, out);
+  out->kind = in->kind;
+}
+
+static bool columns(const HostImage *in, const Axis *axis, HostImage *out, HostError *err) {
+  out->kind = in->kind;
+  if (in->kind != HOST_DEEP) return pass_columns(in, axis, out, err);
+  deep_columns(in, axis, out);
+  return true;
+}
+
 // The two passes; an axis whose size does not change is not touched.
 static bool resample(const HostImage *in, int width, int height, HostFilter filter, HostImage *out, HostError *err) {
   HostImage wide = {0};
@@ -132,7 +180,7 @@ static bool resample(const HostImage *in, int width, int height, HostFilter filt
       host_image_free(&wide);
       return false;
     }
-    pass_rows(in, &axis, &wide);
+    rows(in, &axis, &wide);
     axis_free(&axis);
     from = &wide;
   }
@@ -142,7 +190,7 @@ static bool resample(const HostImage *in, int width, int height, HostFilter filt
   }
   bool ok = host_image_new(out, width, height, in->channels, err) && axis_make(&axis, in->height, height, filter, err);
   if (ok) {
-    ok = pass_columns(from, &axis, out, err);
+    ok = columns(from, &axis, out, err);
     axis_free(&axis);
   }
   host_image_free(&wide);
@@ -161,6 +209,7 @@ static int *nearest_map(int in, int out) {
 
 static bool nearest(const HostImage *in, int width, int height, HostImage *out, HostError *err) {
   if (!host_image_new(out, width, height, in->channels, err)) return false;
+  out->kind = in->kind;
   int *xs = nearest_map(in->width, width), *ys = nearest_map(in->height, height);
   size_t c = (size_t)in->channels;
   bool ok = (xs && ys) || host_fail(err, "out of memory");
@@ -177,7 +226,7 @@ static bool nearest(const HostImage *in, int width, int height, HostImage *out, 
 static bool copy(const HostImage *in, HostImage *out, HostError *err) {
   if (!host_image_new(out, in->width, in->height, in->channels, err)) return false;
   memcpy(out->pixel, in->pixel, (size_t)in->width * (size_t)in->height * (size_t)in->channels);
-  out->nearest_only = in->nearest_only;
+  out->kind = in->kind;
   return true;
 }
 
@@ -186,10 +235,7 @@ static void premultiply(HostImage *im) {
   size_t c = (size_t)im->channels, n = (size_t)im->width * (size_t)im->height;
   for (size_t i = 0; i < n; i++) {
     uint8_t *p = im->pixel + i * c;
-    for (size_t k = 0; k + 1 < c; k++) {
-      int t = p[k] * p[c - 1] + 128;
-      p[k] = (uint8_t)((t + (t >> 8)) >> 8);
-    }
+    for (size_t k = 0; k + 1 < c; k++) p[k] = (uint8_t)host_scale255(p[k], p[c - 1]);
   }
 }
 
@@ -211,12 +257,9 @@ bool host_image_resize(const HostImage *in, int width, int height, HostFilter fi
   *out = (HostImage){0};
   if (width <= 0 || height <= 0) return host_fail(err, "cannot resize to %d x %d pixels", width, height);
   if (width == in->width && height == in->height) return copy(in, out, err);
-  if (filter == HOST_NEAREST || in->nearest_only) {
-    if (!nearest(in, width, height, out, err)) return false;
-    out->nearest_only = in->nearest_only;
-    return true;
-  }
-  if (in->channels == 1 || in->channels == 3) return resample(in, width, height, filter, out, err);
+  if (filter == HOST_NEAREST || in->kind == HOST_PALETTE) return nearest(in, width, height, out, err);
+  bool alpha = in->kind == HOST_PLAIN && in->channels % 2 == 0;
+  if (!alpha) return resample(in, width, height, filter, out, err);
   HostImage flat;
   if (!copy(in, &flat, err)) return false;
   premultiply(&flat);
@@ -226,12 +269,33 @@ bool host_image_resize(const HostImage *in, int width, int height, HostFilter fi
   return ok;
 }
 
+static void deep_to_rgb(const uint8_t *in, uint8_t *rgb) {
+  int32_t v;
+  memcpy(&v, in, sizeof v);
+  memset(rgb, v < 0 ? 0 : v > 255 ? 255 : v, 3);
+}
+
+static void cmyk_to_rgb(const uint8_t *in, uint8_t *rgb) {
+  int white = 255 - in[3];
+  for (int k = 0; k < 3; k++) {
+    int v = white - host_scale255(in[k], white);
+    rgb[k] = (uint8_t)(v < 0 ? 0 : v);
+  }
+}
+
 bool host_image_to_rgb(const HostImage *in, HostImage *out, HostError *err) {
-  if (!host_image_new(out, in->width, in->height, 3, err)) return false;
+  if (!host_image_new(out, in->width, in->height, 3, err)) return false; // HOST_PLAIN: RGB pictures are filtered
   size_t n = (size_t)in->width * (size_t)in->height, c = (size_t)in->channels;
-  for (size_t i = 0; i < n; i++)
-    for (size_t k = 0; k < 3; k++) out->pixel[3 * i + k] = in->pixel[c * i + (c < 3 ? 0 : k)];
-  out->nearest_only = false; // RGB pictures are filtered
+  for (size_t i = 0; i < n; i++) {
+    const uint8_t *from = in->pixel + c * i;
+    uint8_t *to = out->pixel + 3 * i;
+    if (in->kind == HOST_DEEP)
+      deep_to_rgb(from, to);
+    else if (in->kind == HOST_CMYK)
+      cmyk_to_rgb(from, to);
+    else
+      for (size_t k = 0; k < 3; k++) to[k] = from[c < 3 ? 0 : k];
+  }
   return true;
 }
 
@@ -250,7 +314,7 @@ bool host_image_crop(const HostImage *in, int crop, HostImage *out, HostError *e
   size_t c = (size_t)in->channels, row = (size_t)crop * c;
   for (int y = 0; y < crop; y++)
     memcpy(out->pixel + (size_t)y * row, in->pixel + ((size_t)(top + y) * (size_t)in->width + (size_t)left) * c, row);
-  out->nearest_only = in->nearest_only;
+  out->kind = in->kind;
   return true;
 }
 
@@ -309,18 +373,18 @@ bool host_preprocess(const HostImage *in, const HostPreprocess *how, HostImage *
   int w, h;
   *rgb = (HostImage){0};
   if (!resized_size(in->width, in->height, how, &w, &h, err)) return false;
-  bool rgb_first = how->resize != HOST_RESIZE_SHORTER, ok = true;
-  if (rgb_first) {
+  bool ok = true, first = !how->rgb_last && (in->channels != 3 || in->kind != HOST_PLAIN);
+  if (first) {
     ok = host_image_to_rgb(in, &next, err);
     if (ok) step(&now, &next);
   }
-  ok = ok && host_image_resize(rgb_first ? &now : in, w, h, how->filter, &next, err);
+  ok = ok && host_image_resize(first ? &now : in, w, h, how->filter, &next, err);
   if (ok) step(&now, &next);
   if (ok && how->crop > 0) {
     ok = host_image_crop(&now, how->crop, &next, err);
     if (ok) step(&now, &next);
   }
-  if (ok && !rgb_first) {
+  if (ok && how->rgb_last) {
     ok = host_image_to_rgb(&now, &next, err);
     if (ok) step(&now, &next);
   }

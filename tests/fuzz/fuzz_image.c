@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     if (im.pixel) abort();
     return 0;
   }
-  HostPreprocess how = {.resize = HOST_RESIZE_SHORTER, .filter = HOST_BICUBIC, .size = 9, .crop = 7};
+  HostPreprocess how = {
+      .resize = HOST_RESIZE_SHORTER, .filter = HOST_BICUBIC, .size = 9, .crop = 7, .rgb_last = n % 2 == 0};
   // A long strip would cost memory, not find faults.
   if ((int64_t)im.width * im.height <= 1 << 16 && im.width < 50 * im.height && im.height < 50 * im.width &&
       host_preprocess(&im, &how, &rgb, &err))

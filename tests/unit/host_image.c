@@ -131,12 +131,18 @@ Test(image, decodes_every_kind_of_png) {
   for (int interlaced = 0; interlaced < 2; interlaced++) {
     Bytes b = make_png(2, 2, 8, PNG_COLOR_TYPE_RGBA, interlaced, rgba, 8, false);
     cr_assert(host_image_decode(b.at, b.n, &im, &err), "%s", err.text);
-    cr_assert(im.channels == 4 && !im.nearest_only);
+    cr_assert(im.channels == 4 && im.kind != HOST_PALETTE);
     cr_assert_arr_eq(im.pixel, rgba, 16);
     host_image_free(&im);
     for (size_t cut = 0; cut < b.n - 20; cut++) cr_expect_not(host_image_decode(b.at, cut, &im, &err));
     free(b.at);
   }
+  static const uint8_t index_past[2] = {3, 200}; // four colours: the others are shades of grey
+  Bytes past = make_png(2, 1, 8, PNG_COLOR_TYPE_PALETTE, false, index_past, 2, false);
+  cr_assert(host_image_decode(past.at, past.n, &im, &err), "%s", err.text);
+  cr_assert(im.pixel[2] == 255 && im.pixel[3] == 200 && im.pixel[5] == 200);
+  host_image_free(&im);
+  free(past.at);
   static const uint8_t wide[12] = {1, 99, 2, 99, 3, 99, 4, 99, 5, 99, 6, 99};
   static const uint8_t high[6] = {1, 2, 3, 4, 5, 6};
   Bytes b = make_png(2, 1, 16, PNG_COLOR_TYPE_RGB, false, wide, 12, false);
@@ -158,14 +164,15 @@ Test(image, decodes_every_kind_of_png) {
   free(b.at);
   static const uint8_t bits[1] = {0x50}; // 01 01 00 00 as 2-bit grey
   b = make_png(2, 1, 2, PNG_COLOR_TYPE_GRAY, false, bits, 1, false);
-  cr_assert(host_image_decode(b.at, b.n, &im, &err) && im.pixel[0] == 85 && !im.nearest_only);
+  cr_assert(host_image_decode(b.at, b.n, &im, &err) && im.pixel[0] == 85 && im.kind != HOST_PALETTE);
   host_image_free(&im);
   free(b.at);
   static const uint8_t index[4] = {0, 1, 2, 3};
   for (int transparent = 0; transparent < 2; transparent++) {
     b = make_png(4, 1, 8, PNG_COLOR_TYPE_PALETTE, false, index, 4, transparent);
     cr_assert(host_image_decode(b.at, b.n, &im, &err), "%s", err.text);
-    cr_assert(im.channels == 3 && im.nearest_only && im.pixel[0] == 10 && im.pixel[3] == 255 && im.pixel[11] == 255);
+    cr_assert(im.channels == 3 && im.kind == HOST_PALETTE && im.pixel[0] == 10 && im.pixel[3] == 255 &&
+              im.pixel[11] == 255);
     HostImage half;
     cr_assert(host_image_resize(&im, 2, 1, HOST_BICUBIC, &half, &err));
     cr_assert(half.pixel[0] == 255 && half.pixel[5] == 255, "a palette picture is not blended");
@@ -183,9 +190,12 @@ Test(image, decodes_jpeg_grey_rgb_and_cmyk) {
   for (int k = 0; k < 3; k++) {
     Bytes b = make_jpeg(20, 10, components[k], colour);
     cr_assert(host_image_decode(b.at, b.n, &im, &err), "%s", err.text);
-    cr_assert_eq(im.channels, k == 0 ? 1 : 3);
-    for (int c = 0; c < im.channels; c++) // inverted inks over white: RGB = the stored values
-      cr_expect(abs(im.pixel[c] - colour[c]) <= 2, "components %d: %d", components[k], im.pixel[c]);
+    cr_assert(im.channels == components[k] && (im.kind == HOST_CMYK) == (k == 2));
+    HostImage rgb;
+    cr_assert(host_image_to_rgb(&im, &rgb, &err));
+    for (int c = 0; c < 3; c++) // inverted inks over white: RGB = the stored values
+      cr_expect(abs(rgb.pixel[c] - colour[k ? c : 0]) <= 2, "components %d: %d", components[k], rgb.pixel[c]);
+    host_image_free(&rgb);
     host_image_free(&im);
     cr_expect_not(host_image_decode(b.at, b.n - 2, &im, &err), "the end marker is missing");
     cr_expect_not(host_image_decode(b.at, b.n / 2, &im, &err));
@@ -311,6 +321,7 @@ Test(preprocess, normalises_channel_first) {
 Test(preprocess, grey_and_alpha_become_rgb) {
   HostPreprocess how = {.resize = HOST_RESIZE_SHORTER, .size = 5, .crop = 5, .filter = HOST_BICUBIC};
   for (int c = 1; c <= 4; c++) {
+    how.rgb_last = c % 2 == 0;
     HostImage in = noise(17, 11, c, 4), rgb;
     cr_assert(host_preprocess(&in, &how, &rgb, NULL));
     cr_assert(rgb.width == 5 && rgb.height == 5 && rgb.channels == 3);
@@ -339,6 +350,27 @@ Test(preprocess, golden_cases) {
     cJSON_ReplaceItemInObject(cJSON_GetObjectItem(c, "attributes"), "filter", cJSON_CreateString("bilinear"));
     cr_expect_not(host_check_preprocess(c, dir, shared, &r));
   }
+  cJSON_Delete(root);
+  free(json);
+}
+
+// Every mode of picture with Pillow's values, for both orders of conversion to RGB and resize.
+Test(preprocess, every_mode_as_pillow_has_it) {
+  const char *dir = SWITCHYARD_SOURCE_DIR "/tests/golden/pictures";
+  size_t n = 0, orders_differ = 0;
+  HostCheckResult r;
+  char *json = host_read_file(SWITCHYARD_SOURCE_DIR "/tests/golden/pictures/cases.json", 1 << 24, &n, NULL);
+  cJSON *root = cJSON_Parse(json), *c;
+  cr_assert_not_null(root);
+  cJSON_ArrayForEach(c, cJSON_GetObjectItem(root, "cases")) {
+    host_check_preprocess(c, dir, NULL, &r);
+    cr_expect_eq(r.verdict, HOST_PASS, "%s: %s", cJSON_GetObjectItem(c, "name")->valuestring, r.text);
+    cJSON *a = cJSON_GetObjectItem(c, "attributes");
+    bool last = !strcmp(cJSON_GetObjectItem(a, "rgb")->valuestring, "last");
+    cJSON_ReplaceItemInObject(a, "rgb", cJSON_CreateString(last ? "first" : "last"));
+    orders_differ += !host_check_preprocess(c, dir, NULL, &r);
+  }
+  cr_assert(orders_differ > 60, "the order matters in %zu cases", orders_differ);
   cJSON_Delete(root);
   free(json);
 }
