@@ -122,6 +122,7 @@ typedef struct Value {
   uint32_t nattr;
   Attr *attr; // sorted by key
   Span span;
+  Span text;         // in the IR that it was read from, for errors; or none
   const char *label; // weight scope or source hint for comments, or NULL
 
   // Filled by passes, printed when set:
@@ -175,7 +176,8 @@ typedef struct Module {
   Arena *arena;
   Intern *names;
   Diag *diag;
-  const char *name; // entry
+  const char *name;  // entry
+  const char *after; // the pass that left it so, NULL: it comes from the front end. Printed; passes go on behind it
   RuntimeDim dim[MAX_DIMS];
   size_t ndim;
   Modality modality[MAX_MODALITIES];

@@ -311,6 +311,7 @@ static bool parse_value(Parser *p) {
   made->alias_offset = notes.alias_offset;
   made->label = irlex_comment(&p->lex, p->m->arena);
   made->span = NO_SPAN;
+  made->text = span;
   Fixup fix = {v, alias, alias_span};
   if (alias) VEC_PUSH(p->m->arena, p->fixup, fix);
   name_put(p, name, v);
@@ -428,9 +429,10 @@ static bool parse_rename(Parser *p) {
   return true;
 }
 
-// module = "module" STRING ["dims" dims] ["modalities" modalities] {"prepare" STRING STRING STRING} {rename}
-//          {"weight" STRING} {graph}
+// module = "module" STRING ["after" pass] ["dims" dims] ["modalities" modalities] {"prepare" STRING STRING STRING}
+//          {rename} {"weight" STRING} {graph}
 static bool parse_module(Parser *p) {
+  if (irlex_accept(&p->lex, "after") && !irlex_ident(&p->lex, &p->m->after)) return false;
   if (irlex_accept(&p->lex, "dims") && !parse_dims(p)) return false;
   if (irlex_accept(&p->lex, "modalities") && !parse_modalities(p)) return false;
   while (irlex_accept(&p->lex, "prepare"))

@@ -118,6 +118,7 @@ void graph_print(const Graph *g, Buf *out) {
 void module_print(const Module *m, Buf *out) {
   buf_puts(out, "module ");
   irlex_put_string(out, m->name);
+  if (m->after) buf_printf(out, " after %s", m->after);
   for (size_t i = 0; i < m->ndim; i++)
     buf_printf(out, "%s%s = %lld..%lld%s", i ? ", " : " dims { ", m->dim[i].name, (long long)m->dim[i].lo,
                (long long)m->dim[i].hi, i + 1 == m->ndim ? " }" : "");

@@ -68,6 +68,7 @@ static int64_t storage(const Module *m, const Value *v) {
 
 static const char *check_alias(const Graph *g, const Value *v) {
   if (!v->alias.id) return v->alias_offset ? "an alias offset without alias" : NULL;
+  if (v->alias.id < g->value.n && g->value.at[v->alias.id].op != OP_concat) return "only a concat has parts inside";
   const Value *x = v;
   int64_t at = 0;
   for (int depth = 0; x->alias.id; depth++) {
@@ -86,6 +87,7 @@ static const char *check_alias(const Graph *g, const Value *v) {
 
 static const char *check_place(const Graph *g, const Value *v) {
   const Module *m = g->module;
+  if (v->group >= g->value.n) return "the number of its group is larger than the number of values";
   int64_t last = v->type.rank ? type_extent(m, &v->type, v->type.rank - 1) : 1;
   if (v->pitch && (v->pitch < last || v->pitch > INT32_MAX)) return "the pitch is less than a row, or huge";
   if (v->pitch && v->op == OP_input) return "an input is padded";
@@ -151,6 +153,8 @@ bool graph_verify(const Graph *g, const char **why) {
     if (!bad) bad = check_alias(g, v);
     if (!bad) bad = check_place(g, v);
     if (!bad) bad = check_state(g, id);
+    if (!bad && v->op == OP_resize_table && !graph_is_weight_only(g, v->args[0]))
+      bad = "a table that is resized depends on weights alone";
     if (bad) return wrong(g, id, why, bad);
     inputs += v->op == OP_input;
   }

@@ -19,8 +19,7 @@ LiveList place_live(const Graph *g, Arena *a);
 int64_t place_lower_bound(const LiveList *l);
 // The arena the present places need.
 int64_t place_arena_bytes(const Graph *g, const LiveList *l);
-// True when no two tensors that live at the same time share memory; else the pair. Looks at all pairs, whatever placed
-// them.
+// True when no two tensors that live at the same time share a byte of the arena; else the pair. Whatever placed them.
 bool place_check(const Graph *g, Val *a, Val *b);
 
 #endif

@@ -26,14 +26,16 @@ static size_t code_index(const char *code) {
   return CODES;
 }
 
-// Marks the codes that stand as "E0123" in a file; fails on one without an explanation.
+// Marks the codes that stand as "E0123" or "W0123" in a file; fails on one without an explanation.
 static void scan_file(Arena *a, const char *path, bool *used) {
   size_t n;
   const char *err = "";
   const char *text = file_read(a, path, &n, &err);
   cr_assert_not_null(text, "%s: %s", path, err);
-  for (const char *p = strstr(text, "\"E0"); p; p = strstr(p + 1, "\"E0")) {
-    if (!isdigit(p[3]) || !isdigit(p[4]) || !isdigit(p[5]) || p[6] != '"') continue;
+  for (const char *p = strchr(text, '"'); p; p = strchr(p + 1, '"')) {
+    if ((strncmp(p, "\"E0", 3) != 0 && strncmp(p, "\"W0", 3) != 0) || !isdigit(p[3]) || !isdigit(p[4]) ||
+        !isdigit(p[5]) || p[6] != '"')
+      continue;
     size_t at = code_index(p + 1);
     cr_expect(at < CODES, "%s uses %.5s, which diag_codes.def does not explain", path, p + 1);
     if (at < CODES) used[at] = true;

@@ -263,7 +263,9 @@ Test(graph, verify_finds_damage) {
   *v = keep, v->place = (Place){PLACE_OUTPUT, 1, 0};
   cr_assert(!graph_verify(b.g, &why) && strstr(why, "does not exist"));
   *v = keep, v->alias = e;
-  cr_assert(!graph_verify(b.g, &why) && strstr(why, "cycle"));
+  cr_assert(!graph_verify(b.g, &why) && strstr(why, "only a concat"));
+  *v = keep, v->group = 1000;
+  cr_assert(!graph_verify(b.g, &why) && strstr(why, "number of its group"));
   *v = keep, v->args[0] = e;
   cr_assert(!graph_verify(b.g, &why) && strstr(why, "above"));
   v->args[0] = x;

@@ -38,16 +38,16 @@ Test(graph_text, example_of_the_readme) {
 }
 
 Test(graph_text, notes_and_dims) {
-  same_again("module \"m\" dims { B = 1..32, L = 0..7 } modalities { vision \"A\", language \"\" }\n"
+  same_again("module \"m\" after layout dims { B = 1..32, L = 0..7 } modalities { vision \"A\", language \"\" }\n"
              "prepare \"x\" \"clip_bpe\" \"\"\n"
              "rename \"hf\" \"w.{i}\" \"concat\" \"a.{i}\" \"b\"\n"
              "rename \"hf\" \"v\" \"\" \"c\"\n"
              "weight \"w\"\n"
              "graph @a \"about\\n\\x01\" {\n"
              "  %1 = input \"x\" : f32[B,2*B+1,-1*L+7] at input 0  # vit.sy:3:4 label\n"
-             "  %2 = exp %1 : f32[B,2*B+1,-1*L+7] group 1 pitch 16 at 4096 in %3 shift 12\n"
-             "  %3 = neg %1 : f32[B,2*B+1,-1*L+7] group 4294967295 at weight 4 + 128\n"
-             "  %4 = tanh %3 : f32[B,2*B+1,-1*L+7] in %3\n"
+             "  %2 = exp %1 : f32[B,2*B+1,-1*L+7] group 1 pitch 16 at 4096 in %4 shift 12\n"
+             "  %3 = neg %1 : f32[B,2*B+1,-1*L+7] group 8 at weight 4 + 128\n"
+             "  %4 = concat %3 {axis = 0} : f32[B,2*B+1,-1*L+7]\n"
              "  %5 = sqrt %4 : f32[B,2*B+1,-1*L+7] at none 0 in %4\n"
              "  %6 = constant {value = -inf} : f32[]\n"
              "  %7 = constant {value = nan} : f32[]\n"
@@ -130,7 +130,9 @@ Test(graph_text, errors) {
   expect_error(G("%y = constant {value = 0x} : f32[]"), "E0220", "malformed number");
   expect_error(G("%y = constant {value = 1} : f32[v: 2,v: 2]"), "E0220", "one axis");
   expect_error(G("%y = exp %x : f32[B,2] pitch 1"), "E0223", "pitch");
-  expect_error(G("%y = exp %x : f32[B,2] in %y"), "E0223", "cycle");
+  expect_error(G("%y = exp %x : f32[B,2] in %y"), "E0223", "only a concat");
+  expect_error(G("%y = concat %x, %x {axis = 1} : f32[B,4] in %z %z = concat %x, %x {axis = 1} : f32[B,4] in %y"),
+               "E0223", "cycle");
   expect_error(G("%y = exp %x : f32[B,2] in %q"), "E0221", "no value is called q");
   expect_error(G("%y = exp %x : f32[B,2] at 3"), "E0223", "aligned");
   expect_error(G("%y = input \"x\" : f32[B,2]"), "E0223", "is there twice");

@@ -122,7 +122,7 @@ static double value_of(uint64_t seed, int64_t i) { // in [-1, 1)
   uint64_t h = hash_bytes(&i, sizeof i, seed);
   return (double)(int64_t)(h >> 12) / (double)(INT64_C(1) << 51) - 1;
 }
-static bool fill(void *ud, const char *name, const Type *t, Tensor *out) {
+static inline bool fill(void *ud, const char *name, const Type *t, Tensor *out) {
   (void)ud;
   for (size_t i = 0; i < out->n; i++) {
     if (t->dtype == DT_I32)
