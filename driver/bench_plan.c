@@ -41,7 +41,7 @@ static const char *pack(Session *s, const Program *p, const char *spec, const ch
   if (access(path, R_OK) == 0) return path;
   Checkpoint c = {0};
   bool ok = s->opt.weights.n ? checkpoint_open(s, &c, s->opt.weights.at, s->opt.weights.n) : made_up(s, spec, &c);
-  ok = ok && checkpoint_check(s, &c, p, false) && weights_pack(s, p, path, &c);
+  ok = ok && checkpoint_check(s, &c, p, s->opt.weights.n > 0) && weights_pack(s, p, path, &c);
   checkpoint_close(&c);
   return ok ? path : NULL;
 }

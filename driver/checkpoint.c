@@ -71,6 +71,8 @@ static void add_facts(void *ud, const char *path) {
 bool checkpoint_key(Session *s, const StrList *path, uint64_t *key) {
   const char *strip = s->opt.strip_prefix ? s->opt.strip_prefix : "";
   Facts f = {s, hash_bytes(strip, strlen(strip), *key), true};
+  for (size_t i = 0; i < s->opt.ignore.n; i++) // what was allowed once is not allowed for ever
+    f.h = hash_bytes(s->opt.ignore.at[i], strlen(s->opt.ignore.at[i]) + 1, f.h);
   for (size_t i = 0; i < path->n && f.ok; i++) {
     StError err;
     add_facts(&f, path->at[i]);

@@ -129,6 +129,7 @@ static bool make_file(Session *s, Checkpoint *c, const Plan *p, size_t *n) {
     return false;
   }
   checkpoint_add(s, c, f);
+  c->nmade++;
   return true;
 }
 

@@ -44,6 +44,11 @@ typedef struct Options { // one field per row of options.def; unset: false, NULL
   StrList rest; // behind --
 } Options;
 
+typedef struct PageText { // the file that was read last: a pipe cannot be read again
+  const char *path, *text;
+  size_t n;
+} PageText;
+
 typedef struct Session {
   Arena arena;
   Intern names;
@@ -51,9 +56,10 @@ typedef struct Session {
   Options opt;
   const char *command; // "build"
   const char *spec;    // compiled last; NULL if its defines or routes are not those of the options
-  StrList deps;        // files read, for -MD
-  StrList cc_flags;    // further flags of the C compiler ("-DVIT_TRACE")
-  int exit_code;       // EXIT_IO etc. set by the function that failed; EXIT_WRONG after diagnostics
+  PageText page;
+  StrList deps;     // files read, for -MD
+  StrList cc_flags; // further flags of the C compiler ("-DVIT_TRACE")
+  int exit_code;    // EXIT_IO etc. set by the function that failed; EXIT_WRONG after diagnostics
 } Session;
 
 /* commands */
@@ -82,6 +88,9 @@ Module *session_module(Session *s, const char *spec, const Defines *extra, const
 // Another preset of the page that session_module read last, of which `fits` is true with the options given, as text of
 // a spec; NULL if there is none. Nothing is reported.
 const char *session_fitting_preset(Session *s, bool (*fits)(void *ud, const Module *m), void *ud);
+// Elaborates each route of a model of the page that session_module read last, one by one, with the options given; those
+// that do not elaborate are passed over. Nothing is reported.
+void session_each_route(Session *s, const char *model, void (*each)(void *ud, const Module *m), void *ud);
 // Is `name` a pass, or NULL? If not: wrong use of `option`, reported.
 bool session_known_pass(Session *s, const char *option, const char *name);
 bool session_passes(Session *s, Module *m); // runs the pipeline with the options (dumps, timings, --stop-after)
@@ -151,6 +160,7 @@ typedef struct Checkpoint { // one or more files, later ones win; {0} has none
   const struct WeightAlias *alias;
   const struct StTensor *const *used; // tensors that stand for weights of other names
   size_t nalias, nused;
+  size_t nmade; // files at the end that hold weights made of others
 } Checkpoint;
 // A WeightSource over a checkpoint. Types: F32, F16, BF16, F64 tensors of the right shape.
 WeightSource checkpoint_source(Checkpoint *c);
@@ -160,10 +170,10 @@ void checkpoint_close(Checkpoint *c);
 // Mixes into *key what stands for the contents of the files, shards included (size and time), and the options that
 // change how they are read. False after reporting.
 bool checkpoint_key(Session *s, const StrList *path, uint64_t *key);
-// Missing, mis-shaped (errors) and unused (remark) tensors in full, with near names. False if any is missing or
-// mis-shaped. If the names are there below one prefix only, or by a rename of the
-// page, the checkpoint has them from here on.
-bool checkpoint_check(Session *s, Checkpoint *c, const Program *p, bool report_unused);
+// Missing and mis-shaped tensors, with near names; with `leftovers` also those that nothing asks for: an error in
+// modules that the model uses, else a note. False after errors. If the names are there below one prefix only, or by a
+// rename of the page, the checkpoint has them from here on.
+bool checkpoint_check(Session *s, Checkpoint *c, const Program *p, bool leftovers);
 // Packs into `path` with a progress bar. False after reporting.
 bool weights_pack(Session *s, const Program *p, const char *path, const Checkpoint *c);
 // Deterministic weights for a module, written as safetensors: matrices uniform with the deviation of 1/sqrt(fan-in),

@@ -105,9 +105,14 @@ char *session_read_spec(Session *s, const char *spec, const char **path, const c
   char *text = NULL;
   const EmbeddedFile *e = embedded_model(s, *path);
   bool word = e && !strpbrk(*path, "/."); // "vit" is the model, also where an executable of that name lies
+  if (s->page.path && !strcmp(s->page.path, *path)) {
+    *n = s->page.n;
+    return arena_strndup(&s->arena, s->page.text, *n);
+  }
   if (!word && (!strcmp(*path, "-") || access(*path, F_OK) == 0)) {
     text = file_read(&s->arena, *path, n, &err);
     if (text) add_dep(s, *path);
+    if (text) s->page = (PageText){*path, text, *n};
   } else if (e) {
     *n = e->size;
     *path = e->name;
@@ -226,22 +231,51 @@ Module *session_module(Session *s, const char *spec, const Defines *extra, const
   return m;
 }
 
+// The page that was read last, again; what is wrong with it was reported, and what is wrong with its other presets and
+// routes is of no interest.
+typedef struct Page {
+  const char *path, *preset, *text;
+  size_t n;
+  Diag *diag;
+  const FrontListing *list;
+} Page;
+
+static bool last_page(Session *s, Page *p) {
+  *p = (Page){0};
+  if (!s->spec) return false;
+  p->text = session_read_spec(s, s->spec, &p->path, &p->preset, &p->n);
+  p->diag = ARENA_NEW(&s->arena, Diag);
+  diag_init(p->diag, &s->arena);
+  p->list = p->text ? front_list(&s->arena, &s->names, p->diag, p->path, p->text, p->n) : NULL;
+  return p->list != NULL;
+}
+
 const char *session_fitting_preset(Session *s, bool (*fits)(void *ud, const Module *m), void *ud) {
-  const char *path, *preset;
-  size_t n, page = s->spec ? spec_page(s->spec) : 0;
-  if (!page || (page == 1 && *s->spec == '-')) return NULL; // standard input cannot be read again
-  char *text = session_read_spec(s, s->spec, &path, &preset, &n);
-  Diag *d = ARENA_NEW(&s->arena, Diag); // what is wrong with the others is of no interest
-  diag_init(d, &s->arena);
-  const FrontListing *l = text ? front_list(&s->arena, &s->names, d, path, text, n) : NULL;
-  for (size_t i = 0; l && i < l->npreset; i++) {
-    const char *name = l->preset[i].name;
-    if (preset && !strcmp(preset, name)) continue;
-    diag_init(d, &s->arena);
-    const Module *m = compile(s, d, path, name, text, n, NULL, &(StrList){0}, dims_asked_for(s));
-    if (m && fits(ud, m)) return arena_printf(&s->arena, "%.*s:%s", (int)page, s->spec, name);
+  Page p;
+  bool there = last_page(s, &p);
+  for (size_t i = 0; there && i < p.list->npreset; i++) {
+    const char *name = p.list->preset[i].name;
+    if (p.preset && !strcmp(p.preset, name)) continue;
+    diag_init(p.diag, &s->arena);
+    const Module *m = compile(s, p.diag, p.path, name, p.text, p.n, NULL, &(StrList){0}, dims_asked_for(s));
+    if (m && fits(ud, m)) return arena_printf(&s->arena, "%.*s:%s", (int)spec_page(s->spec), s->spec, name);
   }
   return NULL;
+}
+
+void session_each_route(Session *s, const char *model, void (*each)(void *ud, const Module *m), void *ud) {
+  Page p;
+  const FrontModel *found = NULL;
+  bool there = last_page(s, &p);
+  for (size_t i = 0; there && i < p.list->nmodel && !found; i++)
+    if (!strcmp(p.list->model[i].name, model)) found = &p.list->model[i];
+  for (size_t i = 0; found && i < found->nroute; i++) {
+    StrList route = {0};
+    VEC_PUSH(&s->arena, route, found->route[i].name);
+    diag_init(p.diag, &s->arena);
+    const Module *m = compile(s, p.diag, p.path, p.preset, p.text, p.n, NULL, &route, dims_asked_for(s));
+    if (m) each(ud, m);
+  }
 }
 
 /* passes and program

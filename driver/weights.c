@@ -127,7 +127,7 @@ WeightNames weight_names_of_program(const Program *p, Arena *a) {
   return w;
 }
 
-static void print_shape(Buf *b, const StTensor *t) {
+void weight_print_shape(Buf *b, const StTensor *t) {
   buf_printf(b, "%s[", st_dtype_name(t->dtype));
   for (int i = 0; i < t->rank; i++) buf_printf(b, "%s%lld", i ? "," : "", (long long)t->shape[i]);
   buf_putc(b, ']');
@@ -144,7 +144,7 @@ static bool can_resize(const WeightName *w, const StTensor *t) {
 }
 
 // Of long lists the first are printed, of all others their number.
-enum { SHOWN_MISFITS = 20, SHOWN_UNUSED = 12 };
+enum { SHOWN_MISFITS = 20 };
 
 static size_t most_shown(const Session *s, size_t most) {
   return s->opt.verbose ? SIZE_MAX : most;
@@ -164,7 +164,7 @@ static void print_misfit(Buf *b, const Checkpoint *c, const Module *m, const Wei
   const StTensor *near = t ? NULL : checkpoint_near(c, w->name);
   if (t) buf_puts(b, ", in the checkpoint ");
   if (near) buf_printf(b, "; near: %s ", near->name);
-  if (t || near) print_shape(b, t ? t : near);
+  if (t || near) weight_print_shape(b, t ? t : near);
 }
 
 typedef struct FitTest {
@@ -215,36 +215,6 @@ static bool report_misfits(Session *s, const Checkpoint *c, const Module *m, con
   return missing + wrong == 0;
 }
 
-// What PyTorch's batch norm counts while it is trained; nobody misses it.
-static bool is_counter(const StTensor *t) {
-  static const char end[] = ".num_batches_tracked";
-  size_t n = strlen(t->name), m = sizeof end - 1;
-  return !st_dtype_is_float(t->dtype) && st_elements(t) == 1 && n > m && !strcmp(t->name + n - m, end);
-}
-
-static bool is_surplus(const Checkpoint *c, const StTensor *t, const WeightNames *want) {
-  const char *name = checkpoint_name(c, t);
-  if (checkpoint_used(c, t) || weight_names_has(want, name) || is_counter(t)) return false;
-  return checkpoint_find(c, name) == t; // no later file has it
-}
-
-static void report_surplus(Session *s, const Checkpoint *c, const WeightNames *want) {
-  Buf b = {0};
-  size_t unused = 0, shown = most_shown(s, SHOWN_UNUSED);
-  for (size_t i = 0; i < c->n; i++)
-    for (size_t k = 0; k < st_count(c->file[i]); k++) {
-      const StTensor *t = st_at(c->file[i], k);
-      if (!is_surplus(c, t, want) || unused++ >= shown) continue;
-      buf_printf(&b, "\n  unused       %s ", t->name);
-      print_shape(&b, t);
-    }
-  print_rest(&b, unused, shown);
-  if (unused)
-    session_note(s, "syc: note: %zu tensor%s of the checkpoint %s not used by the routes compiled%s", unused,
-                 unused == 1 ? "" : "s", unused == 1 ? "is" : "are", b.s);
-  buf_free(&b);
-}
-
 static void note_resized(Session *s, const Checkpoint *c, const WeightNames *want) {
   for (size_t i = 0; i < want->list.n; i++) {
     const WeightName *w = &want->list.at[i];
@@ -256,14 +226,12 @@ static void note_resized(Session *s, const Checkpoint *c, const WeightNames *wan
   }
 }
 
-bool checkpoint_check(Session *s, Checkpoint *c, const Program *p, bool report_unused) {
+bool checkpoint_check(Session *s, Checkpoint *c, const Program *p, bool leftovers) {
   Arena a = {0};
   WeightNames want = weight_names_of_program(p, &a);
   bool ok = checkpoint_fit(s, c, p->module, &want) && report_misfits(s, c, p->module, &want);
-  if (ok && report_unused) {
-    note_resized(s, c, &want);
-    report_surplus(s, c, &want);
-  }
+  if (ok && leftovers) note_resized(s, c, &want);
+  if (ok && leftovers) ok = checkpoint_leftovers(s, c, p->module, &want);
   arena_free(&a);
   return ok;
 }

@@ -32,6 +32,12 @@ void checkpoint_add(Session *s, Checkpoint *c, StFile *f);              // one m
 const char *checkpoint_prefix(Arena *a, const char *name, const char *end);
 bool checkpoint_strip(Session *s, Checkpoint *c, const WeightNames *want); // finds and sets c->strip, with a note
 
+void weight_print_shape(Buf *b, const StTensor *t); // "F32[3,4]"
+
+/* checkpoint_leftover.c */
+// Notes the tensors that nothing asks for. False after reporting if some lie in modules of the model.
+bool checkpoint_leftovers(Session *s, const Checkpoint *c, const Module *m, const WeightNames *want);
+
 /* checkpoint_rename.c */
 typedef struct WeightAlias {
   const char *ours;

@@ -281,6 +281,139 @@ Test(driver_weights, counters_of_batch_norm_are_not_missed) {
   cr_expect(output_has("unused       stem.bn1.num_batches_tracked F32[]"), "a real number may be a weight");
 }
 
+// Tensors that nothing asks for, beside the weights of a model.
+static int pack_beside(const char *model, const char *extra, StDtype dtype, int64_t n) {
+  char path[128];
+  snprintf(path, sizeof path, "%s/extra.safetensors", dir);
+  StError err;
+  StDesc d = {.name = extra, .dtype = dtype, .rank = 1, .shape = {n}};
+  StWriter *w = st_write_begin(path, 1, &d, &err);
+  static const double zero[64] = {0};
+  cr_assert(w && st_write_data(w, zero, (size_t)n * st_dtype_size(dtype), &err) && st_write_end(w, &err), "%s",
+            err.text);
+  return run("weights pack %s -w %s/a.safetensors -w %s/extra.safetensors -o %s/x.syw -q", model, dir, dir, dir);
+}
+
+typedef struct Beside {
+  const char *name;
+  int status;
+} Beside;
+
+static void check_beside(const char *model, const char *spec, const Beside *b, size_t n) {
+  cr_assert_eq(run("weights init %s -q -o %s/a.safetensors", spec, dir), 0);
+  for (size_t i = 0; i < n; i++) {
+    cr_expect_eq(pack_beside(model, b[i].name, ST_F32, 3), b[i].status, "%s beside %s", b[i].name, model);
+    if (b[i].status) cr_expect(output_has("left over") && output_has(b[i].name), "-q does not hide it");
+  }
+}
+#define BESIDE(model, spec, list) check_beside(model, spec, list, sizeof list / sizeof *list)
+
+Test(driver_weights, leftovers_inside_modules_are_refused) {
+  static const Beside timm[] = {{"blocks.0.ls1.gamma", 1},
+                                {"blocks.1.attn.q_norm.weight", 1},
+                                {"blocks.1.attn.rel_pos_bias.relative_position_bias_table", 1},
+                                {"blocks.0.attn.qkv.lora_A.default.weight", 1},
+                                {"blocks.0.attn.qkv.weight_scale", 1},
+                                {"blocks.2.norm1.weight", 1},
+                                {"blocks.11.attn.proj.bias", 1},
+                                {"norm_pre.weight", 1},
+                                {"fc_norm.weight", 1},
+                                {"patch_embed.norm.bias", 1},
+                                {"patch_embed.proj.weight_g", 1},
+                                {"dist_token", 1},
+                                {"reg_token", 1},
+                                {"head.weight_g", 1},
+                                {"other.adapter.down.weight", 1},
+                                {"mask_token", 0},
+                                {"head_dist.weight", 0},
+                                {"decoder_pos_embed", 0},
+                                {"decoder_blocks.0.norm1.weight", 0},
+                                {"decoder.blocks.2.norm1.weight", 0},
+                                {"lm_head.weight", 0},
+                                {"text.blocks.0.norm.weight", 0},
+                                {"blocks_m.0.norm.weight", 0},
+                                {"image_queue", 0},
+                                {"optimizer.state.0.exp_avg", 0},
+                                {"blocks.0.attn.relative_coords_table", 0}};
+  BESIDE("vit_timm:tiny", "vit_timm:tiny", timm);
+  static const Beside torchvision[] = {{"encoder.layers.encoder_layer_2.ln_1.weight", 1},
+                                       {"encoder.layers.encoder_layer_0.ls_1.gamma", 1},
+                                       {"encoder.something.weight", 1},
+                                       {"heads.pre_logits.weight", 1},
+                                       {"extra", 0},
+                                       {"backbone.norm.weight", 0}};
+  BESIDE("vit:tiny", "vit:tiny", torchvision);
+  static const Beside bert[] = {{"bert.encoder.layer.3.output.dense.bias", 1},
+                                {"bert.embeddings.projection_norm.weight", 1},
+                                {"bert.embeddings_norm.weight", 1},
+                                {"bert.encoder.layer.0.attention.self.distance_embedding.weight", 1},
+                                {"cls.predictions.decoder.weight", 0},
+                                {"qa_outputs.weight", 0},
+                                {"classifier.weight", 0}};
+  BESIDE("bert:tiny --routes text", "bert:tiny", bert);
+}
+
+Test(driver_weights, harmless_leftovers_and_other_routes) {
+  cr_assert_eq(run("weights init vit_timm:tiny -q -o %s/a.safetensors", dir), 0);
+  cr_expect_eq(pack_beside("vit_timm:tiny", "blocks.0.attn.bias", ST_BOOL, 9), 0, "a mask");
+  cr_expect_eq(pack_beside("vit_timm:tiny", "blocks.0.attn.index", ST_I64, 9), 0);
+  cr_expect_eq(pack_beside("vit_timm:tiny", "blocks.0.attn.none", ST_F32, 0), 0, "no elements");
+  cr_expect_eq(run("weights pack vit_timm:tiny --routes features -w %s/a.safetensors -o %s/x.syw", dir, dir), 0);
+  cr_expect(output_has("unused       head.weight"), "of another route");
+  StError err;
+  char path[128];
+  snprintf(path, sizeof path, "%s/mask.safetensors", dir);
+  StDesc d = {.name = "blocks.0.attn.bias", .dtype = ST_F32, .rank = 4, .shape = {1, 1, 2, 2}};
+  for (int causal = 0; causal < 2; causal++) {
+    float mask[4] = {1, 0, 1, causal ? 1.0f : 2.0f};
+    StWriter *w = st_write_begin(path, 1, &d, &err);
+    cr_assert(w && st_write_data(w, mask, sizeof mask, &err) && st_write_end(w, &err));
+    cr_expect_eq(
+        run("weights pack vit_timm:tiny -w %s/a.safetensors -w %s/mask.safetensors -o %s/x.syw", dir, dir, dir),
+        !causal);
+  }
+}
+
+Test(driver_weights, weights_of_other_routes_of_a_page_from_a_pipe) {
+  write_text("p.sy", "model m(n = 4) {\n  dim B = 1..8\n"
+                     "  route r(x: f32[B, n]) -> y: f32[B, n] {\n    weight weight: f32[n]  @fc.weight\n"
+                     "    return x * weight\n  }\n"
+                     "  route q(x: f32[B, n]) -> y: f32[B, n] {\n    weight weight: f32[n]  @fc.weight\n"
+                     "    weight bias: f32[n]  @fc.bias\n    return x * weight + bias\n  }\n}\n");
+  write_one("a.safetensors", "fc.weight", 4, 1);
+  write_one("b.safetensors", "fc.bias", 4, 1);
+  write_one("c.safetensors", "fc.scale", 4, 1);
+  cr_expect_eq(
+      run("weights pack - --routes r -w %s/a.safetensors -w %s/b.safetensors -o %s/x.syw <%s/p.sy", dir, dir, dir, dir),
+      0);
+  cr_expect(output_has("unused       fc.bias"));
+  cr_expect_eq(
+      run("weights pack - --routes r -w %s/a.safetensors -w %s/c.safetensors -o %s/x.syw <%s/p.sy", dir, dir, dir, dir),
+      1);
+}
+
+Test(driver_weights, leftovers_can_be_ignored) {
+  cr_assert_eq(run("weights init vit:tiny -D depth=3 -q -o %s/a.safetensors", dir), 0);
+  cr_expect_eq(run("weights pack vit:tiny -w %s/a.safetensors -o %s/x.syw", dir, dir), 1);
+  cr_expect(output_has("12 tensors of the checkpoint lie in modules of the model"));
+  cr_expect_eq(output_count("left over    encoder.layers.encoder_layer_2."), 12);
+  cr_expect_eq(run("weights pack vit:tiny --ignore '*_2.*' -w %s/a.safetensors -o %s/x.syw", dir, dir), 0);
+  cr_expect(!output_has("not used"));
+  cr_expect_eq(
+      run("weights pack vit:tiny --ignore '*_?.ln*' --ignore '*.mlp.*' -w %s/a.safetensors -o %s/x.syw", dir, dir), 1);
+  cr_expect(output_has("4 tensors of the checkpoint lie in modules"));
+  cr_expect_eq(run("weights pack vit:tiny --ignore '*encoder_layer_' -w %s/a.safetensors -o %s/x.syw", dir, dir), 1);
+  write_below("a.safetensors", "below.safetensors", (const char *const[2]){"module.", NULL});
+  cr_expect_eq(run("weights pack vit:tiny -w %s/below.safetensors -o %s/x.syw", dir, dir), 1);
+  cr_expect(output_has("left over    module.encoder.layers.encoder_layer_2.ln_1.weight"));
+  cr_expect_eq(run("weights pack vit:tiny --ignore 'encoder*_2.*' -w %s/below.safetensors -o %s/x.syw", dir, dir), 0);
+  cr_expect_eq(run("weights pack vit:tiny --ignore 'module*_2.*' -w %s/below.safetensors -o %s/x.syw", dir, dir), 0);
+  cr_assert_eq(run("weights init vit:tiny -D depth=5 -q -o %s/a.safetensors", dir), 0);
+  cr_expect_eq(run("weights pack vit:tiny -w %s/a.safetensors -o %s/x.syw", dir, dir), 1);
+  cr_expect_eq(output_count("left over    "), 20);
+  cr_expect(output_has("... and 16 more"));
+}
+
 Test(driver_weights, names_below_a_prefix) {
   cr_assert_eq(run("weights init vit:tiny -o %s/a.safetensors", dir), 0);
   cr_assert_eq(run("weights pack vit:tiny -w %s/a.safetensors -o %s/a.syw", dir, dir), 0);
@@ -568,6 +701,13 @@ Test(driver_weights, names_of_hugging_face) {
   check_theirs("vit:tiny", "classify", NAMES(vit_names));
   cr_expect_eq(run("weights inspect vit:tiny %s/hf.safetensors", dir), 0);
   cr_expect(output_has("encoder.layers.encoder_layer_1.self_attention.in_proj_weight"));
+  cr_assert_eq(run("weights init vit:tiny -q -o %s/a.safetensors", dir), 0);
+  write_theirs(NAMES(vit_names), "a.safetensors", "a.safetensors");
+  cr_expect_eq(pack_beside("vit:tiny", "vit.encoder.layer.0.layer_scale1.lambda1", ST_F32, 32), 1);
+  cr_expect_eq(pack_beside("vit:tiny", "vit.encoder.layer.2.layernorm_before.bias", ST_F32, 32), 1);
+  cr_expect_eq(pack_beside("vit:tiny", "vit.embeddings.patch_embeddings.norm.bias", ST_F32, 32), 1);
+  cr_expect_eq(pack_beside("vit:tiny", "vit.pooler.dense.bias", ST_F32, 32), 0);
+  cr_expect_eq(pack_beside("vit:tiny --routes features", "vit.embeddings.mask_token", ST_F32, 32), 0);
   check_theirs("clip:tiny", "retrieve", NAMES(clip_names));
   check_theirs("bert:tiny", "masked_words,next_sentence", NAMES(bert_names));
   check_theirs("vilt:tiny", "vqa", NAMES(vilt_names));
