@@ -156,17 +156,19 @@ static void emit_route_steps(const Program *p, const ModelNames *n, size_t at, B
 }
 
 static void emit_extent(Dim d, Buf *out) {
-  buf_printf(out, "{%lld, %d, %d}", (long long)d.c, d.k, d.k ? (int)d.sym : 0);
+  buf_printf(out, "{%lld, %d, %d}", (long long)d.c, d.k, d.k ? (int)d.sym : 0); // may be below 0: see ids_fit
 }
 
 static size_t emit_route_checks(const Program *p, const ModelNames *n, size_t at, Buf *out) {
   Arena a = {0};
-  IdChecks checks = graph_id_checks(p->route.at[at].graph, &a);
+  IdChecks checks = route_id_checks(&p->route.at[at], &a);
   if (checks.list.n)
-    buf_printf(out, "static const %s_check %s_checks_%s[] = {\n", n->prefix, n->prefix, n->route[at].id);
+    buf_printf(out, "\nstatic const %s_check %s_checks_%s[] = {\n", n->prefix, n->prefix, n->route[at].id);
   for (size_t i = 0; i < checks.list.n; i++) {
     const IdCheck *c = &checks.list.at[i];
-    buf_printf(out, "  {%u, %d, %lld, {", c->input, c->rank, (long long)c->offset);
+    buf_printf(out, "  {%u, %d, ", c->step, c->rank);
+    emit_operand(p, &c->at, out);
+    buf_puts(out, ", {");
     for (int d = 0; d < c->rank; d++) buf_printf(out, "%s%lld", d ? ", " : "", (long long)c->stride[d]);
     buf_puts(out, c->rank ? "}, {" : "0}, {");
     for (int d = 0; d < c->rank; d++) {
@@ -193,9 +195,9 @@ static void emit_plans(const Program *p, const ModelNames *n, Buf *out) {
   buf_printf(out, "#define IN(i, offset) {%s_AT_IN, i, offset}\n#define OUT(i, offset) {%s_AT_OUT, i, offset}\n",
              n->upper, n->upper);
   for (size_t i = 0; i < p->route.n; i++) emit_route_steps(p, n, i, out);
-  buf_puts(out, "\n#undef A\n#undef W\n#undef IN\n#undef OUT\n\n");
   size_t *checks = ARENA_ARRAY(p->module->arena, size_t, p->route.n + 1);
   for (size_t i = 0; i < p->route.n; i++) checks[i] = emit_route_checks(p, n, i, out);
+  buf_puts(out, "\n#undef A\n#undef W\n#undef IN\n#undef OUT\n\n");
   buf_printf(out, "static const %s_plan %s_plans[%s_ROUTE_COUNT] = {\n", x, x, n->upper);
   for (size_t i = 0; i < p->route.n; i++) {
     const RouteProgram *r = &p->route.at[i];

@@ -174,6 +174,17 @@ static uint32_t kernel_intern(Lowering *l, const KernelSlot *slot, Arena *built)
   return (uint32_t)p->kernel.n - 1;
 }
 
+// Every row number that a kernel reads is one of those that are looked at before it runs. Those of an attention say
+// where its queries stand for the mask: no address depends on them.
+static void check_ids(const Kernel *k, const Lowered *low) {
+  for (size_t i = 1; i < k->ins.n; i++) {
+    if (k->ins.at[i].op != K_ldidx) continue;
+    bool known = false;
+    for (uint32_t r = 0; r < low->nids; r++) known = known || low->ids[r].arg + 1 == k->ins.at[i].buf.id;
+    if (!known) ICE("lower: %s reads a row number that nobody looks at", low->name);
+  }
+}
+
 // Kernels are built in `built`; the caller frees what was not taken over.
 static bool lower_group(Lowering *l, RouteProgram *r, const Group *grp, Arena *built) {
   Program *p = l->p;
@@ -187,6 +198,7 @@ static bool lower_group(Lowering *l, RouteProgram *r, const Group *grp, Arena *b
     kernel_fold_loops(low.kernel);
     const char *why = NULL;
     if (!kernel_verify(low.kernel, &why)) ICE("lower: %s for %s: %s", low.name, p->target[t]->name, why);
+    if (grp->kind != GROUP_ATTENTION) check_ids(low.kernel, &low);
     slot.k[t] = low.kernel;
     if (t == 0) first = low;
     first.comment = low.comment; // the tile it names is that of the preferred target, which comes last
@@ -196,7 +208,9 @@ static bool lower_group(Lowering *l, RouteProgram *r, const Group *grp, Arena *b
   Step step = {.comment = arena_strdup(l->a, first.comment),
                .span = graph_value(g, grp->root)->span,
                .root = grp->root,
-               .narg = first.narg};
+               .narg = first.narg,
+               .nids = first.nids};
+  memcpy(step.ids, first.ids, sizeof step.ids);
   for (uint32_t i = 0; i < first.narg; i++) step.arg[i] = operand_of(l, g, &first.arg[i]);
   step.kernel = kernel_intern(l, &slot, built);
   const Kernel *k = p->kernel.at[step.kernel].k[0];

@@ -419,6 +419,9 @@ static bool lower_put_rows(Lowering *lo, Val member) {
   if (!lower_operand(lo, v->args[2], "at", &p.at, stride)) return false;
   if (p.at.constant) return lower_fail(lo, member, "constant positions");
   p.at.stride[0] = stride[0];
+  Dim limit = lower_row_count(lo, &v->type, 1);
+  limit.c -= p.start + rows->dim[1].c - 1; // the last of the new rows must have a place
+  if (!lower_ids(lo, member, v->args[2], p.at.buf, stride, limit)) return false;
   if (!lower_root(lo)) return false;
   for (int d = 0; d < 3; d++) { // lower_root drops strides of axes of extent 1, by the state's type
     Access a = access_resolve(lo->g, lo->grp->root);

@@ -146,6 +146,19 @@ bool lower_source(Lowering *lo, Val v, const Type *member, const char *name) {
   return true;
 }
 
+bool lower_ids(Lowering *lo, Val member, Val ids, KBufRef from, const int64_t *stride, Dim limit) {
+  Lowered *out = lo->out;
+  if (out->nids == MAX_ID_READS) return lower_fail(lo, member, "more than %d gathers in one kernel", MAX_ID_READS);
+  IdRead *r = &out->ids[out->nids++];
+  *r = (IdRead){.arg = from.id - 1, .ids = ids, .limit = limit};
+  for (int d = 0; d < graph_value(lo->g, ids)->type.rank; d++) r->stride[d] = stride[d];
+  return true;
+}
+
+Dim lower_row_count(const Lowering *lo, const Type *t, int axis) {
+  return t->dim[axis].sym == DIM_SEGS ? DIM(type_extent(lo->m, t, axis)) : t->dim[axis];
+}
+
 // embedding: table [V,D], ids [..]; gather_rows: x [B,N,D], rows [B].
 static bool data_sources(Lowering *lo, Val member) {
   const Value *v = graph_value(lo->g, member);
@@ -159,6 +172,9 @@ static bool data_sources(Lowering *lo, Val member) {
     return lo->failed
                ? false
                : lower_fail(lo, member, "all row numbers are one constant: take that row by its index, as in x[i]");
+  const Source *ids = find_source(lo, rows, NO_VAL);
+  Dim limit = lower_row_count(lo, &graph_value(lo->g, from)->type, table ? 0 : 1);
+  if (!lower_ids(lo, member, rows, ids->buf, ids->stride, limit)) return false;
   Source s;
   int64_t stride[MAX_RANK];
   if (!lower_operand(lo, from, table ? "table" : "from", &s, stride)) return false;
@@ -471,10 +487,7 @@ void lower_data(Lowering *lo, const KIdx *at) {
     const Source *rows = find_source(lo, v->args[1], NO_VAL);
     const Type *from = &graph_value(lo->g, v->args[0])->type;
     int64_t most = type_extent(lo->m, from, from->rank - 2) - 1;
-    if (lo->ndata == (int)(sizeof lo->data / sizeof *lo->data)) {
-      lower_fail(lo, s->data, "more than %d gathers in one kernel", lo->ndata);
-      return;
-    }
+    CHECK(lo->ndata < MAX_ID_READS);
     lo->data[lo->ndata].member = s->data;
     lo->data[lo->ndata++].row = kb_ldidx(lo->k, rows->buf, lower_address(lo, rows, &p), 0, most, "row");
   }

@@ -53,7 +53,7 @@ typedef struct Lowering {
   struct {
     Val member;
     KVar row;
-  } data[4]; // row numbers read for the current row
+  } data[MAX_ID_READS]; // row numbers read for the current row
   int ndata;
   VEC(struct LowerMemo {
     uint32_t id;
@@ -109,6 +109,10 @@ void lower_columns(Lowering *lo, const Range *r, bool vectors, int unroll, const
 // lower_columns; its size is a multiple of `rows`.
 typedef void LowerTile(Lowering *lo, KIdx row, int rows, bool tail, void *ud);
 void lower_tiles(Lowering *lo, const Range *r, int rows, const KIdx *block, int64_t size, LowerTile *body, void *ud);
+// Says that the kernel takes the row numbers of `ids` from a buffer: see IdRead. False: too many, reported.
+bool lower_ids(Lowering *lo, Val member, Val ids, KBufRef from, const int64_t *stride, Dim limit);
+// Rows of an axis as a limit of row numbers: several run-time parts by their bounds, as they are stored.
+Dim lower_row_count(const Lowering *lo, const Type *t, int axis);
 void lower_data(Lowering *lo, const KIdx *at); // reads the row numbers of embeddings and gathers
 KIdx lower_address(const Lowering *lo, const Source *s, const Point *p);
 KVal lower_load(Lowering *lo, const Source *s, const Point *p);

@@ -1,10 +1,7 @@
 // model_facts.c: run-time dims of a route and the ids that must be checked; see model_facts.h.
 //
-// The ids of `embedding` and the row numbers of `gather_rows` are operand 1, the rows they choose from are an axis of
-// operand 0: one table says which.
-//
-//   %7 = embedding %5, %2 : f32[B,L,768]    with %2 = input "text", %5 : f32[64010,768]
-//   -> {input 1, offset 0, rank 2, extent B L, stride 64 1, limit 64010}
+//   step 0, map: embedding %5, %2 : f32[B,L,768]    with %2 = input "text", %5 : f32[64010,768]
+//   -> {before step 0, input 1 + 0, rank 2, extent B L, stride 64 1, limit 64010}
 #include "model_facts.h"
 
 #include <string.h>
@@ -22,61 +19,51 @@ uint32_t graph_dims_used(const Graph *g) {
   return used;
 }
 
-static const struct {
-  Op op;
-  uint8_t rows_axis; // of operand 0
-} id_ops[] = {{OP_embedding, 0}, {OP_gather_rows, 1}};
-
-static bool several_segments(Dim d) {
-  return d.sym == DIM_SEGS;
-}
-
-static bool input_number(const Graph *g, Val v, uint32_t *number) {
-  for (size_t i = 0; i < g->input.n; i++)
-    if (g->input.at[i].val.id == v.id) {
-      *number = (uint32_t)i;
-      return true;
-    }
-  return false;
-}
-
 static bool check_equal(const IdCheck *a, const IdCheck *b) {
-  bool same = a->input == b->input && a->offset == b->offset && a->rank == b->rank && dim_equal(a->limit, b->limit);
+  bool early = id_check_is_early(a); // what a step computes may lie where another value lay before
+  bool same = a->at.kind == b->at.kind && a->at.index == b->at.index && a->at.offset == b->at.offset &&
+              a->rank == b->rank && dim_equal(a->limit, b->limit) && (early || a->ids.id == b->ids.id);
   for (int d = 0; same && d < a->rank; d++)
     same = dim_equal(a->extent[d], b->extent[d]) && a->stride[d] == b->stride[d];
   return same;
 }
 
-static bool check_of(const Graph *g, const Value *v, int rows_axis, IdCheck *out) {
-  *out = (IdCheck){0};
-  if (v->nargs < 2) return false;
-  const Value *ids = graph_value(g, v->args[1]);
-  Access at = access_resolve(g, v->args[1]);
-  if (!at.ok || !input_number(g, at.base, &out->input)) return false;
-  out->offset = at.offset;
-  out->rank = ids->type.rank;
-  out->limit = graph_value(g, v->args[0])->type.dim[rows_axis];
-  if (several_segments(out->limit)) return false;
-  for (int d = 0; d < out->rank; d++) {
-    out->extent[d] = ids->type.dim[d];
-    out->stride[d] = at.stride[d];
-    if (several_segments(out->extent[d])) return false;
-  }
-  return true;
+static void add_check(IdChecks *r, Arena *a, const IdCheck *c) {
+  for (size_t j = 0; j < r->list.n; j++)
+    if (check_equal(&r->list.at[j], c)) return;
+  VEC_PUSH(a, r->list, *c);
 }
 
-IdChecks graph_id_checks(const Graph *g, Arena *a) {
-  IdChecks r = {0};
-  for (size_t i = 1; i < g->value.n; i++) {
-    const Value *v = &g->value.at[i];
-    for (size_t o = 0; o < sizeof id_ops / sizeof *id_ops && !v->dead; o++) {
-      IdCheck c;
-      if (v->op != id_ops[o].op || !check_of(g, v, id_ops[o].rows_axis, &c)) continue;
-      bool known = false;
-      for (size_t j = 0; j < r.list.n; j++) known = known || check_equal(&r.list.at[j], &c);
-      if (!known) VEC_PUSH(a, r.list, c);
-    }
+// The ids of one operand: one check, or one for each part of an axis with several run-time parts.
+static void add_read(IdChecks *r, Arena *a, const Graph *g, const Step *s, uint32_t step, const IdRead *read) {
+  const Type *t = &graph_value(g, read->ids)->type;
+  IdCheck c = {.step = step, .at = s->arg[read->arg], .ids = read->ids, .rank = t->rank, .limit = read->limit};
+  for (int d = 0; d < t->rank; d++) c.extent[d] = t->dim[d], c.stride[d] = read->stride[d];
+  if (id_check_is_early(&c)) c.step = 0;
+  if (!t->nseg || type_is_dense(t)) {
+    add_check(r, a, &c);
+    return;
   }
+  for (int k = 0; k < t->nseg; k++) {
+    IdCheck part = c;
+    part.extent[t->segaxis] = t->seg[k].len;
+    part.at.offset += seg_start(g->module, t, k) * c.stride[t->segaxis] * (int64_t)sizeof(int32_t);
+    add_check(r, a, &part);
+  }
+}
+
+bool id_check_is_early(const IdCheck *c) {
+  return c->at.kind == PLACE_INPUT || c->at.kind == PLACE_WEIGHT;
+}
+
+IdChecks route_id_checks(const RouteProgram *route, Arena *a) {
+  IdChecks all = {0}, r = {0};
+  for (uint32_t i = 0; i < route->step.n; i++)
+    for (uint32_t k = 0; k < route->step.at[i].nids; k++)
+      add_read(&all, a, route->graph, &route->step.at[i], i, &route->step.at[i].ids[k]);
+  for (int early = 1; early >= 0; early--)
+    for (size_t i = 0; i < all.list.n; i++)
+      if (id_check_is_early(&all.list.at[i]) == early) VEC_PUSH(a, r.list, all.list.at[i]);
   return r;
 }
 

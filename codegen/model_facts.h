@@ -1,6 +1,6 @@
 // model_facts.h: what the printers of a model (emit_model*.c as C, llvm/ as LLVM IR) and the interpreter (run.c) need
-// to know beside its steps: which run-time dims a route uses, which ids of the caller must be checked before anything
-// runs, what the kernels' parameters are.
+// to know beside its steps: which run-time dims a route uses, which ids must be checked and when, what the kernels'
+// parameters are.
 //
 // Invariant: all sides refuse exactly the same calls, because both read these facts and nothing else.
 //
@@ -12,8 +12,9 @@
 #include "program.h"
 
 typedef struct IdCheck {
-  uint32_t input;           // number of the route's input that holds the ids (i32)
-  int64_t offset;           // first id, in elements of the input's buffer
+  uint32_t step;            // the check belongs before this step
+  Operand at;               // the first id (i32)
+  Val ids;                  // their value
   int rank;                 // axes of ids to look at
   Dim extent[MAX_RANK];     // run-time extents
   int64_t stride[MAX_RANK]; // elements; 0 on broadcast axes
@@ -25,9 +26,11 @@ typedef struct IdChecks {
 
 // Bit j is set if a live value of the graph uses run-time dim j.
 uint32_t graph_dims_used(const Graph *g);
-// The data-dependent reads whose ids come from an input, through views only. Equal checks are listed once. Ids on an
-// axis of several run-time segments are not listed (kernels clamp every id, so that nothing outside is ever read).
-IdChecks graph_id_checks(const Graph *g, Arena *a);
+// Every row number that the steps of a route read (Step.ids), equal ones once. First those that the caller or the
+// weight file gives (`early`: before step 0, so that a refused call has written nothing), then those that a step
+// computes, each before the first step that reads it.
+IdChecks route_id_checks(const RouteProgram *route, Arena *a);
+bool id_check_is_early(const IdCheck *c);
 
 typedef struct ModelParam { // parameter of a kernel, for the self-test
   char role, dtype;         // 'i' read, 'o' written; 'f' f32, 'h' 16 bits, 'i' i32, 'b' bool

@@ -11,7 +11,7 @@
 #include "passes/pass.h"
 #include "target.h"
 
-enum { MAX_TARGETS = 8, MAX_KERNEL_ARGS = 16 };
+enum { MAX_TARGETS = 8, MAX_KERNEL_ARGS = 16, MAX_ID_READS = 4 };
 
 /* Packed weights ----------------------------------------------------------------------------------------------------
  */
@@ -44,10 +44,20 @@ typedef struct Operand {
   uint32_t index; // input/output number of the route, or index into Program.weight
   int64_t offset; // bytes: into the arena, or into the input/output/weight
 } Operand;
+// Row numbers that a kernel takes from one of its operands (embedding, gather_rows, put_rows). Whoever runs the step
+// looks at them before (model_facts.h); kernels clamp them all the same, so that nothing outside is ever touched.
+typedef struct IdRead {
+  uint32_t arg;             // of the kernel: the ids, i32
+  Val ids;                  // their value, for its type
+  int64_t stride[MAX_RANK]; // of its axes, in elements
+  Dim limit;                // ids must be in 0 .. limit - 1
+} IdRead;
 typedef struct Step {
   uint32_t kernel; // index into Program.kernel
   Operand arg[MAX_KERNEL_ARGS];
   uint32_t narg;
+  IdRead ids[MAX_ID_READS];
+  uint32_t nids;
   const char *comment; // "linear qkv f32[B,197,768] x [768,2304] + bias, 0.70 GFLOP"
   Span span;
   double flops, bytes; // for the dims of program_typical_dims
@@ -92,6 +102,8 @@ typedef struct Lowered {
   Kernel *kernel;
   KernelArg arg[MAX_KERNEL_ARGS];
   uint32_t narg;
+  IdRead ids[MAX_ID_READS]; // row numbers that the kernel reads
+  uint32_t nids;
   const char *name;    // short C name, e.g. gemm_k768_n2304_bias_gelu
   const char *comment; // shapes, flops, tile
 } Lowered;

@@ -1,6 +1,7 @@
 // run.c: runs a route of a Program in the kernel interpreter, step by step, with the memory layout of the compiled
 // model: one arena, the packed weights, the caller's buffers. It refuses the same calls as the compiled model (a
-// run-time dim out of bounds, an id outside its table) and gives the same bits as C compiled for the same target.
+// run-time dim out of bounds, an id outside its table, at the same step) and gives the same bits as C compiled for the
+// same target.
 //
 // Invariants: one worker; the arena starts as zeros and lives as long as the call; nothing global.
 //
@@ -58,15 +59,15 @@ static int64_t dim_value(Dim d, const int64_t *dims) {
   return d.k ? d.c + d.k * dims[d.sym] : d.c;
 }
 
-static bool ids_in_table(const IdCheck *c, const int32_t *ids, const int64_t *dims) {
+static bool ids_in_table(const IdCheck *c, const unsigned char *ids, const int64_t *dims) {
   int64_t at[MAX_RANK] = {0}, limit = dim_value(c->limit, dims);
   for (int d = 0; d < c->rank; d++)
     if (dim_value(c->extent[d], dims) < 1) return true;
   for (;;) {
-    int64_t element = c->offset;
+    int64_t element = 0;
     for (int d = 0; d < c->rank; d++) element += at[d] * c->stride[d];
     int32_t id;
-    memcpy(&id, ids + element, sizeof id);
+    memcpy(&id, ids + element * (int64_t)sizeof id, sizeof id);
     if (id < 0 || id >= limit) return false;
     int d = c->rank - 1;
     for (; d >= 0 && ++at[d] == dim_value(c->extent[d], dims); d--) at[d] = 0;
@@ -74,8 +75,16 @@ static bool ids_in_table(const IdCheck *c, const int32_t *ids, const int64_t *di
   }
 }
 
-// NULL if the call is one that the compiled model would run.
-static const char *refuse(const Run *r, const int64_t *dims, Arena *a) {
+static bool ids_fit(const Run *r, const IdChecks *checks, size_t step, const int64_t *dims) {
+  for (size_t i = 0; i < checks->list.n; i++) {
+    const IdCheck *c = &checks->list.at[i];
+    if (c->step == step && !ids_in_table(c, memory_of(r, c->at.kind, c->at.index, c->at.offset), dims)) return false;
+  }
+  return true;
+}
+
+// NULL if the call is one that the compiled model would begin with.
+static const char *refuse(const Run *r, const int64_t *dims) {
   const Graph *g = r->route->graph;
   uint32_t used = graph_dims_used(g);
   for (size_t j = 0; j < g->module->ndim; j++)
@@ -85,9 +94,6 @@ static const char *refuse(const Run *r, const int64_t *dims, Arena *a) {
     if (!r->in || !r->in[i]) return "an input is missing";
   for (size_t i = 0; i < g->output.n; i++)
     if (!r->out || !r->out[i]) return "an output is missing";
-  IdChecks checks = graph_id_checks(g, a);
-  for (size_t i = 0; i < checks.list.n; i++)
-    if (!ids_in_table(&checks.list.at[i], r->in[checks.list.at[i].input], dims)) return "an id is outside its table";
   return NULL;
 }
 
@@ -101,13 +107,14 @@ bool program_interpret(const Program *p, size_t route, size_t t, const void *wei
   }
   Arena a = {0};
   Run r = {p, &p->route.at[route], NULL, weights, in, out};
-  *err = refuse(&r, dims, &a);
-  if (*err) {
-    arena_free(&a);
-    return false;
-  }
-  r.arena = arena_alloc(&a, (size_t)(r.route->arena_bytes > 0 ? r.route->arena_bytes : 1));
-  for (size_t i = 0; i < r.route->step.n; i++) {
+  *err = refuse(&r, dims);
+  if (!*err) r.arena = arena_alloc(&a, (size_t)(r.route->arena_bytes > 0 ? r.route->arena_bytes : 1));
+  IdChecks checks = route_id_checks(r.route, &a);
+  for (size_t i = 0; !*err && i < r.route->step.n; i++) {
+    if (!ids_fit(&r, &checks, i, dims)) {
+      *err = "an id is outside its table";
+      break;
+    }
     const Step *s = &r.route->step.at[i];
     const Kernel *k = p->kernel.at[s->kernel].k[t];
     void *buf[MAX_KERNEL_ARGS];
@@ -116,5 +123,5 @@ bool program_interpret(const Program *p, size_t route, size_t t, const void *wei
     if (watch) watch(ud, i, root_memory(&r, s, k, buf));
   }
   arena_free(&a);
-  return true;
+  return !*err;
 }

@@ -95,13 +95,13 @@ static void count_work(const Program *p, BenchPlan *plan) {
 
 static void limit_ids(const Program *p, Arena *a, BenchPlan *plan) {
   const Graph *g = p->route.at[plan->route].graph;
-  IdChecks ids = graph_id_checks(g, a);
+  IdChecks ids = route_id_checks(&p->route.at[plan->route], a);
   plan->ninput = (uint32_t)(g->input.n < BENCH_INPUTS ? g->input.n : BENCH_INPUTS);
   for (size_t i = 0; i < ids.list.n; i++) {
     const IdCheck *c = &ids.list.at[i];
     int64_t limit = c->limit.c + (c->limit.k ? c->limit.k * plan->dims[c->limit.sym] : 0);
-    if (c->input >= BENCH_INPUTS) continue;
-    int64_t *have = &plan->id_limit[c->input];
+    if (c->at.kind != PLACE_INPUT || c->at.index >= BENCH_INPUTS) continue;
+    int64_t *have = &plan->id_limit[c->at.index];
     if (!*have || limit < *have) *have = limit;
   }
 }

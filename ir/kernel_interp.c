@@ -230,6 +230,10 @@ static void run_mant(Run *r, const Step *s) {
   (void)r;
   for (int l = 0; l < s->lanes; l++) s->d->u[l] = (s->a->u[l] & 0x7fffffu) | 0x3f800000u;
 }
+static int32_t whole(float x) { // towards zero; the nearest i32 of what is out of range, 0 of NaN
+  if (!(x >= -0x1p31f)) return x < 0 ? INT32_MIN : 0;
+  return x < 0x1p31f ? (int32_t)x : INT32_MAX;
+}
 static void run_cvt(Run *r, const Step *s) {
   (void)r;
   for (int l = 0; l < s->lanes; l++) {
@@ -237,8 +241,8 @@ static void run_cvt(Run *r, const Step *s) {
       s->d->u[l] = s->a->u[l];
     else if (s->dtype == DT_F32)
       s->d->f[l] = (float)s->a->i[l];
-    else // outside the range of i32 the result is not defined; any value will do
-      s->d->i[l] = s->a->f[l] >= -0x1p31f && s->a->f[l] < 0x1p31f ? (int32_t)s->a->f[l] : INT32_MIN;
+    else
+      s->d->i[l] = whole(s->a->f[l]);
   }
 }
 

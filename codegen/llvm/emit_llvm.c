@@ -308,7 +308,8 @@ static LLVMValueRef op_cvt(Code *c, const KIns *s, LLVMValueRef *a) {
   DType from = c->k->ins.at[s->arg[0].id].dtype;
   LLVMTypeRef t = value_type(c->l, s->dtype, s->lanes);
   if (from == DT_I32 && s->dtype == DT_F32) return LLVMBuildSIToFP(c->l->b, a[0], t, "");
-  if (from == DT_F32 && s->dtype == DT_I32) return LLVMBuildFPToSI(c->l->b, a[0], t, "");
+  LLVMTypeRef overload[] = {t, LLVMTypeOf(a[0])};
+  if (from == DT_F32 && s->dtype == DT_I32) return call_intrinsic(c->l, "llvm.fptosi.sat", overload, 2, a, 1);
   if (from == DT_BOOL) return op_mtob(c, s, a);
   ICE("kernel %s: no LLVM code to convert %s to %s", c->k->name, dtype_info[from].name, dtype_info[s->dtype].name);
 }

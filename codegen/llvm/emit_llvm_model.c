@@ -99,11 +99,11 @@ static LLVMValueRef steps_table(Llvm *l, const ModelNames *n, size_t route) {
 }
 
 static LLVMValueRef extent_row(Llvm *l, Dim d) {
-  return ROW(l, c64(l, (uint64_t)d.c), c64(l, (uint64_t)d.k), c32(l, d.k ? (uint64_t)d.sym : 0));
+  return ROW(l, c64(l, (uint64_t)d.c), c64(l, (uint64_t)(int64_t)d.k), c32(l, d.k ? (uint64_t)d.sym : 0));
 }
 
 static LLVMValueRef checks_table(Llvm *l, const ModelNames *n, size_t route, size_t *count) {
-  IdChecks checks = graph_id_checks(l->p->route.at[route].graph, &l->arena);
+  IdChecks checks = route_id_checks(&l->p->route.at[route], &l->arena);
   Rows rows = {0};
   for (size_t i = 0; i < checks.list.n; i++) {
     const IdCheck *k = &checks.list.at[i];
@@ -113,7 +113,7 @@ static LLVMValueRef checks_table(Llvm *l, const ModelNames *n, size_t route, siz
       extent[d] = extent_row(l, d < k->rank ? k->extent[d] : DIM(1));
     }
     VEC_PUSH(&l->arena, rows,
-             ROW(l, c32(l, k->input), c32(l, (uint64_t)k->rank), c64(l, (uint64_t)k->offset), array_of(stride, 6),
+             ROW(l, c32(l, k->step), c32(l, (uint64_t)k->rank), operand_row(l, &k->at), array_of(stride, 6),
                  array_of(extent, 6), extent_row(l, k->limit)));
   }
   *count = rows.n;

@@ -277,8 +277,10 @@ static double map_f16(double a, double b, double c) {
 static double map_bf16(double a, double b, double c) {
   return (void)b, (void)c, round_bf16(a);
 }
-static double map_trunc(double a, double b, double c) {
-  return (void)b, (void)c, trunc(a);
+// Towards zero; the nearest i32 of what is out of range, 0 of NaN.
+static double map_whole(double a, double b, double c) {
+  (void)b, (void)c;
+  return isnan(a) ? 0 : trunc(fmin(fmax(a, INT32_MIN), INT32_MAX));
 }
 static double map_bool(double a, double b, double c) {
   return (void)b, (void)c, a != 0;
@@ -289,6 +291,6 @@ static double map_keep(double a, double b, double c) {
 
 void ref_cast(const RefCtx *c, Tensor *out) {
   static MapFn *const cast[DT_COUNT] = {
-      [DT_F32] = map_keep, [DT_F16] = map_f16, [DT_BF16] = map_bf16, [DT_I32] = map_trunc, [DT_BOOL] = map_bool};
+      [DT_F32] = map_keep, [DT_F16] = map_f16, [DT_BF16] = map_bf16, [DT_I32] = map_whole, [DT_BOOL] = map_bool};
   map(c, out, cast[out->dtype]);
 }

@@ -119,6 +119,8 @@ static void make_steps(Model *m, Module *mod) {
   add.arg[1] = (Operand){PLACE_INPUT, 1, 0};
   add.arg[2] = (Operand){PLACE_WEIGHT, 0, 0};
   add.arg[3] = (Operand){PLACE_OUTPUT, 0, 0};
+  add.ids[add.nids++] = (IdRead){
+      .arg = 1, .ids = score.graph->input.at[1].val, .stride = {MAX_L, 1}, .limit = DIM(VOCAB)}; // all that are in use
   Step copy = {.kernel = 2, .narg = 2, .comment = "first row, through the arena"};
   copy.arg[0] = (Operand){PLACE_OUTPUT, 0, 0};
   copy.arg[1] = (Operand){PLACE_ARENA, 0, 64};
