@@ -416,6 +416,23 @@ bool st_to_f32(const StTensor *t, float *dst, size_t first, size_t n) {
   }
 }
 
+bool st_to_f64(const StTensor *t, double *dst, size_t first, size_t n) {
+  float part[256];
+  size_t total = t->bytes / sizeof *dst;
+  if (t->dtype == ST_F64) {
+    if (first > total || n > total - first) return false;
+    if (n) memcpy(dst, (const uint8_t *)t->data + first * sizeof *dst, n * sizeof *dst);
+    return true;
+  }
+  if (!st_to_f32(t, part, first, 0)) return false;
+  for (size_t at = 0, k; at < n; at += k) {
+    k = n - at < 256 ? n - at : 256;
+    if (!st_to_f32(t, part, first + at, k)) return false;
+    for (size_t i = 0; i < k; i++) dst[at + i] = (double)part[i];
+  }
+  return true;
+}
+
 static uint32_t to_bits(float f) {
   uint32_t bits;
   memcpy(&bits, &f, sizeof bits);

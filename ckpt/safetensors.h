@@ -102,6 +102,9 @@ int64_t st_elements(const StTensor *t);
 // BF16 are exact. False if the range is outside the tensor or the dtype is not a float.
 bool st_to_f32(const StTensor *t, float *dst, size_t first, size_t n);
 
+// The same to double, exact for every float type.
+bool st_to_f64(const StTensor *t, double *dst, size_t first, size_t n);
+
 // Converts n floats to F32, F16 or BF16, rounding to nearest even; dst has room for them, at any alignment. Returns how
 // many finite values became infinite; SIZE_MAX if the dtype is another.
 size_t st_from_f32(StDtype d, const float *src, void *dst, size_t n);

@@ -25,23 +25,23 @@ static bool same_shape(const StTensor *t, const Type *type) {
   return true;
 }
 
+static bool is_float(DType t) {
+  return t == DT_F32 || t == DT_F16 || t == DT_BF16;
+}
+
+// Weights of the page that are f32 take doubles of a checkpoint rounded to it; narrower ones are rounded once, from
+// what the checkpoint has, by the evaluator.
 static bool source_get(void *ud, const char *name, const Type *type, Tensor *out, const char **err) {
   const StTensor *t = checkpoint_find(ud, name);
-  if (!t || !same_shape(t, type) || !st_dtype_is_float(t->dtype) || out->dtype != DT_F32) {
+  if (!t || !same_shape(t, type) || !st_dtype_is_float(t->dtype) || !is_float(out->dtype)) {
     *err = t ? "a tensor of the checkpoint has another shape or type" : "a tensor is missing from the checkpoint";
     return false;
   }
-  float part[4096];
-  for (size_t at = 0; at < out->n;) {
-    size_t n = out->n - at < 4096 ? out->n - at : 4096;
-    if (!st_to_f32(t, part, at, n)) {
-      *err = "a tensor of the checkpoint cannot be read";
-      return false;
-    }
-    for (size_t i = 0; i < n; i++) out->f[at + i] = (double)part[i];
-    at += n;
-  }
-  return true;
+  bool ok = st_to_f64(t, out->f, 0, out->n);
+  if (ok && out->dtype == DT_F32 && t->dtype == ST_F64)
+    for (size_t i = 0; i < out->n; i++) out->f[i] = (double)(float)out->f[i];
+  if (!ok) *err = "a tensor of the checkpoint cannot be read";
+  return ok;
 }
 
 static const float *source_f32(void *ud, const char *name, const Type *type) {
@@ -215,6 +215,25 @@ static bool report_misfits(Session *s, const Checkpoint *c, const Module *m, con
   return missing + wrong == 0;
 }
 
+StDtype weight_dtype(const WeightName *w) {
+  return w->type.dtype == DT_F16 ? ST_F16 : w->type.dtype == DT_BF16 ? ST_BF16 : ST_F32;
+}
+
+// A page may store weights in fewer bits than the checkpoint has.
+static void note_rounded(Session *s, const Checkpoint *c, const WeightNames *want) {
+  size_t n = 0;
+  const WeightName *first = NULL;
+  for (size_t i = 0; i < want->list.n; i++) {
+    const WeightName *w = &want->list.at[i];
+    StDtype narrow = weight_dtype(w);
+    if (narrow == ST_F32 || checkpoint_find(c, w->name)->dtype == narrow) continue;
+    if (!n++) first = w;
+  }
+  if (n)
+    session_note(s, "syc: note: %zu weight%s rounded to the narrower type of the page, the first is %s (%s)", n,
+                 n == 1 ? " is" : "s are", first->name, st_dtype_name(weight_dtype(first)));
+}
+
 static void note_resized(Session *s, const Checkpoint *c, const WeightNames *want) {
   for (size_t i = 0; i < want->list.n; i++) {
     const WeightName *w = &want->list.at[i];
@@ -231,6 +250,7 @@ bool checkpoint_check(Session *s, Checkpoint *c, const Program *p, bool leftover
   WeightNames want = weight_names_of_program(p, &a);
   bool ok = checkpoint_fit(s, c, p->module, &want) && report_misfits(s, c, p->module, &want);
   if (ok && leftovers) note_resized(s, c, &want);
+  if (ok && leftovers) note_rounded(s, c, &want);
   if (ok && leftovers) ok = checkpoint_leftovers(s, c, p->module, &want);
   arena_free(&a);
   return ok;
@@ -263,6 +283,17 @@ void progress_end(const Progress *p) {
   if (p->show && p->shown >= 0) fputs("\r\033[K", stderr);
 }
 
+// Elements that are finite in the checkpoint and not in the page's narrower type.
+static void warn_too_large(Session *s, const WeightName *w, const StTensor *t, const WeightStats *st) {
+  StDtype narrow = weight_dtype(w);
+  double most = fabs(st->min) > fabs(st->max) ? st->min : st->max;
+  float f = (float)most;
+  uint16_t h;
+  if (t && narrow != ST_F32 && (isinf(f) || st_from_f32(narrow, &f, &h, 1)))
+    session_note(s, "syc: warning: %s has elements up to %g, which become infinite as %s", t->name, most,
+                 st_dtype_name(narrow));
+}
+
 static void warn_not_finite(Session *s, const Program *p, const Checkpoint *c) {
   Arena a = {0};
   WeightNames want = weight_names_of_program(p, &a);
@@ -273,6 +304,7 @@ static void warn_not_finite(Session *s, const Program *p, const Checkpoint *c) {
     if (st.nan + st.inf)
       session_note(s, "syc: warning: %s has %llu NaN and %llu infinite elements", t->name, (unsigned long long)st.nan,
                    (unsigned long long)st.inf);
+    warn_too_large(s, &want.list.at[i], t, &st);
     if (t && (at += t->bytes) > 64000000) checkpoint_release(c), at = 0;
   }
   arena_free(&a);
@@ -325,7 +357,8 @@ static int cmd_init(Session *s) {
   if (!m || !weights_init(s, m, seed, path)) return s->exit_code;
   WeightNames w = weight_names_of_module(m, &s->arena);
   double bytes = 0;
-  for (size_t i = 0; i < w.list.n; i++) bytes += sizeof(float) * (double)type_elements(m, &w.list.at[i].type);
+  for (size_t i = 0; i < w.list.n; i++)
+    bytes += (double)st_dtype_size(weight_dtype(&w.list.at[i])) * (double)type_elements(m, &w.list.at[i].type);
   session_note(s, "%s: %zu tensors, %.1f MB, seed %lld", s->opt.output, w.list.n, bytes / 1e6, (long long)seed);
   return weights_out_end(s, path);
 }

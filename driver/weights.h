@@ -32,6 +32,7 @@ void checkpoint_add(Session *s, Checkpoint *c, StFile *f);              // one m
 const char *checkpoint_prefix(Arena *a, const char *name, const char *end);
 bool checkpoint_strip(Session *s, Checkpoint *c, const WeightNames *want); // finds and sets c->strip, with a note
 
+StDtype weight_dtype(const WeightName *w);          // in which `init` writes it: F32, or the page's F16 or BF16
 void weight_print_shape(Buf *b, const StTensor *t); // "F32[3,4]"
 
 /* checkpoint_leftover.c */

@@ -4,7 +4,7 @@
 //   key = hash_bytes(NAME, strlen(NAME), S)            (ir/base/str.c)
 //   z = key + (i + 1) * 0x9e3779b97f4a7c15;  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;  z = (z ^ z >> 27) *
 //   0x94d049bb133111eb u = ((z ^ z >> 31) >> 40) / 2^23 - 1               in [-1, 1), exact in a float
-// and the element is base + spread * u, rounded once to a float, where
+// and the element is base + spread * u, rounded to a float (and then to f16 or bf16, if the page has it so), where
 //   matrix (rank 2 and more)       base 0, spread sqrt(3 / fan_in): standard deviation 1 / sqrt(fan_in)
 //   embedding, token, position     base 0, spread 0.02 sqrt 3
 //   vector NAME.weight, gamma      base 1, spread 0.1
@@ -77,14 +77,16 @@ static Spread spread_of(const Module *m, const WeightName *w) {
 }
 
 static bool write_tensor(StWriter *out, const Module *m, const WeightName *w, int64_t seed, StError *err) {
-  float part[4096];
+  float part[4096], as[4096]; // `as` is large enough for every type
+  StDtype dtype = weight_dtype(w);
   size_t n = (size_t)type_elements(m, &w->type);
   Spread sp = spread_of(m, w);
   for (size_t at = 0; at < n;) {
     size_t k = n - at < 4096 ? n - at : 4096;
     seeded_floats_from((uint64_t)seed, w->name, at, part, k);
     for (size_t i = 0; i < k; i++) part[i] = (float)(sp.base + sp.spread * (double)part[i]);
-    if (!st_write_data(out, part, k * sizeof *part, err)) return false;
+    st_from_f32(dtype, part, as, k);
+    if (!st_write_data(out, as, k * st_dtype_size(dtype), err)) return false;
     at += k;
   }
   return true;
@@ -97,7 +99,7 @@ bool weights_init(Session *s, const Module *m, int64_t seed, const char *path) {
   StDesc *d = ARENA_ARRAY(&a, StDesc, w.list.n + 1);
   for (size_t i = 0; i < w.list.n; i++) {
     const Type *t = &w.list.at[i].type;
-    d[i] = (StDesc){.name = w.list.at[i].name, .dtype = ST_F32, .rank = t->rank};
+    d[i] = (StDesc){.name = w.list.at[i].name, .dtype = weight_dtype(&w.list.at[i]), .rank = t->rank};
     for (int k = 0; k < t->rank; k++) d[i].shape[k] = type_extent(m, t, k);
   }
   StWriter *out = st_write_begin(path, w.list.n, d, &err);

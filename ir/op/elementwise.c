@@ -270,6 +270,10 @@ static double round_bf16(double x) { // to nearest even: 8 significant bits, exp
   return fabs(y) >= 0x1p128 ? copysign(HUGE_VAL, x) : y;
 }
 
+double round_to_dtype(DType t, double x) {
+  return t == DT_F16 ? round_f16(x) : t == DT_BF16 ? round_bf16(x) : x;
+}
+
 // Casts to f16 and bf16 round; to i32 truncates; to bool asks whether the element is not 0; to f32 keeps the double.
 static double map_f16(double a, double b, double c) {
   return (void)b, (void)c, round_f16(a);

@@ -73,9 +73,10 @@ static bool resized(const RefCtx *c, const char *name, Tensor *out) {
 
 void ref_weight(const RefCtx *c, Tensor *out) {
   const char *name = value_str(c->v, A_name);
-  if (resized(c, name, out)) return;
-  if (!c->env->weight || !c->env->weight(c->env->ud, name, &c->v->type, out))
+  if (!resized(c, name, out) && (!c->env->weight || !c->env->weight(c->env->ud, name, &c->v->type, out)))
     *c->error = arena_printf(c->g->module->arena, "no weight %s", name);
+  else if (out->dtype == DT_F16 || out->dtype == DT_BF16) // whatever the source holds: rounded once
+    for (size_t i = 0; i < out->n; i++) out->f[i] = round_to_dtype(out->dtype, out->f[i]);
 }
 
 void ref_constant(const RefCtx *c, Tensor *out) {

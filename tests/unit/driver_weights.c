@@ -434,6 +434,38 @@ Test(driver_weights, names_below_a_prefix) {
   cr_expect(same_files("a.syw", "t.syw"));
 }
 
+// bf16 has steps of 2^-7 above 1. The element lies above the middle of a step by less than a float can hold: rounded to
+// a float first it would be a tie.
+Test(driver_weights, narrow_weights_of_a_page_are_rounded_once) {
+  write_text("p.sy", "model m(n = 2) {\n  dim B = 1..8\n  route r(x: f32[B, n]) -> y: f32[B, n] {\n"
+                     "    weight b: bf16[n]\n    weight h: f16[n]\n"
+                     "    return x * cast(h, f32) + cast(b, f32)\n  }\n}\n");
+  cr_assert_eq(run("weights init %s/p.sy -o %s/a.safetensors", dir, dir), 0);
+  StFile *f = open_in_dir("a.safetensors");
+  cr_assert(st_find(f, "b")->dtype == ST_BF16 && st_find(f, "h")->dtype == ST_F16);
+  st_close(f);
+  cr_assert_eq(run("weights pack %s/p.sy -w %s/a.safetensors -o %s/a.syw", dir, dir, dir), 0);
+  cr_expect(!output_has("rounded"), "it is what the page asks for");
+  cr_assert_eq(run("weights convert %s/a.safetensors --dtype f32 -o %s/b.safetensors", dir, dir), 0);
+  cr_assert_eq(run("weights pack %s/p.sy -w %s/b.safetensors -o %s/b.syw", dir, dir, dir), 0);
+  cr_expect(output_has("2 weights are rounded to the narrower type of the page"));
+  cr_expect(same_files("a.syw", "b.syw"));
+  char path[128];
+  StError err;
+  StDesc d[2] = {{.name = "b", .dtype = ST_F64, .rank = 1, .shape = {2}},
+                 {.name = "h", .dtype = ST_F32, .rank = 1, .shape = {2}}};
+  double b[2] = {1 + 0x1p-8 + 0x1p-40, 0.5};
+  float h[2] = {1 + 0x1p-11f, 65520};
+  snprintf(path, sizeof path, "%s/c.safetensors", dir);
+  StWriter *w = st_write_begin(path, 2, d, &err);
+  cr_assert(w && st_write_data(w, b, sizeof b, &err) && st_write_data(w, h, sizeof h, &err) && st_write_end(w, &err));
+  cr_assert_eq(run("weights pack %s/p.sy -w %s/c.safetensors -o %s/c.syw", dir, dir, dir), 0);
+  cr_expect(output_has("h has elements up to 65520, which become infinite as F16"));
+  cr_expect_eq(run("weights inspect %s/c.syw", dir), 1);
+  cr_expect(output_has("1.0078"), "1 + 2^-7");
+  cr_expect(output_has("[2]                           1            1            1  0 NaN, 1 inf"), "a tie is even");
+}
+
 Test(driver_weights, converts_and_merges) {
   cr_assert_eq(run("weights init vit:tiny -o %s/a.safetensors", dir), 0);
   write_below("a.safetensors", "m.safetensors", (const char *const[2]){"module.", NULL});
