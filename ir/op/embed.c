@@ -85,7 +85,7 @@ bool shape_put_rows(const ShapeCtx *c, Type *out) {
     return shape_error(c, "E0209", "%s rows from row %lld on do not fit into %s", shape_axis(c, rows, 1),
                        (long long)start, shape_axis(c, x, 1));
   for (int s = 0; s < x->nseg && x->segaxis == 1; s++)
-    if (seg_start(c->g->module, x, s) < start && !dim_is_const(x->seg[s].len))
+    if (!dim_is_const(x->seg[s].len) && start - seg_start(c->g->module, x, s) > dim_least(c->g->module, x->seg[s].len))
       return shape_error(c, "E0206", "row %lld has no fixed number: a part before it is run-time", (long long)start);
   *out = *x;
   return true;
