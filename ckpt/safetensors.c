@@ -7,6 +7,7 @@
 #ifndef _DEFAULT_SOURCE
 #define _DEFAULT_SOURCE // madvise
 #endif
+#include "ir/base/newfile.h"
 #include "stfile.h"
 #include "torch.h"
 
@@ -257,7 +258,7 @@ StFile *st_open_memory(const void *bytes, size_t n, StError *err) {
 }
 
 StFile *st_open(const char *path, StError *err) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe does not wait for its writer
   if (fd < 0) {
     st_fail(err, "%.300s: %s", path, strerror(errno));
     return NULL;
@@ -477,10 +478,10 @@ size_t st_from_f32(StDtype d, const float *src, void *dst, size_t n) {
 // ---- writing ----
 
 struct StWriter {
-  char *path, *temp; // target, and the file beside it that is being written
-  FILE *file;
+  char *path;
+  NewFile out;
   uint64_t expected, written; // bytes of tensor data
-  bool failed;                // sticky: st_write_end will not rename
+  bool failed;                // sticky: st_write_end will not put the file
 };
 
 // Header text of the descriptions; *total receives the bytes of data. NULL on error.
@@ -547,26 +548,10 @@ static bool names_differ(size_t n, const StDesc *descs, StError *err) {
   return ok;
 }
 
-// Creates a new file beside the target, so that rename stays inside one file system.
-static bool open_temp(StWriter *w, StError *err) {
-  size_t room = strlen(w->path) + 64;
-  w->temp = malloc(room);
-  if (!w->temp) return st_fail(err, "out of memory");
-  for (int attempt = 0; attempt < 1000; attempt++) {
-    snprintf(w->temp, room, "%s.tmp-%ld-%d", w->path, (long)getpid(), attempt);
-    int fd = open(w->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0 && errno == EEXIST) continue;
-    if (fd < 0) break;
-    w->file = fdopen(fd, "wb");
-    if (w->file) return true;
-    close(fd);
-    unlink(w->temp);
-    break;
-  }
-  st_fail(err, "%.300s: cannot create a file beside it: %s", w->path, strerror(errno));
-  free(w->temp); // not ours to unlink
-  w->temp = NULL;
-  return false;
+static bool open_out(StWriter *w, StError *err) {
+  struct stat st;
+  if (stat(w->path, &st) == 0 && !S_ISREG(st.st_mode)) return st_fail(err, "%.300s: it is not a regular file", w->path);
+  return new_file_open(&w->out, w->path) || st_fail(err, "%.300s: %s", w->path, strerror(errno));
 }
 
 StWriter *st_write_begin(const char *path, size_t n, const StDesc *descs, StError *err) {
@@ -583,13 +568,13 @@ StWriter *st_write_begin(const char *path, size_t n, const StDesc *descs, StErro
   bool ok = w->path != NULL || st_fail(err, "out of memory");
   if (ok) memcpy(w->path, path, strlen(path) + 1);
   if (ok && padded > MAX_HEADER) ok = st_fail(err, "header of %zu bytes is above the limit of 100 MB", padded);
-  ok = ok && open_temp(w, err);
+  ok = ok && open_out(w, err);
   if (ok) {
     uint8_t head[8];
     for (int i = 0; i < 8; i++) head[i] = (uint8_t)((uint64_t)padded >> 8 * i);
-    ok = fwrite(head, 1, 8, w->file) == 8 && fwrite(text, 1, len, w->file) == len &&
-         fwrite("       ", 1, padded - len, w->file) == padded - len;
-    if (!ok) st_fail(err, "%.300s: %s", w->temp, strerror(errno));
+    ok = fwrite(head, 1, 8, w->out.f) == 8 && fwrite(text, 1, len, w->out.f) == len &&
+         fwrite("       ", 1, padded - len, w->out.f) == padded - len;
+    if (!ok) st_fail(err, "%.300s: %s", w->path, strerror(errno));
   }
   cJSON_free(text);
   if (ok) return w;
@@ -603,9 +588,9 @@ bool st_write_data(StWriter *w, const void *data, size_t bytes, StError *err) {
     w->failed = true;
     return st_fail(err, "%.300s: more data than the declared %" PRIu64 " bytes", w->path, w->expected);
   }
-  if (bytes && fwrite(data, 1, bytes, w->file) != bytes) {
+  if (bytes && fwrite(data, 1, bytes, w->out.f) != bytes) {
     w->failed = true;
-    return st_fail(err, "%.300s: %s", w->temp, strerror(errno));
+    return st_fail(err, "%.300s: %s", w->path, strerror(errno));
   }
   w->written += bytes;
   return true;
@@ -615,32 +600,14 @@ bool st_write_end(StWriter *w, StError *err) {
   bool ok = !w->failed || st_fail(err, "%.300s: an earlier write failed", w->path);
   if (ok && w->written != w->expected)
     ok = st_fail(err, "%.300s: %" PRIu64 " of %" PRIu64 " bytes of data were given", w->path, w->written, w->expected);
-  // On the disk before the name points to it, so that a crash cannot leave a short file under it.
-  if (ok && (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0))
-    ok = st_fail(err, "%.300s: %s", w->temp, strerror(errno));
-  if (ok) {
-    int closed = fclose(w->file);
-    w->file = NULL;
-    struct stat st; // a device must not be replaced by a file
-    bool special = stat(w->path, &st) == 0 && !S_ISREG(st.st_mode);
-    if (special)
-      ok = st_fail(err, "%.300s: it is not a regular file", w->path);
-    else if (closed != 0 || rename(w->temp, w->path) != 0)
-      ok = st_fail(err, "%.300s: %s", w->path, strerror(errno));
-  }
-  if (ok) { // the temporary name is gone: nothing to unlink
-    free(w->temp);
-    w->temp = NULL;
-  }
+  if (ok && !new_file_put(&w->out, NEW_FILE_SAFE)) ok = st_fail(err, "%.300s: %s", w->path, strerror(errno));
   st_write_abort(w);
   return ok;
 }
 
 void st_write_abort(StWriter *w) {
   if (!w) return;
-  if (w->file) fclose(w->file);
-  if (w->temp) unlink(w->temp);
-  free(w->temp);
+  new_file_drop(&w->out);
   free(w->path);
   free(w);
 }

@@ -9,8 +9,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 // Where element i of the evaluated value, row-major, goes. The inner loop of every layout is over source elements.
 typedef double GetFn(const void *src, int64_t i);
@@ -89,7 +87,6 @@ bool pack_weight(const Program *p, const PackedWeight *w, const WeightSource *sr
 
 typedef struct Output {
   FILE *f;
-  char *tmp;
   const char *err;
 } Output;
 
@@ -127,8 +124,8 @@ static bool write_data(Output *o, const Program *p, const WeightSource *src, SyW
   return ok;
 }
 
-bool pack_file(const Program *p, const WeightSource *src, const char *path, void (*progress)(void *ud, double share),
-               void *ud, const char **err) {
+static bool write_file(Output *o, const Program *p, const WeightSource *src, SyWeightsEntry *entry,
+                       void (*progress)(void *ud, double share), void *ud) {
   SyWeightsHeader h = {.version = SY_WEIGHTS_VERSION,
                        .endian = SY_WEIGHTS_ENDIAN,
                        .plan_hash = p->plan_hash,
@@ -136,29 +133,29 @@ bool pack_file(const Program *p, const WeightSource *src, const char *path, void
                        .data_bytes = p->weight_bytes,
                        .count = p->weight.n};
   memcpy(h.magic, SY_WEIGHTS_MAGIC, sizeof h.magic);
+  if (!put_zeros(o, h.data_offset) || !write_data(o, p, src, entry, progress, ud)) return false;
+  if (fseek(o->f, 0, SEEK_SET) != 0) return o->err = strerror(errno), false;
+  return put(o, &h, sizeof h) && put(o, entry, p->weight.n * sizeof *entry);
+}
+
+bool pack_into(const Program *p, const WeightSource *src, NewFile *out, void (*progress)(void *ud, double share),
+               void *ud, const char **err) {
   SyWeightsEntry *entry = calloc(p->weight.n + 1, sizeof *entry);
-  size_t len = strlen(path) + 16;
-  Output o = {.tmp = malloc(len)};
-  if (!entry || !o.tmp) ICE("out of memory");
-  snprintf(o.tmp, len, "%s.tmpXXXXXX", path);
-  int fd = mkstemp(o.tmp);
-  o.f = fd < 0 ? NULL : fdopen(fd, "wb");
-  bool ok = o.f != NULL;
-  if (!ok) o.err = strerror(errno);
-  if (ok && file_is_special(path)) ok = false, o.err = "it is not a regular file";
-  ok = ok && put_zeros(&o, h.data_offset) && write_data(&o, p, src, entry, progress, ud);
-  if (ok && (fflush(o.f) != 0 || fseek(o.f, 0, SEEK_SET) != 0)) ok = false, o.err = strerror(errno);
-  ok = ok && put(&o, &h, sizeof h) && put(&o, entry, p->weight.n * sizeof *entry);
-  if (o.f) {
-    mode_t mask = umask(0);
-    umask(mask);
-    if (ok) fchmod(fd, 0666 & ~mask);
-    if (fclose(o.f) != 0 && ok) ok = false, o.err = strerror(errno);
-  }
-  if (ok && rename(o.tmp, path) != 0) ok = false, o.err = strerror(errno);
-  if (!ok && fd >= 0) unlink(o.tmp);
+  Output o = {.f = out->f, .err = "out of memory"};
+  bool ok = entry && write_file(&o, p, src, entry, progress, ud);
+  if (ok && !new_file_close(out, NEW_FILE_SAFE)) ok = false, o.err = strerror(errno);
   if (!ok) *err = o.err;
-  free(o.tmp);
   free(entry);
+  return ok;
+}
+
+bool pack_file(const Program *p, const WeightSource *src, const char *path, void (*progress)(void *ud, double share),
+               void *ud, const char **err) {
+  NewFile out = {0};
+  if (file_is_special(path)) return *err = "it is not a regular file", false;
+  if (!new_file_open(&out, path)) return *err = strerror(errno), false;
+  bool ok = pack_into(p, src, &out, progress, ud, err);
+  if (ok && !new_file_put(&out, NEW_FILE_SAFE)) ok = false, *err = strerror(errno);
+  new_file_drop(&out);
   return ok;
 }

@@ -7,6 +7,7 @@
 #ifndef SY_PROGRAM_H
 #define SY_PROGRAM_H
 
+#include "ir/base/newfile.h"
 #include "ir/kernel.h"
 #include "passes/pass.h"
 #include "target.h"
@@ -139,7 +140,10 @@ typedef struct WeightSource {
 } WeightSource;
 // Evaluates one packed weight into dst (bytes long). Peak memory: a few rows of doubles beside the tensor.
 bool pack_weight(const Program *p, const PackedWeight *w, const WeightSource *src, void *dst, const char **err);
-// Writes the whole file: header (magic, version, plan hash, size, checksums per tensor) then data; all or nothing.
+// Writes the whole file: header (magic, version, plan hash, size, checksums per tensor) then data; all or nothing. The
+// first leaves a whole file that is not in its place yet.
+bool pack_into(const Program *p, const WeightSource *src, NewFile *out, void (*progress)(void *ud, double share),
+               void *ud, const char **err);
 bool pack_file(const Program *p, const WeightSource *src, const char *path, void (*progress)(void *ud, double share),
                void *ud, const char **err);
 

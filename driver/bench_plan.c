@@ -2,8 +2,7 @@
 // run-time dims, operations of each step. It runs in a child process, which sends a BenchPlan through a pipe and ends;
 // so the peak memory that the parent reports is that of the model.
 //
-// Packed weights lie in the compiler's cache: MODEL-PLAN-SEED.syw for made-up ones, else keyed by the files' size and
-// time.
+// Packed weights lie in the cache (cached.c), made-up ones too: the seed is an option.
 #include "bench.h"
 #include "codegen/model_facts.h"
 #include "check.h"
@@ -11,20 +10,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* packed weights ------------------------------------------------------------------------------------------------------
  */
-static const char *packed_key(Session *s) {
-  if (!s->opt.weights.n)
-    return arena_printf(&s->arena, "seed%lld", s->opt.seed == INT_UNSET ? 1ll : (long long)s->opt.seed);
-  uint64_t h = 0;
-  if (!checkpoint_key(s, &s->opt.weights, &h)) return NULL;
-  return arena_printf(&s->arena, "%016llx", (unsigned long long)h);
-}
-
 static bool made_up(Session *s, const char *spec, Checkpoint *c) {
   const char *dir = temp_dir(s, NULL);
   Module *m = dir ? session_module(s, spec, NULL, NULL, 0) : NULL; // as elaborated: the passes have changed the other
@@ -33,12 +23,9 @@ static bool made_up(Session *s, const char *spec, Checkpoint *c) {
   return weights_init(s, m, s->opt.seed == INT_UNSET ? 1 : s->opt.seed, file) && checkpoint_open(s, c, &file, 1);
 }
 
-static const char *pack(Session *s, const Program *p, const char *spec, const char *so) {
-  const char *key = packed_key(s), *slash = strrchr(so, '/');
-  if (!key) return NULL;
-  const char *path = arena_printf(&s->arena, "%.*s%s-%016llx-%s.syw", slash ? (int)(slash - so + 1) : 0, so,
-                                  session_prefix(s, p->module), (unsigned long long)p->plan_hash, key);
-  if (access(path, R_OK) == 0) return path;
+static const char *pack(Session *s, const Program *p, const char *spec) {
+  const char *path = cached_weights_path(s, p);
+  if (!path || file_is_ours(path)) return path;
   Checkpoint c = {0};
   bool ok = s->opt.weights.n ? checkpoint_open(s, &c, s->opt.weights.at, s->opt.weights.n) : made_up(s, spec, &c);
   ok = ok && checkpoint_check(s, &c, p, s->opt.weights.n > 0) && weights_pack(s, p, path, &c);
@@ -125,7 +112,7 @@ static bool make_plan(Session *s, const char *isa, BenchPlan *plan) {
   if (!choose_dims(s, m, p->route.at[0].graph, plan->dims)) return false;
   const char *prefix = session_prefix(s, m);
   const char *so = cc_cached(s, p, prefix, CC_SO, NULL);
-  if (!keep_path(s, plan->so, so) || !keep_path(s, plan->packed, pack(s, p, spec, so))) return false;
+  if (!keep_path(s, plan->so, so) || !keep_path(s, plan->packed, pack(s, p, spec))) return false;
   char *flag = arena_printf(&s->arena, "-D%s_TRACE", prefix);
   for (char *c = flag + 2; *c; c++)
     if (*c >= 'a' && *c <= 'z') *c = (char)(*c - 'a' + 'A');
@@ -159,6 +146,7 @@ static bool write_all(int fd, const void *src, size_t n) {
 bool bench_prepare(Session *s, const char *isa, BenchPlan *plan) {
   int fd[2];
   fflush(NULL);
+  if (!cache_dir(s)) return false; // where it is a temporary one, it is this process's
   if (pipe(fd) != 0) return session_fail(s, EXIT_IO, "cannot make a pipe: %s", strerror(errno)), false;
   pid_t child = fork();
   if (child < 0) return session_fail(s, EXIT_IO, "cannot start a process: %s", strerror(errno)), false;

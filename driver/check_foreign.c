@@ -69,7 +69,7 @@ static bool cross_compile(Check *c, const Machine *m, const StrList *sources, Ch
   for (size_t i = 0; i < sizeof head / sizeof *head; i++) VEC_PUSH(&s->arena, a, head[i]);
   for (size_t i = 0; i < sources->n; i++) VEC_PUSH(&s->arena, a, sources->at[i]);
   for (size_t i = 0; i < sizeof tail / sizeof *tail; i++) VEC_PUSH(&s->arena, a, tail[i]);
-  return cc_spawn(s, a.at, NULL) == 0 || check_settle(c, r, SKIP, "the cross compiler cannot make an executable");
+  return cc_spawn(s, a.at, c->temp) == 0 || check_settle(c, r, SKIP, "the cross compiler cannot make an executable");
 }
 
 // Writes the runner's files into the temporary folder and compiles them where that is needed, once.
@@ -153,7 +153,7 @@ bool check_run_foreign(Check *c, const Call *call, CheckResult *r) {
   for (size_t i = 0; i < sizeof files / sizeof *files; i++) VEC_PUSH(&s->arena, a, files[i]);
   add_call_words(c, m, call, &a);
   VEC_PUSH(&s->arena, a, NULL);
-  int code = cc_spawn(s, a.at, NULL);
+  int code = cc_spawn(s, a.at, c->temp);
   if (code != 0) return check_settle(c, r, FAIL, "the emulated run ended with status %d", code);
   return read_outputs(call, g->output.n, out) || check_settle(c, r, FAIL, "the emulated run left no result");
 }

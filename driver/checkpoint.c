@@ -7,10 +7,8 @@
 #include "ckpt/shards.h"
 #include "weights.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { MAX_FULL_NAME = 4096 };
 
@@ -48,40 +46,6 @@ bool checkpoint_open(Session *s, Checkpoint *c, const char *const *path, size_t 
   for (size_t i = 0; i < n; i++)
     if (!open_one(s, c, path[i])) return false;
   return true;
-}
-
-typedef struct Facts {
-  Session *s;
-  uint64_t h;
-  bool ok;
-} Facts;
-
-static void add_facts(void *ud, const char *path) {
-  Facts *f = ud;
-  struct stat st;
-  if (stat(path, &st) != 0) {
-    if (f->ok) session_fail(f->s, EXIT_IO, "cannot read %s: %s", path, strerror(errno));
-    f->ok = false;
-    return;
-  }
-  int64_t facts[] = {(int64_t)st.st_size, (int64_t)st.st_mtime, (int64_t)st.st_ino};
-  f->h = hash_bytes(facts, sizeof facts, f->h);
-}
-
-bool checkpoint_key(Session *s, const StrList *path, uint64_t *key) {
-  const char *strip = s->opt.strip_prefix ? s->opt.strip_prefix : "";
-  Facts f = {s, hash_bytes(strip, strlen(strip), *key), true};
-  for (size_t i = 0; i < s->opt.ignore.n; i++) // what was allowed once is not allowed for ever
-    f.h = hash_bytes(s->opt.ignore.at[i], strlen(s->opt.ignore.at[i]) + 1, f.h);
-  for (size_t i = 0; i < path->n && f.ok; i++) {
-    StError err;
-    add_facts(&f, path->at[i]);
-    if (!f.ok || !st_is_index(path->at[i]) || st_index_each(path->at[i], add_facts, &f, &err)) continue;
-    session_fail(s, EXIT_IO, "%s", err.text);
-    f.ok = false;
-  }
-  *key = f.h;
-  return f.ok;
 }
 
 void checkpoint_close(Checkpoint *c) {

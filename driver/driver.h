@@ -57,9 +57,13 @@ typedef struct Session {
   const char *command; // "build"
   const char *spec;    // compiled last; NULL if its defines or routes are not those of the options
   PageText page;
-  StrList deps;     // files read, for -MD
-  StrList cc_flags; // further flags of the C compiler ("-DVIT_TRACE")
-  int exit_code;    // EXIT_IO etc. set by the function that failed; EXIT_WRONG after diagnostics
+  StrList deps;      // files read, for -MD
+  StrList cc_flags;  // further flags of the C compiler ("-DVIT_TRACE")
+  Digester pages;    // texts of the pages read so far
+  const char *cache; // see cache_dir
+  bool cache_is_temporary;
+  struct Outputs *outputs; // outputs.c
+  int exit_code;           // EXIT_IO etc. set by the function that failed; EXIT_WRONG after diagnostics
 } Session;
 
 /* commands */
@@ -105,20 +109,62 @@ const char *session_prefix(Session *s, const Module *m); // --prefix, or the mod
  * ------------------------------------------------------------------------------------------ */
 // CC_JIT: an object with the glue in it, of the LLVM back end alone.
 typedef enum CcKind { CC_OBJ, CC_LIB, CC_SO, CC_EXE, CC_JIT } CcKind;
-// Compiles a program: writes PREFIX.c, PREFIX.h and PREFIX_glue.c into a temporary folder, runs the compiler there and
-// moves the result to `out` (all or nothing; the folder is removed, on signals too). CC_SO and CC_EXE include the glue;
-// CC_EXE links main, the host library and the runtime. `triple` = cross compiler prefix or NULL. False after reporting.
-bool cc_program(Session *s, const Program *p, const char *prefix, CcKind kind, const char *triple, const char *out);
-// The same into the cache folder ($XDG_CACHE_HOME/switchyard or ~/.cache/switchyard), keyed by the emitted text, the
-// compiler and the flags: a second call with equal text only returns the path. NULL after reporting.
-const char *cc_cached(Session *s, const Program *p, const char *prefix, CcKind kind, const char *triple);
+typedef struct CcTexts { // PREFIX.c, PREFIX.h, PREFIX_glue.c
+  Buf c, h, glue;
+} CcTexts;
+CcTexts cc_texts(const Program *p, const char *prefix);
+void cc_free_texts(CcTexts *t);
+typedef struct Made { // what a compiler made, to be put into its place
+  NewFile file;
+  const char *dir; // temporary folder that it lies in
+} Made;
+// Compiles a program: writes its texts into a temporary folder beside `out`, runs the compiler there; the result is not
+// in its place yet. CC_SO and CC_EXE include the glue; CC_EXE links main, the host library and the runtime. `triple` =
+// cross compiler prefix or NULL. False after reporting.
+bool cc_program(Session *s, const Program *p, const char *prefix, CcKind kind, const char *triple, const char *out,
+                Made *made);
+void cc_made_drop(Made *made);
+extern const char *const cc_libraries[]; // of ours, in an executable; NULL ends
+// The C compiler with its arguments: TRIPLE-gcc, --cc, $CC, or what is here. cc_by_llvm: or is it LLVM's turn?
+StrList cc_words(Session *s, const char *triple);
+bool cc_by_llvm(Session *s, CcKind kind);
 // Makes a static library of one object, with TRIPLE-ar, ar or llvm-ar. False after reporting.
 bool cc_archive(Session *s, const char *triple, const char *object, const char *result);
-// Runs a command, waits. Returns its exit status, 127 if it cannot run, 128+n on a signal. Output goes to stderr_file
-// or ours.
-int cc_spawn(Session *s, const char *const *argv, const char *stdout_file);
-bool cc_have(const char *program);                        // on PATH?
+// Runs a command, waits. Returns its exit status, 127 if it cannot run, 128+n on a signal. Its temporary files go to
+// `dir`, if given.
+int cc_spawn(Session *s, const char *const *argv, const char *dir);
+const char *cc_find(Arena *a, const char *program);       // its path, on PATH or as it is; NULL if absent
+bool cc_have(const char *program);                        // is it there?
 const char *cc_runtime_dir(Session *s, const char *what); // "lib" or "include" of this installation or build tree
+
+/* cached.c, cache.c: what was made before
+ * --------------------------------------------------------------------------------------------- */
+// A compiled program of the cache, keyed by the content of everything that has a part in it: a second call only returns
+// the path. NULL after reporting.
+const char *cc_cached(Session *s, const Program *p, const char *prefix, CcKind kind, const char *triple);
+// Where the packed weights of a program and the options' checkpoints lie or are to be put. NULL after reporting.
+const char *cached_weights_path(Session *s, const Program *p);
+// The folder of the cache: $XDG_CACHE_HOME/switchyard or ~/.cache/switchyard, private; or a temporary one of this
+// process. NULL after reporting.
+const char *cache_dir(Session *s);
+const char *cache_path(Session *s, const char *name, const char *suffix, const Digest *key); // NAME-KEYSUFFIX in it
+bool file_is_ours(const char *path);   // a regular file of this user that nobody else can write to
+bool folder_is_safe(const char *path); // nobody else can put another file or folder on its way
+bool key_add_file(Session *s, Digester *key, const char *path); // its content. False after reporting
+void key_add_text(Digester *key, const char *text);             // or NULL
+
+/* words.c */
+// The next word of a text, quotes taken off; *text moves behind it. NULL at the end.
+const char *next_word(Arena *a, const char **text);
+
+/* outputs.c: what a command writes takes its place only when all of it is made
+ * -------------------------------------------------------------------------- */
+bool output_text(Session *s, const char *path, const Buf *b); // "-" and devices at once. False after reporting
+bool output_made(Session *s, Made *made);                     // owns it from here on
+NewFile *output_file(Session *s, const char *path);           // to write to. NULL after reporting
+bool output_open(Session *s, NewFile *out, const char *path); // the same for a single file that the caller puts
+bool outputs_put(Session *s);                                 // false after reporting
+void outputs_drop(Session *s);
 
 /* backend.c: C or LLVM
  * -------------------------------------------------------------------------------------------------------------- */
@@ -144,9 +190,13 @@ const struct sy_model *backend_load(Session *s, const Program *p, void **handle)
 /* temp.c: what must not stay behind
  * ------------------------------------------------------------------------------------- */
 // A new folder, beside `beside` (so that a rename into place cannot cross file systems) or in $TMPDIR if NULL. It is
-// removed with its content by temp_remove, at exit, and on SIGINT, SIGTERM, SIGHUP and SIGPIPE. NULL after reporting.
+// removed with its content by temp_remove, at exit, and on signals that end us. NULL after reporting.
 char *temp_dir(Session *s, const char *beside);
 void temp_remove(const char *dir);
+void temp_guard(void); // from here on signals remove folders and unfinished files, and end what runs for us
+// Runs a program in a process group of its own and waits; $TMPDIR is `dir` for it, if given. As cc_spawn.
+int temp_spawn(const char *const *argv, const char *stdout_file, const char *dir);
+int temp_run(const char *const *argv); // the same for a program of the user's, at the terminal
 
 /* weights.c, checkpoint.c
  * ------------------------------------------------------------------------------------------------------------ */
@@ -167,15 +217,14 @@ WeightSource checkpoint_source(Checkpoint *c);
 // Opens files of any kind, and indexes of shards (.json). False after reporting.
 bool checkpoint_open(Session *s, Checkpoint *c, const char *const *path, size_t n);
 void checkpoint_close(Checkpoint *c);
-// Mixes into *key what stands for the contents of the files, shards included (size and time), and the options that
-// change how they are read. False after reporting.
-bool checkpoint_key(Session *s, const StrList *path, uint64_t *key);
 // Missing and mis-shaped tensors, with near names; with `leftovers` also those that nothing asks for: an error in
 // modules that the model uses, else a note. False after errors. If the names are there below one prefix only, or by a
 // rename of the page, the checkpoint has them from here on.
 bool checkpoint_check(Session *s, Checkpoint *c, const Program *p, bool leftovers);
 // Packs into `path` with a progress bar. False after reporting.
 bool weights_pack(Session *s, const Program *p, const char *path, const Checkpoint *c);
+bool weights_pack_into(Session *s, const Program *p, NewFile *out, const char *path,
+                       const Checkpoint *c); // not in place
 // Deterministic weights for a module, written as safetensors: matrices uniform with the deviation of 1/sqrt(fan-in),
 // "norm"-like vectors near 1, biases small. The same on every machine.
 bool weights_init(Session *s, const Module *m, int64_t seed, const char *path);

@@ -3,9 +3,7 @@
 #include "driver.h"
 #include "passes/place.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct Job {
   Session *s;
@@ -15,10 +13,7 @@ typedef struct Job {
 } Job;
 
 static bool write_text(Job *j, const Buf *b) {
-  const char *err = "";
-  if (file_write(j->out, b->s ? b->s : "", b->n, &err)) return true;
-  session_fail(j->s, EXIT_IO, "cannot write %s: %s", !strcmp(j->out, "-") ? "standard output" : j->out, err);
-  return false;
+  return output_text(j->s, j->out, b);
 }
 
 // The module of a job: from a spec, or from graph IR text (a .ir file, such as a dump; --start-from names the next
@@ -199,6 +194,17 @@ static bool emit_dot(Job *j) {
   return ok;
 }
 
+static bool pack_beside(Job *j, const Program *p) {
+  Session *s = j->s;
+  Checkpoint c = {0};
+  const char *path = arena_printf(&s->arena, "%s.syw", j->out);
+  NewFile *packed = output_file(s, path);
+  bool ok = packed && checkpoint_open(s, &c, s->opt.weights.at, s->opt.weights.n) && checkpoint_check(s, &c, p, true) &&
+            weights_pack_into(s, p, packed, path, &c);
+  checkpoint_close(&c);
+  return ok;
+}
+
 static bool emit_binary(Job *j, CcKind kind) {
   if (!strcmp(j->out, "-")) {
     session_fail(j->s, EXIT_USAGE, "this kind of output cannot go to standard output; name a file with -o");
@@ -207,15 +213,9 @@ static bool emit_binary(Job *j, CcKind kind) {
   Program *p = load_program(j);
   if (!p) return false;
   const char *prefix = session_prefix(j->s, p->module);
-  if (j->s->exit_code || !cc_program(j->s, p, prefix, kind, NULL, j->out)) return false;
-  if (!j->s->opt.weights.n) return true;
-  Checkpoint c = {0};
-  const char *packed = arena_printf(&j->s->arena, "%s.syw", j->out);
-  bool ok = checkpoint_open(j->s, &c, j->s->opt.weights.at, j->s->opt.weights.n) &&
-            checkpoint_check(j->s, &c, p, true) && weights_pack(j->s, p, packed, &c);
-  checkpoint_close(&c);
-  if (!ok && kind == CC_EXE) unlink(j->out); // an executable without its weights is half a result
-  return ok;
+  Made made = {0};
+  if (j->s->exit_code || !cc_program(j->s, p, prefix, kind, NULL, j->out, &made)) return false;
+  return output_made(j->s, &made) && (!j->s->opt.weights.n || pack_beside(j, p));
 }
 static bool emit_obj(Job *j) {
   return emit_binary(j, CC_OBJ);
@@ -295,9 +295,7 @@ static bool write_deps(Session *s, const char *out) {
       put_make_path(&b, lists[k]->at[i]);
     }
   buf_putc(&b, '\n');
-  const char *err = "", *path = arena_printf(&s->arena, "%s.d", out);
-  bool ok = file_write(path, b.s, b.n, &err);
-  if (!ok) session_fail(s, EXIT_IO, "cannot write %s: %s", path, err);
+  bool ok = output_text(s, arena_printf(&s->arena, "%s.d", out), &b);
   buf_free(&b);
   return ok;
 }
@@ -332,7 +330,7 @@ static int print_passes(void) {
   return EXIT_OK;
 }
 
-static int emit_all(Session *s, const char *fallback) {
+static int emit_kinds(Session *s, const char *fallback) {
   if (s->opt.print_passes) return print_passes();
   if (s->opt.arg.n != 1)
     return session_fail(s, EXIT_USAGE, "syc %s takes one spec, such as models/vit.sy:base (%zu given; syc %s --help)",
@@ -357,6 +355,14 @@ static int emit_all(Session *s, const char *fallback) {
     if (code) return code;
   }
   return EXIT_OK;
+}
+
+// All outputs or none.
+static int emit_all(Session *s, const char *fallback) {
+  int code = emit_kinds(s, fallback);
+  if (code == EXIT_OK && !outputs_put(s)) code = s->exit_code;
+  outputs_drop(s);
+  return code;
 }
 
 int cmd_emit(Session *s) {

@@ -117,10 +117,7 @@ bool explain_json(Session *s, const char *spec, const char *out) {
   if (!text) ICE("out of memory");
   Buf b = {0};
   buf_printf(&b, "%s\n", text);
-  const char *err = "";
-  bool ok = strcmp(out, "-") == 0 || file_write(out, b.s, b.n, &err);
-  if (!strcmp(out, "-")) fputs(b.s, stdout); // main reports a failed flush; a closed pipe is quiet
-  if (!ok) session_fail(s, EXIT_IO, "cannot write %s: %s", out, err);
+  bool ok = output_text(s, out, &b);
   buf_free(&b);
   free(text);
   return ok;

@@ -101,11 +101,11 @@ const HelpPair help_exit_codes[] = {
 };
 
 const HelpPair help_environment[] = {
-    {"CC", "the C compiler, unless --cc names one"},
+    {"CC", "the C compiler with its arguments, unless --cc names one"},
     {"NO_COLOR", "no colour in messages"},
     {"CLICOLOR_FORCE", "colour in messages even when they do not go to a terminal"},
-    {"XDG_CACHE_HOME", "where `syc run` and `syc check` keep what they compiled (default ~/.cache)"},
-    {"TMPDIR", "where the C compiler works (default /tmp)"},
+    {"XDG_CACHE_HOME", "where `syc run`, check and bench keep what they compiled (default ~/.cache)"},
+    {"TMPDIR", "for temporary files (default /tmp)"},
     {0},
 };
 

@@ -3,9 +3,11 @@
 #include "driver.h"
 #include "help.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef enum OptKind { KIND_FLAG, KIND_STR, KIND_MAYBE, KIND_INT, KIND_LIST, KIND_DEFINE } OptKind;
 typedef struct OptInfo {
@@ -22,7 +24,7 @@ static const OptInfo opt_info[] = {
 #include "options.def"
 #undef OPT
 };
-enum { NOPT = sizeof opt_info / sizeof *opt_info, MAX_ARGS = 100000 };
+enum { NOPT = sizeof opt_info / sizeof *opt_info };
 
 static const CommandInfo *find_command(const char *name) {
   for (const CommandInfo *c = commands; c->name; c++)
@@ -95,35 +97,45 @@ static bool set_option(Session *s, const OptInfo *o, const char *value, const ch
   return false;
 }
 
-// "@file" becomes the words of the file: blanks separate, quotes keep blanks, # starts a comment.
-static bool expand(Session *s, StrList *out, const char *arg, int depth) {
-  if (arg[0] != '@' || !arg[1]) {
-    VEC_PUSH(&s->arena, *out, arg);
-    return true;
-  }
-  const char *err = "files include each other";
+// Response files may name each other; what they add up to is bounded.
+enum { MAX_ARGS = 100000, MAX_ARG_BYTES = 16 << 20, MAX_DEPTH = 8 };
+typedef struct Expansion {
+  Session *s;
+  StrList *out;
+  size_t bytes; // of all files so far, each as often as it is named
+} Expansion;
+
+static bool expand(Expansion *x, const char *arg, int depth);
+
+static bool expand_file(Expansion *x, const char *path, int depth) {
+  const char *err = "the files name each other", *word;
   size_t n = 0;
-  char *p = depth < 8 ? file_read(&s->arena, arg + 1, &n, &err) : NULL;
+  const char *p = depth < MAX_DEPTH ? file_read(&x->s->arena, path, &n, &err) : NULL;
+  x->bytes += n + 1;
+  if (p && x->bytes > MAX_ARG_BYTES) p = NULL, err = "the files have more than 16 MB";
   if (!p) {
-    session_fail(s, EXIT_IO, "cannot read the arguments in %s: %s", arg + 1, err);
+    session_fail(x->s, EXIT_IO, "cannot read the arguments in %s: %s", path, err);
     return false;
   }
-  while (*p) {
-    while (*p && strchr(" \t\r\n", *p)) p++;
+  for (;;) {
+    p += strspn(p, " \t\r\n\v\f");
     if (*p == '#') {
-      while (*p && *p != '\n') p++;
+      p += strcspn(p, "\n");
       continue;
     }
-    if (!*p) break;
-    char *word = arena_alloc(&s->arena, strlen(p) + 1), *w = word, quote = 0;
-    for (; *p && (quote || !strchr(" \t\r\n", *p)); p++) {
-      if (quote ? *p == quote : (*p == '"' || *p == '\''))
-        quote = quote ? 0 : *p;
-      else
-        *w++ = *p;
-    }
-    if (out->n > MAX_ARGS || !expand(s, out, word, depth + 1)) return false;
+    if (!(word = next_word(&x->s->arena, &p))) return true;
+    if (!expand(x, word, depth + 1)) return false;
   }
+}
+
+// "@file" becomes the words of the file (words.c); # starts a comment.
+static bool expand(Expansion *x, const char *arg, int depth) {
+  if (arg[0] == '@' && arg[1]) return expand_file(x, arg + 1, depth);
+  if (x->out->n >= MAX_ARGS) {
+    session_fail(x->s, EXIT_USAGE, "more than %d arguments", MAX_ARGS);
+    return false;
+  }
+  VEC_PUSH(&x->s->arena, *x->out, arg);
   return true;
 }
 
@@ -187,8 +199,9 @@ static int print_version(void) {
 
 static int run(Session *s, int argc, char **argv) {
   StrList args = {0};
+  Expansion x = {.s = s, .out = &args};
   for (int i = 1; i < argc; i++)
-    if (!expand(s, &args, argv[i], 0)) return s->exit_code;
+    if (!expand(&x, argv[i], 0)) return s->exit_code;
   if (!args.n) {
     help_general(stderr);
     return EXIT_USAGE;
@@ -226,9 +239,18 @@ static int run(Session *s, int argc, char **argv) {
   return code ? code : s->exit_code;
 }
 
+// A stream that is closed stays unusable, and no file that we open takes its number: else messages would go there.
+static void occupy_streams(void) {
+  for (int fd = 0; fd < 3; fd++)
+    if (fcntl(fd, F_GETFD) < 0) (void)!open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_WRONLY);
+}
+
 int main(int argc, char **argv) {
+  occupy_streams();
   signal(SIGPIPE, SIG_DFL); // a reader that goes away ends us quietly, even where our parent ignores the signal
-  Session s = {0};
+  signal(SIGXFSZ, SIG_IGN); // a file that may not grow is an error like a full disk
+  temp_guard();
+  Session s = {.pages = digest_begin()};
   s.names.arena = &s.arena;
   diag_init(&s.diag, &s.arena);
   clear_options(&s.opt);

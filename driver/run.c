@@ -9,13 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-// The packed weights of a plan and a checkpoint; the file's size and time stand for its content.
-static const char *cached_weights(Session *s, const Program *p, const char *exe) {
+static const char *cached_weights(Session *s, const Program *p) {
   const StrList *files = &s->opt.weights;
-  uint64_t h = p->plan_hash;
-  if (!checkpoint_key(s, files, &h)) return NULL;
-  const char *packed = arena_printf(&s->arena, "%s-%016llx.syw", exe, (unsigned long long)h);
-  if (access(packed, R_OK) == 0) return packed;
+  const char *packed = cached_weights_path(s, p);
+  if (!packed || file_is_ours(packed)) return packed;
   Checkpoint c = {0};
   bool ok =
       checkpoint_open(s, &c, files->at, files->n) && checkpoint_check(s, &c, p, true) && weights_pack(s, p, packed, &c);
@@ -42,7 +39,7 @@ int cmd_run(Session *s) {
   StrList a = {0};
   VEC_PUSH(&s->arena, a, exe);
   if (s->opt.weights.n) {
-    const char *packed = cached_weights(s, p, exe);
+    const char *packed = cached_weights(s, p);
     if (!packed) return s->exit_code;
     VEC_PUSH(&s->arena, a, "--weights");
     VEC_PUSH(&s->arena, a, packed);
@@ -61,6 +58,7 @@ int cmd_run(Session *s) {
     llvm_unload(handle);
     return code;
   }
+  if (s->cache_is_temporary) return temp_run(a.at); // somebody must remove it
   execv(exe, (char *const *)(uintptr_t)a.at);
   return session_fail(s, EXIT_IO, "cannot run %s: %s", exe, strerror(errno));
 }

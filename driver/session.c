@@ -76,6 +76,11 @@ static void add_dep(Session *s, const char *path) {
   VEC_PUSH(&s->arena, s->deps, path);
 }
 
+static void add_page(Session *s, const char *text, size_t n) {
+  digest_add(&s->pages, &n, sizeof n);
+  digest_add(&s->pages, text, n);
+}
+
 const EmbeddedFile *embedded_find(const char *name) {
   for (const EmbeddedFile *e = embedded_files; e->name; e++)
     if (!strcmp(e->name, name)) return e;
@@ -106,21 +111,24 @@ char *session_read_spec(Session *s, const char *spec, const char **path, const c
   const EmbeddedFile *e = embedded_model(s, *path);
   bool word = e && !strpbrk(*path, "/."); // "vit" is the model, also where an executable of that name lies
   if (s->page.path && !strcmp(s->page.path, *path)) {
+    add_dep(s, *path);
     *n = s->page.n;
     return arena_strndup(&s->arena, s->page.text, *n);
   }
-  if (!word && (!strcmp(*path, "-") || access(*path, F_OK) == 0)) {
+  bool file = !strcmp(*path, "-") || stream_of_path(*path) >= 0 || access(*path, F_OK) == 0;
+  if (!word && file) {
     text = file_read(&s->arena, *path, n, &err);
     if (text) add_dep(s, *path);
     if (text) s->page = (PageText){*path, text, *n};
   } else if (e) {
     *n = e->size;
     *path = e->name;
-    return arena_strndup(&s->arena, e->text, e->size);
+    text = arena_strndup(&s->arena, e->text, e->size);
   } else {
     err = "no such file, and no model of that name comes with syc (syc help models lists them)";
   }
   if (!text) session_fail(s, EXIT_IO, "cannot read %s: %s", *path, err);
+  if (text) add_page(s, text, *n);
   return text;
 }
 
@@ -141,11 +149,13 @@ static const char *find_used(void *ud, const char *name, size_t *n, const char *
     char *text = file_read(&s->arena, file, n, &err);
     if (!text) continue;
     add_dep(s, file);
+    add_page(s, text, *n);
     *path = file;
     return text;
   }
   const EmbeddedFile *e = embedded_model(s, name);
   if (!e) return NULL;
+  add_page(s, e->text, e->size);
   *n = e->size;
   *path = e->name;
   return e->text;

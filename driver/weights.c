@@ -14,6 +14,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* what a checkpoint has -----------------------------------------------------------------------------------------------
@@ -310,28 +311,46 @@ static void warn_not_finite(Session *s, const Program *p, const Checkpoint *c) {
   arena_free(&a);
 }
 
-bool weights_pack(Session *s, const Program *p, const char *path, const Checkpoint *c) {
+bool weights_pack_into(Session *s, const Program *p, NewFile *out, const char *path, const Checkpoint *c) {
   Checkpoint copy = *c;
   WeightSource src = checkpoint_source(&copy);
   Progress progress = progress_start(s, "packing", c, (double)p->weight_bytes);
   warn_not_finite(s, p, c);
   const char *err = "unknown error";
-  bool ok = pack_file(p, &src, path, progress_show, &progress, &err);
+  bool ok = pack_into(p, &src, out, progress_show, &progress, &err);
   progress_end(&progress);
   if (!ok) session_fail(s, EXIT_IO, "cannot pack the weights into %s: %s", path, err);
   return ok;
 }
 
+bool weights_pack(Session *s, const Program *p, const char *path, const Checkpoint *c) {
+  NewFile out = {0};
+  bool ok = output_open(s, &out, path) && weights_pack_into(s, p, &out, path, c);
+  if (ok && !new_file_put(&out, NEW_FILE_SAFE)) {
+    session_fail(s, EXIT_IO, "cannot write %s: %s", path, strerror(errno));
+    ok = false;
+  }
+  new_file_drop(&out);
+  return ok;
+}
+
 /* the command ---------------------------------------------------------------------------------------------------------
  */
-// Binary output for "-": made in a temporary folder, then copied to standard output.
+// Standard output and devices: what cannot take a file's name, and cannot be gone back in.
+static bool is_stream(const char *path) {
+  struct stat st;
+  if (!strcmp(path, "-") || stream_of_path(path) >= 0) return true;
+  return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+// Binary output for a stream is made in a temporary folder, then copied.
 const char *weights_out_begin(Session *s) {
   if (!s->opt.output) {
     session_fail(s, EXIT_USAGE, "syc weights %s: say where to write with -o FILE", s->opt.arg.at[0]);
     return NULL;
   }
-  if (strcmp(s->opt.output, "-") != 0) return s->opt.output;
-  if (isatty(STDOUT_FILENO)) {
+  if (!is_stream(s->opt.output)) return s->opt.output;
+  if (!strcmp(s->opt.output, "-") && isatty(STDOUT_FILENO)) {
     session_fail(s, EXIT_USAGE, "not writing a binary file to a terminal; redirect it or use -o FILE");
     return NULL;
   }
@@ -339,15 +358,28 @@ const char *weights_out_begin(Session *s) {
   return dir ? arena_printf(&s->arena, "%s/out", dir) : NULL;
 }
 
-int weights_out_end(Session *s, const char *path) {
-  if (strcmp(s->opt.output, "-") != 0) return EXIT_OK;
-  FILE *f = fopen(path, "rb");
+static bool copy_to(FILE *from, FILE *to) {
   char part[65536];
+  for (size_t n; (n = fread(part, 1, sizeof part, from)) > 0;)
+    if (fwrite(part, 1, n, to) != n) return false;
+  return !ferror(from) && fflush(to) == 0;
+}
+
+int weights_out_end(Session *s, const char *path) {
+  const char *to = s->opt.output;
+  if (!is_stream(to)) return EXIT_OK;
+  NewFile out = {0};
+  FILE *f = fopen(path, "rb");
   bool ok = f != NULL;
-  for (size_t n; ok && (n = fread(part, 1, sizeof part, f)) > 0;) ok = fwrite(part, 1, n, stdout) == n;
-  ok = ok && !ferror(f) && fflush(stdout) == 0;
+  if (ok && !strcmp(to, "-"))
+    ok = copy_to(f, stdout);
+  else
+    ok = ok && new_file_open(&out, to) && copy_to(f, out.f) && new_file_put(&out, NEW_FILE_FAST);
+  int why = errno;
   if (f) fclose(f);
-  return ok ? EXIT_OK : session_fail(s, EXIT_IO, "cannot write to standard output: %s", strerror(errno));
+  new_file_drop(&out);
+  return ok ? EXIT_OK
+            : session_fail(s, EXIT_IO, "cannot write to %s: %s", to[1] ? to : "standard output", strerror(why));
 }
 
 static int cmd_init(Session *s) {

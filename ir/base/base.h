@@ -84,11 +84,26 @@ uint64_t hash_bytes(const void *p, size_t n, uint64_t seed); // stable across ru
 size_t edit_distance(const char *a, const char *b);          // for "did you mean"; names up to 64 bytes, else large
 int64_t gcd_i64(int64_t a, int64_t b);
 
+/* digest.c: 128 bits that stand for a content, for keys of caches -------------------------------------------------- */
+typedef struct Digest {
+  uint64_t half[2];
+} Digest;
+typedef struct Digester {
+  uint64_t lane[4], total;
+  unsigned char part[32]; // what does not fill a stripe yet
+  size_t rest;            // bytes in it
+} Digester;
+Digester digest_begin(void);
+void digest_add(Digester *d, const void *data, size_t n); // pieces of any size give the digest of the whole
+Digest digest_end(const Digester *d);                     // d can go on
+bool digest_equal(Digest a, Digest b);
+const char *digest_hex(Arena *a, const Digest *d); // 32 digits
+
 /* file.c: whole-file reading and atomic writing ------------------------------------------------------------------- */
-// Reads a whole file ("-" is standard input) into the arena, NUL-terminated. NULL on failure with *err = why.
+// Reads a whole file ("-" is standard input) of at most 256 MB into the arena, NUL-terminated. NULL on failure with
+// *err = why. Of a pipe with a name the writer has five seconds to come.
 char *file_read(Arena *a, const char *path, size_t *n, const char **err);
-// Writes all or nothing: temp file beside the target, fsync-free rename. "-" writes to standard output.
-// A path that exists and is no regular file is written to directly.
+// Writes all or nothing (newfile.h). "-" is standard output; devices and pipes are written to directly.
 bool file_write(const char *path, const void *data, size_t n, const char **err);
 bool file_is_special(const char *path); // exists and is no regular file: must not be replaced by a rename
 

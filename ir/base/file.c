@@ -1,36 +1,73 @@
-// file.c: whole-file reading and all-or-nothing writing (temporary file beside the target, then rename).
+// file.c: whole-file reading, and writing that is whole or does not happen (newfile.c).
 #include "base.h"
+#include "newfile.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+enum { FILE_MOST = 1 << 28, WRITER_SECONDS = 5 };
+
+// /dev/null is an empty file and a terminal can be typed at; other devices have no end, or are no text.
+static bool is_readable_device(int fd, const struct stat *st) {
+  return S_ISCHR(st->st_mode) && (isatty(fd) || st->st_rdev == makedev(1, 3));
+}
+
+// A pipe with a name is opened without waiting; who wants to write to it has some seconds to come.
+static const char *wait_for_writer(int fd) {
+  struct pollfd p = {.fd = fd, .events = POLLIN};
+  int n = poll(&p, 1, WRITER_SECONDS * 1000);
+  if (n < 0) return strerror(errno);
+  if (n == 0) return "it is a pipe, and nobody writes to it";
+  int flags = fcntl(fd, F_GETFL);
+  return flags >= 0 && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0 ? NULL : strerror(errno);
+}
+
+// NULL if the content of fd can be read, else why not.
+static const char *cannot_read(int fd, bool stream) {
+  struct stat st;
+  if (fstat(fd, &st) != 0) return strerror(errno);
+  if (S_ISDIR(st.st_mode)) return "is a directory";
+  if (stream || S_ISREG(st.st_mode) || is_readable_device(fd, &st)) return NULL;
+  if (S_ISFIFO(st.st_mode)) return wait_for_writer(fd);
+  return "is a device";
+}
+
+static int open_to_read(const char *path, bool *stream) {
+  int fd = !strcmp(path, "-") ? STDIN_FILENO : stream_of_path(path);
+  *stream = fd >= 0;
+  return *stream ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
+static const char *read_to_end(int fd, Buf *b) {
+  static char chunk[65536];
+  for (;;) {
+    ssize_t n = read(fd, chunk, sizeof chunk);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return strerror(errno);
+    if (n == 0) return NULL;
+    buf_putn(b, chunk, (size_t)n);
+    if (b->n > FILE_MOST) return "it has more than 256 MB";
+  }
+}
 
 char *file_read(Arena *a, const char *path, size_t *n, const char **err) {
-  bool std_in = !strcmp(path, "-");
-  FILE *f = std_in ? stdin : fopen(path, "rb");
-  struct stat st;
-  if (!f || (!std_in && fstat(fileno(f), &st) == 0 && S_ISDIR(st.st_mode))) {
-    *err = arena_strdup(a, f ? "is a directory" : strerror(errno));
-    if (f) fclose(f);
-    return NULL;
-  }
+  bool stream;
+  int fd = open_to_read(path, &stream);
+  const char *why = fd < 0 ? strerror(errno) : cannot_read(fd, stream);
   Buf b = {0};
-  char chunk[65536];
-  size_t got;
-  while ((got = fread(chunk, 1, sizeof chunk, f)) > 0) buf_putn(&b, chunk, got);
-  bool bad = ferror(f) != 0;
-  if (bad) *err = arena_strdup(a, strerror(errno));
-  if (!std_in) fclose(f);
-  char *s = bad ? NULL : arena_strndup(a, b.s ? b.s : "", b.n);
+  if (!why) why = read_to_end(fd, &b);
+  if (fd >= 0) close(fd);
+  char *s = why ? NULL : arena_strndup(a, b.s ? b.s : "", b.n);
+  if (why) *err = arena_strdup(a, why);
   *n = b.n;
   buf_free(&b);
   return s;
-}
-
-static bool write_all(FILE *f, const void *data, size_t n) {
-  return fwrite(data, 1, n, f) == n && fflush(f) == 0;
 }
 
 bool file_is_special(const char *path) {
@@ -38,38 +75,16 @@ bool file_is_special(const char *path) {
   return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
 }
 
-// A device or a pipe is written to as it is: a rename would put a file in its place (think of /dev/null and root).
-static bool write_special(const char *path, const void *data, size_t n) {
-  FILE *f = fopen(path, "wb");
-  bool ok = f && write_all(f, data, n);
-  int why = errno;
-  if (f) fclose(f);
-  errno = why;
-  return ok;
+static bool write_all(FILE *f, const void *data, size_t n) {
+  return fwrite(data, 1, n, f) == n && fflush(f) == 0;
 }
 
 bool file_write(const char *path, const void *data, size_t n, const char **err) {
-  if (!strcmp(path, "-") || file_is_special(path)) {
-    bool ok = strcmp(path, "-") ? write_special(path, data, n) : write_all(stdout, data, n);
-    if (!ok) *err = strerror(errno);
-    return ok;
-  }
-  size_t len = strlen(path);
-  char *tmp = malloc(len + 16);
-  if (!tmp) ICE("out of memory");
-  snprintf(tmp, len + 16, "%s.tmpXXXXXX", path);
-  int fd = mkstemp(tmp);
-  FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
-  bool ok = f && write_all(f, data, n);
+  NewFile out = {0};
+  bool ok = !strcmp(path, "-")
+                ? write_all(stdout, data, n)
+                : new_file_open(&out, path) && write_all(out.f, data, n) && new_file_put(&out, NEW_FILE_FAST);
   if (!ok) *err = strerror(errno);
-  if (f) {
-    mode_t mask = umask(0);
-    umask(mask);
-    if (ok) fchmod(fd, 0666 & ~mask);
-    if (fclose(f) != 0 && ok) ok = false, *err = strerror(errno);
-  }
-  if (ok && rename(tmp, path) != 0) ok = false, *err = strerror(errno);
-  if (!ok && fd >= 0) unlink(tmp);
-  free(tmp);
+  new_file_drop(&out);
   return ok;
 }
