@@ -107,6 +107,8 @@ static int start_model(Face *f) {
   sy_exec exec = sy_pool_exec(f->pool);
   sy_config config = {SY_ABI_VERSION, f->weights, f->weights_bytes, f->arena, bytes, &exec, f->args.isa};
   sy_status s = f->model->init(&f->ctx, &config);
+  if (s == SY_OK && !f->args.selftest)
+    s = sy_weights_check(f->weights, f->weights_bytes, &exec); // a damaged file would give wrong numbers
   if (s == SY_OK) return FACE_OK;
   if (s == SY_EINVAL && f->args.isa)
     host_fail(&f->err, "--isa %.40s: one of portable, avx2, avx512, neon is needed", f->args.isa);

@@ -3,6 +3,7 @@
 // Invariants: only regular files (a pipe would block, a directory makes no sense); data is aligned to 64 bytes at
 // least; after a failure the map is empty, so that sy_map_close may always be called. A file that another process
 // truncates while it is mapped is the system's SIGBUS: replace weight files by renaming, as `syc weights pack` does.
+// (The command line of a compiled program names the file then; see host/guard.c.)
 //
 //   sy_map m;
 //   if (sy_map_open(&m, "vit.syw", SY_MAP_POPULATE) != SY_OK) fprintf(stderr, "%s\n", strerror(m.sys_errno));

@@ -9,12 +9,22 @@
 // looked at the ticket for the last time, and the caller looks at `sleepers` after it has written the ticket: one of
 // the two sees the other (sequentially consistent), so no wake-up is lost. `busy` makes nested and concurrent calls run
 // serially.
+//
+// A forked child has the pool's memory but none of its threads, and locks as they were. It is told by a page that the
+// system empties for children (or by the process number, where the system cannot do that); there every call runs
+// serially and touches no lock, and freeing gives back memory alone.
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE // MADV_WIPEONFORK
+#endif
 #include "switchyard.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { SPINS = 1200, MAX_THREADS = 1024 };
 #define MAX_ITEMS ((size_t)1 << 31)
@@ -26,6 +36,8 @@ struct sy_pool {
   unsigned started;
   pthread_mutex_t lock;
   pthread_cond_t wake, finished;
+  atomic_bool *ours; // a page of its own: false in a forked child. NULL: `creator` tells
+  pid_t creator;
   atomic_bool busy, stop;
   atomic_uint sleepers, caller_sleeps;
   _Atomic(sy_task *) task; // of the current job; a worker's copy counts only once its claim has succeeded
@@ -119,9 +131,30 @@ static void run_job(sy_pool *p, size_t n, sy_task *task, void *arg) {
   wait_done(p, (unsigned)n);
 }
 
+enum { MARK_BYTES = 4096 };
+
+static atomic_bool *new_mark(void) {
+#ifdef MADV_WIPEONFORK
+  void *page = mmap(NULL, MARK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return NULL;
+  if (madvise(page, MARK_BYTES, MADV_WIPEONFORK) == 0) {
+    atomic_bool *mark = page;
+    atomic_init(mark, true);
+    return mark;
+  }
+  munmap(page, MARK_BYTES);
+#endif
+  return NULL;
+}
+
+// Is this a child of the process that made the pool?
+static bool forked(const sy_pool *p) {
+  return p->ours ? !atomic_load_explicit(p->ours, memory_order_relaxed) : getpid() != p->creator;
+}
+
 void sy_pool_for(void *pool, size_t n, sy_task *task, void *arg) {
   sy_pool *p = pool;
-  if (!p || p->started == 0 || n < 2 || atomic_exchange(&p->busy, 1)) {
+  if (!p || p->started == 0 || n < 2 || forked(p) || atomic_exchange(&p->busy, 1)) {
     for (size_t i = 0; i < n; i++) task(arg, i);
     return;
   }
@@ -132,15 +165,24 @@ void sy_pool_for(void *pool, size_t n, sy_task *task, void *arg) {
   atomic_store(&p->busy, 0);
 }
 
+static void release(sy_pool *p) {
+  if (p->ours) munmap(p->ours, MARK_BYTES);
+  free(p->worker);
+  free(p);
+}
+
 sy_pool *sy_pool_new(unsigned threads) {
   if (threads < 1) threads = 1;
   if (threads > MAX_THREADS) threads = MAX_THREADS;
   sy_pool *p = aligned_alloc(64, (sizeof *p + 63) / 64 * 64);
   if (!p) return NULL;
-  *p = (sy_pool){.threads = threads, .spins = threads <= sy_cpu_cores() ? SPINS : 0};
+  *p = (sy_pool){.threads = threads,
+                 .spins = threads <= sy_cpu_cores() ? SPINS : 0,
+                 .ours = threads > 1 ? new_mark() : NULL,
+                 .creator = getpid()};
   p->worker = calloc(threads, sizeof *p->worker);
   if (!p->worker) {
-    free(p);
+    release(p);
     return NULL;
   }
   pthread_mutex_init(&p->lock, NULL);
@@ -156,6 +198,10 @@ sy_pool *sy_pool_new(unsigned threads) {
 
 void sy_pool_free(sy_pool *p) {
   if (!p) return;
+  if (forked(p)) { // the threads are the parent's, the lock may be held by one of them for ever
+    release(p);
+    return;
+  }
   pthread_mutex_lock(&p->lock);
   atomic_store(&p->stop, 1);
   pthread_cond_broadcast(&p->wake);
@@ -164,8 +210,7 @@ void sy_pool_free(sy_pool *p) {
   pthread_cond_destroy(&p->finished);
   pthread_cond_destroy(&p->wake);
   pthread_mutex_destroy(&p->lock);
-  free(p->worker);
-  free(p);
+  release(p);
 }
 
 unsigned sy_pool_threads(const sy_pool *pool) {

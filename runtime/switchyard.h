@@ -64,6 +64,8 @@ void sy_pool_free(sy_pool *pool); // NULL is allowed
 
 // Runs task(arg, i) for i < n on the pool (a sy_pool *, void * so that it fits the hook) and returns when all are done.
 // The caller takes part. A call from inside a task, or while another thread uses the pool, runs in the caller alone.
+// A forked child may use and free the pool that it inherits: calls run in the caller alone. A task must not fork and go
+// on.
 void sy_pool_for(void *pool, size_t n, sy_task *task, void *arg);
 unsigned sy_pool_threads(const sy_pool *pool);
 sy_exec sy_pool_exec(sy_pool *pool); // valid while the pool lives; a NULL pool gives a serial exec
@@ -82,6 +84,12 @@ enum {
 // Maps a regular file read-only. SY_EIO (see sys_errno), SY_ENOMEM, or SY_EWEIGHTS for an empty file; *m is then empty.
 sy_status sy_map_open(sy_map *m, const char *path, unsigned flags);
 void sy_map_close(sy_map *m); // an empty map is allowed
+
+/* weights.c ------------------------------------------------------------------------------------------------------- */
+// Compares the data of a packed weight file with its checksums, on the threads of exec (NULL: serially): one reading of
+// the file. SY_EWEIGHTS if it is damaged or none. A model's init looks at header and size alone, its selftest at
+// everything.
+sy_status sy_weights_check(const void *weights, size_t bytes, const sy_exec *exec);
 
 /* cpu.c ----------------------------------------------------------------------------------------------------------- */
 enum { SY_CPU_AVX2 = 1, SY_CPU_AVX512 = 2, SY_CPU_NEON = 4 };

@@ -422,6 +422,17 @@ face 3 "weights of another build" p.jpg --weights shallow.syw
 says "... are refused by name" 'another build'
 head -c 1000 vit-tiny.syw > cut.syw
 face 3 "packed weights cut short" p.jpg --weights cut.syw
+{ head -c $(($(stat -c %s vit-tiny.syw) / 2)) vit-tiny.syw && head -c $(($(stat -c %s vit-tiny.syw) - $(stat -c %s vit-tiny.syw) / 2)) /dev/zero; } > zeros.syw
+face 3 "packed weights that end in zeros" p.jpg --weights zeros.syw
+says "... are called damaged" 'damaged'
+cp vit-tiny.syw short.syw
+./vit-tiny p.jpg --weights short.syw --repeat 1000000000 > out 2> err < /dev/null &
+long=$!
+sleep 1
+: > short.syw
+wait $long
+check "packed weights cut short while in use" [ $? -eq 3 ]
+says "... are named" 'short.syw: cut short or unreadable while in use'
 face 3 "packed weights that are not there" p.jpg --weights nosuch.syw
 run 0 "syc run" run vit:tiny -w tiny.safetensors -- "$dir/p.jpg" --top 1
 says "syc run answers" '%  class' out

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { MAX_ITEMS = 1000 };
@@ -81,6 +82,53 @@ Test(pool, two_threads_may_use_one_pool) {
   user(&c);
   pthread_join(t, NULL);
   for (size_t i = 0; i < 16; i++) cr_expect_eq(atomic_load(&c.hits[i]), 1000);
+  sy_pool_free(c.pool);
+}
+
+// What a forked child does with the pool of its parent; its exit status is 0 if all went well, and it may not hang.
+static int in_child(sy_pool *p, bool use, bool release) {
+  pid_t child = fork();
+  if (child == 0) {
+    alarm(20);
+    bool ok = true;
+    for (int round = 0; use && round < 20; round++) {
+      static Counts c;
+      memset(&c, 0, sizeof c);
+      sy_pool_for(p, 64, count, &c);
+      for (size_t i = 0; i < 64; i++) ok = ok && c.hits[i] == 1;
+    }
+    if (release) sy_pool_free(p);
+    sy_pool *own = sy_pool_new(2); // a pool of the child's own has threads again
+    Counts c = {.pool = own};
+    sy_pool_for(own, 8, count, &c);
+    sy_pool_free(own);
+    _exit(ok && c.hits[7] == 1 ? 0 : 1);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  return status;
+}
+
+static atomic_bool enough;
+static void *keep_busy(void *ud) {
+  Counts *c = ud;
+  while (!enough) sy_pool_for(c->pool, 64, count, c);
+  return NULL;
+}
+
+Test(pool, a_forked_child_may_use_and_free_it) {
+  Counts c = {.pool = sy_pool_new(4)};
+  for (int round = 0; round < 30; round++) {
+    sy_pool_for(c.pool, 64, count, &c);
+    cr_assert_eq(in_child(c.pool, round % 3 != 1, round % 3 != 0), 0, "an idle pool, round %d", round);
+  }
+  pthread_t other;
+  cr_assert_eq(pthread_create(&other, NULL, keep_busy, &c), 0);
+  for (int round = 0; round < 60; round++)
+    cr_assert_eq(in_child(c.pool, round % 3 != 1, round % 3 != 0), 0, "a pool in use, round %d", round);
+  enough = true;
+  pthread_join(other, NULL);
+  sy_pool_for(c.pool, 64, count, &c); // the parent's is as it was
   sy_pool_free(c.pool);
 }
 
@@ -188,4 +236,40 @@ Test(weights, checksum_sees_every_bit_and_length) {
   cr_expect_eq(sy_weights_data_offset(0), 4096);
   cr_expect_eq(sizeof(SyWeightsHeader), 48);
   cr_expect_eq(sizeof(SyWeightsEntry), 24);
+}
+
+// A whole file in memory: two entries with their checksums.
+static void packed_file(unsigned char *file, size_t bytes) {
+  SyWeightsHeader h = {.version = SY_WEIGHTS_VERSION, .endian = SY_WEIGHTS_ENDIAN, .count = 2};
+  memcpy(h.magic, SY_WEIGHTS_MAGIC, sizeof h.magic);
+  h.data_offset = sy_weights_data_offset(h.count);
+  h.data_bytes = bytes - h.data_offset;
+  for (size_t i = 0; i < h.data_bytes; i++) file[h.data_offset + i] = (unsigned char)(i * 13 + 1);
+  SyWeightsEntry e[2] = {{0, 1000, 0}, {1024, h.data_bytes - 1024, 0}};
+  for (int i = 0; i < 2; i++) e[i].checksum = sy_weights_checksum(file + h.data_offset + e[i].offset, e[i].bytes);
+  memcpy(file, &h, sizeof h);
+  memcpy(file + sizeof h, e, sizeof e);
+}
+
+Test(weights, damage_is_found_with_and_without_threads) {
+  enum { BYTES = 4096 + 3000 };
+  static _Alignas(64) unsigned char file[BYTES];
+  packed_file(file, BYTES);
+  sy_pool *pool = sy_pool_new(3);
+  sy_exec exec = sy_pool_exec(pool);
+  for (int k = 0; k < 2; k++) {
+    const sy_exec *with = k ? &exec : NULL;
+    cr_expect_eq(sy_weights_check(file, BYTES, with), SY_OK);
+    for (size_t at = 4096; at < BYTES; at += 7) {
+      bool gap = at >= 4096 + 1000 && at < 4096 + 1024; // belongs to no entry
+      file[at] ^= 1;
+      cr_expect_eq(sy_weights_check(file, BYTES, with), gap ? SY_OK : SY_EWEIGHTS, "byte %zu", at);
+      file[at] ^= 1;
+    }
+    cr_expect_eq(sy_weights_check(file, BYTES - 1, with), SY_EWEIGHTS);
+    cr_expect_eq(sy_weights_check(NULL, BYTES, with), SY_EINVAL);
+  }
+  memset(file + 4096, 0, BYTES - 4096); // as after a lost write
+  cr_expect_eq(sy_weights_check(file, BYTES, &exec), SY_EWEIGHTS);
+  sy_pool_free(pool);
 }
