@@ -22,7 +22,7 @@ bool lower_fail(Lowering *lo, Val at, const char *fmt, ...) {
   vsnprintf(text, sizeof text, fmt, ap);
   va_end(ap);
   const Value *v = graph_value(lo->g, at);
-  diag_error(lo->m->diag, "E0303", v->span, "%s: %s", op_info[v->op].name, text);
+  diag_error(lo->m->diag, "E0303", value_place(v), "%s: %s", op_info[v->op].name, text);
   lo->failed = true;
   return false;
 }
@@ -281,8 +281,18 @@ bool lower_vectors(const Lowering *lo) {
   return lo->root.stride[c] == 1 && lo->root.dtype != DT_BOOL; // bools are stored one at a time
 }
 
+// Far beyond any memory, and far below what indices of kernels can hold.
+static const int64_t MOST_ELEMENTS = (int64_t)1 << 34;
+
+static bool check_sizes(Lowering *lo) {
+  for (size_t i = 1; i < lo->k->buf.n; i++)
+    if (lo->k->buf.at[i].n > MOST_ELEMENTS)
+      return lower_fail(lo, lo->grp->root, "a tensor of its kernel has more than 2^34 elements");
+  return true;
+}
+
 bool lower_finish(Lowering *lo, double flops, double bytes, const char *name, const char *comment) {
-  if (lo->failed) return false;
+  if (lo->failed || !check_sizes(lo)) return false;
   lo->k->flops = flops;
   lo->k->bytes = bytes;
   lo->k->name = name;

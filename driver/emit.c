@@ -44,9 +44,9 @@ static void note_arena(Session *s, const Program *p) {
   if (p->arena_bytes < large) return;
   Buf b = {0};
   for (size_t d = 0; d < p->module->ndim; d++)
-    buf_printf(&b, "%s%s = %lld", d ? ", " : "", p->module->dim[d].name, (long long)p->module->dim[d].hi);
-  session_note(s, "syc: note: for %s an arena has %.1f GB; --dim NAME=N lowers a bound", b.s,
-               (double)p->arena_bytes / 1e9);
+    buf_printf(&b, "%s%s = %lld", d ? ", " : "for ", p->module->dim[d].name, (long long)p->module->dim[d].hi);
+  session_note(s, "syc: note: %s%san arena has %.1f GB%s", b.s ? b.s : "", b.s ? " " : "", (double)p->arena_bytes / 1e9,
+               b.s ? "; --dim NAME=N lowers a bound" : "");
   buf_free(&b);
 }
 

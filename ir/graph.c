@@ -89,6 +89,10 @@ Value *graph_value(const Graph *g, Val v) {
   return &g->value.at[v.id];
 }
 
+Span value_place(const Value *v) {
+  return v->text.file ? v->text : v->span;
+}
+
 const Attr *value_attr(const Value *v, AttrKey key) {
   for (uint32_t i = 0; i < v->nattr; i++)
     if (v->attr[i].key == key) return &v->attr[i];

@@ -116,7 +116,7 @@ static const char *plans_fault(Module *m, size_t n, Span *at) {
     PlanFault f;
     if (plan_verify(g, plan_stage(n), &f)) continue;
     const Value *v = graph_value(g, (Val){f.id});
-    *at = v->text.file ? v->text : v->span;
+    *at = value_place(v);
     return arena_printf(m->arena, "@%s: %%%u = %s: %s", g->name, f.id, op_info[v->op].name, f.why);
   }
   return NULL;

@@ -104,8 +104,12 @@ fuzz() {
   local target=$1 seeds='' dir one
   dir=build-fuzz/inputs/$target
   mkdir -p "$dir" build-fuzz/crashes
-  for one in tests/fuzz/corpus/$target tests/fuzz/corpus/${target#fuzz_}; do
+  for one in tests/fuzz/corpus/$target tests/fuzz/corpus/${target#fuzz_} \
+    $(sed -n 's|^//.*corpus: \([a-z_]*\).*|tests/fuzz/corpus/\1|p' "tests/fuzz/$target.c"); do
     [ -d "$one" ] && seeds="$seeds $one"
+  done
+  for one in $(sed -n 's|^//.*dict: \([a-z_]*\).*|\1|p' "tests/fuzz/$target.c"); do
+    seeds="-dict=tests/fuzz/dict/$one.dict $seeds"
   done
   # shellcheck disable=SC2086
   build-fuzz/fuzz/$target -max_total_time="${FUZZ_SECONDS:-60}" -timeout=25 -rss_limit_mb=2048 -print_final_stats=1 \
@@ -114,8 +118,7 @@ fuzz() {
 
 fuzz_all() {
   local targets=() file name running=() pids=()
-  for file in tests/fuzz/*.c; do
-    grep -q LLVMFuzzerTestOneInput "$file" || continue
+  for file in tests/fuzz/fuzz_*.c; do
     name=$(basename "$file" .c)
     targets+=("$name")
   done

@@ -6,6 +6,8 @@
 // channels are constants. The reference sums in doubles, rows of the kernel first.
 #include "op.h"
 
+enum { MOST_STRIDE = 64 }; // beyond an image's end: one window fits then, whatever the stride
+
 static bool is_fixed(const Type *t, int axis) {
   return dim_is_const(t->dim[axis]) && !(t->nseg && t->segaxis == axis);
 }
@@ -16,7 +18,7 @@ static bool grid_of(const ShapeCtx *c, const int64_t kernel[2], const int64_t st
   *out = *x;
   for (int i = 0; i < 2; i++) {
     int64_t k = kernel[i], s = stride[i], n = x->dim[1 + i].c;
-    if (k < 1 || k > n || s < 1 || s > INT32_MAX)
+    if (k < 1 || k > n || s < 1 || (s > MOST_STRIDE && s > n))
       return shape_error(c, "E0208", "windows of %lld with stride %lld do not fit into %lld", (long long)k,
                          (long long)s, (long long)n);
     out->dim[1 + i] = DIM((n - k) / s + 1);

@@ -1,5 +1,6 @@
 // fuzz_graph_text.c: any bytes into module_parse. What parses must verify, and print -> parse -> print must be the
 // identity. Build with -fsanitize=fuzzer,address,undefined; seeds in tests/fuzz/corpus/graph_text/.
+// dict: ir
 #include "ir/graph.h"
 
 #include <stdlib.h>

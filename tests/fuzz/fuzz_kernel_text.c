@@ -2,6 +2,7 @@
 // print as C for every target of its width, and, if it is small, run in the interpreter, which ends in an abort if an
 // access leaves its buffer: this is the test that the verifier's interval reasoning is sound. Build with
 // -fsanitize=fuzzer,address,undefined; seeds in tests/fuzz/corpus/kernel_text/.
+// dict: kir
 #include "codegen/target.h"
 
 #include <stdlib.h>

@@ -5,6 +5,7 @@
 //
 // Checks: no crash; a module that is returned verifies; a failure has an error; formatting is idempotent and accepted
 // again.
+// dict: sy
 #include "frontend/frontend.h"
 
 #include <stdlib.h>
