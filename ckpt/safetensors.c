@@ -7,6 +7,7 @@
 #ifndef _DEFAULT_SOURCE
 #define _DEFAULT_SOURCE // madvise
 #endif
+#include "common/text.h"
 #include "ir/base/newfile.h"
 #include "stfile.h"
 #include "torch.h"
@@ -332,29 +333,6 @@ const StTensor *st_find(const StFile *f, const char *name) {
       lo = mid + 1;
   }
   return NULL;
-}
-
-// Levenshtein distance of two names, each cut at MAX_NEAR bytes; gives up with `limit` once no result
-// below it is possible.
-static size_t edit_distance(const char *a, const char *b, size_t limit) {
-  size_t row[MAX_NEAR + 1];
-  size_t na = strnlen(a, MAX_NEAR), nb = strnlen(b, MAX_NEAR);
-  if ((na > nb ? na - nb : nb - na) >= limit) return limit;
-  for (size_t j = 0; j <= nb; j++) row[j] = j;
-  for (size_t i = 1; i <= na; i++) {
-    size_t diagonal = row[0], least = i;
-    row[0] = i;
-    for (size_t j = 1; j <= nb; j++) {
-      size_t up = row[j], best = diagonal + (a[i - 1] != b[j - 1]);
-      if (up + 1 < best) best = up + 1;
-      if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-      diagonal = up;
-      row[j] = best;
-      if (best < least) least = best;
-    }
-    if (least >= limit) return limit;
-  }
-  return row[nb];
 }
 
 const StTensor *st_near(const StFile *f, const char *name) {

@@ -1,6 +1,6 @@
 # What `cmake --install` puts where, below the prefix:
 #
-#   bin/syc                            lib/libsy{rt,host,ckpt,main,base}.a, which `syc build` links executables with
+#   bin/syc                            lib/libsy{rt,host,main,base,common}.a, which `syc build` links executables with
 #   include/switchyard/*.h             share/switchyard/models/*.sy
 #   lib/cmake/Switchyard/              find_package(Switchyard), switchyard_add_model()
 #   lib/pkgconfig/switchyard.pc        the runtime
@@ -32,7 +32,7 @@ install(FILES ${sy_share}/_syc DESTINATION share/zsh/site-functions)
 install(FILES ${sy_share}/syc.fish DESTINATION share/fish/vendor_completions.d)
 
 install(TARGETS syc RUNTIME DESTINATION bin)
-install(TARGETS syrt syhost syckpt symain sybase ARCHIVE DESTINATION lib)
+install(TARGETS syrt syhost symain sybase sycommon ARCHIVE DESTINATION lib)
 file(GLOB sy_models CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/models/*.sy)
 install(FILES ${sy_models} DESTINATION share/switchyard/models)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION share/doc/switchyard)

@@ -264,15 +264,15 @@ static double bandwidth(const BenchWords *w) { // GB/s of a step
   return w->step_ms > 0 ? w->step_bytes / w->step_ms / 1e6 : 0;
 }
 
-static void words_json(const Bench *b, cJSON *o) {
+static void words_json(const Bench *b, Json *j) {
   const BenchWords *w = &b->words;
-  cJSON_AddNumberToObject(o, "words", (double)w->words);
-  cJSON_AddNumberToObject(o, "words_per_s", b->median_ms > 0 ? 1e3 / b->median_ms : 0);
-  cJSON_AddNumberToObject(o, "start_ms", w->start_ms);
-  cJSON_AddNumberToObject(o, "step_ms", w->step_ms);
-  cJSON_AddNumberToObject(o, "step_bytes", w->step_bytes);
-  cJSON_AddNumberToObject(o, "gb_per_s", bandwidth(w));
-  cJSON_AddNumberToObject(o, "peak_gb_per_s", w->peak_gbs);
+  json_unsigned(j, "words", w->words);
+  json_double(j, "words_per_s", b->median_ms > 0 ? 1e3 / b->median_ms : 0);
+  json_double(j, "start_ms", w->start_ms);
+  json_double(j, "step_ms", w->step_ms);
+  json_double(j, "step_bytes", w->step_bytes);
+  json_double(j, "gb_per_s", bandwidth(w));
+  json_double(j, "peak_gb_per_s", w->peak_gbs);
 }
 
 static void words_text(const Bench *b) {
@@ -291,41 +291,46 @@ static void calls_text(const Bench *b) {
   if (b->peak > 0) printf(", %.0f %% of the FMA peak of %.1f", 100 * b->gflops / b->peak, b->peak);
 }
 
-static void print_json(const Bench *b) {
-  cJSON *o = cJSON_CreateObject(), *dims = NULL;
-  cJSON_AddStringToObject(o, "model", b->m->info->model);
-  cJSON_AddStringToObject(o, "route", b->generates ? b->words.name : b->route->name);
-  cJSON_AddNumberToObject(o, "batch", batch_of(b));
-  dims = cJSON_AddObjectToObject(o, "dims");
-  for (unsigned i = 0; i < b->m->info->ndim; i++)
-    if (b->route->dims >> i & 1) cJSON_AddNumberToObject(dims, b->m->info->dim[i].name, (double)b->dims[i]);
-  cJSON_AddNumberToObject(o, "threads", b->exec.threads);
-  cJSON_AddStringToObject(o, "isa", b->ran_isa);
-  cJSON_AddNumberToObject(o, "rounds", (double)b->rounds);
-  cJSON_AddNumberToObject(o, "median_ms", b->median_ms);
-  cJSON_AddNumberToObject(o, "min_ms", b->min_ms);
-  if (b->generates) words_json(b, o);
-  cJSON_AddNumberToObject(o, "gflop", b->plan.flops / 1e9);
-  cJSON_AddNumberToObject(o, "gflops", b->gflops);
-  cJSON_AddNumberToObject(o, "peak_gflops", b->peak);
-  cJSON_AddNumberToObject(o, "peak_rss_kb", (double)b->rss_kb);
-  cJSON_AddNumberToObject(o, "arena_bytes", (double)b->arena_bytes);
-  cJSON_AddNumberToObject(o, "weights_bytes", (double)b->weights.bytes);
-  cJSON *list = cJSON_AddArrayToObject(o, "kernels");
+static void kernels_json(const Bench *b, Json *j) {
+  json_array(j, "kernels");
   for (size_t i = 0; i < b->kernel.n; i++) {
     const KernelTime *k = &b->kernel.at[i];
-    cJSON *e = cJSON_CreateObject();
-    cJSON_AddStringToObject(e, "name", k->name);
-    cJSON_AddNumberToObject(e, "calls", (double)k->calls);
-    cJSON_AddNumberToObject(e, "ms", k->ms);
-    cJSON_AddNumberToObject(e, "gflops", k->gflops);
-    cJSON_AddNumberToObject(e, "share", k->share);
-    cJSON_AddItemToArray(list, e);
+    json_object(j, NULL);
+    json_string(j, "name", k->name);
+    json_unsigned(j, "calls", k->calls);
+    json_double(j, "ms", k->ms);
+    json_double(j, "gflops", k->gflops);
+    json_double(j, "share", k->share);
+    json_end(j);
   }
-  char *text = cJSON_PrintUnformatted(o);
-  puts(text ? text : "{}");
-  free(text);
-  cJSON_Delete(o);
+  json_end(j);
+}
+
+// On one line: `--turns` answers in lines.
+static void print_json(const Bench *b) {
+  Json j = {.put = text_to_file, .ud = stdout};
+  json_object(&j, NULL);
+  json_string(&j, "model", b->m->info->model);
+  json_string(&j, "route", b->generates ? b->words.name : b->route->name);
+  json_double(&j, "batch", batch_of(b));
+  json_object(&j, "dims");
+  for (unsigned i = 0; i < b->m->info->ndim; i++)
+    if (b->route->dims >> i & 1) json_unsigned(&j, b->m->info->dim[i].name, b->dims[i]);
+  json_end(&j);
+  json_unsigned(&j, "threads", b->exec.threads);
+  json_string(&j, "isa", b->ran_isa);
+  json_double(&j, "rounds", (double)b->rounds);
+  json_double(&j, "median_ms", b->median_ms);
+  json_double(&j, "min_ms", b->min_ms);
+  if (b->generates) words_json(b, &j);
+  json_double(&j, "gflop", b->plan.flops / 1e9);
+  json_double(&j, "gflops", b->gflops);
+  json_double(&j, "peak_gflops", b->peak);
+  json_double(&j, "peak_rss_kb", (double)b->rss_kb);
+  json_unsigned(&j, "arena_bytes", b->arena_bytes);
+  json_unsigned(&j, "weights_bytes", b->weights.bytes);
+  kernels_json(b, &j);
+  json_end(&j);
 }
 
 static void print_text(const Bench *b) {

@@ -48,7 +48,7 @@ bool cc_have(const char *program) {
 
 int cc_spawn(Session *s, const char *const *argv, const char *dir) {
   if (s->opt.verbose) {
-    for (size_t i = 0; argv[i]; i++) fprintf(stderr, "%s%s", i ? " " : "", argv[i]);
+    for (size_t i = 0; argv[i]; i++) fputs(i ? " " : "", stderr), text_print(stderr, argv[i]);
     fputc('\n', stderr);
   }
   return temp_spawn(argv, NULL, dir);
@@ -162,12 +162,12 @@ bool cc_archive(Session *s, const char *triple, const char *object, const char *
   return run_tool(s, (const char *[]){ar, "rcsD", result, object, NULL}, NULL, "making the library");
 }
 
-const char *const cc_libraries[] = {"libsymain.a", "libsyhost.a", "libsyckpt.a", "libsyrt.a", "libsybase.a", NULL};
+const char *const cc_libraries[] = {"libsymain.a", "libsyhost.a", "libsyrt.a", "libsybase.a", "libsycommon.a", NULL};
 
 static bool link_exe(Session *s, const StrList *cc, const Files *f, const char *obj, const char *glue,
                      const char *result) {
-  static const char *const others[] = {
-      "-ljpeg", "-lpng", "-lz", "-lutf8proc", "-lcjson", "-lm", "-lpthread", "-Wl,--gc-sections", LINK_EXTRA};
+  static const char *const others[] = {"-ljpeg",  "-lpng", "-lz", "-lutf8proc", "-lm", "-lpthread", "-Wl,--gc-sections",
+                                       LINK_EXTRA};
   const char *lib = cc_runtime_dir(s, "lib"), *words[] = {"-o", result, obj, glue, NULL};
   StrList more = {0};
   if (!lib) return false;

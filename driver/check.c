@@ -81,12 +81,12 @@ static void print_result(const Check *c, const CheckResult *r) {
   if (c->s->opt.json) return;
   for (size_t i = 0; i < r->output.n; i++) {
     const CheckOutput *o = &r->output.at[i];
-    printf("%s  %s/%s  %s %s  abs %.2g  rel %.2g  limit %.2g\n", verdict_name[o->verdict], r->set, r->name, o->name,
-           o->shape, o->max_abs, o->max_rel, o->limit);
+    text_line(stdout, "%s  %s/%s  %s %s  abs %.2g  rel %.2g  limit %.2g", verdict_name[o->verdict], r->set, r->name,
+              o->name, o->shape, o->max_abs, o->max_rel, o->limit);
   }
   if (!r->output.n || (r->verdict != PASS && r->reason))
-    printf("%s  %s/%s%s%s\n", verdict_name[r->verdict], r->set, r->name, r->reason ? "  " : "",
-           r->reason ? r->reason : "");
+    text_line(stdout, "%s  %s/%s%s%s", verdict_name[r->verdict], r->set, r->name, r->reason ? "  " : "",
+              r->reason ? r->reason : "");
   fflush(stdout);
 }
 
@@ -160,49 +160,44 @@ static bool run_tree(Check *c, const char *dir, int depth, size_t *files) {
 
 /* report --------------------------------------------------------------------------------------------------------------
  */
-static void add_number(cJSON *o, const char *key, double v) {
-  if (isfinite(v))
-    cJSON_AddNumberToObject(o, key, v);
-  else
-    cJSON_AddStringToObject(o, key, "inf");
+static void put_output(Json *j, const CheckOutput *x) {
+  json_object(j, NULL);
+  json_string(j, "name", x->name);
+  json_string(j, "shape", x->shape);
+  json_double(j, "max_abs", x->max_abs); // null: not a number, or infinite
+  json_double(j, "max_rel", x->max_rel);
+  json_double(j, "limit", x->limit);
+  json_string(j, "verdict", verdict_name[x->verdict]);
+  json_hash(j, "hash", x->hash);
+  json_end(j);
+}
+
+static void put_result(Json *j, const CheckResult *r) {
+  json_object(j, NULL);
+  json_array(j, "outputs");
+  for (size_t k = 0; k < r->output.n; k++) put_output(j, &r->output.at[k]);
+  json_end(j);
+  json_string(j, "set", r->set);
+  json_string(j, "case", r->name);
+  json_string(j, "kind", r->kind);
+  json_string(j, "verdict", verdict_name[r->verdict]);
+  if (r->reason) json_string(j, "reason", r->reason);
+  json_end(j);
 }
 
 static void print_json(const Check *c, const size_t count[3]) {
-  cJSON *root = cJSON_CreateObject(), *cases = cJSON_AddArrayToObject(root, "cases");
-  for (size_t i = 0; i < c->result.n; i++) {
-    const CheckResult *r = &c->result.at[i];
-    cJSON *o = cJSON_CreateObject(), *outputs = cJSON_AddArrayToObject(o, "outputs");
-    cJSON_AddStringToObject(o, "set", r->set);
-    cJSON_AddStringToObject(o, "case", r->name);
-    cJSON_AddStringToObject(o, "kind", r->kind);
-    cJSON_AddStringToObject(o, "verdict", verdict_name[r->verdict]);
-    if (r->reason) cJSON_AddStringToObject(o, "reason", r->reason);
-    for (size_t k = 0; k < r->output.n; k++) {
-      const CheckOutput *x = &r->output.at[k];
-      char hash[20];
-      snprintf(hash, sizeof hash, "%016llx", (unsigned long long)x->hash);
-      cJSON *e = cJSON_CreateObject();
-      cJSON_AddStringToObject(e, "name", x->name);
-      cJSON_AddStringToObject(e, "shape", x->shape);
-      add_number(e, "max_abs", x->max_abs);
-      add_number(e, "max_rel", x->max_rel);
-      add_number(e, "limit", x->limit);
-      cJSON_AddStringToObject(e, "verdict", verdict_name[x->verdict]);
-      cJSON_AddStringToObject(e, "hash", hash);
-      cJSON_AddItemToArray(outputs, e);
-    }
-    cJSON_AddItemToArray(cases, o);
-  }
-  cJSON_AddStringToObject(root, "backend", backend_info[c->backend].name);
-  cJSON_AddStringToObject(root, "isa", c->isa);
-  cJSON_AddNumberToObject(root, "threads", c->threads);
-  cJSON_AddNumberToObject(root, "passed", (double)count[PASS]);
-  cJSON_AddNumberToObject(root, "failed", (double)count[FAIL]);
-  cJSON_AddNumberToObject(root, "skipped", (double)count[SKIP]);
-  char *text = cJSON_Print(root);
-  puts(text ? text : "{}");
-  free(text);
-  cJSON_Delete(root);
+  Json j = {.put = text_to_file, .ud = stdout, .lines = JSON_ALL_LINES};
+  json_object(&j, NULL);
+  json_array(&j, "cases");
+  for (size_t i = 0; i < c->result.n; i++) put_result(&j, &c->result.at[i]);
+  json_end(&j);
+  json_string(&j, "backend", backend_info[c->backend].name);
+  json_string(&j, "isa", c->isa);
+  json_unsigned(&j, "threads", c->threads);
+  json_unsigned(&j, "passed", count[PASS]);
+  json_unsigned(&j, "failed", count[FAIL]);
+  json_unsigned(&j, "skipped", count[SKIP]);
+  json_end(&j);
 }
 
 static int report(Check *c) {

@@ -90,7 +90,7 @@ const StTensor *checkpoint_near(const Checkpoint *c, const char *name) {
   if (c->strip && full_name(full, c->strip, name)) name = full;
   for (size_t i = c->n; i-- > 0;) {
     const StTensor *t = st_near(c->file[i], name);
-    size_t d = t ? edit_distance(t->name, name) : SIZE_MAX;
+    size_t d = t ? edit_distance(t->name, name, least) : SIZE_MAX;
     if (t && d < least) best = t, least = d;
   }
   return best;

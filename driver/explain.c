@@ -150,7 +150,7 @@ static const char *type_text(const Facts *f, const Graph *g, Val v) {
 }
 
 static void print_ports(const Facts *f, const Graph *g, const NamedVal *v, size_t n, const char *what) {
-  for (size_t i = 0; i < n; i++) printf("    %s %-18s %s\n", what, v[i].name, type_text(f, g, v[i].val));
+  for (size_t i = 0; i < n; i++) text_line(stdout, "    %s %-18s %s", what, v[i].name, type_text(f, g, v[i].val));
 }
 
 static void print_kernel(const RouteFacts *r, const KernelSum *k) {
@@ -183,7 +183,8 @@ static void print_kernels(const Facts *f, const RouteFacts *r) {
 static void print_route(const Facts *f, const RouteFacts *r) {
   const RouteProgram *p = r->program;
   const Graph *g = p->graph;
-  printf("\nroute %s%s%s\n", g->name, r->about && *r->about ? "  # " : "", r->about ? r->about : "");
+  putchar('\n');
+  text_line(stdout, "route %s%s%s", g->name, r->about && *r->about ? "  # " : "", r->about ? r->about : "");
   print_ports(f, g, g->input.at, g->input.n, "in ");
   print_ports(f, g, g->output.at, g->output.n, "out");
   printf("    %.3f GFLOP, %zu launches of %zu kernels, arena%s %.2f MB (no plan can need less than %.2f MB)\n",
@@ -208,9 +209,9 @@ static void print_weights(const Facts *f) {
       continue;
     }
     WeightSum s = facts_sum(f, &f->used, m->modality[i].infix);
-    printf("  %-10s path segment \"%s\": %zu tensors, %.2f M parameters%s%s\n", m->modality[i].name,
-           m->modality[i].infix, s.count, (double)s.parameters / 1e6, s.example ? ", e.g. " : "",
-           s.example ? s.example : "");
+    text_line(stdout, "  %-10s path segment \"%s\": %zu tensors, %.2f M parameters%s%s", m->modality[i].name,
+              m->modality[i].infix, s.count, (double)s.parameters / 1e6, s.example ? ", e.g. " : "",
+              s.example ? s.example : "");
   }
 }
 
@@ -236,11 +237,12 @@ static void print_arena(const Facts *f, uint32_t used) {
 
 static void print_facts(const Facts *f) {
   const Module *m = f->program->module;
-  printf("model %s%s%s\n", m->name, f->model && *f->model->about ? "  # " : "", f->model ? f->model->about : "");
-  if (f->preset) printf("preset %s = %s(%s)\n", f->preset->name, f->preset->model, f->preset->args);
+  text_line(stdout, "model %s%s%s", m->name, f->model && *f->model->about ? "  # " : "",
+            f->model ? f->model->about : "");
+  if (f->preset) text_line(stdout, "preset %s = %s(%s)", f->preset->name, f->preset->model, f->preset->args);
   for (size_t i = 0; f->model && i < f->model->nparam; i++) {
     const FrontParam *p = &f->model->param[i];
-    printf("  %-12s = %-12s %s%s\n", p->name, facts_parameter(f, p), *p->about ? "# " : "", p->about);
+    text_line(stdout, "  %-12s = %-12s %s%s", p->name, facts_parameter(f, p), *p->about ? "# " : "", p->about);
   }
   uint32_t used = dims_used(f);
   for (size_t i = 0; i < m->ndim; i++)

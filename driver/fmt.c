@@ -26,7 +26,7 @@ static int format_one(Session *s, const char *path, bool *changed) {
   *changed = *changed || !same;
   int code = EXIT_OK;
   if (s->opt.check_only) {
-    if (!same) printf("%s\n", path);
+    if (!same) text_line(stdout, "%s", path);
   } else if ((!same || !strcmp(path, "-")) && !file_write(path, out.s ? out.s : "", out.n, &err)) {
     code = session_fail(s, EXIT_IO, "cannot write %s: %s", path, err);
   }

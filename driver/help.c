@@ -341,9 +341,9 @@ int cmd_help(Session *s) {
     help_command(stdout, topic);
     return EXIT_OK;
   }
-  size_t best = edit_distance(topic, near);
+  size_t best = edit_distance(topic, near, 4);
   for (const CommandInfo *c = commands; c->name; c++) {
-    size_t d = edit_distance(topic, c->name);
+    size_t d = edit_distance(topic, c->name, best);
     if (d < best) best = d, near = c->name;
   }
   if (best < 4) return session_fail(s, EXIT_USAGE, "no help on '%s'; did you mean '%s'?", topic, near);

@@ -42,7 +42,7 @@ static const char *near_option(const char *name, unsigned bit) {
   const char *near = NULL;
   size_t best = 4;
   for (size_t i = 0; i < NOPT; i++) {
-    size_t d = edit_distance(name, opt_info[i].name);
+    size_t d = edit_distance(name, opt_info[i].name, best);
     if ((opt_info[i].commands & bit) && d < best) best = d, near = opt_info[i].name;
   }
   return near;
@@ -222,7 +222,7 @@ static int run(Session *s, int argc, char **argv) {
     const char *near = NULL;
     size_t best = 4;
     for (const CommandInfo *c = commands; c->name; c++)
-      if (edit_distance(first, c->name) < best) best = edit_distance(first, c->name), near = c->name;
+      if (edit_distance(first, c->name, best) < best) best = edit_distance(first, c->name, best), near = c->name;
     return unknown(s, first[0] == '-' ? "option" : "command", first, near, "syc --help");
   }
   s->command = cmd->name;

@@ -53,7 +53,7 @@ int session_fail(Session *s, int code, const char *fmt, ...) {
   if (json_diagnostics(s))
     diag_print_json(&d, &b);
   else
-    buf_printf(&b, "syc: error: %s\n", text.s);
+    buf_puts(&b, "syc: error: "), text_escape_message(text.s, buf_sink, &b), buf_putc(&b, '\n');
   fwrite(b.s, 1, b.n, stderr);
   buf_free(&b);
   buf_free(&text);
@@ -65,9 +65,8 @@ void session_note(Session *s, const char *fmt, ...) {
   if (s->opt.quiet) return;
   va_list ap;
   va_start(ap, fmt);
-  vfprintf(stderr, fmt, ap);
+  text_vline(stderr, fmt, ap);
   va_end(ap);
-  fputc('\n', stderr);
 }
 
 /* specs --------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@
 #include "runtime/switchyard.h"
 #include "runtime/weights_format.h"
 
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,56 +62,79 @@ WeightStats weight_stats(const StTensor *t) {
 }
 
 typedef struct Report {
-  cJSON *list; // --json, or NULL
+  Json *json; // --json, or NULL
   size_t count, bad, damaged;
   uint64_t elements, bytes;
 } Report;
 
-static void report_line(Report *r, const char *name, const char *dtype, const char *shape, const WeightStats *st,
-                        bool sound) {
-  r->count++;
-  r->bad += st->nan + st->inf != 0;
-  r->damaged += !sound;
-  if (!r->list) {
-    printf("%-48s %-5s %-18s %12.5g %12.5g %12.5g", name, dtype, shape, st->min, st->max, st->mean);
-    if (st->nan + st->inf) printf("  %llu NaN, %llu inf", (unsigned long long)st->nan, (unsigned long long)st->inf);
-    puts(sound ? "" : "  WRONG CHECKSUM");
-    return;
-  }
-  cJSON *o = cJSON_CreateObject();
-  cJSON_AddStringToObject(o, "name", name);
-  cJSON_AddStringToObject(o, "dtype", dtype);
-  cJSON_AddRawToObject(o, "shape", shape);
-  cJSON_AddNumberToObject(o, "min", st->min);
-  cJSON_AddNumberToObject(o, "max", st->max);
-  cJSON_AddNumberToObject(o, "mean", st->mean);
-  cJSON_AddNumberToObject(o, "nan", (double)st->nan);
-  cJSON_AddNumberToObject(o, "inf", (double)st->inf);
-  if (!sound) cJSON_AddBoolToObject(o, "damaged", true);
-  cJSON_AddItemToArray(r->list, o);
+typedef struct Line { // one tensor
+  const char *name, *dtype;
+  const int64_t *shape;
+  int rank;
+  WeightStats stats;
+  bool sound;
+} Line;
+
+static void line_json(Json *j, const Line *l) {
+  json_object(j, NULL);
+  json_string(j, "name", l->name);
+  json_string(j, "dtype", l->dtype);
+  json_array(j, "shape");
+  for (int i = 0; i < l->rank; i++) json_integer(j, NULL, l->shape[i]);
+  json_end(j);
+  json_double(j, "min", l->stats.min);
+  json_double(j, "max", l->stats.max);
+  json_double(j, "mean", l->stats.mean);
+  json_unsigned(j, "nan", l->stats.nan);
+  json_unsigned(j, "inf", l->stats.inf);
+  if (!l->sound) json_bool(j, "damaged", true);
+  json_end(j);
 }
 
-static void report_head(const Report *r) {
-  if (!r->list) printf("%-48s %-5s %-18s %12s %12s %12s\n", "tensor", "type", "shape", "least", "greatest", "mean");
+static void line_text(const Line *l) {
+  Buf shape = {0};
+  const WeightStats *st = &l->stats;
+  for (int i = 0; i < l->rank; i++) buf_printf(&shape, "%s%lld", i ? "," : "[", (long long)l->shape[i]);
+  buf_puts(&shape, l->rank ? "]" : "[]");
+  text_column(stdout, l->name, 48);
+  printf(" %-5s %-18s %12.5g %12.5g %12.5g", l->dtype, shape.s, st->min, st->max, st->mean);
+  if (st->nan + st->inf) printf("  %llu NaN, %llu inf", (unsigned long long)st->nan, (unsigned long long)st->inf);
+  puts(l->sound ? "" : "  WRONG CHECKSUM");
+  buf_free(&shape);
+}
+
+static void report_line(Report *r, const Line *l) {
+  r->count++;
+  r->bad += l->stats.nan + l->stats.inf != 0;
+  r->damaged += !l->sound;
+  if (r->json)
+    line_json(r->json, l);
+  else
+    line_text(l);
+}
+
+static void report_head(const Report *r, const char *path, const char *kind, uint64_t plan) {
+  Json *j = r->json;
+  if (!j) {
+    printf("%-48s %-5s %-18s %12s %12s %12s\n", "tensor", "type", "shape", "least", "greatest", "mean");
+    return;
+  }
+  json_object(j, NULL);
+  json_string(j, "file", path);
+  json_string(j, "kind", kind);
+  if (plan) json_hash(j, "plan", plan);
+  json_array(j, "tensors");
 }
 
 static int report_end(Session *s, Report *r, const char *path, const char *kind, uint64_t plan) {
-  if (r->list) {
-    cJSON *o = cJSON_CreateObject();
-    char text[32];
-    snprintf(text, sizeof text, "%016llx", (unsigned long long)plan);
-    cJSON_AddStringToObject(o, "file", path);
-    cJSON_AddStringToObject(o, "kind", kind);
-    if (plan) cJSON_AddStringToObject(o, "plan", text);
-    cJSON_AddNumberToObject(o, "parameters", (double)r->elements);
-    cJSON_AddNumberToObject(o, "bytes", (double)r->bytes);
-    cJSON_AddItemToObject(o, "tensors", r->list);
-    char *out = cJSON_Print(o);
-    puts(out ? out : "{}");
-    free(out);
-    cJSON_Delete(o);
+  if (r->json) {
+    json_end(r->json);
+    json_unsigned(r->json, "parameters", r->elements);
+    json_unsigned(r->json, "bytes", r->bytes);
+    json_end(r->json);
   } else {
-    printf("%s: %s, %zu tensors, %.2f M elements, %.1f MB", path, kind, r->count, (double)r->elements / 1e6,
+    text_print(stdout, path);
+    printf(": %s, %zu tensors, %.2f M elements, %.1f MB", kind, r->count, (double)r->elements / 1e6,
            (double)r->bytes / 1e6);
     if (plan) printf(", plan %016llx", (unsigned long long)plan);
     putchar('\n');
@@ -126,15 +148,9 @@ static int report_end(Session *s, Report *r, const char *path, const char *kind,
 /* a checkpoint --------------------------------------------------------------------------------------------------------
  */
 static void inspect_tensor(Report *r, const char *name, const StTensor *t) {
-  Buf shape = {0};
-  buf_putc(&shape, '[');
-  for (int k = 0; k < t->rank; k++) buf_printf(&shape, "%s%lld", k ? "," : "", (long long)t->shape[k]);
-  buf_putc(&shape, ']');
-  WeightStats st = weight_stats(t);
   r->elements += (uint64_t)st_elements(t);
   r->bytes += t->bytes;
-  report_line(r, name, st_dtype_name(t->dtype), shape.s, &st, true);
-  buf_free(&shape);
+  report_line(r, &(Line){name, st_dtype_name(t->dtype), t->shape, t->rank, weight_stats(t), true});
 }
 
 static int inspect_checkpoint(Session *s, const char *path, Report *r) {
@@ -143,14 +159,14 @@ static int inspect_checkpoint(Session *s, const char *path, Report *r) {
     checkpoint_close(&c);
     return s->exit_code;
   }
-  report_head(r);
+  const char *kind = st_kind(c.file[0]);
+  if (c.n > 1) kind = arena_printf(&s->arena, "%zu shards of %s", c.n, kind);
+  report_head(r, path, kind, 0);
   for (size_t i = 0; i < c.n; i++)
     for (size_t k = 0; k < st_count(c.file[i]); k++) {
       const StTensor *t = st_at(c.file[i], k);
       inspect_tensor(r, checkpoint_name(&c, t), t);
     }
-  const char *kind = st_kind(c.file[0]);
-  if (c.n > 1) kind = arena_printf(&s->arena, "%zu shards of %s", c.n, kind);
   checkpoint_close(&c);
   return report_end(s, r, path, kind, 0);
 }
@@ -161,21 +177,22 @@ static int inspect_packed(Session *s, const char *path, const sy_map *m, Report 
   SyWeightsHeader h = {0};
   const char *problem = sy_weights_problem(m->data, m->bytes, &h);
   if (problem) return session_fail(s, EXIT_WRONG, "%s: not a sound weight file: %s", path, problem);
-  report_head(r);
+  report_head(r, path, "packed weights", h.plan_hash);
   for (uint64_t i = 0; i < h.count; i++) {
     SyWeightsEntry e;
     const void *data;
     problem = sy_weights_entry(m->data, &h, i, &e, &data);
+    if (problem && r->json) json_end_all(r->json);
     if (problem)
       return session_fail(s, EXIT_WRONG, "%s: not a sound weight file: entry %llu %s", path, (unsigned long long)i,
                           problem);
-    char name[32], shape[32];
+    char name[32];
     snprintf(name, sizeof name, "entry %llu", (unsigned long long)i);
-    snprintf(shape, sizeof shape, "[%llu]", (unsigned long long)(e.bytes / sizeof(float)));
-    WeightStats st = weight_stats_f32(data, (size_t)(e.bytes / sizeof(float)));
-    r->elements += e.bytes / sizeof(float);
+    int64_t n = (int64_t)(e.bytes / sizeof(float));
+    bool sound = sy_weights_checksum(data, e.bytes) == e.checksum;
+    r->elements += (uint64_t)n;
     r->bytes += e.bytes;
-    report_line(r, name, "F32", shape, &st, sy_weights_checksum(data, e.bytes) == e.checksum);
+    report_line(r, &(Line){name, "F32", &n, 1, weight_stats_f32(data, (size_t)n), sound});
   }
   return report_end(s, r, path, "packed weights", h.plan_hash);
 }
@@ -191,7 +208,7 @@ static int inspect_fit(Session *s, const char *spec, const char *path, Report *r
   WeightNames want = weight_names_of_module(m, &s->arena);
   bool ok = checkpoint_open(s, &c, &path, 1) && checkpoint_fit(s, &c, m, &want);
   size_t missing = 0;
-  if (ok) report_head(r);
+  if (ok) report_head(r, path, "weights of the model", 0);
   for (size_t i = 0; i < want.list.n && ok; i++) {
     const StTensor *t = checkpoint_find(&c, want.list.at[i].name);
     if (t)
@@ -210,7 +227,8 @@ static int inspect_fit(Session *s, const char *spec, const char *path, Report *r
 int weights_inspect(Session *s) {
   bool fit = s->opt.arg.n == 3;
   const char *path = s->opt.arg.at[fit ? 2 : 1];
-  Report r = {.list = s->opt.json ? cJSON_CreateArray() : NULL};
+  Json json = {.put = text_to_file, .ud = stdout, .lines = 3};
+  Report r = {.json = s->opt.json ? &json : NULL};
   if (fit) return inspect_fit(s, s->opt.arg.at[1], path, &r);
   sy_map m = {0};
   bool packed = sy_map_open(&m, path, 0) == SY_OK && m.bytes >= 8 && !memcmp(m.data, SY_WEIGHTS_MAGIC, 8);

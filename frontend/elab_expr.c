@@ -29,7 +29,7 @@ CtVal ct_tensor(Val v) {
  * ------------------------------------------------------------------------------------------------------------- */
 
 void near_name(const char *want, const char *have, const char **best, size_t *dist) {
-  size_t d = edit_distance(want, have), most = (strlen(want) + 2) / 3, n = strlen(have);
+  size_t most = (strlen(want) + 2) / 3, d = edit_distance(want, have, most + 1), n = strlen(have);
   if (n >= 3 && strncmp(want, have, n) == 0) d = 1; // an abbreviation: epsilon, eps
   if (d <= most && (!*best || d < *dist)) *best = have, *dist = d;
 }

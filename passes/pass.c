@@ -63,7 +63,7 @@ static bool check_name(Module *m, const char *name, const char *what, bool must_
     const char *near = NULL;
     size_t best = 4;
     for (size_t i = 0; i < pass_count; i++) {
-      size_t d = edit_distance(name, pass_list[i].name);
+      size_t d = edit_distance(name, pass_list[i].name, best);
       if (d < best) best = d, near = pass_list[i].name;
     }
     if (near)

@@ -1,11 +1,14 @@
 // base.h: what every part of the compiler stands on: arenas, growing arrays, interned strings, text buffers,
-// source spans and the diagnostics sink. Depends on libc alone.
+// source spans and the diagnostics sink. Stands on common/ (text for people, JSON) and libc alone.
 //
 // Rules: memory lives in arenas and is freed with them (lifetimes, not frees). Library code never exits and never
 // prints: a user's mistake goes to the Diag sink (diag_error) and the function returns false or a null value; a bug of
 // ours goes to ICE(), which the driver turns into exit code 70.
 #ifndef SY_BASE_H
 #define SY_BASE_H
+
+#include "common/json.h"
+#include "common/text.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -78,10 +81,11 @@ void buf_puts(Buf *b, const char *s);
 void buf_putn(Buf *b, const char *s, size_t n);
 void buf_printf(Buf *b, const char *fmt, ...) SY_PRINTF(2, 3);
 void buf_vprintf(Buf *b, const char *fmt, va_list ap);
+void buf_sink(void *buf, const char *s, size_t n); // a TextSink that appends
+void buf_text(Buf *b, const char *s);              // for people: what a terminal would obey is escaped
 void buf_free(Buf *b);
 
 uint64_t hash_bytes(const void *p, size_t n, uint64_t seed); // stable across runs and machines
-size_t edit_distance(const char *a, const char *b);          // for "did you mean"; names up to 64 bytes, else large
 int64_t gcd_i64(int64_t a, int64_t b);
 
 /* digest.c: 128 bits that stand for a content, for keys of caches -------------------------------------------------- */

@@ -7,7 +7,8 @@
 //      hint: did you mean 'linear'?
 //
 // Invariants: texts live in Diag.arena; at most max_errors errors are kept (further ones are only counted); printing
-// never reads outside a file's text, whatever the span says; bytes that are no valid UTF-8 are printed as '?'.
+// never reads outside a file's text, whatever the span says; what a terminal would obey is escaped, in source lines
+// '?'.
 #include "base.h"
 
 #include <stdlib.h>
@@ -132,37 +133,18 @@ bool diag_place(const Diag *d, Span s, const char **path, uint32_t *line, uint32
 /* text form ---------------------------------------------------------------------------------------------------------
  */
 
-// Bytes of the UTF-8 sequence at s (n bytes left), 0 if it is malformed (overlong forms and surrogates included).
-static size_t utf8_length(const unsigned char *s, size_t n) {
-  static const struct {
-    unsigned char lo, hi, first_lo, first_hi;
-    unsigned char len;
-  } row[] = {{0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-             {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-             {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
-  for (size_t r = 0; r < sizeof row / sizeof row[0]; r++) {
-    if (s[0] < row[r].lo || s[0] > row[r].hi) continue;
-    if (row[r].len > n) return 0;
-    if (row[r].len > 1 && (s[1] < row[r].first_lo || s[1] > row[r].first_hi)) return 0;
-    for (size_t i = 2; i < row[r].len; i++)
-      if ((s[i] & 0xc0) != 0x80) return 0;
-    return row[r].len;
-  }
-  return 0;
-}
-
 enum { LINE_SHOWN = 160 }; // bytes of a source line printed at most
 
-// Prints source bytes: tabs as one blank, control and malformed bytes as '?'. Returns the columns used.
+// Prints source bytes, each character in one column: tabs as a blank, what a terminal would not show as '?'. Returns
+// the columns used.
 static size_t put_source(Buf *out, const char *s, size_t n, bool blank) {
   size_t columns = 0;
   for (size_t i = 0; i < n; columns++) {
-    size_t len = utf8_length((const unsigned char *)s + i, n - i);
-    unsigned char c = (unsigned char)s[i];
+    size_t len = text_length(s + i, n - i);
     if (blank) {
-    } else if (c == '\t')
+    } else if (s[i] == '\t')
       buf_putc(out, ' ');
-    else if (len == 0 || c < 0x20 || c == 0x7f)
+    else if (len == 0 || !text_is_shown(text_character(s + i, len)))
       buf_putc(out, '?');
     else
       buf_putn(out, s + i, len);
@@ -171,16 +153,11 @@ static size_t put_source(Buf *out, const char *s, size_t n, bool blank) {
   return columns;
 }
 
-// A message may quote the user's bytes: keep newlines out and the UTF-8 valid.
-static void put_text(Buf *out, const char *s) {
-  put_source(out, s, strlen(s), false);
-}
-
 static void put_place(const Diag *d, Buf *out, Span s) {
   const char *path;
   uint32_t line, col;
   if (diag_place(d, s, &path, &line, &col))
-    buf_printf(out, "%s:%u:%u: ", path, line, col);
+    buf_text(out, path), buf_printf(out, ":%u:%u: ", line, col);
   else
     buf_puts(out, "syc: ");
 }
@@ -227,7 +204,7 @@ void diag_print(const Diag *d, Buf *out, bool colour) {
     buf_puts(out, bold);
     put_place(d, out, g->span);
     buf_printf(out, "%s%s%s:%s %s", off, tint, severity_info[g->severity].name, off, bold);
-    put_text(out, g->text);
+    buf_text(out, g->text);
     buf_puts(out, off);
     if (g->code) buf_printf(out, " [%s]", g->code);
     buf_putc(out, '\n');
@@ -236,13 +213,13 @@ void diag_print(const Diag *d, Buf *out, bool colour) {
       buf_puts(out, "  ");
       if (g->note[k].span.file) put_place(d, out, g->note[k].span);
       buf_puts(out, "note: ");
-      put_text(out, g->note[k].text);
+      buf_text(out, g->note[k].text);
       buf_putc(out, '\n');
       put_excerpt(d, out, g->note[k].span, colour ? "\033[1;34m" : "");
     }
     if (g->hint) {
       buf_puts(out, "  hint: ");
-      put_text(out, g->hint);
+      buf_text(out, g->hint);
       buf_putc(out, '\n');
     }
   }
@@ -253,57 +230,43 @@ void diag_print(const Diag *d, Buf *out, bool colour) {
 /* JSON form ----------------------------------------------------------------------------------------------------------
  */
 
-static void put_json_string(Buf *out, const char *s) {
-  size_t n = s ? strlen(s) : 0;
-  buf_putc(out, '"');
-  for (size_t i = 0; i < n;) {
-    size_t len = utf8_length((const unsigned char *)s + i, n - i);
-    unsigned char c = (unsigned char)s[i];
-    if (len == 0)
-      buf_puts(out, "\\ufffd");
-    else if (c == '"' || c == '\\')
-      buf_printf(out, "\\%c", c);
-    else if (c < 0x20)
-      buf_printf(out, "\\u%04x", c);
-    else
-      buf_putn(out, s + i, len);
-    i += len ? len : 1;
-  }
-  buf_putc(out, '"');
-}
-
-static void put_json_place(const Diag *d, Buf *out, Span s) {
+static void put_json_place(const Diag *d, Json *j, Span s) {
   const char *path;
   uint32_t line, col;
   if (!diag_place(d, s, &path, &line, &col)) return;
-  buf_puts(out, ",\"path\":");
-  put_json_string(out, path);
-  buf_printf(out, ",\"line\":%u,\"column\":%u,\"begin\":%u,\"end\":%u", line, col, s.lo, s.hi);
+  json_string(j, "path", path);
+  json_unsigned(j, "line", line);
+  json_unsigned(j, "column", col);
+  json_unsigned(j, "begin", s.lo);
+  json_unsigned(j, "end", s.hi);
+}
+
+static void put_json_diagnostic(const Diag *d, Json *j, const Diagnostic *g) {
+  json_object(j, NULL);
+  json_string(j, "severity", severity_info[g->severity].name);
+  json_string(j, "code", g->code ? g->code : "");
+  json_string(j, "text", g->text);
+  put_json_place(d, j, g->span);
+  if (g->hint) json_string(j, "hint", g->hint);
+  if (g->nnote) json_array(j, "notes");
+  for (size_t k = 0; k < g->nnote; k++) {
+    json_object(j, NULL);
+    json_string(j, "text", g->note[k].text);
+    put_json_place(d, j, g->note[k].span);
+    json_end(j);
+  }
+  if (g->nnote) json_end(j);
+  json_end(j);
 }
 
 void diag_print_json(const Diag *d, Buf *out) {
-  buf_puts(out, "{\"diagnostics\":[");
-  for (size_t i = 0; i < d->list.n; i++) {
-    const Diagnostic *g = &d->list.at[i];
-    buf_printf(out, "%s{\"severity\":\"%s\",\"code\":", i ? "," : "", severity_info[g->severity].name);
-    put_json_string(out, g->code);
-    buf_puts(out, ",\"text\":");
-    put_json_string(out, g->text);
-    put_json_place(d, out, g->span);
-    if (g->hint) {
-      buf_puts(out, ",\"hint\":");
-      put_json_string(out, g->hint);
-    }
-    if (g->nnote) buf_puts(out, ",\"notes\":[");
-    for (size_t k = 0; k < g->nnote; k++) {
-      buf_puts(out, k ? ",{\"text\":" : "{\"text\":");
-      put_json_string(out, g->note[k].text);
-      put_json_place(d, out, g->note[k].span);
-      buf_putc(out, '}');
-    }
-    buf_puts(out, g->nnote ? "]}" : "}");
-  }
-  buf_printf(out, "],\"errors\":%zu}\n", d->errors);
+  Json j = {.put = buf_sink, .ud = out};
+  json_object(&j, NULL);
+  json_array(&j, "diagnostics");
+  for (size_t i = 0; i < d->list.n; i++) put_json_diagnostic(d, &j, &d->list.at[i]);
+  json_end(&j);
+  json_unsigned(&j, "errors", d->errors);
+  json_end(&j);
 }
 
 const char *diag_explain(const char *code) {

@@ -81,27 +81,16 @@ void buf_printf(Buf *b, const char *fmt, ...) {
   va_end(ap);
 }
 
+void buf_sink(void *buf, const char *s, size_t n) {
+  buf_putn(buf, s, n);
+}
+void buf_text(Buf *b, const char *s) {
+  text_escape(s, strlen(s), buf_sink, b);
+}
+
 void buf_free(Buf *b) {
   free(b->s);
   *b = (Buf){0};
-}
-
-size_t edit_distance(const char *a, const char *b) {
-  size_t na = strlen(a), nb = strlen(b), row[65];
-  if (na > 64 || nb > 64) return SIZE_MAX;
-  for (size_t j = 0; j <= nb; j++) row[j] = j;
-  for (size_t i = 1; i <= na; i++) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= nb; j++) {
-      size_t up = row[j], best = diagonal + (a[i - 1] != b[j - 1]);
-      if (up + 1 < best) best = up + 1;
-      if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-      row[j] = best;
-      diagonal = up;
-    }
-  }
-  return row[nb];
 }
 
 int64_t gcd_i64(int64_t a, int64_t b) {

@@ -767,7 +767,7 @@ stdin=three_lines
 run 0 "bench by turns" bench vit:tiny --routes classify --threads 1 --turns --quiet
 check "... answers each line with a time" awk 'NR == 1 { ok = $0 == "ready" } NR > 1 && NR < 5 { ok = ok && $1 > 0 && NF == 1 } NR == 5 { ok = ok && /, [1-9][0-9]* rounds$/ } END { exit !(ok && NR > 5) }' out
 run 0 "bench of a generate by turns" bench blip:caption_tiny --routes caption --words 2 --threads 1 --turns --json
-check "... answers, then says all in JSON" awk 'NR > 1 && NR < 5 { n += $1 > 0 } NR == 5 { json = /"words":1,/ } END { exit !(n == 3 && json && NR == 5) }' out
+check "... answers, then says all in JSON" awk 'NR > 1 && NR < 5 { n += $1 > 0 } NR == 5 { json = /"words": 1,/ } END { exit !(n == 3 && json && NR == 5) }' out
 stdin=
 run 2 "bench by turns with a number of rounds" bench vit:tiny --turns --rounds 3
 says "... says which to leave out" 'leave out --rounds'
