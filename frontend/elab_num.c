@@ -31,6 +31,8 @@ static bool int_arith(AstOp op, int64_t a, int64_t b, int64_t *out) {
   }
 }
 
+static const int64_t MOST_OFFSET = (int64_t)1 << 40; // of a size that depends on a run-time dim
+
 bool dim_arith(AstOp op, Dim a, Dim b, Dim *out) {
   int64_t c, k = 0;
   Dim d = {0, 0, a.k ? a.sym : b.sym};
@@ -42,12 +44,15 @@ bool dim_arith(AstOp op, Dim a, Dim b, Dim *out) {
     if (a.k && b.k) return false;
     if (!int_arith(op, a.c, b.c, &c) || !int_arith(op, a.k ? a.k : a.c, b.k ? b.k : b.c, &k)) return false;
     if (!a.k && !b.k) k = 0;
-  } else if (op == AO_div && !b.k && b.c != 0 && a.c % b.c == 0 && a.k % b.c == 0) {
-    c = a.c / b.c, k = a.k / b.c;
+  } else if (op == AO_div && !b.k && b.c != 0) {
+    int64_t rest_c = 0, rest_k = 0;
+    bool whole = int_arith(AO_mod, a.c, b.c, &rest_c) && int_arith(AO_mod, a.k, b.c, &rest_k) && !rest_c && !rest_k;
+    if (!whole || !int_arith(AO_div, a.c, b.c, &c) || !int_arith(AO_div, a.k, b.c, &k)) return false;
   } else {
     return false;
   }
-  if (k > 65536 || k < -65536) return false;
+  // far below the limits of 64 bits, so that what is computed from a size (bounds, ends of ranges) cannot overflow
+  if (k > 65536 || k < -65536 || (k && (c > MOST_OFFSET || c < -MOST_OFFSET))) return false;
   d.c = c, d.k = (int32_t)k;
   if (!d.k) d.sym = 0;
   *out = d;

@@ -8,6 +8,7 @@
 // that is no longer where its hash says is at worst a missed sharing; graph_compact builds the table anew.
 // Values only move in graph_compact; until then ids stay, erased values carry `dead`.
 #include "graph.h"
+#include "graph_index.h"
 #include "op/op.h"
 
 #include <stdlib.h>
@@ -219,6 +220,7 @@ Graph *graph_new(Module *m, const char *name) {
   g->name = intern(m->names, name);
   g->module = m;
   g->cons = ARENA_NEW(m->arena, struct GraphCons);
+  g->index = graph_index_new(m->arena);
   VEC_PUSH(m->arena, g->value, (Value){.dead = true});
   VEC_PUSH(m->arena, m->graph, g);
   return g;
@@ -359,23 +361,23 @@ void graph_output(Graph *g, const char *name, Val v, Span span) {
 /* Rewriting
  * ------------------------------------------------------------------------------------------------------------ */
 
-// Marks v and everything it depends on. Iterative, so that deep graphs do not eat the stack.
-static void mark_cone(const Graph *g, Val v, bool *seen) {
+// Marks what the outputs and inputs stand on. Iterative, so that deep graphs do not eat the stack.
+static bool *mark_needed(const Graph *g) {
+  bool *seen = calloc(g->value.n, sizeof *seen);
   uint32_t *stack = malloc(sizeof *stack * g->value.n);
-  CHECK(stack);
+  CHECK(seen && stack);
   size_t n = 0;
-  if (!seen[v.id]) stack[n++] = v.id, seen[v.id] = true;
+  for (size_t i = 0; i < g->output.n; i++) {
+    uint32_t id = g->output.at[i].val.id;
+    if (!seen[id]) stack[n++] = id, seen[id] = true;
+  }
   while (n) {
     const Value *x = &g->value.at[stack[--n]];
     for (uint32_t i = 0; i < x->nargs; i++)
       if (!seen[x->args[i].id]) stack[n++] = x->args[i].id, seen[x->args[i].id] = true;
   }
+  for (size_t i = 0; i < g->input.n; i++) seen[g->input.at[i].val.id] = true; // the signature stays
   free(stack);
-}
-
-static bool *new_marks(const Graph *g) {
-  bool *seen = calloc(g->value.n, sizeof *seen);
-  CHECK(seen);
   return seen;
 }
 
@@ -383,16 +385,12 @@ static bool *new_marks(const Graph *g) {
 void graph_replace(Graph *g, Val old, Val with) {
   CHECK(type_equal(&graph_value(g, old)->type, &graph_value(g, with)->type));
   if (old.id == with.id) return;
-  bool *cone = new_marks(g);
-  mark_cone(g, with, cone);
-  for (uint32_t id = 1; id < g->value.n; id++) {
-    Value *v = &g->value.at[id];
-    bool changed = false;
-    for (uint32_t i = 0; i < v->nargs && !cone[id]; i++)
-      if (v->args[i].id == old.id) v->args[i] = with, changed = true;
-    if (changed && !v->dead && is_shared(v->op)) cons_add(g, id);
+  size_t n;
+  const uint32_t *user = graph_index_replace(g, old.id, with.id, &n);
+  for (size_t i = 0; i < n; i++) {
+    const Value *v = &g->value.at[user[i]];
+    if (!v->dead && is_shared(v->op)) cons_add(g, user[i]);
   }
-  free(cone);
   for (size_t i = 0; i < g->output.n; i++)
     if (g->output.at[i].val.id == old.id) g->output.at[i].val = with;
 }
@@ -414,9 +412,7 @@ Uses graph_uses(const Graph *g, Arena *scratch) {
 }
 
 size_t graph_dce(Graph *g) {
-  bool *need = new_marks(g);
-  for (size_t i = 0; i < g->output.n; i++) mark_cone(g, g->output.at[i].val, need);
-  for (size_t i = 0; i < g->input.n; i++) need[g->input.at[i].val.id] = true; // the signature stays
+  bool *need = mark_needed(g);
   size_t erased = 0;
   for (size_t id = 1; id < g->value.n; id++)
     if (!need[id] && !g->value.at[id].dead) g->value.at[id].dead = true, erased++;
@@ -472,18 +468,7 @@ void graph_compact(Graph *g) {
   g->value.at = value;
   g->value.n = g->value.cap = (size_t)count + 1;
   *g->cons = (struct GraphCons){0};
+  graph_index_reset(g);
   for (uint32_t i = 1; i <= count; i++)
     if (is_shared(value[i].op)) cons_add(g, i);
-}
-
-bool graph_is_weight_only(const Graph *g, Val v) {
-  bool *cone = new_marks(g), only = true;
-  mark_cone(g, v, cone);
-  for (size_t id = 1; id < g->value.n; id++) {
-    Op op = g->value.at[id].op;
-    if (cone[id] && (op_info[op].flags & F_SOURCE) && op != OP_weight && op != OP_constant && op != OP_iota)
-      only = false;
-  }
-  free(cone);
-  return only;
 }

@@ -147,7 +147,8 @@ typedef struct Graph {
   VEC(NamedVal) output;
   VEC(NamedVal) input; // in order of declaration
   struct Module *module;
-  struct GraphCons *cons; // hash table of graph.c: equal pure operations are one value
+  struct GraphCons *cons;   // hash table of graph.c: equal pure operations are one value
+  struct GraphIndex *index; // graph_index.c: users and facts of values, kept while the graph is rewritten
 } Graph;
 
 typedef struct RuntimeDim {
@@ -245,7 +246,10 @@ typedef struct Uses {
 Uses graph_uses(const Graph *g, Arena *scratch);  // outputs count as a use by value id UINT32_MAX
 size_t graph_dce(Graph *g);                       // marks values that no output needs as dead; returns how many
 void graph_compact(Graph *g);                     // drops the dead, sorts topologically (stable), renumbers
-bool graph_is_weight_only(const Graph *g, Val v); // depends on weights and constants alone
+bool graph_is_weight_only(const Graph *g, Val v); // depends on weights and constants alone (a fact that is kept)
+// Users of v at present, in ascending order, each once; valid until the next call or change. Dead ones may be among
+// them.
+const uint32_t *graph_users(const Graph *g, Val v, size_t *n);
 
 Attr attr_int(AttrKey k, int64_t i);
 Attr attr_float(AttrKey k, double f);

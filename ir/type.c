@@ -19,16 +19,28 @@ const DTypeInfo dtype_info[DT_COUNT] = {
 static const int64_t MAX_EXTENT = INT32_MAX;
 static const int64_t MAX_ELEMENTS = (int64_t)1 << 40;
 
+// Bounds saturate: a dim is asked for them before anybody has checked that its extent can be used.
+static int64_t sum(int64_t a, int64_t b) {
+  int64_t y;
+  return __builtin_add_overflow(a, b, &y) ? (b > 0 ? INT64_MAX : INT64_MIN) : y;
+}
+
+static int64_t value_at(Dim d, int64_t of_sym) {
+  int64_t y;
+  bool over = __builtin_mul_overflow((int64_t)d.k, of_sym, &y);
+  return sum(d.c, !over ? y : (d.k > 0) == (of_sym > 0) ? INT64_MAX : INT64_MIN);
+}
+
 int64_t dim_bound(const Module *m, Dim d) {
   if (!d.k) return d.c;
   CHECK(d.sym >= 0 && (size_t)d.sym < m->ndim);
-  return d.c + d.k * (d.k > 0 ? m->dim[d.sym].hi : m->dim[d.sym].lo);
+  return value_at(d, d.k > 0 ? m->dim[d.sym].hi : m->dim[d.sym].lo);
 }
 
 int64_t dim_least(const Module *m, Dim d) {
   if (!d.k) return d.c;
   CHECK(d.sym >= 0 && (size_t)d.sym < m->ndim);
-  return d.c + d.k * (d.k > 0 ? m->dim[d.sym].lo : m->dim[d.sym].hi);
+  return value_at(d, d.k > 0 ? m->dim[d.sym].lo : m->dim[d.sym].hi);
 }
 
 bool dim_equal(Dim a, Dim b) {
@@ -56,13 +68,13 @@ void type_set_segs(Type *t, int axis, const Seg *seg, int n) {
   t->nseg = (uint8_t)n;
   t->segaxis = n ? (uint8_t)axis : 0;
   if (!n) return;
-  Dim sum = DIM(0);
+  Dim all = DIM(0);
   for (int i = 0; i < n; i++)
-    if (!dim_add(sum, copy[i].len, &sum)) {
-      sum = (Dim){0, 1, DIM_SEGS};
+    if (!dim_add(all, copy[i].len, &all)) {
+      all = (Dim){0, 1, DIM_SEGS};
       break;
     }
-  t->dim[axis] = sum;
+  t->dim[axis] = all;
 }
 
 bool type_is_dense(const Type *t) {
@@ -88,7 +100,7 @@ int64_t type_extent(const Module *m, const Type *t, int axis) {
 
 int64_t seg_start(const Module *m, const Type *t, int seg) {
   int64_t at = 0;
-  for (int i = 0; i < seg; i++) at += dim_bound(m, t->seg[i].len);
+  for (int i = 0; i < seg; i++) at = sum(at, dim_bound(m, t->seg[i].len));
   return at;
 }
 
@@ -128,9 +140,9 @@ const char *type_problem(const Module *m, const Type *t) {
   }
   if (why) return why;
   if (t->nseg) {
-    Type sum = *t;
-    type_set_segs(&sum, t->segaxis, t->seg, t->nseg);
-    if (!dim_equal(sum.dim[t->segaxis], t->dim[t->segaxis])) return "the segments do not sum up to the extent";
+    Type whole = *t;
+    type_set_segs(&whole, t->segaxis, t->seg, t->nseg);
+    if (!dim_equal(whole.dim[t->segaxis], t->dim[t->segaxis])) return "the segments do not sum up to the extent";
     if (type_extent(m, t, t->segaxis) > MAX_EXTENT) return "an extent is too large";
   }
   return type_elements(m, t) > MAX_ELEMENTS ? "more than 2^40 elements" : NULL;

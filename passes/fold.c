@@ -107,6 +107,8 @@ size_t pass_cse(Module *m, Arena *scratch, const PassOptions *o) {
       Value *v = &g->value.at[i];
       if (v->dead || !(op_info[v->op].flags & F_PURE)) continue;
       uint64_t h = hash_bytes(v->args, v->nargs * sizeof *v->args, (uint64_t)v->op);
+      for (uint32_t k = 0; k < v->nattr; k++)
+        h = hash_bytes(&v->attr[k].f, sizeof v->attr[k].f, h ^ (uint64_t)v->attr[k].i);
       size_t s = (size_t)h & (cap - 1);
       while (slot[s] && !same_value(&g->value.at[slot[s]], v)) s = (s + 1) & (cap - 1);
       if (!slot[s]) {

@@ -20,6 +20,7 @@ typedef struct Fuser {
   Uses uses;
   uint32_t known;  // values older than the copies made here
   uint32_t groups; // numbers handed out
+  bool *only_map;  // by group of values that are no copies: nothing but pointwise work and data movement so far
 } Fuser;
 
 static Value *val(const Fuser *f, Val v) {
@@ -86,11 +87,7 @@ static uint32_t map_to_join(const Fuser *f, Val v) {
   Val u = e->args[0];
   const Value *o = val(f, u);
   if (!o->group || !single_use(f, u) || (flags_of(f, u) & (F_VIEW | F_CONTRACTION | F_ATTENTION | F_ROWWISE))) return 0;
-  for (uint32_t i = 1; i < f->known; i++) { // the whole group must be a map, and none of it a patchify
-    const Value *w = &f->g->value.at[i];
-    if (w->group == o->group && (op_info[w->op].flags & (F_CONTRACTION | F_ATTENTION | F_ROWWISE | F_APART))) return 0;
-  }
-  return o->group;
+  return f->only_map[o->group] ? o->group : 0; // the whole group, and none of it a patchify
 }
 
 // Patches and windows become part of the product that reads them: its kernel reads the image at their addresses, and
@@ -160,17 +157,17 @@ static void mend_concats(Fuser *f) {
 }
 
 // An output must be a root or concat of its own: not a view, not a source, and each named once.
-static void mend_outputs(Fuser *f) {
+static void mend_outputs(Fuser *f, Arena *scratch) {
+  bool *taken = ARENA_ARRAY(scratch, bool, f->g->value.n); // stored inside a concat, or as an output before
+  for (uint32_t u = 1; u < f->g->value.n; u++) {
+    const Value *c = &f->g->value.at[u];
+    for (uint32_t p = 0; c->op == OP_concat && !c->dead && p < c->nargs; p++) taken[c->args[p].id] = true;
+  }
   for (size_t i = 0; i < f->g->output.n; i++) {
     Val v = f->g->output.at[i].val;
-    bool twice = false, inside_concat = false;
-    for (size_t j = 0; j < i; j++) twice = twice || f->g->output.at[j].val.id == v.id;
-    for (uint32_t u = 1; u < f->g->value.n; u++) {
-      const Value *c = &f->g->value.at[u];
-      for (uint32_t p = 0; c->op == OP_concat && !c->dead && p < c->nargs; p++)
-        inside_concat = inside_concat || c->args[p].id == v.id;
-    }
-    if (materialised(f, v) && !packed(f, v) && !twice && !inside_concat) continue;
+    bool free_place = !taken[v.id];
+    taken[v.id] = true;
+    if (materialised(f, v) && !packed(f, v) && free_place) continue;
     Type t = val(f, v)->type;
     f->g->output.at[i].val = copy_of(f, v, &t, val(f, v)->span);
   }
@@ -178,6 +175,7 @@ static void mend_outputs(Fuser *f) {
 
 static size_t fuse_graph(Graph *g, Arena *scratch, const PassOptions *o) {
   Fuser f = {.g = g, .opt = o, .uses = graph_uses(g, scratch), .known = (uint32_t)g->value.n};
+  f.only_map = ARENA_ARRAY(scratch, bool, g->value.n + 1);
   for (uint32_t i = 1; i < f.known; i++) {
     Val v = {i};
     Value *x = val(&f, v);
@@ -188,10 +186,12 @@ static size_t fuse_graph(Graph *g, Arena *scratch, const PassOptions *o) {
     if ((flags & F_ROWWISE) && !(flags & F_CONTRACTION)) join = map_to_join(&f, v);
     if (flags & F_CONTRACTION) join = windows_to_join(&f, v);
     x->group = join ? join : ++f.groups;
+    bool map = !(flags & (F_CONTRACTION | F_ATTENTION | F_ROWWISE | F_APART));
+    f.only_map[x->group] = map && (!join || f.only_map[join]);
   }
   mend_views(&f);
   mend_concats(&f);
-  mend_outputs(&f);
+  mend_outputs(&f, scratch);
   graph_compact(g);
   return f.groups;
 }

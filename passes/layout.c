@@ -12,10 +12,10 @@ PassFn pass_layout;
 
 enum { ROW_ALIGN = 16, ALIAS_BYTES = 2048 };
 
-static bool is_output(const Graph *g, Val v) {
-  for (size_t i = 0; i < g->output.n; i++)
-    if (g->output.at[i].val.id == v.id) return true;
-  return false;
+static bool *outputs(const Graph *g, Arena *scratch) {
+  bool *is = ARENA_ARRAY(scratch, bool, g->value.n);
+  for (size_t i = 0; i < g->output.n; i++) is[g->output.at[i].val.id] = true;
+  return is;
 }
 
 // Values that are stored: roots of groups, and concats of them (not of weights, which the packer evaluates).
@@ -68,10 +68,10 @@ size_t pass_layout(Module *m, Arena *scratch, const PassOptions *o) {
   for (size_t gi = 0; gi < m->graph.n; gi++) {
     Graph *g = m->graph.at[gi];
     ArenaMark mark = arena_mark(scratch);
-    bool *stored = stored_values(g, scratch);
+    bool *stored = stored_values(g, scratch), *output = outputs(g, scratch);
     for (uint32_t i = 1; i < g->value.n; i++) {
       Value *v = &g->value.at[i];
-      if (!stored[i] || v->type.rank < 2 || is_output(g, (Val){i})) continue;
+      if (!stored[i] || v->type.rank < 2 || output[i]) continue;
       int64_t row = type_extent(m, &v->type, v->type.rank - 1);
       int64_t size = (int64_t)dtype_info[v->type.dtype].bytes;
       if (row == 1) continue; // results of reductions: one number a row

@@ -23,6 +23,10 @@ static bool mergeable(const Graph *g, const Uses *uses, uint32_t i) {
   return true;
 }
 
+static bool reads_rows(const Graph *g, uint32_t linear, uint32_t of) { // the same rows as another one
+  return graph_value(g, (Val){linear})->args[0].id == graph_value(g, (Val){of})->args[0].id;
+}
+
 static Val transposed(Graph *g, Val w, Span at) {
   int64_t perm[] = {1, 0};
   Attr attr = attr_ints(A_perm, perm, 2);
@@ -78,9 +82,11 @@ size_t pass_merge(Module *m, Arena *scratch, const PassOptions *o) {
       if (done[i] || !mergeable(g, &uses, i)) continue;
       uint32_t member[16];
       size_t n = 0;
-      for (uint32_t j = i; j < known && n < 16; j++)
-        if (mergeable(g, &uses, j) && graph_value(g, (Val){j})->args[0].id == graph_value(g, (Val){i})->args[0].id)
-          member[n++] = j, done[j] = true;
+      size_t nuser;
+      const uint32_t *user = graph_users(g, graph_value(g, (Val){i})->args[0], &nuser);
+      for (size_t u = 0; u < nuser && n < 16; u++)
+        if (user[u] >= i && user[u] < known && mergeable(g, &uses, user[u]) && reads_rows(g, user[u], i))
+          member[n++] = user[u], done[user[u]] = true;
       if (n < 2) continue;
       stack(g, member, n);
       changes += n;

@@ -54,19 +54,21 @@ LiveList place_live(const Graph *g, Arena *a) {
   return list;
 }
 
-static bool overlap_in_time(const Live *a, const Live *b) {
-  return a->first <= b->last && b->first <= a->last;
-}
-
 int64_t place_lower_bound(const LiveList *l) {
-  int64_t best = 0;
-  for (size_t i = 0; i < l->n; i++) { // the sum changes only where something begins to live
-    int64_t sum = 0;
-    for (size_t j = 0; j < l->n; j++)
-      if (!l->at[j].outside && l->at[j].first <= l->at[i].first && l->at[j].last >= l->at[i].first)
-        sum += l->at[j].bytes;
+  uint32_t top = 0;
+  for (size_t i = 0; i < l->n; i++) top = l->at[i].last > top ? l->at[i].last : top;
+  int64_t *change = calloc((size_t)top + 2, sizeof *change), sum = 0, best = 0; // of the sum, by group
+  CHECK(change);
+  for (size_t i = 0; i < l->n; i++) {
+    if (l->at[i].outside) continue;
+    change[l->at[i].first] += l->at[i].bytes;
+    change[l->at[i].last + 1] -= l->at[i].bytes;
+  }
+  for (uint32_t i = 0; i <= top; i++) {
+    sum += change[i];
     if (sum > best) best = sum;
   }
+  free(change);
   return best;
 }
 
@@ -133,6 +135,7 @@ static Range arena_range(const Graph *g, const Live *l) {
 }
 
 // Goes through the groups in order, with the ranges in use at each: what is written must not meet one of them.
+// Goes through the groups in order, with the ranges in use at each: what is written must not meet one of them.
 bool place_check(const Graph *g, Val *a, Val *b) {
   Arena scratch = {0};
   LiveList l = place_live(g, &scratch);
@@ -165,6 +168,57 @@ static int by_offset(const void *pa, const void *pb) {
   return (a[0] > b[0]) - (a[0] < b[0]);
 }
 
+/* who lives when: the tensors placed so far, found by their life time
+ * -------------------------------------------------- */
+// A tensor is listed under the group it begins at, and in the nodes of a binary tree over the groups that its life time
+// consists of. It meets another one if it begins during the other's life, or lives when the other begins.
+typedef struct Link {
+  uint32_t live, next; // number in the list of tensors; next link, 0 = none
+} Link;
+typedef struct Times {
+  const LiveList *l;
+  Arena *arena;
+  uint32_t leaves;        // groups, rounded up to a power of two
+  uint32_t *node, *begin; // first link, by node (root 1) and by group
+  VEC(Link) link;         // [0] is none
+  uint32_t *found;        // what was found last
+} Times;
+
+static Times times_new(const LiveList *l, Arena *a) {
+  Times t = {.l = l, .arena = a, .leaves = 1};
+  for (size_t i = 0; i < l->n; i++)
+    while (t.leaves <= l->at[i].last) t.leaves *= 2;
+  t.node = ARENA_ARRAY(a, uint32_t, 2 * (size_t)t.leaves);
+  t.begin = ARENA_ARRAY(a, uint32_t, t.leaves);
+  t.found = ARENA_ARRAY(a, uint32_t, l->n + 1);
+  VEC_PUSH(a, t.link, (Link){0});
+  return t;
+}
+
+static void times_put(Times *t, uint32_t *list, uint32_t live) {
+  Link one = {live, *list};
+  *list = (uint32_t)t->link.n;
+  VEC_PUSH(t->arena, t->link, one);
+}
+
+static void times_add(Times *t, uint32_t live) {
+  const Live *x = &t->l->at[live];
+  times_put(t, &t->begin[x->first], live);
+  for (uint32_t lo = x->first + t->leaves, hi = x->last + t->leaves + 1; lo < hi; lo /= 2, hi /= 2) {
+    if (lo & 1) times_put(t, &t->node[lo++], live);
+    if (hi & 1) times_put(t, &t->node[--hi], live);
+  }
+}
+
+static size_t times_overlap(Times *t, const Live *x) {
+  size_t n = 0;
+  for (uint32_t node = x->first + t->leaves; node; node /= 2) // alive when x begins
+    for (uint32_t k = t->node[node]; k; k = t->link.at[k].next) t->found[n++] = t->link.at[k].live;
+  for (uint32_t s = x->first + 1; s <= x->last && s < t->leaves; s++) // begins later, while x lives
+    for (uint32_t k = t->begin[s]; k; k = t->link.at[k].next) t->found[n++] = t->link.at[k].live;
+  return n;
+}
+
 static void place_graph(Graph *g, Arena *scratch) {
   for (size_t i = 0; i < g->input.n; i++)
     graph_value(g, g->input.at[i].val)->place = (Place){.kind = PLACE_INPUT, .index = (uint32_t)i};
@@ -181,16 +235,16 @@ static void place_graph(Graph *g, Arena *scratch) {
   }
   LiveList l = place_live(g, scratch);
   qsort(l.at, l.n, sizeof *l.at, by_size);
+  Times times = times_new(&l, scratch);
   int64_t(*taken)[2] = arena_alloc(scratch, (l.n + 1) * sizeof *taken);
-  for (size_t i = 0; i < l.n; i++) {
+  for (uint32_t i = 0; i < l.n; i++) {
     Value *v = graph_value(g, l.at[i].val);
     if (v->place.kind == PLACE_OUTPUT) continue;
-    size_t n = 0;
-    for (size_t j = 0; j < i; j++) {
-      const Place p = graph_value(g, l.at[j].val)->place;
-      if (p.kind != PLACE_ARENA || !overlap_in_time(&l.at[i], &l.at[j])) continue;
-      taken[n][0] = p.offset;
-      taken[n++][1] = p.offset + l.at[j].bytes;
+    size_t n = times_overlap(&times, &l.at[i]);
+    for (size_t k = 0; k < n; k++) {
+      const Live *other = &l.at[times.found[k]];
+      taken[k][0] = graph_value(g, other->val)->place.offset;
+      taken[k][1] = taken[k][0] + other->bytes;
     }
     qsort(taken, n, sizeof *taken, by_offset);
     int64_t at = 0;
@@ -199,6 +253,7 @@ static void place_graph(Graph *g, Arena *scratch) {
       if (taken[k][1] > at) at = taken[k][1];
     }
     v->place = (Place){.kind = PLACE_ARENA, .offset = at};
+    times_add(&times, i);
   }
 }
 

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { STEP_BUDGET = 200000 };
+enum { STEP_BUDGET = 200000, STEPS_PER_VALUE = 64 }; // far more than any rule needs
 
 const Value *rule_value(const RuleCtx *c, Val v) {
   return graph_value(c->g, v);
@@ -77,6 +77,7 @@ static size_t sweep(Graph *g, Arena *scratch, const PassOptions *o, const char *
 
 size_t rewrite_run(Module *m, Arena *scratch, const PassOptions *o, const char *pass, const Rule *rules, size_t n) {
   size_t total = 0, budget = STEP_BUDGET;
+  for (size_t i = 0; i < m->graph.n; i++) budget += STEPS_PER_VALUE * m->graph.at[i]->value.n;
   for (size_t i = 0; i < m->graph.n; i++)
     for (;;) {
       size_t changes = sweep(m->graph.at[i], scratch, o, pass, rules, n, &budget);
