@@ -101,6 +101,7 @@ static const char *const types[] = {
     "  const $p_route *route;",
     "  const char *const *isa; /* compiled instruction sets, worst first */",
     "  const $p_prepare *prepare;",
+    "  const char *built; /* with which preset, names and parameters: \"preset=base, size=224, ..\" */",
     "} $p_info;",
     "",
     "/* Checks everything in the config, picks the instruction set, puts the context into the arena. */",

@@ -133,9 +133,11 @@ void emit_info(const Program *p, const EmitModel *o, const ModelNames *n, const 
     buf_puts(out, "NULL");
   buf_printf(out, ", %s_info_routes, %s_info_isas, ", x, x);
   if (nprepare)
-    buf_printf(out, "%s_info_prepare};\n", x);
+    buf_printf(out, "%s_info_prepare,\n    ", x);
   else
-    buf_puts(out, "NULL};\n");
+    buf_puts(out, "NULL,\n    ");
+  emit_string(out, m->built ? m->built : "");
+  buf_puts(out, "};\n");
 }
 
 /* the glue ------------------------------------------------------------------------------------------------------------

@@ -234,8 +234,11 @@ void program_typical_dims(const Module *m, int64_t *dims) {
   }
 }
 
+// The parameters count, too: weights packed for another epsilon or activation are those of another model.
 static uint64_t hash_plan(const Program *p) {
   uint64_t h = hash_bytes("switchyard packed weights 1", 27, 0);
+  const char *params = p->module->built ? strchr(p->module->built, ',') : NULL; // behind the preset's name
+  if (params) h = hash_bytes(params, strlen(params), h);
   for (size_t i = 0; i < p->weight.n; i++) {
     uint64_t row[] = {p->weight.at[i].key, p->weight.at[i].offset, p->weight.at[i].bytes};
     h = hash_bytes(row, sizeof row, h);

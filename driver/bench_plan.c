@@ -104,7 +104,7 @@ static bool make_plan(Session *s, const char *isa, BenchPlan *plan) {
   const Target *t[MAX_TARGETS];
   const char *spec = s->opt.arg.at[0];
   size_t n = session_targets(s, isa, t);
-  Module *m = n ? session_module(s, spec, NULL, NULL, 0) : NULL;
+  Module *m = n ? module_for_weights(s, spec) : NULL;
   Program *p = m ? session_program(s, m, t, n) : NULL;
   if (!p) return false;
   if (p->route.n > 1 && !s->opt.routes)

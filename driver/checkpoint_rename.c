@@ -231,6 +231,30 @@ bool checkpoint_rename(Session *s, Checkpoint *c, const Module *m, const WeightN
   return true;
 }
 
+// The weights that the outputs of a graph need, as elaborated: operands stand before their operators.
+static void collect_needed(const Graph *g, Arena *a, WeightNames *out) {
+  bool *needed = ARENA_ARRAY(a, bool, g->value.n);
+  for (size_t i = 0; i < g->output.n; i++) needed[g->output.at[i].val.id] = true;
+  for (size_t v = g->value.n; v-- > 1;) {
+    const Value *x = &g->value.at[v];
+    for (uint32_t i = 0; i < x->nargs && needed[v]; i++) needed[x->args[i].id] = true;
+  }
+  for (size_t v = 1; v < g->value.n; v++)
+    if (needed[v] && g->value.at[v].op == OP_weight) weight_names_add(out, a, &g->value.at[v]);
+}
+
+const char *checkpoint_names(Session *s, Checkpoint *c, const Module *m, bool *own) {
+  WeightNames want = {0};
+  for (size_t i = 0; i < m->graph.n; i++) collect_needed(m->graph.at[i], &s->arena, &want);
+  *own = want.list.n > 0;
+  for (size_t i = 0; i < want.list.n && *own; i++) *own = checkpoint_find(c, want.list.at[i].name) != NULL;
+  if (*own || !m->rename.n) return NULL;
+  const char *strip = c->strip;
+  Plan p = best_plan(&s->arena, c, m, &want);
+  c->strip = strip;
+  return !p.missing && p.recipe.n ? p.set : NULL;
+}
+
 bool checkpoint_fit(Session *s, Checkpoint *c, const Module *m, const WeightNames *want) {
   return checkpoint_strip(s, c, want) || checkpoint_rename(s, c, m, want);
 }

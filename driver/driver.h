@@ -89,12 +89,15 @@ char *session_read_spec(Session *s, const char *spec, const char **path, const c
 // Front end: parameters (-D), routes, dims (--dim) applied. extra_* are defines beside the options' (for golden cases).
 // NULL after reporting.
 Module *session_module(Session *s, const char *spec, const Defines *extra, const char *const *routes, size_t nroutes);
-// Another preset of the page that session_module read last, of which `fits` is true with the options given, as text of
-// a spec; NULL if there is none. Nothing is reported.
-const char *session_fitting_preset(Session *s, bool (*fits)(void *ud, const Module *m), void *ud);
+// Calls `each` for every other preset of the page that session_module read last, compiled with the options given, with
+// the text of its spec, until it returns false. Nothing is reported; presets with mistakes are passed over.
+void session_each_preset(Session *s, bool (*each)(void *ud, const char *spec, const Module *m), void *ud);
 // Elaborates each route of a model of the page that session_module read last, one by one, with the options given; those
 // that do not elaborate are passed over. Nothing is reported.
 void session_each_route(Session *s, const char *model, void (*each)(void *ud, const Module *m), void *ud);
+// session_module with the facts of --weights in force: a checkpoint with the names of a `rename` set brings what the
+// set says of parameters and preparations (facts.c). NULL after reporting.
+Module *module_for_weights(Session *s, const char *spec);
 // Is `name` a pass, or NULL? If not: wrong use of `option`, reported.
 bool session_known_pass(Session *s, const char *option, const char *name);
 bool session_passes(Session *s, Module *m); // runs the pipeline with the options (dumps, timings, --stop-after)

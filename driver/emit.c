@@ -21,7 +21,7 @@ static bool write_text(Job *j, const Buf *b) {
 static Module *load_module(Job *j) {
   Session *s = j->s;
   size_t len = strlen(j->spec);
-  if (len < 4 || strcmp(j->spec + len - 3, ".ir") != 0) return session_module(s, j->spec, NULL, NULL, 0);
+  if (len < 4 || strcmp(j->spec + len - 3, ".ir") != 0) return module_for_weights(s, j->spec);
   if (s->opt.define.name.n || s->opt.dim.name.n || s->opt.routes) {
     session_fail(s, EXIT_USAGE, "%s is graph IR: -D, --dim and --routes belong to a page and have no effect on it",
                  j->spec);

@@ -214,6 +214,7 @@ static Module *compile(Session *s, Diag *d, const char *path, const char *preset
                     .define_name = def.name.at,
                     .define_value = def.value.at,
                     .ndefine = def.name.n,
+                    .names = s->opt.names,
                     .dim = dims,
                     .ndim = s->opt.dim.name.n,
                     .routes = list.at,
@@ -259,7 +260,7 @@ static bool last_page(Session *s, Page *p) {
   return p->list != NULL;
 }
 
-const char *session_fitting_preset(Session *s, bool (*fits)(void *ud, const Module *m), void *ud) {
+void session_each_preset(Session *s, bool (*each)(void *ud, const char *spec, const Module *m), void *ud) {
   Page p;
   bool there = last_page(s, &p);
   for (size_t i = 0; there && i < p.list->npreset; i++) {
@@ -267,9 +268,8 @@ const char *session_fitting_preset(Session *s, bool (*fits)(void *ud, const Modu
     if (p.preset && !strcmp(p.preset, name)) continue;
     diag_init(p.diag, &s->arena);
     const Module *m = compile(s, p.diag, p.path, name, p.text, p.n, NULL, &(StrList){0}, dims_asked_for(s));
-    if (m && fits(ud, m)) return arena_printf(&s->arena, "%.*s:%s", (int)spec_page(s->spec), s->spec, name);
+    if (m && !each(ud, arena_printf(&s->arena, "%.*s:%s", (int)spec_page(s->spec), s->spec, name), m)) return;
   }
-  return NULL;
 }
 
 void session_each_route(Session *s, const char *model, void (*each)(void *ud, const Module *m), void *ud) {

@@ -168,28 +168,33 @@ static void print_misfit(Buf *b, const Checkpoint *c, const Module *m, const Wei
   if (t || near) weight_print_shape(b, t ? t : near);
 }
 
-typedef struct FitTest {
-  const Checkpoint *c;
-  Arena *arena;
-} FitTest;
-
-// Has the checkpoint every weight of a model, in its shape?
-static bool fits_module(void *ud, const Module *m) {
-  const FitTest *test = ud;
-  WeightNames w = weight_names_of_module(m, test->arena);
+bool checkpoint_fits(const Checkpoint *c, const Module *m, Arena *a) {
+  WeightNames w = weight_names_of_module(m, a);
   bool fits = w.list.n > 0;
   for (size_t i = 0; i < w.list.n && fits; i++) {
-    const StTensor *t = checkpoint_find(test->c, w.list.at[i].name);
+    const StTensor *t = checkpoint_find(c, w.list.at[i].name);
     fits = t && st_dtype_is_float(t->dtype) && same_shape(t, &w.list.at[i].type);
   }
   return fits;
 }
 
+typedef struct FitTest {
+  const Checkpoint *c;
+  Arena *arena;
+  const char *spec; // the first that fits
+} FitTest;
+
+static bool test_fit(void *ud, const char *spec, const Module *m) {
+  FitTest *test = ud;
+  if (checkpoint_fits(test->c, m, test->arena)) test->spec = spec;
+  return !test->spec;
+}
+
 // What the user may have meant.
 static const char *misfit_advice(Session *s, const Checkpoint *c, size_t misfits, size_t n) {
-  FitTest test = {c, &s->arena};
-  const char *spec = session_fitting_preset(s, fits_module, &test);
-  if (spec) return arena_printf(&s->arena, "; it is that of %s", spec);
+  FitTest test = {c, &s->arena, NULL};
+  session_each_preset(s, test_fit, &test);
+  if (test.spec) return arena_printf(&s->arena, "; it is that of %s", test.spec);
   return misfits > n / 2 ? "; it seems to be that of another model, or of another size" : "";
 }
 
@@ -253,6 +258,7 @@ bool checkpoint_check(Session *s, Checkpoint *c, const Program *p, bool leftover
   if (ok && leftovers) note_resized(s, c, &want);
   if (ok && leftovers) note_rounded(s, c, &want);
   if (ok && leftovers) ok = checkpoint_leftovers(s, c, p->module, &want);
+  if (ok && leftovers) facts_note_presets(s, c, p->module);
   arena_free(&a);
   return ok;
 }
@@ -401,7 +407,7 @@ static int cmd_pack(Session *s) {
   const char *path = weights_out_begin(s);
   const Target *t[MAX_TARGETS];
   size_t n = path ? session_targets(s, s->opt.isa, t) : 0;
-  Module *m = n ? session_module(s, s->opt.arg.at[1], NULL, NULL, 0) : NULL;
+  Module *m = n ? module_for_weights(s, s->opt.arg.at[1]) : NULL;
   Program *p = m ? session_program(s, m, t, n) : NULL;
   if (!p) return s->exit_code;
   Checkpoint c = {0};

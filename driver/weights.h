@@ -51,6 +51,18 @@ bool checkpoint_rename(Session *s, Checkpoint *c, const Module *m, const WeightN
 // First below a prefix, then by the rules, then by the rules below a prefix.
 bool checkpoint_fit(Session *s, Checkpoint *c, const Module *m, const WeightNames *want);
 
+// The set of the page by which the checkpoint has all weights of a module that it lacks under their own names, or NULL.
+// *own: it has them all under their own names. Nothing is changed or said.
+const char *checkpoint_names(Session *s, Checkpoint *c, const Module *m, bool *own);
+
+/* facts.c */
+// Says which other presets of the page have the same weights and differ in what tensors do not show.
+void facts_note_presets(Session *s, const Checkpoint *c, const Module *m);
+
+/* weights.c */
+// Has the checkpoint every weight of a module, in its shape?
+bool checkpoint_fits(const Checkpoint *c, const Module *m, Arena *a);
+
 /* weights.c: a bar on a terminal; it also keeps the memory of what is read small */
 typedef struct Progress {
   bool show;

@@ -123,7 +123,8 @@ static bool resize_attrs(Elab *e, Env *env, const Node *n, Attr *attr, size_t *n
     Diagnostic *g = elab_error(e, "E0133", call->span, "this says not how the weight may be resized");
     diag_hint(e->diag, g,
               "write resized(bicubic, keep = 1); methods: bilinear, bicubic, bilinear_aligned, "
-              "bicubic_aligned, geometric; further options: keep = rows in front, grid = [rows, columns]");
+              "bicubic_aligned, bilinear_antialias, bicubic_antialias, geometric; further options: keep = rows in "
+              "front, grid = [rows, columns]");
     return false;
   }
   attr[(*nattr)++] = attr_str(A_method, method->name);

@@ -144,6 +144,15 @@ CtVal weight_use(Elab *e, const Node *n, Env *env, const char *scope);
 const BlockDef *block_find(const Elab *e, const char *name);
 void block_names(const Elab *e, const char *name, const char **best, size_t *dist);
 
+bool same_name(Elab *e, const Node *n, const Node *other); // reports a second definition of one name
+const Node *find_decl(const Unit *u, NodeKind kind, const char *name); // of the file; name NULL: the first. Or NULL
+
+/* params.c: what a model is built with */
+// The set of names that the options ask for, NULL if they ask for none. False after reporting.
+bool names_in_force(Elab *e, const Node **set);
+// Puts the parameters into model_env: default, preset, set of names, define (the later wins). False after reporting.
+bool bind_model(Elab *e, const Node *model, const Node *preset, const Node *set);
+
 // Inputs of a route in an environment of their own; `except` (an interned name or NULL) is checked but becomes none.
 Env *route_inputs(Elab *e, const Node *route, const char *except);
 
@@ -227,6 +236,8 @@ const char *front_comment_above(Arena *a, const char *text, uint32_t at);
 /* prepare.c */
 bool prepare_value(Elab *e, Env *env, const Node *n, Buf *out); // text of an option's value
 void rename_add(Elab *e, const Node *n);                        // rename.c
-void prepare_add(Elab *e, Env *env, const Node *n, const Node *model);
+// The preparations of the model, as its preset and then the set of names change them.
+void prepare_model(Elab *e, const Node *model, const Node *preset, const Node *set);
+void put_real(Buf *out, double x); // the shortest text that reads back as x
 
 #endif

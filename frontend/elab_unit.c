@@ -45,7 +45,7 @@ static bool check_place(Elab *e, const Node *n, int ctx) {
   return false;
 }
 
-static bool same_name(Elab *e, const Node *n, const Node *other) {
+bool same_name(Elab *e, const Node *n, const Node *other) {
   if (n->name != other->name) return false;
   Diagnostic *g = elab_error(e, "E0105", n->name_span, "'%s' is defined twice", n->name);
   diag_note(e->diag, g, other->name_span, "the first definition");
@@ -116,6 +116,9 @@ static Unit *load(Elab *e, const char *name, const char *path, const char *text,
     if (d->kind == N_use) load_use(e, u, d);
     if (d->kind == N_body) add_modalities(e, d);
     if (d->kind == N_rename) rename_add(e, d);
+    for (size_t k = 0; d->kind == N_preset && d->b && k < d->b->list.n; k++)
+      if (d->b->list.at[k]->kind != N_prepare && d->b->list.at[k]->kind != N_error)
+        elab_error(e, "E0012", d->b->list.at[k]->span, "only 'prepare' can stand in the body of a preset");
     if (d->kind == N_model || d->kind == N_preset || d->kind == N_block || d->kind == N_rename) {
       bool twice = false;
       for (size_t k = 0; k < i && !twice; k++)
@@ -166,7 +169,7 @@ void block_names(const Elab *e, const char *name, const char **best, size_t *dis
  * -------------------------------------------------------------------------------------------------------------------------
  */
 
-static const Node *find_decl(const Unit *u, NodeKind kind, const char *name) {
+const Node *find_decl(const Unit *u, NodeKind kind, const char *name) {
   for (size_t i = 0; i < u->tree->list.n; i++) {
     const Node *d = u->tree->list.at[i];
     if (d->kind == kind && (!name || strcmp(d->name, name) == 0)) return d;
@@ -220,115 +223,6 @@ static const Node *choose_entry(Elab *e, const char *path, const Node **preset) 
   else
     diag_hint(e->diag, g, "a model looks like: model name(size = 224) { route ... }");
   return NULL;
-}
-
-/* parameters
- * -------------------------------------------------------------------------------------------------------------------------
- */
-
-static bool known_param(Elab *e, const Node *model, const char *name, Span at) {
-  const char *best = NULL;
-  size_t dist = 0;
-  for (size_t i = 0; i < model->list.n; i++) {
-    if (strcmp(model->list.at[i]->name, name) == 0) return true;
-    near_name(name, model->list.at[i]->name, &best, &dist);
-  }
-  Diagnostic *g = elab_error(e, "E0114", at, "the model '%s' has no parameter '%s'", model->name, name);
-  hint_near(e, g, best);
-  return false;
-}
-
-static bool is_define(const Elab *e, const char *name, size_t *at) {
-  for (size_t i = e->opt->ndefine; i-- > 0;)
-    if (strcmp(e->opt->define_name[i], name) == 0) return *at = i, true;
-  return false;
-}
-
-// -D name=value: the value is an expression over the parameters before it.
-static CtVal eval_define(Elab *e, Env *env, size_t i, Span *at) {
-  const char *value = e->opt->define_value[i] ? e->opt->define_value[i] : "";
-  size_t n = strlen(value);
-  const char *path = arena_printf(e->arena, "-D %s", e->opt->define_name[i]);
-  uint32_t file = diag_add_file(e->diag, path, arena_strndup(e->arena, value, n), n);
-  *at = (Span){file, 0, (uint32_t)n};
-  size_t before = e->diag->errors;
-  Node *expr = parse_expression(e->arena, e->names, e->diag, file);
-  if (e->diag->errors > before) return CT_ERROR;
-  if (expr->kind == N_body) {
-    elab_error(e, "E0114", *at, "-D %s needs a value", e->opt->define_name[i]);
-    return CT_ERROR;
-  }
-  return eval(e, env, expr);
-}
-
-static CtVal convert_param(Elab *e, const Node *p, CtVal def, CtVal v, Span at) {
-  if (v.kind == CV_ERROR || def.kind == CV_ERROR) return CT_ERROR;
-  if (v.kind == CV_INT && def.kind == CV_REAL) return ct_real((double)v.d.c);
-  if (v.kind == def.kind) return v;
-  static const char *const want[CV_COUNT] = {
-      [CV_INT] = "an integer", [CV_REAL] = "a number", [CV_BOOL] = "true or false"};
-  elab_error(e, "E0114", at, "the parameter '%s' is %s, not %s", p->name,
-             want[def.kind] ? want[def.kind] : "of another kind", kind_text(e, v));
-  return CT_ERROR;
-}
-
-static const Node *preset_arg(const Node *preset, const char *name) {
-  for (size_t i = 0; preset && i < preset->a->list.n; i++) {
-    const Node *a = preset->a->list.at[i];
-    if (a->kind == N_arg && a->name && strcmp(a->name, name) == 0) return a;
-  }
-  return NULL;
-}
-
-static bool check_preset(Elab *e, const Node *model, const Node *preset) {
-  bool ok = true;
-  for (size_t i = 0; preset && i < preset->a->list.n; i++) {
-    const Node *a = preset->a->list.at[i];
-    if (a->kind != N_arg) return false;
-    if (!a->name) {
-      elab_error(e, "E0114", a->span, "a preset names its parameters: %s(dim = 768)", model->name);
-      ok = false;
-    } else {
-      ok = known_param(e, model, a->name, a->name_span) && ok;
-      for (size_t k = 0; k < i; k++)
-        if (preset->a->list.at[k]->name == a->name) {
-          elab_error(e, "E0114", a->span, "the parameter '%s' is given twice", a->name);
-          ok = false;
-        }
-    }
-  }
-  return ok;
-}
-
-static bool bind_params(Elab *e, const Node *model, const Node *preset) {
-  bool ok = check_preset(e, model, preset);
-  for (size_t i = 0; i < e->opt->ndefine; i++)
-    ok = known_param(e, model, e->opt->define_name[i],
-                     (Span){e->main->file, model->name_span.lo, model->name_span.hi}) &&
-         ok;
-  for (size_t i = 0; i < model->list.n && ok; i++) {
-    const Node *p = model->list.at[i];
-    for (size_t k = 0; k < i; k++) ok = !same_name(e, p, model->list.at[k]) && ok;
-    if (!p->a || p->type) {
-      Diagnostic *g = elab_error(e, "E0114", p->span, "a parameter of a model has a default and no type");
-      diag_hint(e->diag, g, "write %s = 1", p->name);
-      return false;
-    }
-    const Node *set = preset_arg(preset, p->name);
-    size_t d = 0;
-    Span at = set ? set->span : p->span;
-    CtVal def = eval(e, e->model_env, p->a), v = def;
-    if (def.kind != CV_INT && def.kind != CV_REAL && def.kind != CV_BOOL && def.kind != CV_ERROR) {
-      elab_error(e, "E0114", p->span, "a parameter of a model is an integer, a real number or a truth value");
-      return false;
-    }
-    if (set) v = convert_param(e, p, def, eval(e, e->model_env, set->a), at);
-    if (is_define(e, p->name, &d)) v = convert_param(e, p, def, eval_define(e, e->model_env, d, &at), at);
-    if (v.kind == CV_ERROR) ok = false;
-    v.name = NULL;
-    env_set(e, e->model_env, p->name, v, p->name_span);
-  }
-  return ok && e->diag->errors == 0;
 }
 
 /* the model
@@ -550,19 +444,18 @@ Module *front_compile(Arena *a, Intern *names, Diag *diag, const char *path, con
                       const FrontOptions *o) {
   static const FrontOptions none = {0};
   Elab e = {.arena = a, .names = names, .diag = diag, .opt = o ? o : &none, .scope = ""};
-  const Node *preset;
+  const Node *preset, *set = NULL;
   size_t before = diag->errors;
   e.m = module_new(a, names, diag, "");
   e.main = load(&e, file_stem(&e, path), path, text, n);
   const Node *model = diag->errors == before ? choose_entry(&e, path, &preset) : NULL;
-  if (model) {
+  if (model && names_in_force(&e, &set)) {
     e.m->name = model->name;
     e.unit_now = e.main;
     e.in_model = true;
     e.model_env = env_new(&e, e.main->env, false);
-    if (bind_params(&e, model, preset)) run_model(&e, model);
-    for (size_t i = 0; i < model->a->list.n && diag->errors == before; i++)
-      if (model->a->list.at[i]->kind == N_prepare) prepare_add(&e, e.model_env, model->a->list.at[i], model);
+    if (bind_model(&e, model, preset, set)) run_model(&e, model);
+    if (diag->errors == before) prepare_model(&e, model, preset, set);
     if (diag->errors == before) build_routes(&e, model);
   }
   drop_repeated(diag);

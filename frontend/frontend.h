@@ -22,6 +22,7 @@ typedef struct FrontOptions {
   const char **define_name;    // -D name=value: parameters of the model; values are compile-time expressions
   const char **define_value;
   size_t ndefine;
+  const char *names; // set of names (`rename`) whose parameters and preparations are in force; NULL: the page's own
   FrontDim *dim;
   size_t ndim;
   const char **routes; // routes to build; nroutes = 0: all

@@ -107,8 +107,15 @@ name_node: name { $$ = NODE(ident, @$, .name = $1.name, .name_span = @1); };
 /* declarations */
 use: T_USE name { $$ = NODE(use, @$, .name = $2.name, .name_span = @2); };
 /* other names of the weights */
-rename: T_RENAME name '{' rules '}' { $$ = NODE(rename, @$, .name = $2.name, .name_span = @2, .list = $4); };
-rules: %empty { $$ = (NodeList){0}; } | rules T_NEWLINE | rules rule { $$ = list_with(p, $1, $2); };
+rename:
+  T_RENAME name '{' rules '}' { $$ = NODE(rename, @$, .name = $2.name, .name_span = @2, .list = $4); }
+| T_RENAME name '(' args ')' '{' rules '}' { $$ = NODE(rename, @$, .name = $2.name, .name_span = @2, .list = $7, .list2 = $4); }
+;
+rules:
+  %empty { $$ = (NodeList){0}; } | rules T_NEWLINE
+| rules rule { $$ = list_with(p, $1, $2); }
+| rules prepare { $$ = list_with(p, $1, $2); }
+;
 rule:
   T_STRING '=' string { $$ = NODE(rule, @$, .text = $1.name, .ntext = $1.n, .a = $3); }
 | T_STRING '=' call { $$ = NODE(rule, @$, .text = $1.name, .ntext = $1.n, .a = $3); }
@@ -121,7 +128,10 @@ modalities:
 | modalities ',' name T_STRING { $$ = list_with(p, $1, NODE(modality, @3, .name = $3.name, .name_span = @3, .text = $4.name, .ntext = $4.n)); }
 | modalities ',' name { $$ = list_with(p, $1, NODE(modality, @3, .name = $3.name, .name_span = @3, .text = "")); }
 ;
-preset: T_PRESET name '=' call { $$ = NODE(preset, @$, .name = $2.name, .name_span = @2, .a = $4); };
+preset:
+  T_PRESET name '=' call { $$ = NODE(preset, @$, .name = $2.name, .name_span = @2, .a = $4); }
+| T_PRESET name '=' call body { $$ = NODE(preset, @$, .name = $2.name, .name_span = @2, .a = $4, .b = $5); }
+;
 model: T_MODEL name '(' params ')' body { $$ = NODE(model, @$, .name = $2.name, .name_span = @2, .list = $4, .a = $6); };
 block:
   T_BLOCK name '(' params ')' opt_path body { $$ = NODE(block, @$, .name = $2.name, .name_span = @2, .list = $4, .path = $6, .a = $7); }

@@ -4,7 +4,9 @@
 //   prepare image: picture(resize = shorter(256), crop = 224, filter = bilinear, mean = [0.485, 0.456, 0.406], ...)
 //     kind "picture", options "resize=shorter(256), crop=224, filter=bilinear, mean=[0.485, 0.456, 0.406], ..."
 //
-// Option values: numbers, truth values, strings, lists, words of the option (bilinear), and word(number).
+// Option values: numbers, truth values, strings, lists, words of the option (bilinear), word(number), and an `if`
+// between such. A preset and a set of names (rename) may have prepares of their own: their options replace those of the
+// model.
 #include "elab.h"
 
 #include <stdlib.h>
@@ -35,7 +37,7 @@ static void hint_words(Elab *e, Diagnostic *g, const char *what, const char *lis
   diag_hint(e->diag, g, "%s%.*s", what, (int)strlen(list) - 1, list);
 }
 
-static void put_real(Buf *out, double x) { // the shortest text that reads back as x
+void put_real(Buf *out, double x) {
   char s[40];
   for (int digits = 6; digits <= 17; digits++) {
     snprintf(s, sizeof s, "%.*g", digits, x);
@@ -55,7 +57,25 @@ static bool put_list(Elab *e, Env *env, const NodeList *l, Buf *out, char open, 
   return true;
 }
 
+// The branch of an `if` that counts: one expression. NULL after reporting.
+static const Node *choose_branch(Elab *e, Env *env, const Node *n) {
+  bool take;
+  while (n->kind == N_if) {
+    if (!want_bool(e, eval(e, env, n->a), n->a->span, "the condition of 'if'", &take)) return NULL;
+    const Node *body = take ? n->b : n->c;
+    if (body && body->kind == N_body && body->list.n == 1 && body->list.at[0]->kind == N_expr_stmt)
+      body = body->list.at[0]->a;
+    else if (!body || body->kind != N_if) {
+      elab_error(e, "E0121", n->span, "an 'if' of an option has one value in each branch");
+      return NULL;
+    }
+    n = body;
+  }
+  return n;
+}
+
 bool prepare_value(Elab *e, Env *env, const Node *n, Buf *out) {
+  if (n->kind == N_if && !(n = choose_branch(e, env, n))) return false;
   if ((n->kind == N_ident && !env_find(env, n->name)) || n->kind == N_call) {
     bool call = n->kind == N_call;
     if (!has_word(words, n->name) && !(call && builtin_exists(n->name))) {
@@ -85,9 +105,8 @@ bool prepare_value(Elab *e, Env *env, const Node *n, Buf *out) {
   return false;
 }
 
-// Is `name` an input or output of some route of the model?
-static bool is_port(Elab *e, const Node *n, const Node *model) {
-  const char *best = NULL;
+// Is `name` an input or output of some route of the model? *best: the nearest one of these.
+static bool find_port(const Node *model, const char *name, const char **best) {
   size_t dist = 0;
   for (size_t i = 0; i < model->a->list.n; i++) {
     const Node *r = model->a->list.at[i];
@@ -96,47 +115,124 @@ static bool is_port(Elab *e, const Node *n, const Node *model) {
       const NodeList *l = side ? &r->list2 : &r->list;
       for (size_t k = 0; k < l->n; k++) {
         if (!l->at[k]->name) continue;
-        if (l->at[k]->name == n->name) return true;
-        near_name(n->name, l->at[k]->name, &best, &dist);
+        if (l->at[k]->name == name) return true;
+        near_name(name, l->at[k]->name, best, &dist);
       }
     }
   }
+  return false;
+}
+
+static bool port_of_file(const Elab *e, const char *name) {
+  const char *best = NULL;
+  for (size_t i = 0; i < e->main->tree->list.n; i++) {
+    const Node *d = e->main->tree->list.at[i];
+    if (d->kind == N_model && d->a->kind == N_body && find_port(d, name, &best)) return true;
+  }
+  return false;
+}
+
+static bool is_port(Elab *e, const Node *n, const Node *model) {
+  const char *best = NULL;
+  if (find_port(model, n->name, &best)) return true;
   hint_near(e, elab_error(e, "E0121", n->name_span, "no route has an input or output '%s'", n->name), best);
   return false;
 }
 
-void prepare_add(Elab *e, Env *env, const Node *n, const Node *model) {
-  const char *known = NULL, *best = NULL;
+static const char *known_options(Elab *e, const Node *call) {
+  const char *best = NULL;
   size_t dist = 0;
-  if (n->a->kind != N_call || !is_port(e, n, model)) return;
   for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-    if (strcmp(kinds[i].kind, n->a->name) == 0) known = kinds[i].options;
-    near_name(n->a->name, kinds[i].kind, &best, &dist);
+    if (strcmp(kinds[i].kind, call->name) == 0) return kinds[i].options;
+    near_name(call->name, kinds[i].kind, &best, &dist);
   }
-  if (!known) {
-    Diagnostic *g = elab_error(e, "E0121", n->a->name_span, "there is no preparation '%s'", n->a->name);
-    if (best)
-      hint_near(e, g, best);
-    else
-      diag_hint(e->diag, g,
-                "there are picture, patches, clip_bpe, bert_wordpiece, sentencepiece, labels, similarity, choices");
-    return;
+  Diagnostic *g = elab_error(e, "E0121", call->name_span, "there is no preparation '%s'", call->name);
+  if (best) {
+    hint_near(e, g, best);
+    return NULL;
   }
-  Buf out = {0};
-  bool ok = true;
-  for (size_t i = 0; i < n->a->list.n && ok; i++) {
-    const Node *a = n->a->list.at[i];
-    ok = a->kind == N_arg && a->name && has_word(known, a->name);
-    if (!ok) {
-      hint_words(e, elab_error(e, "E0121", a->span, "%s has no such option", n->a->name), "its options are", known);
-      break;
+  Buf all = {0};
+  for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) buf_printf(&all, "%s%s", i ? ", " : "", kinds[i].kind);
+  diag_hint(e->diag, g, "there are %s", all.s);
+  buf_free(&all);
+  return NULL;
+}
+
+/* several layers: the model's preparations, changed option by option
+ * ---------------------------------------------------------------------------------- */
+typedef struct Option {
+  const char *name, *value;
+} Option;
+typedef struct Layered {
+  const char *name, *kind;
+  VEC(Option) option;
+} Layered;
+typedef VEC(Layered) LayeredList;
+
+static void set_option(Elab *e, Layered *p, const char *name, const char *value) {
+  for (size_t i = 0; i < p->option.n; i++)
+    if (!strcmp(p->option.at[i].name, name)) {
+      p->option.at[i].value = value;
+      return;
     }
-    buf_printf(&out, "%s%s=", i ? ", " : "", a->name);
-    ok = prepare_value(e, env, a->a, &out);
+  Option o = {name, value};
+  VEC_PUSH(e->arena, p->option, o);
+}
+
+// Puts the options of one line over what is there. Another kind starts anew.
+static bool layer(Elab *e, const Node *n, Layered *p) {
+  const char *known = n->a->kind == N_call ? known_options(e, n->a) : NULL;
+  if (!known) return false;
+  if (!p->kind || strcmp(p->kind, n->a->name) != 0) *p = (Layered){.name = n->name, .kind = n->a->name};
+  for (size_t i = 0; i < n->a->list.n; i++) {
+    const Node *a = n->a->list.at[i];
+    if (a->kind != N_arg || !a->name || !has_word(known, a->name)) {
+      hint_words(e, elab_error(e, "E0121", a->span, "%s has no such option", n->a->name), "its options are", known);
+      return false;
+    }
+    Buf value = {0};
+    bool ok = prepare_value(e, e->model_env, a->a, &value);
+    if (ok) set_option(e, p, a->name, arena_strdup(e->arena, value.s ? value.s : ""));
+    buf_free(&value);
+    if (!ok) return false;
   }
-  if (ok) {
-    Prepare p = {n->name, n->a->name, arena_strdup(e->arena, out.s ? out.s : "")};
+  return true;
+}
+
+// The prepares of a list of statements. `elsewhere`: an input that another model of the file has is passed over.
+static bool layer_all(Elab *e, const NodeList *lines, const Node *model, bool elsewhere, LayeredList *out) {
+  for (size_t i = 0; i < lines->n; i++) {
+    const Node *n = lines->at[i];
+    const char *best = NULL;
+    if (n->kind != N_prepare) continue;
+    for (size_t k = 0; k < i; k++)
+      if (lines->at[k]->kind == N_prepare && same_name(e, n, lines->at[k])) return false;
+    if (elsewhere && !find_port(model, n->name, &best) && port_of_file(e, n->name)) continue;
+    if (!is_port(e, n, model)) return false;
+    Layered *p = NULL;
+    for (size_t k = 0; k < out->n && !p; k++)
+      if (out->at[k].name == n->name) p = &out->at[k];
+    if (!p) {
+      VEC_PUSH(e->arena, *out, (Layered){.name = n->name});
+      p = &out->at[out->n - 1];
+    }
+    if (!layer(e, n, p)) return false;
+  }
+  return true;
+}
+
+void prepare_model(Elab *e, const Node *model, const Node *preset, const Node *set) {
+  LayeredList all = {0};
+  if (!layer_all(e, &model->a->list, model, false, &all) ||
+      (preset && preset->b && !layer_all(e, &preset->b->list, model, false, &all)) ||
+      (set && !layer_all(e, &set->list, model, true, &all)))
+    return;
+  for (size_t i = 0; i < all.n; i++) {
+    Buf out = {0};
+    for (size_t k = 0; k < all.at[i].option.n; k++)
+      buf_printf(&out, "%s%s=%s", k ? ", " : "", all.at[i].option.at[k].name, all.at[i].option.at[k].value);
+    Prepare p = {all.at[i].name, all.at[i].kind, arena_strdup(e->arena, out.s ? out.s : "")};
     VEC_PUSH(e->arena, e->m->prepare, p);
+    buf_free(&out);
   }
-  buf_free(&out);
 }

@@ -5,7 +5,9 @@
 //     "blocks.{i}.qkv.{p}" = concat("layer.{i}.query.{p}", "layer.{i}.key.{p}", "layer.{i}.value.{p}")
 //   }
 //
-// Nothing is renamed here: the rules go into the Module, and the driver applies them to a checkpoint.
+// A set may also say what a file with these names was trained with: rename huggingface(eps = 1e-12) { prepare .. } sets
+// parameters and preparations of the model (facts.c). Nothing is renamed here: the rules go into the Module, and the
+// driver applies them to a checkpoint.
 #include "elab.h"
 #include "ir/rename.h"
 
@@ -57,7 +59,11 @@ static void add_rule(Elab *e, const char *set, const Node *rule) {
 }
 
 void rename_add(Elab *e, const Node *n) {
-  if (!n->list.n) elab_error(e, "E0134", n->span, "the rename '%s' has no rules", n->name);
-  for (size_t i = 0; i < n->list.n; i++)
-    if (n->list.at[i]->kind == N_rule) add_rule(e, n->name, n->list.at[i]);
+  size_t rules = 0;
+  for (size_t i = 0; i < n->list.n; i++) {
+    if (n->list.at[i]->kind != N_rule) continue;
+    add_rule(e, n->name, n->list.at[i]);
+    rules++;
+  }
+  if (!rules) elab_error(e, "E0134", n->span, "the rename '%s' has no rules", n->name);
 }

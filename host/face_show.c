@@ -368,7 +368,9 @@ void face_describe(const sy_info *info, bool json) {
            (unsigned long long)info->plan_hash, (unsigned long long)info->weights_bytes,
            (unsigned long long)info->shared_bytes, (unsigned long long)info->scratch_bytes);
     for (unsigned i = 0; i < info->nisa; i++) printf("%s\"%s\"", i ? ", " : "", info->isa[i]);
-    printf("], \"dims\": [");
+    printf("], \"built\": ");
+    face_json_string(info->built);
+    printf(", \"dims\": [");
     for (unsigned i = 0; i < info->ndim; i++) {
       printf("%s{\"name\": ", i ? ", " : "");
       face_json_string(info->dim[i].name);
@@ -381,7 +383,7 @@ void face_describe(const sy_info *info, bool json) {
            info->model, (unsigned long long)info->plan_hash, (double)info->weights_bytes / 1048576,
            (double)info->shared_bytes / 1048576, (double)info->scratch_bytes / 1024);
     for (unsigned i = 0; i < info->nisa; i++) printf(" %s", info->isa[i]);
-    putchar('\n');
+    printf("\nbuilt with %s\n", info->built);
     for (unsigned i = 0; i < info->ndim; i++)
       printf("dim %s = %llu..%llu\n", info->dim[i].name, (unsigned long long)info->dim[i].lo,
              (unsigned long long)info->dim[i].hi);

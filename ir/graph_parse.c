@@ -429,12 +429,14 @@ static bool parse_rename(Parser *p) {
   return true;
 }
 
-// module = "module" STRING ["after" pass] ["dims" dims] ["modalities" modalities] {"prepare" STRING STRING STRING}
+// module = "module" STRING ["after" pass] ["dims" dims] ["modalities" modalities] ["built" STRING]
+//          {"prepare" STRING STRING STRING}
 //          {rename} {"weight" STRING} {graph}
 static bool parse_module(Parser *p) {
   if (irlex_accept(&p->lex, "after") && !irlex_ident(&p->lex, &p->m->after)) return false;
   if (irlex_accept(&p->lex, "dims") && !parse_dims(p)) return false;
   if (irlex_accept(&p->lex, "modalities") && !parse_modalities(p)) return false;
+  if (irlex_accept(&p->lex, "built") && !irlex_string(&p->lex, &p->m->built)) return false;
   while (irlex_accept(&p->lex, "prepare"))
     if (!parse_prepare(p)) return false;
   while (irlex_accept(&p->lex, "rename"))

@@ -128,6 +128,11 @@ void module_print(const Module *m, Buf *out) {
     if (i + 1 == m->nmodality) buf_puts(out, " }");
   }
   buf_putc(out, '\n');
+  if (m->built) {
+    buf_puts(out, "built ");
+    irlex_put_string(out, m->built);
+    buf_putc(out, '\n');
+  }
   for (size_t i = 0; i < m->prepare.n; i++) {
     const char *part[3] = {m->prepare.at[i].name, m->prepare.at[i].kind, m->prepare.at[i].options};
     buf_puts(out, "prepare");

@@ -139,6 +139,7 @@ typedef struct sy_info {
   const sy_route *route;
   const char *const *isa; // compiled instruction sets, worst first
   const sy_prepare *prepare;
+  const char *built; // with which preset, names and parameters: "preset=base, size=224, .."
 } sy_info;
 
 typedef struct sy_config {

@@ -289,7 +289,7 @@ static void info_table(Llvm *l, const ModelNames *n, const char *name, bool step
                c64(l, (uint64_t)p->scratch_bytes), c32(l, m->ndim), c32(l, p->route.n), c32(l, p->ntarget),
                c32(l, m->prepare.n), dims, routes_table(l, n, steps),
                table(l, arena_printf(&l->arena, "%s_isas", name), &isas),
-               table(l, arena_printf(&l->arena, "%s_prepare", name), &prepare)));
+               table(l, arena_printf(&l->arena, "%s_prepare", name), &prepare), text(l, m->built ? m->built : "")));
 }
 
 static LLVMValueRef bounds_table(Llvm *l) {

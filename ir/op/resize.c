@@ -4,6 +4,7 @@
 //
 //   bilinear, bicubic            as torch.nn.functional.interpolate (bicubic: a = -0.75), corners not aligned
 //   bilinear_aligned, bicubic_aligned   corners aligned
+//   bilinear_antialias, bicubic_antialias   antialias=True: a filter as wide as the new step, bicubic with a = -0.5
 //   geometric                    the loaders of BEiT and VLMo: a cubic spline (not-a-knot) through the offsets, whose
 //                                coordinates grow geometrically so that the old window spans the new one
 //                                (run_class_finetuning.py of microsoft/unilm)
@@ -19,12 +20,14 @@ enum { MOST_SIDE = 4096 };
 
 static const struct {
   const char *name;
-  bool cubic, aligned, relative;
-} methods[] = {{"bilinear", false, false, false},
-               {"bicubic", true, false, false},
-               {"bilinear_aligned", false, true, false},
-               {"bicubic_aligned", true, true, false},
-               {"geometric", true, false, true}};
+  bool cubic, aligned, relative, smooth;
+} methods[] = {{.name = "bilinear"},
+               {.name = "bicubic", .cubic = true},
+               {.name = "bilinear_aligned", .aligned = true},
+               {.name = "bicubic_aligned", .cubic = true, .aligned = true},
+               {.name = "bilinear_antialias", .smooth = true},
+               {.name = "bicubic_antialias", .cubic = true, .smooth = true},
+               {.name = "geometric", .cubic = true, .relative = true}};
 enum { METHODS = sizeof methods / sizeof *methods };
 
 static int method_of(const char *name) {
@@ -63,6 +66,24 @@ static void sample_axis(bool is_cubic, bool aligned, int64_t from, int64_t to, d
       continue;
     }
     for (int64_t k = -1; k < 3; k++) add_tap(row, from, first + k, cubic((double)k - t, -0.75));
+  }
+}
+
+// PyTorch's antialias: the filter is stretched over the old rows of one new row, cut off at the borders and made to sum
+// up to 1. Where the table grows it is the plain filter, with PIL's a.
+static void sample_smooth(bool is_cubic, int64_t from, int64_t to, double *weights) {
+  double scale = (double)from / (double)to, wide = scale > 1 ? scale : 1, support = (is_cubic ? 2 : 1) * wide;
+  for (int64_t i = 0; i < to; i++) {
+    double center = scale * ((double)i + 0.5), sum = 0, *row = weights + i * from;
+    int64_t first = (int64_t)floor(center - support + 0.5), end = (int64_t)floor(center + support + 0.5);
+    if (first < 0) first = 0;
+    if (end > from) end = from;
+    for (int64_t k = first; k < end; k++) {
+      double x = ((double)k + 0.5 - center) / wide;
+      row[k] = is_cubic ? cubic(x, -0.5) : fabs(x) < 1 ? 1 - fabs(x) : 0;
+      sum += row[k];
+    }
+    for (int64_t k = first; k < end; k++) row[k] /= sum;
   }
 }
 
@@ -183,6 +204,8 @@ void resize_run(Arena *scratch, const ResizePlan *p, const double *in, int64_t w
       for (int64_t i = 0; i < f[d]; i++) w[d][i * f[d] + i] = 1;
     else if (p->relative)
       spline_axis(scratch, f[d], t[d], w[d]);
+    else if (methods[p->method].smooth)
+      sample_smooth(methods[p->method].cubic, f[d], t[d], w[d]);
     else
       sample_axis(methods[p->method].cubic, methods[p->method].aligned, f[d], t[d], w[d]);
   }

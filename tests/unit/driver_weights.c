@@ -137,6 +137,15 @@ static bool same_files(const char *a, const char *b) {
   return system(text) == 0;
 }
 
+// Equal but for the plan that they are packed for (bytes 16 to 23, see weights_format.h)? *plan: are these equal?
+static bool same_weights(const char *a, const char *b, bool *plan) {
+  char text[512];
+  snprintf(text, sizeof text, "cmp -s -n 16 '%s/%s' '%s/%s' && cmp -s -i 24 '%s/%s' '%s/%s'", dir, a, dir, b, dir, a,
+           dir, b);
+  *plan = same_files(a, b);
+  return system(text) == 0;
+}
+
 static void flip_last_byte(const char *name) {
   char path[128];
   snprintf(path, sizeof path, "%s/%s", dir, name);
@@ -711,7 +720,9 @@ static void write_theirs(const Theirs *map, size_t n, const char *from, const ch
   st_close(f);
 }
 
-static void check_theirs(const char *spec, const char *routes, const Theirs *map, size_t n) {
+// `facts`: the set brings parameters or preparations, so that the weights go with a program of these only.
+static void check_theirs(const char *spec, const char *routes, bool facts, const Theirs *map, size_t n) {
+  bool same_plan;
   cr_assert_eq(run("weights init %s --routes %s -o %s/a.safetensors", spec, routes, dir), 0);
   cr_assert_eq(run("weights pack %s --routes %s -w %s/a.safetensors -o %s/a.syw", spec, routes, dir, dir), 0);
   write_theirs(map, n, "a.safetensors", "hf.safetensors");
@@ -719,18 +730,18 @@ static void check_theirs(const char *spec, const char *routes, const Theirs *map
                spec);
   cr_expect(output_has("has the names of 'huggingface'"), "%s", spec);
   cr_expect(!output_has("not used"), "%s: what is renamed is used", spec);
-  cr_expect(same_files("a.syw", "hf.syw"), "%s", spec);
+  cr_expect(same_weights("a.syw", "hf.syw", &same_plan) && same_plan == !facts, "%s", spec);
   write_below("hf.safetensors", "below.safetensors", (const char *const[2]){"model.net.", NULL});
   cr_expect_eq(run("weights pack %s --routes %s -w %s/below.safetensors -o %s/hf.syw", spec, routes, dir, dir), 0, "%s",
                spec);
   cr_expect(output_has("has the names of 'huggingface' behind model.net.:"), "%s", spec);
   cr_expect(!output_has("not used"), "%s: what is renamed is used", spec);
-  cr_expect(same_files("a.syw", "hf.syw"), "%s", spec);
+  cr_expect(same_weights("a.syw", "hf.syw", &same_plan) && same_plan == !facts, "%s", spec);
 }
 #define NAMES(map) map, sizeof map / sizeof *map
 
 Test(driver_weights, names_of_hugging_face) {
-  check_theirs("vit:tiny", "classify", NAMES(vit_names));
+  check_theirs("vit:tiny", "classify", true, NAMES(vit_names));
   cr_expect_eq(run("weights inspect vit:tiny %s/hf.safetensors", dir), 0);
   cr_expect(output_has("encoder.layers.encoder_layer_1.self_attention.in_proj_weight"));
   cr_assert_eq(run("weights init vit:tiny -q -o %s/a.safetensors", dir), 0);
@@ -740,10 +751,41 @@ Test(driver_weights, names_of_hugging_face) {
   cr_expect_eq(pack_beside("vit:tiny", "vit.embeddings.patch_embeddings.norm.bias", ST_F32, 32), 1);
   cr_expect_eq(pack_beside("vit:tiny", "vit.pooler.dense.bias", ST_F32, 32), 0);
   cr_expect_eq(pack_beside("vit:tiny --routes features", "vit.embeddings.mask_token", ST_F32, 32), 0);
-  check_theirs("clip:tiny", "retrieve", NAMES(clip_names));
-  check_theirs("bert:tiny", "masked_words,next_sentence", NAMES(bert_names));
-  check_theirs("vilt:tiny", "vqa", NAMES(vilt_names));
-  check_theirs("blip:caption_tiny", "caption_words", NAMES(blip_names));
+  check_theirs("clip:tiny", "retrieve", false, NAMES(clip_names));
+  check_theirs("bert:tiny", "masked_words,next_sentence", false, NAMES(bert_names));
+  check_theirs("vilt:tiny", "vqa", true, NAMES(vilt_names));
+  check_theirs("blip:caption_tiny", "caption_words", true, NAMES(blip_names));
+}
+
+// What a set of names says of its files beyond names: in force when such a file is packed, or by --names.
+Test(driver_weights, facts_of_a_set_of_names) {
+  write_text("f.sy", "rename other(eps = 0.25) {\n  prepare x: picture(filter = bicubic, mean = [0, 0, 0])\n"
+                     "  \"w\" = \"v\"\n}\n"
+                     "model m(n = 4, eps = 0.5) {\n  dim B = 1..8\n"
+                     "  prepare x: picture(resize = square(n), filter = if eps > 1 { nearest } else { bilinear })\n"
+                     "  route r(x: f32[B, n]) -> y: f32[B, n] {\n    weight w: f32[n]\n    return x + w * eps\n  }\n}\n"
+                     "preset p = m()\npreset q = m(eps = 0.75)\npreset same = m()\n");
+  write_one("own.safetensors", "w", 4, 1);
+  write_one("theirs.safetensors", "v", 4, 1);
+  static const char theirs[] = "picture(resize=square(4), filter=bicubic, mean=[0, 0, 0])";
+  cr_expect_eq(run("build %s/f.sy:p -w %s/theirs.safetensors -o %s/t", dir, dir, dir), 0);
+  cr_expect(output_has("files with the names of 'other' come with eps=0.25; x: filter=bicubic, mean=[0, 0, 0]"));
+  cr_expect_eq(run("run %s/f.sy:p --names other -- --describe", dir), 0);
+  cr_expect(output_has("built with preset=p, names=other, n=4, eps=0.25"));
+  cr_expect(output_has(theirs));
+  cr_expect_eq(run("build %s/f.sy:p -w %s/own.safetensors -o %s/o", dir, dir, dir), 0);
+  cr_expect(output_has("the tensors fit these presets, too") && output_has("f.sy:q  eps=0.75"));
+  cr_expect(!output_has("f.sy:same"));
+  char text[1024];
+  snprintf(text, sizeof text, "'%s/o' --weights '%s/t.syw' --selftest >'%s/out.txt' 2>&1", dir, dir, dir);
+  cr_expect_eq(WEXITSTATUS(system(text)), 3, "weights of another epsilon");
+  cr_expect(output_has("another build of this model"));
+  cr_expect_eq(run("run %s/f.sy:q -w %s/theirs.safetensors -D eps=0.125 -- --describe", dir, dir), 0);
+  cr_expect(output_has("built with preset=q, names=other, n=4, eps=0.125"), "-D wins");
+  cr_expect_eq(run("weights pack %s/f.sy:p --names other -w %s/own.safetensors -o %s/x.syw", dir, dir, dir), 1);
+  cr_expect(output_has("the checkpoint has the page's own names"));
+  cr_expect_eq(run("emit %s/f.sy:p --names absent", dir), 1);
+  cr_expect(output_has("it has other") && output_has("E0135"));
 }
 
 Test(driver_weights, rename_that_does_not_fit) {

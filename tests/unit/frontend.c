@@ -523,6 +523,50 @@ Test(frontend, options) {
 /* modalities: what is not in the type is not asked for
  * ------------------------------------------------------------------------ */
 
+// How the publishers of checkpoints prepare pictures: torchvision's weight enums, timm's default_cfgs, datasets.py of
+// BEiT and BEiT-3, preprocessor_config.json of google/vit-*, pretrained.py of open_clip.
+Test(frontend, preparation_of_published_checkpoints) {
+  static const struct {
+    const char *page, *preset, *size, *names, *want;
+  } kase[] = {
+      {"vit", "base", NULL, NULL, "resize=shorter(256), crop=224, filter=bilinear, mean=[0.485, 0.456, 0.406]"},
+      {"vit", "base", "384", NULL, "resize=shorter(384), crop=384, filter=bicubic, mean=[0.485"},
+      {"vit", "base_swag_linear", NULL, NULL, "resize=shorter(224), crop=224, filter=bicubic, mean=[0.485"},
+      {"vit", "large", NULL, NULL, "resize=shorter(242), crop=224, filter=bilinear, mean=[0.485"},
+      {"vit", "large", "512", NULL, "resize=shorter(512), crop=512, filter=bicubic, mean=[0.485"},
+      {"vit", "large32", NULL, NULL, "resize=shorter(256), crop=224, filter=bilinear, mean=[0.485"},
+      {"vit", "huge", NULL, NULL, "resize=shorter(224), crop=224, filter=bicubic, mean=[0.485"},
+      {"vit", "huge_swag", NULL, NULL, "resize=shorter(518), crop=518, filter=bicubic, mean=[0.485"},
+      {"vit", "large", NULL, "huggingface", "resize=square(224), crop=224, filter=bilinear, mean=[0.5, 0.5, 0.5]"},
+      {"vit_timm", "base", NULL, NULL, "resize=shorter(248), crop=224, filter=bicubic, mean=[0.5, 0.5, 0.5]"},
+      {"vit_timm", "base", "384", NULL, "resize=shorter(384), crop=384, filter=bicubic, mean=[0.5, 0.5, 0.5]"},
+      {"vit_timm", "deit_small", NULL, NULL, "resize=shorter(248), crop=224, filter=bicubic, mean=[0.485"},
+      {"beit", "cls_base", NULL, NULL, "resize=shorter(256), crop=224, filter=bicubic, mean=[0.5, 0.5, 0.5]"},
+      {"beit", "cls_base", "384", NULL, "resize=shorter(384), crop=384, filter=bicubic, mean=[0.5, 0.5, 0.5]"},
+      {"beit2", "cls_large", "512", NULL, "resize=shorter(512), crop=512, filter=bicubic, mean=[0.485"},
+      {"beit3", "base", "480", NULL, "resize=square(480), filter=bicubic, mean=[0.5, 0.5, 0.5]"},
+      {"beit3", "cls_base", NULL, NULL, "resize=shorter(224), filter=bicubic, mean=[0.485"},
+      {"clip", "b32_gelu", NULL, NULL, "resize=shorter(224), crop=224, filter=bicubic, mean=[0.48145466"},
+      {"clip", "l14_laion2b", NULL, NULL, "resize=shorter(224), crop=224, filter=bicubic, mean=[0.5, 0.5, 0.5]"},
+  };
+  for (size_t i = 0; i < sizeof kase / sizeof *kase; i++) {
+    Session s;
+    session_open(&s);
+    const char *name[] = {"depth", "size"}, *value[] = {"1", kase[i].size};
+    const char *path = arena_printf(&s.arena, "models/%s.sy", kase[i].page);
+    const Module *m = compile_file(&s, path,
+                                   (FrontOptions){.entry_or_preset = kase[i].preset,
+                                                  .define_name = name,
+                                                  .define_value = value,
+                                                  .ndefine = kase[i].size ? 2 : 1,
+                                                  .names = kase[i].names});
+    cr_assert(m, "%s", report(&s));
+    cr_expect(!strncmp(m->prepare.at[0].options, kase[i].want, strlen(kase[i].want)), "%s:%s %s: %s", kase[i].page,
+              kase[i].preset, kase[i].size, m->prepare.at[0].options);
+    session_close(&s);
+  }
+}
+
 Test(frontend, absent_modality) {
   static const char text[] = "use std\n"
                              "modality vision \"A\", language \"B\"\n"
@@ -563,13 +607,13 @@ Test(frontend, listing) {
   size_t n;
   char *text = read_source(&s.arena, "models/clip.sy", &n);
   const FrontListing *l = front_list(&s.arena, &s.names, &s.diag, "clip.sy", text, n);
-  cr_assert(l && l->nmodel == 2 && l->npreset == 11 && l->nuse == 1);
+  cr_assert(l && l->nmodel == 2 && l->npreset == 20 && l->nuse == 1);
   const FrontModel *m = &l->model[0];
   cr_expect_str_eq(m->about, "OpenAI CLIP with a ViT image encoder, ViT-B/32");
-  cr_assert_eq(m->nparam, 14u);
+  cr_assert_eq(m->nparam, 15u);
   cr_expect_str_eq(m->param[5].name, "ffn");
   cr_expect_str_eq(m->param[5].text, "4 * dim");
-  cr_expect_str_eq(m->param[13].about, "LayerNorm epsilon");
+  cr_expect_str_eq(m->param[14].about, "LayerNorm epsilon");
   cr_assert_eq(m->nroute, 3u);
   cr_expect_str_eq(m->route[1].name, "text");
   cr_expect_str_eq(m->route[1].input[0].text, "i32[B, L]");

@@ -338,6 +338,33 @@ Test(graph_eval, deep_graph) {
   bench_free(&b);
 }
 
+// PyTorch's interpolate(align_corners=False, antialias=True), of doubles, from 6 x 6 to fewer and to more.
+Test(graph_eval, antialias_resize) {
+  enum { FROM = 6, KEEP = 1 };
+  static const struct {
+    const char *method;
+    int to;
+    double first, inner, last; // rows 0, to + 1 and to * to - 2
+  } known[] = {{"bicubic_antialias", 4, 0.13311915999480453, 0.40875863507745436, 0.4310426857372248},
+               {"bicubic_antialias", 9, -0.024559499671588117, 0.18852780651375167, 0.8341020075963104},
+               {"bilinear_antialias", 4, 0.16043814432989686, 0.4138984345169911, 0.4666380297823597},
+               {"bilinear_antialias", 9, 0, 0.22164948453608246, 0.7731958762886597}};
+  double in[FROM * FROM + KEEP] = {5}, out[9 * 9 + KEEP];
+  for (int i = 0; i < FROM * FROM; i++) in[KEEP + i] = i * i % 97 / 97.0;
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    Arena a = {0};
+    ResizePlan plan;
+    int to = known[i].to;
+    cr_assert(resize_plan(known[i].method, KEEP, NULL, FROM * FROM + KEEP, to * to + KEEP, &plan));
+    resize_run(&a, &plan, in, 1, out);
+    cr_expect_eq(out[0], 5);
+    cr_expect_float_eq(out[KEEP], known[i].first, 1e-6, "%s", known[i].method);
+    cr_expect_float_eq(out[KEEP + to + 1], known[i].inner, 1e-6, "%s", known[i].method);
+    cr_expect_float_eq(out[KEEP + to * to - 2], known[i].last, 1e-6, "%s", known[i].method);
+    arena_free(&a);
+  }
+}
+
 // The table of a grid of 8 x 8 for one of 10 x 10, against values that numpy computed in the authors' way: offsets
 // at geometric distances, a cubic spline through them. Where the bisection of the ratio stops shows in the fifth digit.
 Test(graph_eval, geometric_resize) {
