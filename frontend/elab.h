@@ -144,7 +144,7 @@ CtVal weight_use(Elab *e, const Node *n, Env *env, const char *scope);
 const BlockDef *block_find(const Elab *e, const char *name);
 void block_names(const Elab *e, const char *name, const char **best, size_t *dist);
 
-bool same_name(Elab *e, const Node *n, const Node *other); // reports a second definition of one name
+bool same_name(Elab *e, const Node *n, const Node *other);             // reports a second definition of one name
 const Node *find_decl(const Unit *u, NodeKind kind, const char *name); // of the file; name NULL: the first. Or NULL
 
 /* params.c: what a model is built with */

@@ -186,7 +186,7 @@ typedef struct Module {
   VEC(Graph *) graph;
   VEC(Prepare) prepare;
   VEC(Rename) rename;
-  const char *built; // what it was built with: "preset=base, size=224, ..", for people; NULL if unknown
+  const char *built;    // what it was built with: "preset=base, size=224, ..", for people; NULL if unknown
   VEC(NamedVal) weight; // every weight the source declares for the routes compiled, in order (name only; for reports)
 } Module;
 
