@@ -546,8 +546,11 @@ Test(frontend, preparation_of_published_checkpoints) {
       {"beit2", "cls_large", "512", NULL, "resize=shorter(512), crop=512, filter=bicubic, mean=[0.485"},
       {"beit3", "base", "480", NULL, "resize=square(480), filter=bicubic, mean=[0.5, 0.5, 0.5]"},
       {"beit3", "cls_base", NULL, NULL, "resize=shorter(224), filter=bicubic, mean=[0.485"},
-      {"clip", "b32_gelu", NULL, NULL, "resize=shorter(224), crop=224, filter=bicubic, mean=[0.48145466"},
-      {"clip", "l14_laion2b", NULL, NULL, "resize=shorter(224), crop=224, filter=bicubic, mean=[0.5, 0.5, 0.5]"},
+      {"clip", "b32_gelu", NULL, NULL, "rgb=last, resize=shorter(224), crop=224, filter=bicubic, mean=[0.48145466"},
+      {"clip", "b32", NULL, "huggingface",
+       "rgb=first, resize=shorter(224), crop=224, filter=bicubic, mean=[0.48145466"},
+      {"clip", "l14_laion2b", NULL, NULL,
+       "rgb=last, resize=shorter(224), crop=224, filter=bicubic, mean=[0.5, 0.5, 0.5]"},
   };
   for (size_t i = 0; i < sizeof kase / sizeof *kase; i++) {
     Session s;
