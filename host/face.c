@@ -297,24 +297,28 @@ static bool call_route(void *ud, const sy_route *route, const size_t *dims, cons
 static int run_batches(Face *f) {
   bool started = false;
   if (f->generates) {
-    if (face_words_run(&f->run, &f->words, call_route, f, &started, &f->err)) return FACE_OK;
+    if (face_words_run(&f->run, &f->words, call_route, f, &started, &f->err))
+      return face_bads_code(f->run.left_out, f->run.total, &f->err);
     return f->run.usage ? FACE_USAGE : f->run.nan ? FACE_CHECK : FACE_IO;
   }
   FaceRun *r = &f->run;
   double start = face_now();
-  for (size_t at = 0; at < r->total; at += r->count) {
-    size_t count = r->total - at < r->batch ? r->total - at : r->batch;
+  for (size_t at = 0, count; at < r->total; at += count) {
+    count = r->total - at < r->batch ? r->total - at : r->batch;
     if (!face_run_fill(r, at, count, &f->err)) return FACE_IO;
-    sy_status s = call_once(f);
+    face_bads_say(&r->bad, f->program);
+    sy_status s = r->count ? call_once(f) : SY_OK;
     if (s != SY_OK) {
       call_failed(f, r->route, s);
       return FACE_IO;
     }
     face_progress(at + count, r->total, face_now() - start);
-    int code = show_outputs(f, &started);
+    int code = r->count ? show_outputs(f, &started) : FACE_OK;
     if (code) return code;
+    face_show_bad(r, SIZE_MAX, &started);
   }
-  return write_outputs(f);
+  int code = r->left_out < r->total ? write_outputs(f) : FACE_OK;
+  return code ? code : face_bads_code(r->left_out, r->total, &f->err);
 }
 
 static double mean_ms(const RouteTimes *t) {
@@ -370,6 +374,7 @@ static int run_route(Face *f) {
   if (code) return code;
   f->run.info = f->model->info;
   f->run.args = &f->args;
+  f->run.program = f->program;
   if (f->generates) f->run.words = &f->words;
   if (f->generates && f->args.out) {
     host_fail(&f->err, "--out writes tensors, and %.60s gives sentences; --json has them with their ids",
@@ -382,7 +387,7 @@ static int run_route(Face *f) {
   begin_results(f, f->generates ? f->words.rule->name : f->run.route->name);
   code = run_batches(f);
   end_results(f);
-  return code ? code : f->nan ? FACE_CHECK : FACE_OK;
+  return f->nan && (!code || f->run.left_out) ? FACE_CHECK : code;
 }
 
 /* commands ----------------------------------------------------------------------------------------------------------

@@ -213,6 +213,8 @@ void face_run_free(FaceRun *r) {
     face_array_free(&r->given[i]);
   }
   host_tokenizer_free(r->tokenizer);
+  free(r->item);
+  free(r->bad.at);
   *r = (FaceRun){0};
 }
 
@@ -246,14 +248,14 @@ static bool fill_picture(FaceRun *r, unsigned i, const char *path, size_t row, H
   return ok;
 }
 
-static bool fill_pictures(FaceRun *r, unsigned i, size_t which, HostError *err) {
+// The pictures of an item, in row r->count of their inputs.
+static bool fill_pictures(FaceRun *r, size_t item, HostError *err) {
   const FaceArgs *a = r->args;
-  size_t items = a->image.n / r->pictures;
-  if (!set_extent(r, &r->route->input[i], 0, r->count, true, err)) return false;
-  for (size_t k = 0; k < r->count; k++) {
-    size_t item = items == 1 ? 0 : r->first + k;
-    if (!fill_picture(r, i, a->image.at[item * r->pictures + which], k, err)) return false;
-  }
+  size_t items = a->image.n / r->pictures, which = 0;
+  for (unsigned i = 0; i < r->route->ninput; i++)
+    if (is_picture(r, i) && !r->given[i].data &&
+        !fill_picture(r, i, a->image.at[(items == 1 ? 0 : item) * r->pictures + which++], r->count, err))
+      return false;
   return true;
 }
 
@@ -326,7 +328,7 @@ static bool fill_texts(FaceRun *r, unsigned i, HostError *err) {
                      (unsigned long long)t->axis[0].bound);
   if (!set_extent(r, t, 0, count, true, err)) return false;
   for (size_t k = 0; k < count; k++)
-    if (!fill_text(r, i, a->text.at[a->text.n == 1 ? 0 : all ? k : r->first + k], k, err)) return false;
+    if (!fill_text(r, i, a->text.at[a->text.n == 1 ? 0 : all ? k : r->item[k]], k, err)) return false;
   return end_texts(r, i, err);
 }
 
@@ -398,14 +400,52 @@ static bool finish(FaceRun *r, HostError *err) {
   return true;
 }
 
+bool face_bads_add(FaceBads *b, size_t item, const HostError *why, HostError *err) {
+  FaceBad *at = realloc(b->at, (b->n + 1) * sizeof *at);
+  if (!at) return host_fail(err, "out of memory");
+  b->at = at;
+  b->at[b->n++] = (FaceBad){item, *why};
+  return true;
+}
+
+void face_bads_say(const FaceBads *b, const char *program) {
+  if (b->n) face_progress(1, 1, 0); // the bar makes room
+  for (size_t i = 0; i < b->n; i++) fprintf(stderr, "%s: %s\n", program, b->at[i].why.text);
+}
+
+int face_bads_code(size_t left_out, size_t total, HostError *err) {
+  if (!left_out) return FACE_OK;
+  if (total > 1)
+    host_fail(err, "%zu of %zu could not be read%s", left_out, total, left_out < total ? " and were left out" : "");
+  return FACE_IO;
+}
+
+// Gives a row to each of the items whose pictures can be read.
+static bool fill_rows(FaceRun *r, size_t first, size_t count, HostError *err) {
+  size_t *items = realloc(r->item, (count + 1) * sizeof *items);
+  if (!items) return host_fail(err, "out of memory");
+  r->item = items;
+  r->count = r->bad.n = r->bad.shown = 0;
+  for (size_t item = first; item < first + count; item++) {
+    HostError why = {""};
+    if (!r->pictures || fill_pictures(r, item, &why)) {
+      r->item[r->count++] = item;
+      continue;
+    }
+    if (!r->count) clear_dims(r); // an extent of the item that failed must not bind the next
+    if (!face_bads_add(&r->bad, item, &why, err)) return false;
+    r->left_out++;
+  }
+  return true;
+}
+
 bool face_run_fill(FaceRun *r, size_t first, size_t count, HostError *err) {
-  r->first = first;
-  r->count = count;
   clear_dims(r);
-  size_t picture = 0;
+  if (!fill_rows(r, first, count, err)) return false;
+  if (!r->count) return true;
   for (unsigned i = 0; i < r->route->ninput; i++) {
     bool ok = r->given[i].data   ? fill_given(r, i, err)
-              : is_picture(r, i) ? fill_pictures(r, i, picture++, err)
+              : is_picture(r, i) ? set_extent(r, &r->route->input[i], 0, r->count, true, err)
               : is_listed(r, i)  ? fill_listed(r, i, err)
               : is_text(r, i)    ? fill_texts(r, i, err)
                                  : true; // follows from a sentence or picture, or is the search's

@@ -77,6 +77,20 @@ enum { FACE_NPY_HEADER = 512 };
 size_t face_npy_start(const FaceArray *a, char dst[FACE_NPY_HEADER]);
 
 /* face_data.c ----------------------------------------------------------------------------------------------------- */
+typedef struct FaceBad { // an item that cannot be read
+  size_t item;
+  HostError why;
+} FaceBad;
+typedef struct FaceBads { // in the order of their numbers
+  FaceBad *at;
+  size_t n, shown; // shown: how many of them --json has printed
+} FaceBads;
+bool face_bads_add(FaceBads *b, size_t item, const HostError *why, HostError *err);
+// Says on stderr what cannot be read and why, each in its line.
+void face_bads_say(const FaceBads *b, const char *program);
+// The error of a run that left out items, behind what was said of each: FACE_OK if there are none. total: items of the
+// run.
+int face_bads_code(size_t left_out, size_t total, HostError *err);
 typedef struct FaceRun { // a route, and one call of it at a time
   const sy_info *info;
   const sy_route *route;
@@ -93,7 +107,11 @@ typedef struct FaceRun { // a route, and one call of it at a time
   size_t side[FACE_MAX_TENSORS][2]; // of the last picture put into an input: pixels high and wide; 0: none was
   bool paired;                      // pictures and sentences share their first axis: item k takes sentence k
   size_t total, batch; // items of the whole run (pictures, else sentences; 1 if none), items of one call at most
-  size_t first, count; // items [first, first + count) are in this call
+  size_t count;        // rows of this call
+  size_t *item;        // [count]: which item of the run a row is of
+  FaceBads bad;        // items of this call that cannot be read and have no row
+  size_t left_out;     // such items of the whole run
+  const char *program; // for what is said about items
   bool quiet;          // no notes on stderr
   size_t longest;      // tokens of the longest sentence of this call
   bool usage;          // a failure is a mistake of the command line, not of a file
@@ -103,7 +121,8 @@ typedef struct FaceRun { // a route, and one call of it at a time
 // face_run_free, after an error too.
 bool face_run_start(FaceRun *r, HostError *err);
 void face_run_free(FaceRun *r);
-// Fills the inputs for items [first, first + count) and sets the dims.
+// Fills the inputs for those of the items [first, first + count) whose pictures can be read and sets the dims. r->count
+// may be 0 then: there is nothing to call.
 bool face_run_fill(FaceRun *r, size_t first, size_t count, HostError *err);
 // The same item by item, for routes of one picture or one sentence an item: begin, add at most r->batch of them, end.
 // An item that cannot be read leaves the others as they are.
@@ -169,8 +188,10 @@ bool face_vectors_find(const sy_info *info, FaceKind kind, const char *named, Fa
 int face_vectors_need(const FaceModel *m, FaceKind kind, FaceVectors *out, HostError *err);
 // Runs what face_run_end has made ready and writes r->count rows of length 1 to dst f32[count, width]. A FACE_ code.
 int face_vectors_call(const FaceModel *m, const FaceVectors *v, FaceRun *r, float *dst, HostError *err);
-// The vectors of all items, f32[n, width], malloc'd, in *out. The first that cannot be read is an error.
-int face_vectors_all(const FaceModel *m, const FaceVectors *v, const FaceList *items, float **out, HostError *err);
+// The vectors of all items that can be read, f32[n, width], malloc'd, in *out. The others go to *bad; if that is NULL,
+// the first of them is an error.
+int face_vectors_all(const FaceModel *m, const FaceVectors *v, const FaceList *items, float **out, FaceBads *bad,
+                     HostError *err);
 // Makes v f32[n] of length 1. False if it holds what is not a number or nothing but zeros.
 bool face_unit(float *v, size_t n);
 float face_dot(const float *a, const float *b, size_t n); // the same bits for the same n, whatever the alignment
@@ -189,10 +210,12 @@ bool face_names_path(const char *npy, char *dst, size_t room);
 void face_json_string(const char *s);
 void face_describe(const sy_info *info, bool json);
 // Prints output o of the call just made; *started: something was printed before (JSON commas).
-void face_show(const FaceRun *r, unsigned o, const FaceArray *a, const HostLabels *labels, bool *started);
+void face_show(FaceRun *r, unsigned o, const FaceArray *a, const HostLabels *labels, bool *started);
 // The best classes of the count items of the call just made; a: f32[items, classes]. p: how the page shows them.
-void face_show_labels(const FaceRun *r, const sy_prepare *p, const FaceArray *a, const HostLabels *labels,
-                      bool *started);
+void face_show_labels(FaceRun *r, const sy_prepare *p, const FaceArray *a, const HostLabels *labels, bool *started);
+// With --json: the entries of the items below a number that cannot be read, if they were not printed before.
+void face_show_bad(FaceRun *r, size_t below, bool *started);
+void face_json_bad(const char *kind, const char *name, const HostError *why, bool *started); // one of them, begun
 void face_json_number(double v); // null for what JSON does not have
 size_t face_count_nan(const FaceArray *a);
 // A bar on stderr if that is a terminal; removes it when done == total. seconds: since the first item.

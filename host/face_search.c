@@ -103,7 +103,8 @@ static void show(const Search *s, FaceKind kind, const char *query, bool *starte
 
 static int search_all(Search *s, FaceKind kind, const FaceList *queries, bool *started, HostError *err) {
   FaceVectors v;
-  float *vector = NULL;
+  float *vector = NULL, *row;
+  FaceBads bad = {0};
   if (!queries->n) return FACE_OK;
   int code = face_vectors_need(s->m, kind, &v, err);
   if (!code && v.width != s->width) {
@@ -111,15 +112,24 @@ static int search_all(Search *s, FaceKind kind, const FaceList *queries, bool *s
               s->m->args->word.at[0], s->width, s->m->info->model, v.width);
     code = FACE_IO;
   }
-  if (!code) code = face_vectors_all(s->m, &v, queries, &vector, err);
+  if (!code) code = face_vectors_all(s->m, &v, queries, &vector, kind == FACE_PICTURES ? &bad : NULL, err);
+  face_bads_say(&bad, s->m->program);
+  row = vector;
   for (size_t q = 0; !code && q < queries->n; q++) {
-    s->query = vector + q * s->width;
+    if (bad.shown < bad.n && bad.at[bad.shown].item == q) {
+      if (s->m->args->json) face_json_bad("image", queries->at[q], &bad.at[bad.shown].why, started);
+      bad.shown++;
+      continue;
+    }
+    s->query = row;
+    row += s->width;
     sy_pool_for(s->m->pool, (s->n + BLOCK - 1) / BLOCK, score_block, s);
     host_best(s->score, s->n, s->top, s->best);
     show(s, kind, queries->at[q], started);
   }
   free(vector);
-  return code;
+  free(bad.at);
+  return code ? code : face_bads_code(bad.n, queries->n, err);
 }
 
 static int search(Search *s, HostError *err) {

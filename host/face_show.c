@@ -42,7 +42,7 @@ size_t face_count_nan(const FaceArray *a) {
 
 static const char *item_name(const FaceRun *r, size_t k, bool *is_text) {
   const FaceArgs *a = r->args;
-  size_t item = r->first + k;
+  size_t item = r->item[k];
   *is_text = !r->pictures;
   if (r->pictures) return a->image.at[a->image.n == r->pictures ? 0 : item * r->pictures];
   return a->text.n ? a->text.at[a->text.n == 1 ? 0 : item] : "input";
@@ -51,27 +51,45 @@ static const char *item_name(const FaceRun *r, size_t k, bool *is_text) {
 // The sentence that goes with the picture of item k of this call; NULL if there is none.
 static const char *sentence_of(const FaceRun *r, size_t k) {
   const FaceList *text = &r->args->text;
-  return r->paired && text->n ? text->at[text->n == 1 ? 0 : r->first + k] : NULL;
+  return r->paired && text->n ? text->at[text->n == 1 ? 0 : r->item[k]] : NULL;
 }
 
 static void show_item(const FaceRun *r, size_t k) {
   bool is_text;
   const FaceList *image = &r->args->image;
   const char *sentence = sentence_of(r, k);
-  size_t first = image->n == r->pictures ? 0 : (r->first + k) * r->pictures;
+  size_t first = image->n == r->pictures ? 0 : r->item[k] * r->pictures;
   if (!r->pictures) printf("%s", item_name(r, k, &is_text));
   for (size_t i = 0; i < r->pictures; i++) printf("%s%s", i ? ", " : "", image->at[first + i]);
   if (sentence) printf(", \"%s\"", sentence);
   printf("\n");
 }
 
-static void json_item(const FaceRun *r, size_t k, bool *started) {
+void face_json_bad(const char *kind, const char *name, const HostError *why, bool *started) {
+  printf("%s\n    {\"%s\": ", *started ? "," : "", kind);
+  face_json_string(name);
+  printf(", \"error\": ");
+  face_json_string(why->text);
+  printf("}");
+  *started = true;
+}
+
+void face_show_bad(FaceRun *r, size_t below, bool *started) {
+  const FaceList *image = &r->args->image;
+  for (; r->args->json && r->bad.shown < r->bad.n && r->bad.at[r->bad.shown].item < below; r->bad.shown++) {
+    const FaceBad *b = &r->bad.at[r->bad.shown];
+    face_json_bad("image", image->at[image->n == r->pictures ? 0 : b->item * r->pictures], &b->why, started);
+  }
+}
+
+static void json_item(FaceRun *r, size_t k, bool *started) {
   bool is_text;
+  face_show_bad(r, r->item[k], started);
   const char *name = item_name(r, k, &is_text), *sentence = sentence_of(r, k);
   bool array = is_text && !r->args->text.n;
   printf("%s\n    {\"%s\": ", *started ? "," : "", array ? "row" : is_text ? "text" : "image");
   if (array)
-    printf("%zu", r->first + k);
+    printf("%zu", r->item[k]);
   else
     face_json_string(name);
   if (sentence) {
@@ -115,8 +133,7 @@ static void show_top(const FaceRun *r, const sy_prepare *p, const HostTop *top, 
   }
 }
 
-void face_show_labels(const FaceRun *r, const sy_prepare *p, const FaceArray *a, const HostLabels *labels,
-                      bool *started) {
+void face_show_labels(FaceRun *r, const sy_prepare *p, const FaceArray *a, const HostLabels *labels, bool *started) {
   size_t classes = a->dim[a->rank - 1], rows = classes ? a->n / classes : 0;
   double most = r->args->top ? (double)r->args->top : face_option_number(p->options, "top", 5);
   size_t k = most < 1 ? 1 : most < (double)classes ? (size_t)most : classes;
@@ -183,8 +200,7 @@ static FaceArray shares_of(const FaceRun *r, const sy_prepare *p, const FaceArra
 }
 
 // Numbers of labels, best first: one for each item, or a row of them.
-static void show_choices(const FaceRun *r, const sy_prepare *p, const FaceArray *a, const HostLabels *labels,
-                         bool *started) {
+static void show_choices(FaceRun *r, const sy_prepare *p, const FaceArray *a, const HostLabels *labels, bool *started) {
   FaceArray share = shares_of(r, p, a);
   size_t row = a->rank == 2 ? a->dim[1] : 1;
   double most = r->args->top ? (double)r->args->top : face_option_number(p->options, "top", 5);
@@ -205,7 +221,7 @@ static void show_choices(const FaceRun *r, const sy_prepare *p, const FaceArray 
 }
 
 // A row for each picture: its scores with the sentences, and softmax over them if the page says so.
-static void show_similarity(const FaceRun *r, const sy_prepare *prepare, const FaceArray *a, bool *started) {
+static void show_similarity(FaceRun *r, const sy_prepare *prepare, const FaceArray *a, bool *started) {
   bool softmax = wants_softmax(prepare);
   size_t texts = a->dim[1];
   float *p = malloc((texts + 1) * sizeof *p);
@@ -284,7 +300,7 @@ static bool has_view(const FaceRun *r) {
   return false;
 }
 
-void face_show(const FaceRun *r, unsigned o, const FaceArray *a, const HostLabels *labels, bool *started) {
+void face_show(FaceRun *r, unsigned o, const FaceArray *a, const HostLabels *labels, bool *started) {
   const sy_prepare *p = face_prepare(r->info, r->route->output[o].name);
   if (p && !strcmp(p->kind, "labels") && a->dtype == 'f' && (a->rank == 1 || a->rank == 2))
     face_show_labels(r, p, a, labels, started);

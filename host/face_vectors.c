@@ -5,7 +5,7 @@
 // it can be searched alike.
 //
 //   FaceVectors v;
-//   if (face_vectors_find(info, FACE_TEXTS, NULL, &v)) code = face_vectors_all(m, &v, &sentences, &rows, &err);
+//   if (face_vectors_find(info, FACE_TEXTS, NULL, &v)) code = face_vectors_all(m, &v, &sentences, &rows, NULL, &err);
 #include "face_parts.h"
 
 #include <math.h>
@@ -87,20 +87,26 @@ int face_vectors_call(const FaceModel *m, const FaceVectors *v, FaceRun *r, floa
 }
 
 static int all_batches(const FaceModel *m, const FaceVectors *v, FaceRun *r, const FaceList *items, float *dst,
-                       HostError *err) {
+                       FaceBads *bad, HostError *err) {
   double start = face_now();
-  for (size_t at = 0; at < items->n; at += r->count) {
+  for (size_t next = 0; next < items->n;) {
     face_run_begin(r);
-    while (r->count < r->batch && at + r->count < items->n)
-      if (!face_run_add(r, items->at[at + r->count], err)) return FACE_IO;
-    int code = face_run_end(r, err) ? face_vectors_call(m, v, r, dst + at * v->width, err) : FACE_IO;
+    for (; r->count < r->batch && next < items->n; next++) {
+      HostError why = {""};
+      if (face_run_add(r, items->at[next], bad ? &why : err)) continue;
+      if (!bad || !face_bads_add(bad, next, &why, err)) return FACE_IO;
+    }
+    if (!r->count) break;
+    int code = face_run_end(r, err) ? face_vectors_call(m, v, r, dst, err) : FACE_IO;
     if (code) return code;
-    face_progress(at + r->count, items->n, face_now() - start);
+    dst += r->count * v->width;
+    face_progress(next, items->n, face_now() - start);
   }
   return FACE_OK;
 }
 
-int face_vectors_all(const FaceModel *m, const FaceVectors *v, const FaceList *items, float **out, HostError *err) {
+int face_vectors_all(const FaceModel *m, const FaceVectors *v, const FaceList *items, float **out, FaceBads *bad,
+                     HostError *err) {
   FaceArgs args = *m->args;
   args.image = v->kind == FACE_PICTURES ? *items : (FaceList){0};
   args.text = v->kind == FACE_TEXTS ? *items : (FaceList){0};
@@ -112,7 +118,7 @@ int face_vectors_all(const FaceModel *m, const FaceVectors *v, const FaceList *i
     host_fail(err, "out of memory");
     code = FACE_IO;
   }
-  if (!code) code = all_batches(m, v, &run, items, *out, err);
+  if (!code) code = all_batches(m, v, &run, items, *out, bad, err);
   face_run_free(&run);
   return code;
 }

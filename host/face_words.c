@@ -196,8 +196,10 @@ static void note_missing(const Captions *c, const char *name, const int32_t *ids
             missing, (int)first);
 }
 
-static bool show(Captions *c, size_t item, const int32_t *ids, double score, bool *started, HostError *err) {
-  const FaceRun *r = c->r;
+// Row k of this call.
+static bool show(Captions *c, size_t k, const int32_t *ids, double score, bool *started, HostError *err) {
+  FaceRun *r = c->r;
+  size_t item = r->item[k];
   HostTokenizerOptions how = r->how;
   how.start = c->how.start_id >= 0 ? c->how.start_id : c->prompt.id[0];
   how.end = c->how.end_id;
@@ -211,6 +213,7 @@ static bool show(Captions *c, size_t item, const int32_t *ids, double score, boo
   if (text) note_missing(c, name, ids, n);
   const char *blank = text && *text == ' ' ? text + 1 : text;
   if (r->args->json) {
+    face_show_bad(r, item, started);
     printf("%s\n    {\"image\": ", *started ? "," : "");
     face_json_string(name);
     printf(", \"%s\": ", c->w->rule->name);
@@ -234,6 +237,8 @@ static bool show(Captions *c, size_t item, const int32_t *ids, double score, boo
 static bool run_batch(Captions *c, const WordsInfo *info, size_t at, size_t count, bool *started, HostError *err) {
   FaceRun *r = c->r;
   if (!face_run_fill(r, at, count, err)) return false;
+  face_bads_say(&r->bad, r->program);
+  count = r->count;
   const void *given[FACE_MAX_TENSORS];
   for (unsigned i = 0; i < FACE_MAX_TENSORS; i++) given[i] = r->in[i];
   size_t n = c->prompt.n, most = (size_t)c->how.max_length;
@@ -256,7 +261,8 @@ static bool run_batch(Captions *c, const WordsInfo *info, size_t at, size_t coun
                 r->nan ? "; are the weights those of this model?" : "");
     }
   }
-  for (size_t k = 0; k < count && ok; k++) ok = show(c, at + k, ids + k * most, (double)score[k], started, err);
+  for (size_t k = 0; k < count && ok; k++) ok = show(c, k, ids + k * most, (double)score[k], started, err);
+  face_show_bad(r, SIZE_MAX, started);
   words_free(w);
   free(words);
   free(ids);

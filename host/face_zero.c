@@ -111,7 +111,7 @@ static int make_sentences(Zero *z, HostError *err) {
 }
 
 static int make_classes(Zero *z, HostError *err) {
-  int code = face_vectors_all(z->m, &z->read, &z->sentence, &z->spoken, err);
+  int code = face_vectors_all(z->m, &z->read, &z->sentence, &z->spoken, NULL, err);
   if (code) return code;
   size_t width = z->read.width, forms = z->sentence.n / z->labels.count;
   z->classes = calloc(z->labels.count, width * sizeof *z->classes);
@@ -154,6 +154,7 @@ static int run_compare(const Zero *z, FaceRun *c, unsigned output, const float *
   FaceArray a;
   if (!face_run_start(c, err)) return c->usage ? FACE_USAGE : FACE_IO;
   if (!face_run_fill(c, 0, 1, err)) return FACE_IO;
+  if (!c->count) return *err = c->bad.at[0].why, FACE_IO;
   for (unsigned i = 0; i < FACE_MAX_TENSORS; i++) in[i] = c->in[i];
   if (!z->m->call(z->m->ud, c->route, c->dims, in, c->out) || !face_run_output(c, output, &a, err)) return FACE_IO;
   for (size_t i = 0; i < n; i++) cosine[i] = (double)face_dot(picture, z->spoken + i * z->read.width, z->read.width);
@@ -162,7 +163,7 @@ static int run_compare(const Zero *z, FaceRun *c, unsigned output, const float *
   return FACE_OK;
 }
 
-// picture: the vector of the first picture.
+// picture: the vector of the first picture of this batch.
 static int find_scale(Zero *z, const float *picture, HostError *err) {
   unsigned output = 0;
   const sy_route *route = compares(z->m->info, &output);
@@ -173,7 +174,7 @@ static int find_scale(Zero *z, const float *picture, HostError *err) {
     FaceArgs args = z->args;
     size_t bound = (size_t)route->output[output].axis[1].bound;
     size_t most = bound && bound < FIT_SENTENCES ? bound : FIT_SENTENCES;
-    args.image.n = 1;
+    args.image = (FaceList){z->args.image.at + z->run.item[0], 1};
     args.text = (FaceList){z->sentence.at, z->sentence.n < most ? z->sentence.n : most};
     FaceRun c = {.info = z->m->info, .route = route, .args = &args, .quiet = true};
     code = run_compare(z, &c, output, picture, &z->scale, err);
@@ -195,13 +196,12 @@ static const sy_prepare *view(const sy_info *info) {
   return route ? face_prepare(info, route->output[output].name) : &plain;
 }
 
-static int one_batch(Zero *z, size_t at, float *seen, float *logits, bool *started, HostError *err) {
+static int one_batch(Zero *z, size_t at, size_t count, float *seen, float *logits, bool *started, HostError *err) {
   FaceRun *r = &z->run;
-  face_run_begin(r);
-  r->first = at;
-  while (r->count < r->batch && at + r->count < z->args.image.n)
-    if (!face_run_add(r, z->args.image.at[at + r->count], err)) return FACE_IO;
-  int code = face_run_end(r, err) ? face_vectors_call(z->m, &z->see, r, seen, err) : FACE_IO;
+  if (!face_run_fill(r, at, count, err)) return FACE_IO;
+  face_bads_say(&r->bad, z->m->program);
+  if (!r->count) return face_show_bad(r, SIZE_MAX, started), FACE_OK;
+  int code = face_vectors_call(z->m, &z->see, r, seen, err);
   if (!code && !(z->scale > 0)) code = find_scale(z, seen, err);
   if (code) return code;
   size_t n = z->labels.count, width = z->see.width;
@@ -209,6 +209,7 @@ static int one_batch(Zero *z, size_t at, float *seen, float *logits, bool *start
     logits[k] = (float)(z->scale * (double)face_dot(seen + k / n * width, z->classes + k % n * width, width));
   FaceArray a = {.dtype = 'f', .rank = 2, .dim = {r->count, n}, .n = r->count * n, .data = logits};
   face_show_labels(r, view(z->m->info), &a, &z->labels, started);
+  face_show_bad(r, SIZE_MAX, started);
   return FACE_OK;
 }
 
@@ -222,8 +223,11 @@ static int show_pictures(Zero *z, bool *started, HostError *err) {
     host_fail(err, "out of memory");
     code = FACE_IO;
   }
-  for (size_t at = 0; !code && at < z->args.image.n; at += r->count)
-    code = one_batch(z, at, seen, logits, started, err);
+  for (size_t at = 0, count; !code && at < r->total; at += count) {
+    count = r->total - at < r->batch ? r->total - at : r->batch;
+    code = one_batch(z, at, count, seen, logits, started, err);
+  }
+  if (!code) code = face_bads_code(r->left_out, r->total, err);
   free(seen);
   free(logits);
   return code;

@@ -417,6 +417,20 @@ for file in cut.jpg empty.jpg text.jpg cut.png nosuch.jpg; do
   face 3 "model: $file" $file
   says "... is named" "$file"
 done
+face 0 "model: two pictures" p.jpg p.png --top 2
+cp out two.txt
+face 3 "one unreadable picture of four" cut.jpg p.jpg text.jpg p.png --top 2
+check "... the others have their results" cmp out two.txt
+says "... it is named" 'vit-tiny: text.jpg: '
+says "... and counted" '2 of 4 could not be read and were left out'
+face 3 "... with --json" p.jpg cut.jpg p.png --json
+check "... is JSON" is_json out
+check "... has an error in its place" [ "$(sed -n 's/^ *{"image": "\([a-z.]*\)", "\(top\|error\)".*/\1 \2/p' out | paste -sd, -)" = "p.jpg top,cut.jpg error,p.png top" ]
+face 3 "... with --out" p.jpg cut.jpg p.png --out kept.npy
+check "... has the rows of the others" grep -aq "'shape': (2, 10)" kept.npy
+face 3 "no picture can be read" cut.jpg text.jpg --out none.npy --json
+check "... two errors" [ "$(grep -c '"error": ' out)" -eq 2 ]
+check "... and no file" [ ! -e none.npy ]
 run 0 "another build" build vit:tiny -D depth=1 -w shallow.safetensors -o shallow
 face 3 "weights of another build" p.jpg --weights shallow.syw
 says "... are refused by name" 'another build'
@@ -463,6 +477,13 @@ use 0 "caption with a prompt" blip p.jpg --vocab "$bert" --text "the red" --beam
 says "... which it continues" '^p.jpg: the red' out
 use 0 "caption, JSON" blip p.jpg p.png --vocab "$bert" --json
 check "... is JSON" is_json out
+use 0 "caption of one picture" blip p.png --vocab "$bert"
+cp out one_caption.txt
+use 3 "caption beside a picture that cannot be read" blip cut.jpg p.png --vocab "$bert"
+check "... is the same" cmp out one_caption.txt
+use 3 "... JSON" blip p.jpg cut.jpg p.png --vocab "$bert" --json
+check "... is JSON" is_json out
+check "... has the error between two captions" [ "$(sed -n 's/^ *{"image": "\([a-z.]*\)", "\([a-z]*\)".*/\1 \2/p' out | sed 2q | tail -n 1)" = "cut.jpg error" ]
 use 0 "caption, drawn" blip p.jpg --vocab "$bert" --sample --seed 3 --top-p 0.9 --top-k 5 --temperature 0.7
 cp out drawn.txt
 use 0 "caption, drawn again" blip p.jpg --vocab "$bert" --sample --seed 3 --top-p 0.9 --top-k 5 --temperature 0.7
@@ -554,6 +575,9 @@ for file in p.jpg p.png; do
 done
 use 0 "two pictures and a sentence" vilt p.jpg p.png --route nlvr2 --text a --vocab "$bert"
 says "... are named" '^p.jpg, p.png, "a"$' out
+use 3 "a pair whose second picture cannot be read" vilt p.jpg cut.png p.jpg p.png --route nlvr2 --text a --text b --vocab "$bert"
+says "... the other pair has its own sentence" '^p.jpg, p.png, "b"$' out
+says "... the picture is named" 'vilt: cut.png: '
 use 2 "one picture of two" vilt p.jpg --route nlvr2 --text a --vocab "$bert"
 printf 'model m(n = 4) {\n  dim B = 1..2\n  dim N = 1..20\n  prepare at: patches(of = "picture", patch = 8)\n  route r(at: i32[B, N, 2]) -> y: i32[B, N, 2] {\n    return at + 1\n  }\n}\n' > orphan.sy
 tool orphan orphan.sy r
@@ -580,6 +604,14 @@ printf 'cat\ndog\nred\n' > animals.txt
 use 0 "zero-shot: labels" clip photos/0.ppm photos/1.ppm --labels animals.txt --vocab merges.txt
 cp out zero.txt
 check "... each picture and three classes" [ "$(grep -c '^photos/[01].ppm$\|%  [a-z]*$' out)" -eq 8 ]
+use 3 "zero-shot: beside pictures that cannot be read" clip photos/notes.txt photos/0.ppm nosuch.jpg photos/1.ppm --labels animals.txt --vocab merges.txt
+check "... the others have the same results" cmp out zero.txt
+says "... counted" '2 of 4 could not be read'
+use 3 "... JSON" clip photos/notes.txt photos/0.ppm --labels animals.txt --vocab merges.txt --json
+check "... is JSON" is_json out
+says "... has the error" '{"image": "photos/notes.txt", "error": ' out
+use 3 "retrieve: beside a picture that cannot be read" clip cut.jpg photos/0.ppm --text a --text b --vocab merges.txt
+says "... the other has its row" '^photos/0.ppm$' out
 use 0 "zero-shot: the sentences of the template" clip photos/0.ppm photos/1.ppm --vocab merges.txt --text "a photo of a cat." --text "a photo of a dog." --text "a photo of a red."
 sed -n 's/^ *\([0-9.]*%\).* a \([a-z]*\)\.$/\1 \2/p' out | sort > want
 sed -n 's/^ *\([0-9.]*%\) *\([a-z]*\)$/\1 \2/p' zero.txt | sort > got
@@ -695,6 +727,10 @@ check "... all rows of both, best first" sh -c 'sed "s/  *\([-0-9.]*\)  .*/\1/" 
 cp out all.txt
 use 0 "search: one thread" clip search v.npy "a dog" cat --vocab merges.txt --threads 1
 check "... the same answer" cmp out all.txt
+use 3 "search: beside a picture that cannot be read" clip search v.npy --image cut.jpg --image photos/3.ppm --top 1 --json
+check "... is JSON" is_json out
+says "... has the error" '{"image": "cut.jpg", "error": ' out
+says "... and the other's row" '"name": "photos/3.ppm"' out
 use 0 "search: JSON" clip search v.npy --image photos/0.ppm --top 1 --json
 check "... is JSON" is_json out
 says "... with row, name and score" '"top": \[{"index": 0, "name": "photos/0.ppm", "score": \(1\|1.0000\|0.9999\)[0-9]*}\]' out
