@@ -1,6 +1,7 @@
 // pickle.c - see pickle.h. The machine has a stack of values, a stack of marks (positions in the stack), and a memo of
 // numbered values. Opcodes are the rows of `ops`: how their operand is written, and what they do.
 #include "pickle.h"
+#include "pickle_names.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,11 +9,8 @@
 
 enum {
   MAX_PROTOCOL = 5,
-  MAX_NAME = 512, // bytes of a module's or function's name
-  MAX_AXES = 64   // of any tensor; more than a reader of tensors takes
+  MAX_AXES = 64 // of any tensor; more than a reader of tensors takes
 };
-
-typedef enum Function { PF_NONE, PF_FIRST, PF_DICT, PF_TENSOR, PF_TYPED_TENSOR, PF_FROM_TYPE, PF_COUNT } Function;
 
 typedef struct Machine {
   const uint8_t *bytes;
@@ -22,6 +20,7 @@ typedef struct Machine {
   PkList stack, memo; // memo: NULL where nothing was stored
   size_t *mark;
   size_t nmark, mark_cap;
+  PkNames names;
   PkValue *none, *yes, *no, *other, *foreign; // values without content exist once
   bool stopped;
 } Machine;
@@ -30,28 +29,6 @@ typedef struct Operand {
   uint64_t number; // little-endian, or the length of text
   PkText text, second;
 } Operand;
-
-static const struct {
-  const char *module, *name;
-  int function;
-  StDtype dtype;
-} known[] = {
-#define KNOWN(module, name, function, dtype) {module, name, function, dtype},
-#define HOSTILE(module, name)
-#include "pickle_names.def"
-#undef KNOWN
-#undef HOSTILE
-};
-
-static const struct {
-  const char *module, *name; // name NULL: all
-} hostile[] = {
-#define KNOWN(module, name, function, dtype)
-#define HOSTILE(module, name) {module, name},
-#include "pickle_names.def"
-#undef KNOWN
-#undef HOSTILE
-};
 
 /* values -------------------------------------------------------------------------------------------------------- */
 static bool no_memory(Machine *m) {
@@ -141,57 +118,29 @@ PkValue *pk_get(const PkValue *dict, const char *key) {
 }
 
 /* names --------------------------------------------------------------------------------------------------------- */
-// Is "a.b.c" the module, or below it?
-static bool is_within(const char *name, const char *module) {
-  size_t n = strlen(module);
-  return !strncmp(name, module, n) && (!name[n] || name[n] == '.');
-}
-
-static bool is_hostile(const char *module, const char *name) {
-  if (is_within(module, "__builtin__")) module = "builtins";
-  for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
-    if (hostile[i].name ? !strcmp(module, hostile[i].module) && is_within(name, hostile[i].name)
-                        : is_within(module, hostile[i].module))
-      return true;
+// The value of a name; NULL after an error.
+static PkValue *global_value(Machine *m, PkText module, PkText name) {
+  const char *why = NULL;
+  PkName *n = pk_name_find(&m->names, module, name, &why);
+  if (!n) {
+    WRONG(m, "%s", m->op, why);
+    return NULL;
   }
-  return false;
-}
-
-// The name may reach through modules by dots ("torch", "serialization.os.system"): every way of cutting it is looked
-// at.
-static bool reaches_hostile(const char *module, const char *name) {
-  char outer[2 * MAX_NAME + 2], inner[MAX_NAME + 1];
-  if (is_hostile(module, name)) return true;
-  for (const char *dot = strchr(name, '.'); dot; dot = strchr(dot + 1, '.')) {
-    const char *from = dot;
-    while (from > name && from[-1] != '.') from--;
-    snprintf(inner, sizeof inner, "%.*s", (int)(dot - from), from);
-    snprintf(outer, sizeof outer, "%s.%.*s", module, (int)(dot - name), name);
-    if (is_hostile(inner, dot + 1) || is_hostile(outer, dot + 1)) return true;
+  if (n->hostile) {
+    WRONG(
+        m,
+        "it asks for %.100s.%.100s. A checkpoint has no business calling that: the file is hostile or broken; nothing "
+        "of it was run. Get the file elsewhere",
+        m->op, n->module, n->name);
+    return NULL;
   }
-  return false;
-}
-
-static bool push_global(Machine *m, PkText module, PkText name) {
-  if (!module.n || !name.n || module.n > MAX_NAME || name.n > MAX_NAME || memchr(module.s, 0, module.n) ||
-      memchr(name.s, 0, name.n))
-    return WRONG(m, "a name that no Python module can have", m->op);
-  const char *mod = st_copy(m->pool, module.s, module.n), *nam = st_copy(m->pool, name.s, name.n);
-  if (!mod || !nam) return no_memory(m);
-  if (reaches_hostile(mod, nam))
-    return WRONG(m,
-                 "it asks for %.100s.%.100s. A checkpoint has no business calling that: the file is hostile or broken; "
-                 "nothing of it was run. Get the file elsewhere",
-                 m->op, mod, nam);
-  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-    if (strcmp(mod, known[i].module) != 0 || strcmp(nam, known[i].name) != 0) continue;
-    PkValue *v = value_new(m, PK_GLOBAL);
-    if (!v) return false;
-    v->function = known[i].function;
-    v->dtype = known[i].dtype;
-    return push(m, v);
-  }
-  return push(m, m->other);
+  if (n->value) return n->value;
+  n->value = value_new(m, n->known ? PK_GLOBAL : PK_OTHER);
+  if (!n->value) return NULL;
+  n->value->dtype = n->dtype;
+  if (n->known) n->value->function = (int)n->function;
+  n->value->label = n->name;
+  return n->value;
 }
 
 /* the functions that have a meaning ----------------------------------------------------------------------------- */
@@ -263,11 +212,18 @@ static PkValue *call_typed_tensor(Machine *m, const PkList *args) {
   return make_tensor(m, args, args->at[6]->dtype);
 }
 
+// Tensors of a kind that is not known here: quantised, sparse, nested.
+static PkValue *call_foreign(Machine *m, const PkList *args) {
+  (void)args;
+  return m->foreign;
+}
+
 static PkValue *call_from_type(Machine *m, const PkList *args);
 
 static PkValue *(*const functions[PF_COUNT])(Machine *, const PkList *) = {
-    [PF_NONE] = call_none,     [PF_FIRST] = call_first,         [PF_DICT] = call_dict,
-    [PF_TENSOR] = call_tensor, [PF_FROM_TYPE] = call_from_type, [PF_TYPED_TENSOR] = call_typed_tensor,
+    [PF_NONE] = call_none,       [PF_FIRST] = call_first,         [PF_DICT] = call_dict,
+    [PF_TENSOR] = call_tensor,   [PF_FROM_TYPE] = call_from_type, [PF_TYPED_TENSOR] = call_typed_tensor,
+    [PF_FOREIGN] = call_foreign,
 };
 
 // (function, type, its arguments, state): a tensor with attributes. It cannot wrap itself, so there is no recursion.
@@ -526,14 +482,18 @@ static bool do_memoize(Machine *m, Operand o) {
 }
 
 static bool do_global(Machine *m, Operand o) {
-  return push_global(m, o.text, o.second);
+  return push(m, global_value(m, o.text, o.second));
 }
 static bool do_stack_global(Machine *m, Operand o) {
   (void)o;
   if (!need(m, 2)) return false;
-  const PkValue *name = pop(m), *module = pop(m);
+  PkValue *name = pop(m), *module = pop(m);
   if (name->kind != PK_TEXT || module->kind != PK_TEXT) return WRONG(m, "a name that is not text", m->op);
-  return push_global(m, module->text, name->text);
+  if (name->module != module) { // else it was asked for a moment ago
+    name->global = global_value(m, module->text, name->text);
+    name->module = module;
+  }
+  return push(m, name->global);
 }
 static bool do_reduce(Machine *m, Operand o) {
   (void)o;
@@ -553,10 +513,9 @@ static bool call_marked(Machine *m) {
 static bool do_inst(Machine *m, Operand o) {
   // The name goes below the mark, where OBJ has it.
   if (!m->nmark) return WRONG(m, "opcode 0x%02x finds no mark", m->op, m->bytes[m->op]);
-  if (!push_global(m, o.text, o.second)) return false;
-  PkValue *callee = pop(m);
+  PkValue *callee = global_value(m, o.text, o.second);
   size_t from = m->mark[m->nmark - 1];
-  if (!push(m, callee)) return false;
+  if (!push(m, callee)) return false; // NULL: reported
   memmove(m->stack.at + from + 1, m->stack.at + from, (m->stack.n - 1 - from) * sizeof *m->stack.at);
   m->stack.at[from] = callee;
   m->mark[m->nmark - 1] = from + 1;
@@ -728,7 +687,7 @@ static bool read_operand(Machine *m, Form form, Operand *o) {
 }
 
 PkValue *pk_read(const uint8_t *bytes, size_t n, StPool *pool, StError *err) {
-  Machine m = {.bytes = bytes, .n = n, .pool = pool, .err = err};
+  Machine m = {.bytes = bytes, .n = n, .pool = pool, .err = err, .names = pk_names(pool, n)};
   PkValue **fixed[] = {&m.none, &m.yes, &m.no, &m.other, &m.foreign};
   static const PkKind kind[] = {PK_NONE, PK_BOOL, PK_BOOL, PK_OTHER, PK_FOREIGN};
   for (size_t i = 0; i < sizeof kind / sizeof *kind; i++)

@@ -43,10 +43,14 @@ typedef struct PkText {
 struct PkValue {
   PkKind kind;
   StDtype dtype; // storage, tensor, global that is a type; ST_DTYPE_COUNT if there is no such type here
-  bool open;     // for who walks the values: this one is being walked
+  bool open;     // for who walks the values: this one is being walked, or this text was found to be sound
   union {
-    int64_t i;    // bool, int
-    PkText text;  // text; storage: its key
+    int64_t i; // bool, int
+    struct {
+      PkText text;           // text; storage: its key
+      const PkValue *module; // text that was used as the name of something in this module, last
+      PkValue *global;       // what that was
+    };
     PkList list;  // tuple, list, dict
     int function; // global
     struct {      // tensor
@@ -55,8 +59,11 @@ struct PkValue {
       int64_t offset;         // elements
     } view;
   };
-  int64_t numel;    // storage: elements
-  const void *data; // for who reads storages and tensors: their bytes, once they are known
+  const char *label; // global, also opaque ones: its name
+  int64_t numel;     // storage: elements
+  // For who reads storages and tensors, once they are known:
+  const void *data;       // tensor: its bytes
+  struct ZipEntry *entry; // storage: where its bytes are
 };
 
 // The value of a pickle of n bytes, which must outlive it. NULL on error, with the offset in the message.

@@ -14,6 +14,7 @@
 
 enum {
   MAX_PICKLE = 64 * 1024 * 1024, // bytes of data.pkl; that of a large model has a few MB
+  MAX_PACKED = 64,               // times the file; deflate could do 1000
   MAX_LEVELS = 32,               // dictionaries within each other
   MAX_NAME = 1024,               // bytes of a tensor's name
   SLACK = 1024 * 1024            // bytes of memory that any file may use
@@ -34,6 +35,7 @@ typedef struct Reader {
   Zip zip;
   const char *folder; // "archive/", in front of all names
   size_t bytes;       // of the file
+  uint64_t inflated;  // bytes of storages so far
   uint64_t copied;    // bytes of tensors that were not contiguous
   size_t steps;       // that walks may still make
   Found *found;
@@ -69,21 +71,28 @@ static bool is_utf8(const char *s, size_t n) {
   return true;
 }
 
+// Is the text of a key UTF-8 without zero bytes? A value is looked at once, however often it is used as a key.
+static bool is_printable(PkValue *key, PkText t) {
+  if (key->kind != PK_TEXT) return true; // digits
+  if (!key->open) key->open = !memchr(t.s, 0, t.n) && is_utf8(t.s, t.n);
+  return key->open;
+}
+
 // Appends a key to a name of n bytes. Returns the new length, 0 if the key is neither text nor a number, SIZE_MAX after
 // an error.
-static size_t join_name(Reader *r, char name[MAX_NAME + 1], size_t n, const PkValue *key) {
+static size_t join_name(Reader *r, char name[MAX_NAME + 1], size_t n, PkValue *key) {
   char number[24];
   PkText t = key->text;
   if (key->kind == PK_INT)
     t = (PkText){number, (size_t)snprintf(number, sizeof number, "%" PRId64, key->i)};
   else if (key->kind != PK_TEXT || !t.n)
     return 0;
-  if (memchr(t.s, 0, t.n) || !is_utf8(t.s, t.n)) {
-    st_fail(r->err, "a name below '%.*s' has a zero byte or is not UTF-8", (int)(n < 200 ? n : 200), name);
-    return SIZE_MAX;
-  }
   if (t.n + (n > 0) > MAX_NAME - n) {
     st_fail(r->err, "a name below '%.*s' is longer than %d bytes", (int)(n < 200 ? n : 200), name, (int)MAX_NAME);
+    return SIZE_MAX;
+  }
+  if (!is_printable(key, t)) {
+    st_fail(r->err, "a name below '%.*s' has a zero byte or is not UTF-8", (int)(n < 200 ? n : 200), name);
     return SIZE_MAX;
   }
   if (n) name[n++] = '.';
@@ -143,8 +152,7 @@ static bool walk(Reader *r, PkValue *dict, bool only_look, bool *any) {
       depth--;
       continue;
     }
-    const PkValue *key = l->dict->list.at[l->next];
-    PkValue *v = l->dict->list.at[l->next + 1];
+    PkValue *key = l->dict->list.at[l->next], *v = l->dict->list.at[l->next + 1];
     l->next += 2;
     if (!r->steps--) {
       r->steps = 0;
@@ -186,12 +194,13 @@ static bool note_others(Reader *r, const PkValue *top, const PkValue *taken, con
   char text[512];
   size_t at = 0, others = 0;
   for (size_t i = 0; i + 1 < top->list.n; i += 2) {
-    const PkValue *key = top->list.at[i];
-    PkValue *v = top->list.at[i + 1];
+    PkValue *key = top->list.at[i], *v = top->list.at[i + 1];
     bool any;
     if (v == taken || v->kind != PK_DICT || key->kind != PK_TEXT || belongs_to_training(key)) continue;
+    if (others > 8 || at > sizeof text - 64) break;
     if (!walk(r, v, true, &any)) return false;
-    if (!any || !is_utf8(key->text.s, key->text.n) || others++ > 8 || at > sizeof text - 64) continue;
+    if (!any || key->text.n > MAX_NAME || !is_printable(key, key->text)) continue;
+    others++;
     at += (size_t)snprintf(text + at, sizeof text - at, "%s'%.*s'", at ? ", " : "",
                            (int)(key->text.n < 40 ? key->text.n : 40), key->text.s);
   }
@@ -219,7 +228,7 @@ static bool collect(Reader *r, PkValue *top) {
 
 /* tensors ------------------------------------------------------------------------------------------------------- */
 // The bytes of a storage and their number.
-static const uint8_t *storage_data(Reader *r, const char *name, const PkValue *storage, uint64_t *bytes) {
+static const uint8_t *storage_data(Reader *r, const char *name, PkValue *storage, uint64_t *bytes) {
   static const uint8_t empty[8] = {0};
   char path[512];
   size_t size = st_dtype_size(storage->dtype);
@@ -231,7 +240,8 @@ static const uint8_t *storage_data(Reader *r, const char *name, const PkValue *s
     return NULL;
   }
   snprintf(path, sizeof path, "%sdata/%.*s", r->folder, (int)storage->text.n, storage->text.s);
-  ZipEntry *e = zip_find(&r->zip, path);
+  if (!storage->entry) storage->entry = zip_find(&r->zip, path); // once: many tensors may be views of it
+  ZipEntry *e = storage->entry;
   if (!e) {
     st_fail(r->err, "tensor '%.200s': the archive has no entry '%.200s'", name, path);
     return NULL;
@@ -242,6 +252,7 @@ static const uint8_t *storage_data(Reader *r, const char *name, const PkValue *s
             *bytes, path, e->size);
     return NULL;
   }
+  if (e->method != 0 && !e->unpacked) r->inflated += e->size;
   return zip_data(e, &r->file->data, r->err);
 }
 
@@ -295,7 +306,7 @@ static bool read_shape(Reader *r, StTensor *t, const PkValue *v, int64_t *reach)
 static bool copy_tensor(Reader *r, StTensor *t, PkValue *v, const uint8_t *from) {
   if (!v->data) {
     // What views may copy is bounded by the file: one element shown a million times is not.
-    uint64_t limit = 2 * ((uint64_t)r->bytes + r->file->data.used) + SLACK;
+    uint64_t limit = 2 * ((uint64_t)r->bytes + r->inflated) + SLACK;
     uint8_t *to = t->bytes <= limit && r->copied <= limit - t->bytes ? st_alloc(&r->file->data, t->bytes) : NULL;
     if (!to)
       return st_fail(r->err, "tensor '%.200s': a view of %zu bytes is too large a copy for a file of %zu bytes",
@@ -363,15 +374,17 @@ static PkValue *read_values(Reader *r) {
     return NULL;
   }
   if (!check_kind(r)) return NULL;
-  if (e->size > MAX_PICKLE) {
-    st_fail(r->err, "data.pkl has %" PRIu64 " bytes, above the limit of %d MB", e->size, (int)(MAX_PICKLE >> 20));
+  // Reading takes time and memory in proportion to the pickle, so that this has to be so to the file.
+  if (e->size > MAX_PICKLE || e->size > SLACK + MAX_PACKED * (uint64_t)r->bytes) {
+    st_fail(r->err, "data.pkl has %" PRIu64 " bytes, above the limit of %d MB and %d times the file", e->size,
+            (int)(MAX_PICKLE >> 20), (int)MAX_PACKED);
     return NULL;
   }
   const uint8_t *pickle = zip_data(e, &r->work, r->err);
   if (!pickle) return NULL;
   r->work.limit = r->work.used + SLACK + 160 * (size_t)e->size;
   r->file->pool.limit = SLACK + 160 * (size_t)e->size;
-  r->steps = SLACK + 16 * (size_t)e->size;
+  r->steps = SLACK + 4 * (size_t)e->size;
   return pk_read(pickle, (size_t)e->size, &r->work, r->err);
 }
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "../../ckpt/safetensors.h"
+#include "../../ckpt/pickle_names.h"
 
 /* bytes --------------------------------------------------------------------------------------------------------- */
 typedef struct Bytes {
@@ -228,6 +228,8 @@ static Bytes sound_pickle(void) {
   return p;
 }
 
+static void file_refused(Bytes b, const char *message);
+
 /* what is read -------------------------------------------------------------------------------------------------- */
 static void check_sound(StFile *f) {
   float got[6];
@@ -413,6 +415,156 @@ Test(torch, modules_are_the_dictionaries_of_their_attributes) {
     st_close(f);
     free(keep.p);
   }
+}
+
+// What TorchScript and C++ write around typed lists and dictionaries: {"w": tensor, "sizes": FUNCTION([1])} and
+// restore_type_tag({"w": tensor}, "Dict[str, Tensor]").
+Test(torch, typed_lists_of_torchscript_are_lists) {
+  static const char *const name[] = {"build_intlist", "build_doublelist",     "build_boollist",  "build_tensorlist",
+                                     "build_class",   "build_tensor_from_id", "restore_type_tag"};
+  for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+    Bytes p = {0}, keep;
+    StError err;
+    proto(&p);
+    global(&p, "__torch__.net", "Net");
+    put_text(&p, ")\x81}(");
+    text(&p, "w");
+    tensor(&p, &(View){"FloatStorage", "0", 6, 0, 1, {6}, {1}});
+    text(&p, "sizes");
+    global(&p, "torch.jit._pickle", name[i]);
+    put_text(&p, "(](K\1e");
+    text(&p, "List[int]");
+    put_text(&p, "tRub.");
+    StFile *f = open_pickle(p, &keep, &err);
+    cr_assert_not_null(f, "%s: %s", name[i], err.text);
+    cr_expect(st_count(f) == 1 && st_find(f, "w"));
+    st_close(f);
+    free(keep.p);
+  }
+  Bytes p = {0}, keep;
+  StError err;
+  proto(&p);
+  global(&p, "torch.jit._pickle", "restore_type_tag");
+  put_text(&p, "(}");
+  text(&p, "w");
+  tensor(&p, &(View){"FloatStorage", "0", 6, 0, 1, {6}, {1}});
+  put_text(&p, "s");
+  text(&p, "Dict[str, Tensor]");
+  put_text(&p, "tR.");
+  StFile *f = open_pickle(p, &keep, &err);
+  cr_assert_not_null(f, "%s", err.text);
+  cr_expect(st_count(f) == 1 && st_find(f, "w"));
+  st_close(f);
+  free(keep.p);
+  static const char *const loads[][2] = {
+      {"torch.jit", "load"}, {"torch.jit._pickle", "sys"}, {"torch.jit._pickle", "x"}};
+  for (size_t i = 0; i < sizeof loads / sizeof *loads; i++) {
+    Bytes q = {0};
+    proto(&q);
+    global(&q, loads[i][0], loads[i][1]);
+    put_text(&q, ")R.");
+    refused(q, "hostile");
+  }
+}
+
+// Tensors of other kinds are said to be left out; they were dropped as if they were numbers.
+Test(torch, other_kinds_of_tensors_are_noted) {
+  static const char *const name[] = {"_rebuild_qtensor", "_rebuild_sparse_tensor", "_rebuild_nested_tensor"};
+  for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+    Bytes p = {0}, keep;
+    StError err;
+    proto(&p);
+    put_text(&p, "}(");
+    text(&p, "w");
+    tensor(&p, &(View){"FloatStorage", "0", 6, 0, 1, {6}, {1}});
+    text(&p, "q");
+    global(&p, "torch._utils", name[i]);
+    put_text(&p, ")Ru.");
+    StFile *f = open_pickle(p, &keep, &err);
+    cr_assert(f && st_note(f), "%s", err.text);
+    cr_expect(strstr(st_note(f), "1 tensor is left out"), "%s", st_note(f));
+    st_close(f);
+    free(keep.p);
+  }
+}
+
+// What names cost is in proportion to the pickle, whatever they are and however often they are asked for.
+Test(torch, names_cost_no_more_than_the_file_is_worth) {
+  StPool pool = {.limit = 1 << 26};
+  char dots[512];
+  for (size_t i = 0; i < sizeof dots; i++) dots[i] = i % 2 ? '.' : 'a';
+  for (int distinct = 0; distinct < 2; distinct++) {
+    PkNames t = pk_names(&pool, 10000);
+    const char *why = NULL;
+    size_t found = 0;
+    uint64_t before = 0;
+    while (found < 200000) {
+      char module[32];
+      int n = snprintf(module, sizeof module, "m%zu", distinct ? found : 0);
+      if (!pk_name_find(&t, (PkText){module, (size_t)n}, (PkText){dots, 511}, &why)) break;
+      cr_expect(t.work > before && t.work <= t.limit);
+      before = t.work;
+      found++;
+    }
+    cr_expect(found < (distinct ? 20 : 10000), "%zu names", found);
+    cr_expect(why && strstr(why, "too often"));
+  }
+  st_pool_free(&pool);
+}
+
+// {"state_dict": {"w": tensor}, KEY: {"w": tensor}, KEY: ...}: the key is long and the same value each time.
+Test(torch, a_key_is_looked_at_once) {
+  enum { LONG = 1 << 20, TIMES = 100000 };
+  char *key = malloc(LONG + 1);
+  cr_assert(key);
+  memset(key, 'a', LONG);
+  key[LONG] = 0;
+  Bytes p = {0}, keep;
+  StError err;
+  proto(&p);
+  put_text(&p, "}(");
+  text(&p, "state_dict");
+  put_text(&p, "}q\1");
+  text(&p, "w");
+  tensor(&p, &(View){"FloatStorage", "0", 6, 0, 1, {6}, {1}});
+  put_text(&p, "s");
+  text(&p, key);
+  put_text(&p, "q\2h\1");
+  for (int i = 1; i < TIMES; i++) put_text(&p, "h\2h\1");
+  put_text(&p, "u.");
+  StFile *f = open_pickle(p, &keep, &err);
+  cr_assert_not_null(f, "%s", err.text);
+  cr_expect_eq(st_count(f), 1);
+  st_close(f);
+  free(keep.p);
+  free(key);
+}
+
+Test(torch, a_pickle_is_not_much_longer_than_the_file) {
+  size_t n = 4 << 20;
+  uint8_t *nulls = malloc(n);
+  cr_assert(nulls);
+  memset(nulls, 'N', n); // values that nobody asks for
+  Entry e[] = {{"m/data.pkl", nulls, n, true}, {"m/data/0", six, sizeof six, false}};
+  Bytes b = archive(2, e, false);
+  file_refused(b, "64 times the file");
+  free(b.p);
+  free(nulls);
+}
+
+// Views that show their storage again and again: copying may not feed on what was copied before.
+Test(torch, views_do_not_double) {
+  Bytes p = {0};
+  proto(&p);
+  put_text(&p, "}(");
+  for (int i = 0; i < 12; i++) {
+    char name[8];
+    snprintf(name, sizeof name, "w%d", i);
+    text(&p, name);
+    tensor(&p, &(View){"FloatStorage", "0", 6, 0, 1, {(int64_t)50000 << i}, {0}});
+  }
+  put_text(&p, "u.");
+  refused(p, "too large a copy");
 }
 
 Test(torch, refuses_names_that_an_attack_needs) {
