@@ -2,8 +2,9 @@
 // name that stands in several, the last file counts.
 //
 // Names: what was trained inside a larger module has its name in front of all tensors ("module.", "backbone."). Such a
-// prefix is left out with --strip-prefix, or by checkpoint_strip when a program finds its names only below it. A name
-// without the prefix keeps its meaning.
+// prefix is left out with --strip-prefix, or by checkpoint_strip when a program finds its names only below it. What was
+// saved as a part of the module that the page describes lacks the name of that part ("bert."): --add-prefix, or
+// checkpoint_lengthen, puts it in front. A name without the prefix keeps its meaning.
 #include "ckpt/shards.h"
 #include "weights.h"
 
@@ -42,7 +43,9 @@ static bool open_one(Session *s, Checkpoint *c, const char *path) {
 }
 
 bool checkpoint_open(Session *s, Checkpoint *c, const char *const *path, size_t n) {
+  c->arena = &s->arena;
   c->strip = s->opt.strip_prefix;
+  c->add = s->opt.add_prefix;
   for (size_t i = 0; i < n; i++)
     if (!open_one(s, c, path[i])) return false;
   return true;
@@ -57,9 +60,15 @@ void checkpoint_release(const Checkpoint *c) {
   for (size_t i = 0; i < c->n; i++) st_release(c->file[i]);
 }
 
+// The name behind a prefix; NULL if it does not begin with it, or ends there.
+static const char *behind(const char *prefix, const char *name) {
+  size_t n = prefix ? strlen(prefix) : 0;
+  return n && !strncmp(name, prefix, n) && name[n] ? name + n : NULL;
+}
+
 const char *checkpoint_name(const Checkpoint *c, const StTensor *t) {
-  size_t n = c->strip ? strlen(c->strip) : 0;
-  return n && !strncmp(t->name, c->strip, n) && t->name[n] ? t->name + n : t->name;
+  const char *rest = behind(c->strip, t->name), *name = rest ? rest : t->name;
+  return c->add ? arena_printf(c->arena, "%s%s", c->add, name) : name;
 }
 
 // The name below a prefix; NULL if it is overlong.
@@ -76,17 +85,25 @@ static const StTensor *find_exact(const Checkpoint *c, const char *name) {
   return NULL;
 }
 
-const StTensor *checkpoint_find(const Checkpoint *c, const char *name) {
+static const StTensor *find_stripped(const Checkpoint *c, const char *name) {
   char full[MAX_FULL_NAME];
-  const StTensor *t = checkpoint_alias(c, name);
-  if (!t && c->strip && full_name(full, c->strip, name)) t = find_exact(c, full);
+  const StTensor *t = c->strip && full_name(full, c->strip, name) ? find_exact(c, full) : NULL;
   return t ? t : find_exact(c, name);
+}
+
+const StTensor *checkpoint_find(const Checkpoint *c, const char *name) {
+  const StTensor *t = checkpoint_alias(c, name);
+  const char *rest = behind(c->add, name);
+  if (!t && rest) t = find_stripped(c, rest);
+  return t ? t : find_stripped(c, name);
 }
 
 const StTensor *checkpoint_near(const Checkpoint *c, const char *name) {
   char full[MAX_FULL_NAME];
   const StTensor *best = NULL;
   size_t least = SIZE_MAX;
+  const char *rest = behind(c->add, name);
+  if (rest) name = rest;
   if (c->strip && full_name(full, c->strip, name)) name = full;
   for (size_t i = c->n; i-- > 0;) {
     const StTensor *t = st_near(c->file[i], name);
@@ -133,4 +150,32 @@ bool checkpoint_strip(Session *s, Checkpoint *c, const WeightNames *want) {
   c->strip = found;
   session_note(s, "syc: note: the names of the checkpoint begin with '%s', which is left out", found);
   return true;
+}
+
+// Parts of a name that may be what the file lacks: "bert.", "bert.encoder.", and so on; NULL behind the last.
+const char *checkpoint_part(Arena *a, const char *name, size_t i) {
+  const char *dot = strchr(name, '.');
+  while (dot && i--) dot = strchr(dot + 1, '.');
+  return dot ? arena_strndup(a, name, (size_t)(dot - name) + 1) : NULL;
+}
+
+bool checkpoint_lengthen(Session *s, Checkpoint *c, const WeightNames *want) {
+  enum { MAX_PARTS = 8 };
+  const char *missing = NULL;
+  for (size_t i = 0; i < want->list.n && !missing && !c->add; i++)
+    if (!checkpoint_find(c, want->list.at[i].name)) missing = want->list.at[i].name;
+  for (size_t k = 0; missing && k < MAX_PARTS && (c->add = checkpoint_part(&s->arena, missing, k)); k++) {
+    bool all = true;
+    for (size_t i = 0; i < want->list.n && all; i++) all = checkpoint_find(c, want->list.at[i].name) != NULL;
+    if (!all) continue;
+    checkpoint_note_added(s, c);
+    return true;
+  }
+  if (missing) c->add = NULL;
+  return false;
+}
+
+void checkpoint_note_added(Session *s, const Checkpoint *c) {
+  if (c->add && c->add != s->opt.add_prefix)
+    session_note(s, "syc: note: the names of the checkpoint lack '%s' in front, which is added", c->add);
 }

@@ -272,11 +272,13 @@ static void add_route(void *ud, const Module *m) {
   add_known(l, &w);
 }
 
-static bool is_candidate(const Leftovers *l, const WeightNames *want, const StTensor *t) {
-  const char *name = checkpoint_name(l->c, t);
-  if (checkpoint_used(l->c, t) || weight_names_has(want, name) || is_counter(t) || is_ignored(l->s, t, name))
-    return false;
-  return checkpoint_find(l->c, name) == t; // no later file has it
+// Does it stand for a weight? A name without a prefix that is added keeps its meaning.
+static bool is_asked_for(const Leftovers *l, const WeightNames *want, const StTensor *t, const char *name) {
+  return checkpoint_used(l->c, t) || weight_names_has(want, name) || weight_names_has(want, t->name);
+}
+
+static bool is_candidate(const Leftovers *l, const StTensor *t, const char *name) {
+  return !is_counter(t) && !is_ignored(l->s, t, name) && checkpoint_find(l->c, name) == t; // no later file has it
 }
 
 typedef VEC(const StTensor *) Tensors;
@@ -288,9 +290,9 @@ static Tensors divide(Leftovers *l, const WeightNames *want) {
     for (size_t k = 0; k < st_count(l->c->file[i]); k++) {
       const StTensor *t = st_at(l->c->file[i], k);
       const char *name = checkpoint_name(l->c, t);
-      if (checkpoint_used(l->c, t) || weight_names_has(want, name))
+      if (is_asked_for(l, want, t, name))
         VEC_PUSH(l->arena, l->used, name);
-      else if (is_candidate(l, want, t))
+      else if (is_candidate(l, t, name))
         VEC_PUSH(l->arena, left, t);
     }
   sort_names(&l->used);
@@ -300,7 +302,7 @@ static Tensors divide(Leftovers *l, const WeightNames *want) {
 static bool is_inside(const Leftovers *l, const StTensor *t) {
   const char *name = checkpoint_name(l->c, t);
   bool outside = l->c->strip && strncmp(t->name, l->c->strip, strlen(l->c->strip)) != 0;
-  if (is_buffer(t) || has_name(&l->known, name)) return false;
+  if (is_buffer(t) || has_name(&l->known, name) || has_name(&l->known, t->name)) return false;
   return has_adapter(l, name) || (!outside && name_is_inside(l, name));
 }
 

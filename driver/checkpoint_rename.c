@@ -198,6 +198,20 @@ static bool plan_below(Arena *a, Checkpoint *c, const Module *m, const WeightNam
   return false;
 }
 
+// The same for a prefix that the file lacks and the set's names have: *p becomes that plan, and c->add the prefix.
+static bool plan_added(Arena *a, Checkpoint *c, const Module *m, const WeightNames *want, Plan *p) {
+  enum { MAX_PARTS = 8 };
+  const char *expected = expected_name(a, m, p->set, p->first);
+  for (size_t k = 0; k < MAX_PARTS && (c->add = checkpoint_part(a, expected, k)); k++) {
+    Plan q = plan_set(a, c, m, p->set, want);
+    if (q.missing) continue;
+    *p = q;
+    return true;
+  }
+  c->add = NULL;
+  return false;
+}
+
 // The set with the fewest missing weights. Where all sets lack some, a prefix is looked for, unless one was given.
 static Plan best_plan(Arena *a, Checkpoint *c, const Module *m, const WeightNames *want) {
   Plan best = {.missing = SIZE_MAX};
@@ -207,6 +221,7 @@ static Plan best_plan(Arena *a, Checkpoint *c, const Module *m, const WeightName
     if (seen) continue;
     Plan p = plan_set(a, c, m, m->rename.at[i].set, want);
     if (!p.missing || (!c->strip && plan_below(a, c, m, want, &p))) return p;
+    if (!c->add && plan_added(a, c, m, want, &p)) return p;
     if (p.missing < best.missing) best = p;
   }
   return best;
@@ -225,6 +240,7 @@ bool checkpoint_rename(Session *s, Checkpoint *c, const Module *m, const WeightN
   }
   if (!make_file(s, c, &p, &made)) return false;
   add_aliases(s, c, &p);
+  checkpoint_note_added(s, c);
   session_note(s,
                "syc: note: the checkpoint has the names of '%s'%s%s: %zu weights renamed, %zu of them made of others",
                p.set, c->strip ? " behind " : "", c->strip ? c->strip : "", p.recipe.n, made);
@@ -256,5 +272,5 @@ const char *checkpoint_names(Session *s, Checkpoint *c, const Module *m, bool *o
 }
 
 bool checkpoint_fit(Session *s, Checkpoint *c, const Module *m, const WeightNames *want) {
-  return checkpoint_strip(s, c, want) || checkpoint_rename(s, c, m, want);
+  return checkpoint_strip(s, c, want) || checkpoint_lengthen(s, c, want) || checkpoint_rename(s, c, m, want);
 }

@@ -209,6 +209,8 @@ typedef struct Checkpoint { // one or more files, later ones win; {0} has none
   struct StFile **file;
   size_t n, cap;
   const char *strip; // what the names in the files have in front of ours, or NULL
+  const char *add;   // what ours have in front of theirs, or NULL
+  Arena *arena;      // the session's
   // What the page's rename rules made of it (checkpoint_rename.c).
   const struct WeightAlias *alias;
   const struct StTensor *const *used; // tensors that stand for weights of other names

@@ -25,12 +25,16 @@ WeightNames weight_names_of_program(const Program *p, Arena *a); // what packing
 // The tensor of a name, the last file's if there are several; NULL if absent. First below c->strip, then as it is.
 const StTensor *checkpoint_find(const Checkpoint *c, const char *name);
 const StTensor *checkpoint_near(const Checkpoint *c, const char *name); // for "did you mean"; NULL if none is near
-const char *checkpoint_name(const Checkpoint *c, const StTensor *t);    // its name without c->strip
+const char *checkpoint_name(const Checkpoint *c, const StTensor *t);    // its name without c->strip, behind c->add
 void checkpoint_release(const Checkpoint *c);                           // gives back the pages of mapped files
 void checkpoint_add(Session *s, Checkpoint *c, StFile *f);              // one more file, which it closes
 // The name without its end, if that is what stands behind a point; else NULL.
 const char *checkpoint_prefix(Arena *a, const char *name, const char *end);
-bool checkpoint_strip(Session *s, Checkpoint *c, const WeightNames *want); // finds and sets c->strip, with a note
+// The i-th part of a name that may be missing in front of the names of a file ("bert."), or NULL.
+const char *checkpoint_part(Arena *a, const char *name, size_t i);
+void checkpoint_note_added(Session *s, const Checkpoint *c);
+bool checkpoint_lengthen(Session *s, Checkpoint *c, const WeightNames *want); // finds and sets c->add, with a note
+bool checkpoint_strip(Session *s, Checkpoint *c, const WeightNames *want);    // finds and sets c->strip, with a note
 
 StDtype weight_dtype(const WeightName *w);          // in which `init` writes it: F32, or the page's F16 or BF16
 void weight_print_shape(Buf *b, const StTensor *t); // "F32[3,4]"

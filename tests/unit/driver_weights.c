@@ -788,6 +788,45 @@ Test(driver_weights, facts_of_a_set_of_names) {
   cr_expect(output_has("it has other") && output_has("E0135"));
 }
 
+// What was saved as a part of the module lacks its name: BertModel in the file of a BertForPreTraining.
+Test(driver_weights, names_without_a_prefix) {
+  cr_assert_eq(run("weights init bert:tiny --routes text -o %s/a.safetensors", dir), 0);
+  cr_assert_eq(run("weights pack bert:tiny --routes text -w %s/a.safetensors -o %s/a.syw", dir, dir), 0);
+  cr_assert_eq(run("weights convert %s/a.safetensors --strip-prefix bert. -o %s/b.safetensors", dir, dir), 0);
+  cr_expect_eq(run("weights pack bert:tiny --routes text -w %s/b.safetensors -o %s/b.syw", dir, dir), 0);
+  cr_expect(output_has("names of the checkpoint lack 'bert.' in front"));
+  cr_expect(!output_has("not used"));
+  cr_expect(same_files("a.syw", "b.syw"));
+  cr_expect_eq(run("weights pack bert:tiny --routes text --add-prefix bert. -w %s/b.safetensors -o %s/c.syw", dir, dir),
+               0);
+  cr_expect(!output_has("lack"));
+  cr_expect(same_files("a.syw", "c.syw"));
+  cr_expect_eq(run("weights pack bert:tiny --routes text --add-prefix vit. -w %s/b.safetensors -o %s/c.syw", dir, dir),
+               1);
+  cr_assert_eq(run("weights convert %s/b.safetensors --add-prefix bert. -o %s/c.safetensors", dir, dir), 0);
+  cr_expect(same_files("a.safetensors", "c.safetensors"));
+  write_below("b.safetensors", "m.safetensors", (const char *const[2]){"0.auto_model.", NULL});
+  cr_expect_eq(run("weights pack bert:tiny --routes text --strip-prefix 0.auto_model. -w %s/m.safetensors -o %s/c.syw",
+                   dir, dir),
+               0);
+  cr_expect(same_files("a.syw", "c.syw"));
+  write_one("more.safetensors", "encoder.layer.7.output.dense.bias", 4, 0);
+  cr_expect_eq(
+      run("weights pack bert:tiny --routes text -w %s/b.safetensors -w %s/more.safetensors -o %s/c.syw", dir, dir, dir),
+      1);
+  cr_expect(output_has("left over    encoder.layer.7.output.dense.bias"));
+
+  cr_assert_eq(run("weights init vit:tiny --routes features -o %s/a.safetensors", dir), 0);
+  cr_assert_eq(run("weights pack vit:tiny --routes features -w %s/a.safetensors -o %s/a.syw", dir, dir), 0);
+  write_theirs(vit_names, sizeof vit_names / sizeof *vit_names - 1, "a.safetensors", "hf.safetensors");
+  cr_assert_eq(run("weights convert %s/hf.safetensors --strip-prefix vit. -o %s/b.safetensors", dir, dir), 0);
+  cr_expect_eq(run("weights pack vit:tiny --routes features -w %s/b.safetensors -o %s/b.syw", dir, dir), 0);
+  cr_expect(output_has("names of the checkpoint lack 'vit.' in front"));
+  cr_expect(output_has("has the names of 'huggingface'"));
+  cr_expect(!output_has("not used"));
+  cr_expect(same_files("a.syw", "b.syw"));
+}
+
 Test(driver_weights, rename_that_does_not_fit) {
   write_text("r.sy", "rename other {\n  \"fc.weight\" = concat(\"a\", \"b\")\n  \"fc.bias\" = \"c\"\n}\n"
                      "rename second { \"fc.{p}\" = transposed(\"d.{p}\") }\n"
