@@ -17,9 +17,9 @@ static const struct {
 } kinds[] = {
     {"picture", " rgb resize crop filter mean std "},
     {"patches", " of patch "},
-    {"clip_bpe", " start end length pad of "},
-    {"bert_wordpiece", " start end length pad default of "},
-    {"sentencepiece", " start end length pad default of "},
+    {"clip_bpe", " start end length pad of vocab "},
+    {"bert_wordpiece", " start end length pad default of vocab lower "},
+    {"sentencepiece", " start end length pad default of vocab "},
     {"labels", " softmax top "},
     {"similarity", " softmax top "},
     {"choices", " share top "},

@@ -9,6 +9,7 @@
 // from it are looked at; this is the order of the original's repeated scans, which cost O(n^2) or more.
 #include "bpe.h"
 #include "text.h"
+#include "textfile.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -193,36 +194,52 @@ static uint32_t find_symbol(const HostBpe *b, const char *text, size_t n) {
   return b->by_text[text_slot(b, text, n)];
 }
 
-// Registers that two symbols merge. Parts that nothing makes are no symbols: the merge never happens.
-static void add_merge(HostBpe *b, uint32_t left, uint32_t right, uint32_t result, uint32_t rank) {
-  if (left == NONE || right == NONE) return;
-  *merge_slot(b, left, right) = (Merge){.left = left, .right = right, .rank = rank, .result = result};
+// What merges of GPT-2's kind begin with: the byte 0x20 in its spelling. CLIP's words have no spaces.
+static const char gpt2_space[] = "\xc4\xa0";
+
+// The start of a symbol as a string for a message, in dst.
+static const char *symbol_name(const char *s, size_t n, char *dst) {
+  size_t keep = n < 40 ? n : 40;
+  memcpy(dst, s, keep);
+  dst[keep] = 0;
+  return dst;
 }
 
-// Goes through the merge lines: first with symbols = true, which gives the joined texts their ids, then
-// with false, which registers the merges (a line may use a symbol that a later line makes).
-static bool add_merges(HostBpe *b, const char *text, size_t n, bool symbols, char *joined, HostError *err) {
-  size_t at = 0, line = 0;
-  uint32_t rank = 0;
-  while (at < n && rank < HOST_BPE_MERGES) {
-    const char *s = text + at, *stop = memchr(s, '\n', n - at);
-    size_t len = stop ? (size_t)(stop - s) : n - at;
-    at += len + 1;
-    if (len && s[len - 1] == '\r') len--;
-    if (line++ == 0) continue; // header
-    if (len == 0) continue;
-    const char *gap = memchr(s, ' ', len);
-    size_t ln = gap ? (size_t)(gap - s) : len, rn = gap ? len - ln - 1 : 0;
-    if (!ln || !rn || memchr(gap + 1, ' ', rn))
-      return host_fail(err, "vocabulary line %zu: expected two symbols and a space between them", line);
-    if (len > MAX_SYMBOL) return host_fail(err, "vocabulary line %zu: symbol of more than 64 KiB", line);
-    memcpy(joined, s, ln);
-    memcpy(joined + ln, gap + 1, rn);
-    if (symbols)
-      add_symbol(b, joined, ln + rn);
-    else
-      add_merge(b, find_symbol(b, s, ln), find_symbol(b, gap + 1, rn), find_symbol(b, joined, ln + rn), rank);
-    rank++;
+// The line of a merge: its symbol gets the next id. `joined` has room for the longest line.
+static bool add_merge(HostBpe *b, const char *s, size_t len, size_t line, uint32_t rank, char *joined, HostError *err) {
+  const char *gap = memchr(s, ' ', len);
+  size_t ln = gap ? (size_t)(gap - s) : len, rn = gap ? len - ln - 1 : 0;
+  if (!ln || !rn || memchr(gap + 1, ' ', rn))
+    return host_fail(err, "line %zu: expected two symbols and a space between them", line);
+  if (len > MAX_SYMBOL) return host_fail(err, "line %zu: symbol of more than 64 KiB", line);
+  if (len >= sizeof gpt2_space && !memcmp(s, gpt2_space, sizeof gpt2_space - 1))
+    return host_fail(err, "line %zu: a space in front of a word: these are merges of GPT-2's kind, not CLIP's", line);
+  uint32_t left = find_symbol(b, s, ln), right = find_symbol(b, gap + 1, rn);
+  if (left == NONE || right == NONE)
+    return host_fail(err, "line %zu: '%.40s' is neither a byte nor made by an earlier line: this is no file of merges",
+                     line, symbol_name(left == NONE ? s : gap + 1, left == NONE ? ln : rn, joined));
+  memcpy(joined, s, ln);
+  memcpy(joined + ln, gap + 1, rn);
+  uint32_t result = add_symbol(b, joined, ln + rn);
+  *merge_slot(b, left, right) = (Merge){.left = left, .right = right, .rank = rank, .result = result};
+  return true;
+}
+
+static bool is_header(const char *s, size_t n) {
+  static const char word[] = "#version";
+  for (size_t i = 0; i + sizeof word - 1 <= n; i++)
+    if (!memcmp(s + i, word, sizeof word - 1)) return true;
+  return false;
+}
+
+static bool add_merges(HostBpe *b, const char *text, size_t n, char *joined, HostError *err) {
+  const char *s;
+  size_t at = 0, line = 1, len = host_text_line(text, n, &at, &s);
+  if (!is_header(s, len)) return host_fail(err, "line 1 is no header with #version: this is no file of merges");
+  for (uint32_t rank = 0; at < n && rank < HOST_BPE_MERGES;) {
+    len = host_text_line(text, n, &at, &s);
+    line++;
+    if (len && !add_merge(b, s, len, line, rank++, joined, err)) return false;
   }
   return true;
 }
@@ -232,12 +249,13 @@ HostBpe *host_bpe_load_memory(const void *bytes, size_t n, HostError *err) {
   char *text = unpack(bytes, n, &len, err), *joined = malloc(MAX_SYMBOL);
   HostBpe *b = text && joined ? calloc(1, sizeof *b) : NULL;
   bool ok = b != NULL;
+  if (text && !b) host_fail(err, "out of memory");
   for (size_t i = 0; ok && i < len; i++) merges += text[i] == '\n';
   merges = merges < HOST_BPE_MERGES ? merges + 1 : HOST_BPE_MERGES;
   ok = ok && (reserve(b, len, merges) || host_fail(err, "out of memory"));
   if (ok) {
     add_byte_symbols(b);
-    ok = add_merges(b, text, len, true, joined, err) && add_merges(b, text, len, false, joined, err);
+    ok = add_merges(b, text, len, joined, err);
   }
   if (ok) {
     add_symbol(b, "<|startoftext|>", 15);

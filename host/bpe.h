@@ -1,9 +1,10 @@
 // bpe.h - the byte-pair tokenizer of CLIP.
 //
-// The vocabulary is a text file of merges, plain or gzipped: a header line, then one merge "left right"
-// a line, of which the first HOST_BPE_MERGES count. Ids: 256 byte symbols, the same 256 with "</w>"
-// (end of a word), one id a merge, <|startoftext|>, <|endoftext|>. For the published file that makes
-// 49408 ids with 49406 and 49407 last.
+// The vocabulary is a text file of merges, plain or gzipped: a header line with "#version", then one merge "left right"
+// a line, of which the first HOST_BPE_MERGES count. Both parts of a merge are bytes or made by an earlier line, so that
+// no other text is taken for merges; those of GPT-2, which have spaces in front of words instead of </w>, are refused.
+// Ids: 256 byte symbols, the same 256 with "</w>" (end of a word), one id a merge, <|startoftext|>, <|endoftext|>. For
+// the published file that makes 49408 ids with 49406 and 49407 last.
 //
 // Encoding: host_clean_text (see text.h), split into special tokens, contractions ('s 't 're 've 'm 'll
 // 'd), runs of letters, single numbers and runs of anything else; each piece's UTF-8 bytes are merged,
@@ -39,7 +40,7 @@ typedef struct {
   bool fix_text; // repair damaged text first (host_fix_text), as CLIP does when ftfy is installed
 } HostBpeOptions;
 
-// Loads a vocabulary file. NULL on error: unreadable, damaged gzip, a line that is not a merge, not UTF-8.
+// Loads a vocabulary file. NULL on error: unreadable, damaged gzip, no header, a line that is not a merge.
 HostBpe *host_bpe_load(const char *path, HostError *err);
 
 // The same from n bytes of memory, which may be freed afterwards.

@@ -383,6 +383,7 @@ static int run_route(Face *f) {
   }
   if (f->args.labels && !host_labels_load(f->args.labels, &f->labels, &f->err)) return FACE_IO;
   f->run.labels = &f->labels;
+  if (!face_labels_fit(&f->run, &f->err)) return FACE_IO;
   if (!face_run_start(&f->run, &f->err)) return f->run.usage ? FACE_USAGE : FACE_IO;
   begin_results(f, f->generates ? f->words.rule->name : f->run.route->name);
   code = run_batches(f);
@@ -434,6 +435,7 @@ static int run(Face *f, int argc, char **argv) {
            (unsigned long long)info->plan_hash, SY_ABI_VERSION);
   } else if (f->args.describe) {
     face_describe(info, f->args.json);
+    if (!f->args.json && !face_describe_vocabulary(info, &f->args, &f->err)) return FACE_IO;
   } else {
     bool nothing = !f->args.image.n && !f->args.text.n && !f->args.input.n && !f->args.selftest;
     bool zero = face_zero_wanted(info, &f->args);

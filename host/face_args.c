@@ -49,6 +49,9 @@ static const Option options[] = {
     {"restart", NULL, AS_FLAG, AT(restart), 0, EMBED, "begin anew instead of going on after an interruption"},
     {"vocab", "FILE", AS_STRING, AT(vocab), 0, ANY,
      "the tokenizer's vocabulary: CLIP's merges, BERT's vocab.txt or a SentencePiece model"},
+    {"cased", NULL, AS_FLAG, AT(cased), 0, ANY,
+     "WordPiece: sentences keep their capitals and accents, whatever the page says"},
+    {"uncased", NULL, AS_FLAG, AT(uncased), 0, ANY, "WordPiece: sentences are put into lower case, without accents"},
     {"beams", "N", AS_NUMBER, AT(beams), 32, RUN | WORDS, "sentences kept by the search (1: greedy)"},
     {"longest", "N", AS_NUMBER, AT(longest), 100000, RUN | WORDS, "longest sentence, in tokens"},
     {"shortest", "N", AS_NUMBER, AT(shortest), 100000, RUN | WORDS, "shortest sentence, in tokens"},
@@ -179,6 +182,7 @@ bool face_args_parse(FaceArgs *a, int argc, char **argv, HostError *err) {
     if (!equals && o->kind != AS_FLAG) i++;
     if (!set_option(a, o, value, err)) return false;
   }
+  if (a->cased && a->uncased) return host_fail(err, "--cased and --uncased: it is one or the other");
   return true;
 }
 

@@ -22,12 +22,6 @@ static size_t extent_of(const FaceRun *r, const sy_dim *axis) {
 static bool is_picture(const FaceRun *r, unsigned i) {
   return face_prepare_is(r->info, r->route->input[i].name, "picture");
 }
-bool face_is_tokenizer(const char *kind) {
-  for (int k = HOST_CLIP_BPE; k <= HOST_SENTENCEPIECE; k++)
-    if (!strcmp(kind, host_tokenizer_name((HostTokenizerKind)k))) return true;
-  return false;
-}
-
 static const sy_prepare *text_prepare(const FaceRun *r, unsigned i) { // of an input of sentences, else NULL
   const sy_prepare *p = face_prepare(r->info, r->route->input[i].name);
   return p && face_is_tokenizer(p->kind) ? p : NULL;
@@ -132,19 +126,6 @@ static bool load_given(FaceRun *r, HostError *err) {
   return true;
 }
 
-bool face_load_vocabulary(FaceRun *r, const char *kind, HostError *err) {
-  if (!r->tokenizer) {
-    if (!r->args->vocab) return host_fail(err, "sentences need the tokenizer's vocabulary: --vocab FILE (%s)", kind);
-    r->usage = false;
-    r->tokenizer = host_tokenizer_load(r->args->vocab, err);
-    if (!r->tokenizer) return false;
-  }
-  const char *have = host_tokenizer_name(r->tokenizer->kind);
-  r->usage = !strcmp(have, kind);
-  return r->usage ||
-         host_fail(err, "%.200s is a vocabulary of %s, the model needs one of %s", r->args->vocab, have, kind);
-}
-
 static bool count_items(FaceRun *r, const sy_tensor *picture, const sy_tensor *text, HostError *err) {
   const FaceArgs *a = r->args;
   size_t images = r->pictures ? a->image.n / r->pictures : 0;
@@ -187,11 +168,11 @@ bool face_run_start(FaceRun *r, HostError *err) {
       if (t->rank != 2 || code_of(t) != 'i') return host_fail(err, "input %s is not i32[N,W]", t->name);
       if (!r->labels || !r->labels->count)
         return host_fail(err, "route %s chooses among %s: --labels FILE, one a line", route->name, t->name);
-      if (!face_load_vocabulary(r, text_prepare(r, i)->kind, err)) return false;
+      if (!face_load_vocabulary(r, text_prepare(r, i), err)) return false;
     } else if (is_text(r, i)) {
       if (t->rank != 2 || code_of(t) != 'i') return host_fail(err, "input %s is not i32[B,L]", t->name);
       text = t;
-      if (!face_load_vocabulary(r, text_prepare(r, i)->kind, err)) return false;
+      if (!face_load_vocabulary(r, text_prepare(r, i), err)) return false;
     } else if (is_patches(r, i)) {
       if (t->rank != 3 || code_of(t) != 'i' || t->axis[2].dim >= 0 || t->axis[2].constant != 2)
         return host_fail(err, "input %s is not i32[B,N,2]", t->name);
@@ -273,22 +254,9 @@ static void fill_companions(FaceRun *r, unsigned text, size_t k, size_t used) {
   }
 }
 
-static void set_options(FaceRun *r, const char *options) {
-  HostTokenizerOptions *o = &r->how;
-  *o = host_tokenizer_options(r->tokenizer);
-  o->start = (int32_t)face_option_number(options, "start", o->start);
-  o->end = (int32_t)face_option_number(options, "end", o->end);
-  o->pad = (int32_t)face_option_number(options, "pad", o->pad);
-}
-
-void face_note_cut(const char *sentence, size_t most) {
-  fprintf(stderr, "note: '%.40s%s' is longer than %zu tokens and was cut\n", sentence,
-          strlen(sentence) > 40 ? "..." : "", most);
-}
-
 // Makes room for sentences in this call.
 static void start_texts(FaceRun *r, unsigned i) {
-  set_options(r, text_prepare(r, i)->options);
+  face_text_options(r, text_prepare(r, i)->options);
   r->how.max_length = (size_t)r->route->input[i].axis[1].bound;
   r->longest = 1;
 }
@@ -341,10 +309,7 @@ static bool fill_listed(FaceRun *r, unsigned i, HostError *err) {
                      (unsigned long long)t->axis[0].bound, t->name);
   if (!set_extent(r, t, 0, r->labels->count, false, err)) return false;
   for (size_t k = 0; k < r->labels->count; k++) {
-    const char *s = r->labels->name[k];
-    if (!s[strspn(s, " \t")])
-      return host_fail(err, "%s: line %zu is empty; every line is one of the %s", r->args->labels, k + 1, t->name);
-    if (!fill_text(r, i, s, k, err)) return false;
+    if (!fill_text(r, i, r->labels->name[k], k, err)) return false;
   }
   return end_texts(r, i, err);
 }

@@ -105,7 +105,8 @@ static int by_name(const void *a, const void *b) {
 static bool gather(Embed *e, HostError *err) {
   const FaceArgs *a = e->m->args;
   if (a->lines) {
-    if (!host_labels_load(a->lines, &e->lines, err)) return false;
+    if (!host_lines_load(a->lines, &e->lines, err)) return false;
+    host_lines_trim(&e->lines);
     for (size_t i = 0; i < e->lines.count; i++)
       if (!add_item(&e->items, e->lines.name[i], err)) return false;
     return e->items.n || host_fail(err, "%.300s has no lines", a->lines);
@@ -139,6 +140,7 @@ static void make_mark(Embed *e) {
   h = stir(h, &batch, sizeof batch);
   h = stir_text(stir_text(h, e->m->isa), e->v.route->name);
   if (e->m->args->vocab) h = stir_text(h, e->m->args->vocab);
+  h = stir_text(h, e->m->args->cased ? "cased" : e->m->args->uncased ? "uncased" : "");
   for (size_t i = 0; i < e->items.n; i++) h = stir_text(h, e->items.at[i]);
   snprintf(e->mark, sizeof e->mark, "SWITCHYARD EMBED 1, unfinished: %016llx\n", (unsigned long long)h);
 }

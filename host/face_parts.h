@@ -4,6 +4,7 @@
 //   face_args.c     the options of the command line, and --help
 //   face_options.c  prepare texts: "resize=shorter(256), crop=224, mean=[0.5, 0.5, 0.5]"
 //   face_npy.c      NumPy files
+//   face_text.c     the vocabulary of sentences, the number of labels
 //   face_data.c     filling a route's inputs from pictures, sentences and NumPy files
 //   face_words.c    captions and answers: the search loop over a generate
 //   face_vectors.c  one vector of length 1 for each picture or sentence
@@ -37,7 +38,7 @@ typedef struct FaceArgs {
   FaceList word, template;     // word: what a command is given without an option
   size_t top, threads, repeat, beams, longest, shortest, top_k, seed, batch;
   double temperature, top_p, scale;
-  bool json, time, help, version, describe, selftest, sample, strict, restart;
+  bool json, time, help, version, describe, selftest, sample, strict, restart, cased, uncased;
 } FaceArgs;
 // Fills *a (free with face_args_free even after an error). False: err says what is wrong with the command line.
 bool face_args_parse(FaceArgs *a, int argc, char **argv, HostError *err);
@@ -134,12 +135,19 @@ bool face_route_wants(const sy_info *info, const sy_route *route, size_t *pictur
 // Output o at its extents, dense; out->data is malloc'd.
 bool face_run_output(const FaceRun *r, unsigned o, FaceArray *out, HostError *err);
 
+/* face_text.c ----------------------------------------------------------------------------------------------------- */
 // Does a prepare kind make ids of sentences?
 bool face_is_tokenizer(const char *kind);
-// Loads --vocab if it is not loaded. False if it is missing, no vocabulary, or one of another kind.
-bool face_load_vocabulary(FaceRun *r, const char *kind, HostError *err);
+// Loads --vocab if it is not loaded. False if it is missing, no vocabulary, or one of another kind or size.
+bool face_load_vocabulary(FaceRun *r, const sy_prepare *p, HostError *err);
+// How sentences are cut, by the options of their prepare and the command line, in r->how.
+void face_text_options(FaceRun *r, const char *options);
 // Says on stderr that a sentence had more than `most` tokens.
 void face_note_cut(const char *sentence, size_t most);
+// Prints what --vocab is to each input of sentences, for --describe.
+bool face_describe_vocabulary(const sy_info *info, const FaceArgs *a, HostError *err);
+// Are there as many labels as the route's outputs of classes have? (labels of another number are other classes' names)
+bool face_labels_fit(const FaceRun *r, HostError *err);
 
 /* face_words.c ---------------------------------------------------------------------------------------------------- */
 typedef struct FaceWords { // a generate: its rule, who plays which part in its steps, and its two entry points

@@ -60,7 +60,7 @@ static bool open_names(Search *s, const char *path, HostError *err) {
     fprintf(stderr, "%s: no %s: rows are numbered from 0\n", s->m->program, names);
     return true;
   }
-  if (!host_labels_load(names, &s->names, err)) return false;
+  if (!host_lines_load(names, &s->names, err)) return false;
   return s->names.count == s->n ||
          host_fail(err, "%.300s has %zu lines, and there are %zu vectors", names, s->names.count, s->n);
 }

@@ -135,8 +135,8 @@ static bool options(Captions *c, const WordsInfo *info, HostError *err) {
 static bool load_tokenizer(FaceRun *r, const sy_prepare *p, size_t table, HostError *err) {
   if (!r->args->vocab) return true;
   if (p && face_is_tokenizer(p->kind)) {
-    if (!face_load_vocabulary(r, p->kind, err)) return false;
-  } else if (!r->tokenizer && !(r->tokenizer = host_tokenizer_load(r->args->vocab, err))) {
+    if (!face_load_vocabulary(r, p, err)) return false;
+  } else if (!r->tokenizer && !(r->tokenizer = host_tokenizer_load(r->args->vocab, NULL, err))) {
     r->usage = false;
     return false;
   }
@@ -159,8 +159,10 @@ static bool prompt(Captions *c, const WordsInfo *info, HostError *err) {
   if (prompted) {
     if (!p || !face_is_tokenizer(p->kind)) return host_fail(err, "the page does not say how %s is made", name);
     if (!r->tokenizer) return host_fail(err, "the prompt needs the tokenizer's vocabulary: --vocab FILE (%s)", p->kind);
-    HostTokenizerOptions how = r->how;
-    how.start = (int32_t)face_option_number(p->options, "start", how.start);
+    HostTokenizerOptions plain = r->how, how;
+    face_text_options(r, p->options);
+    how = r->how;
+    r->how = plain; // the words of the answer have other ends
     how.end = (int32_t)face_option_number(p->options, "end", -1);
     how.max_length = (size_t)c->how.max_length - 1;
     if (r->args->text.n > 1) return host_fail(err, "one sentence begins all captions, %zu given", r->args->text.n);

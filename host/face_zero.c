@@ -95,10 +95,6 @@ static int make_sentences(Zero *z, HostError *err) {
     }
   const char *path = z->m->args->labels;
   if (!host_labels_load(path, &z->labels, err)) return FACE_IO;
-  if (!z->labels.count) return host_fail(err, "%.300s has no labels; one a line is needed", path), FACE_IO;
-  for (size_t i = 0; i < z->labels.count; i++)
-    if (!z->labels.name[i][strspn(z->labels.name[i], " \t")])
-      return host_fail(err, "%.300s: line %zu is empty; every line is a class", path, i + 1), FACE_IO;
   if (forms > SIZE_MAX / sizeof *z->sentence.at / z->labels.count ||
       !(z->sentence.at = calloc(z->labels.count * forms, sizeof *z->sentence.at)))
     return host_fail(err, "out of memory"), FACE_IO;

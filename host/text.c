@@ -60,6 +60,18 @@ bool host_text_from_utf8(HostText *t, const char *s, size_t n) {
   return true;
 }
 
+size_t host_utf8_length(const char *s, size_t n) {
+  size_t used;
+  bool replaced = take((const uint8_t *)s, n, &used) == 0xfffd;
+  return !replaced || (used == 3 && !memcmp(s, "\xef\xbf\xbd", 3)) ? used : 0;
+}
+
+bool host_is_utf8(const char *s, size_t n) {
+  for (size_t i = 0, used; i < n; i += used)
+    if (!(used = host_utf8_length(s + i, n - i))) return false;
+  return true;
+}
+
 size_t host_utf8_put(uint32_t c, char *dst) {
   if (c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) c = 0xfffd;
   if (c < 0x80) {

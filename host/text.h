@@ -33,6 +33,10 @@ void host_text_free(HostText *t);
 // Appends n bytes of UTF-8.
 bool host_text_from_utf8(HostText *t, const char *s, size_t n);
 
+// Bytes of the character at s (n > 0 bytes left); 0 if they are no UTF-8.
+size_t host_utf8_length(const char *s, size_t n);
+bool host_is_utf8(const char *s, size_t n);
+
 // malloc'd UTF-8 with a zero byte behind it; *n receives the length in bytes. NULL without memory.
 char *host_text_to_utf8(const HostText *t, size_t *n);
 

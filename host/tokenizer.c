@@ -1,11 +1,16 @@
-// tokenizer.c: see tokenizer.h. A gzip file or lines of two words are CLIP's merges, lines of one word with [UNK] among
-// them a WordPiece vocabulary, and bytes that begin with a SentencePiece message a model.
+// tokenizer.c: see tokenizer.h. A gzip file or a text whose first line has #version is CLIP's merges, lines with [UNK]
+// among them are a WordPiece vocabulary, and bytes that begin with a SentencePiece message are a model.
 #include "tokenizer.h"
+#include "textfile.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_FILE = 256 << 20, NO_MERGES = 2 * 256 + 2 }; // ids of CLIP's bytes, start and end alone
+enum {
+  KINDS = HOST_SENTENCEPIECE + 1,
+  MAX_FILE = 256 << 20,
+  NO_MERGES = 2 * 256 + 2
+}; // ids of CLIP's bytes, start and end alone
 
 const char *host_tokenizer_name(HostTokenizerKind kind) {
   static const char *const name[] = {
@@ -14,53 +19,90 @@ const char *host_tokenizer_name(HostTokenizerKind kind) {
 }
 
 static bool has_line(const char *s, size_t n, const char *line) {
-  size_t len = strlen(line);
-  for (size_t i = 0; i + len <= n; i++) {
-    const char *end = memchr(s + i, '\n', n - i);
-    size_t stop = end ? (size_t)(end - s) : n, have = stop - i;
-    if (have && s[stop - 1] == '\r') have--;
-    if (have == len && !memcmp(s + i, line, len)) return true;
-    i = stop;
-  }
+  const char *have;
+  for (size_t at = 0; at < n;)
+    if (host_text_line(s, n, &at, &have) == strlen(line) && !memcmp(have, line, strlen(line))) return true;
   return false;
 }
 
-static HostTokenizerKind kind_of(const char *s, size_t n) {
+// What the content says: HOST_CLIP_BPE, ..., or KINDS for nothing that is known.
+static int kind_of(const char *s, size_t n) {
+  const char *line_end = memchr(s, '\n', n);
   if (n > 2 && s[0] == 0x0a && memchr(s, 0, n)) return HOST_SENTENCEPIECE; // field 1, length-delimited
-  return has_line(s, n, "[UNK]") ? HOST_WORDPIECE : HOST_CLIP_BPE;
+  if (n > 2 && !memcmp(s, "\x1f\x8b", 2)) return HOST_CLIP_BPE;            // gzip
+  if (has_line(s, n, "[UNK]")) return HOST_WORDPIECE;
+  for (size_t i = 0; line_end && i + 8 <= (size_t)(line_end - s); i++)
+    if (!memcmp(s + i, "#version", 8)) return HOST_CLIP_BPE;
+  return KINDS;
 }
 
-HostTokenizer *host_tokenizer_load_memory(const char *bytes, size_t n, HostError *err) {
-  HostTokenizer *t = calloc(1, sizeof *t);
-  if (!t) {
-    host_fail(err, "out of memory");
-    return NULL;
-  }
-  t->kind = kind_of(bytes, n);
-  if (t->kind == HOST_CLIP_BPE) t->bpe = host_bpe_load_memory(bytes, n, err);
-  if (t->bpe && host_bpe_size(t->bpe) == NO_MERGES) { // an empty file, or one line of anything
+static int kind_named(const char *kind) {
+  int k = 0;
+  while (k < KINDS && strcmp(kind, host_tokenizer_name((HostTokenizerKind)k)) != 0) k++;
+  return k;
+}
+
+// Is this no vocabulary at all, though it can be said what it is? Then err says it.
+static bool is_no_vocabulary(const char *bytes, size_t n, HostError *err) {
+  const char *what = host_stand_in(bytes, n);
+  if (what) return !host_fail(err, "this is %s", what);
+  if (!host_is_json(bytes, n)) return false;
+  return !host_fail(err,
+                    "this is JSON, such as Hugging Face's vocab.json or tokenizer.json, which is not read; take the "
+                    "file of the kind beside it");
+}
+
+static bool load_kind(HostTokenizer *t, int kind, const char *bytes, size_t n, HostError *err) {
+  t->kind = (HostTokenizerKind)kind;
+  if (kind == HOST_CLIP_BPE) t->bpe = host_bpe_load_memory(bytes, n, err);
+  if (t->bpe && host_bpe_size(t->bpe) == NO_MERGES) { // a header alone
     host_bpe_free(t->bpe);
     t->bpe = NULL;
-    host_fail(err, "there is no merge and no piece in it");
+    return host_fail(err, "there is no merge in it");
   }
-  if (t->kind == HOST_WORDPIECE) t->wordpiece = host_wordpiece_load_memory(bytes, n, err);
-  if (t->kind == HOST_SENTENCEPIECE) t->spm = host_spm_load_memory(bytes, n, err);
-  if (t->bpe || t->wordpiece || t->spm) return t;
+  if (kind == HOST_WORDPIECE) t->wordpiece = host_wordpiece_load_memory(bytes, n, err);
+  if (kind == HOST_SENTENCEPIECE) t->spm = host_spm_load_memory(bytes, n, err);
+  return t->bpe || t->wordpiece || t->spm;
+}
+
+// Takes bytes, malloc'd and with a zero byte behind them.
+static HostTokenizer *load_taken(char *bytes, size_t n, const char *kind, HostError *err) {
+  HostTokenizer *t = calloc(1, sizeof *t);
+  bool ok = t || host_fail(err, "out of memory");
+  ok = ok && host_text_plain(&bytes, &n, err) && !is_no_vocabulary(bytes, n, err);
+  int have = ok ? kind_of(bytes, n) : KINDS, want = kind ? kind_named(kind) : have;
+  if (ok && have == KINDS && want == KINDS)
+    ok = host_fail(err, "it is neither merges (a first line with #version) nor pieces (a line [UNK]) nor a model");
+  if (ok && have != KINDS && have != want)
+    ok = host_fail(err, "it is a vocabulary of %s, the model needs one of %s",
+                   host_tokenizer_name((HostTokenizerKind)have), kind);
+  ok = ok && load_kind(t, want, bytes, n, err);
+  free(bytes);
+  if (ok) return t;
   free(t);
   return NULL;
 }
 
-HostTokenizer *host_tokenizer_load(const char *path, HostError *err) {
+HostTokenizer *host_tokenizer_load_memory(const char *bytes, size_t n, const char *kind, HostError *err) {
+  char *copy = malloc(n + 1);
+  if (!copy) {
+    host_fail(err, "out of memory");
+    return NULL;
+  }
+  if (n) memcpy(copy, bytes, n);
+  copy[n] = 0;
+  return load_taken(copy, n, kind, err);
+}
+
+HostTokenizer *host_tokenizer_load(const char *path, const char *kind, HostError *err) {
+  static const char *const file[] = {"CLIP's bpe_simple_vocab_16e6.txt.gz", "BERT's vocab.txt", "a SentencePiece model",
+                                     "CLIP's bpe_simple_vocab_16e6.txt.gz, BERT's vocab.txt or a SentencePiece model"};
   size_t n = 0;
-  HostError why;
+  HostError why = {"out of memory"};
   char *bytes = host_read_file(path, MAX_FILE, &n, err);
-  HostTokenizer *t = bytes ? host_tokenizer_load_memory(bytes, n, &why) : NULL;
-  if (bytes && !t)
-    host_fail(err,
-              "%.150s: %.200s (a vocabulary is CLIP's bpe_simple_vocab_16e6.txt.gz, BERT's vocab.txt or a "
-              "SentencePiece model)",
-              path, why.text);
-  free(bytes);
+  if (!bytes) return NULL;
+  HostTokenizer *t = load_taken(bytes, n, kind, &why);
+  if (!t) host_fail(err, "%.150s: %.220s (needed is %s)", path, why.text, file[kind ? kind_named(kind) : KINDS]);
   return t;
 }
 
@@ -85,7 +127,8 @@ HostTokenizerOptions host_tokenizer_options(const HostTokenizer *t) {
   if (t->kind == HOST_WORDPIECE)
     o = (HostTokenizerOptions){.start = host_wordpiece_id(t->wordpiece, "[CLS]"),
                                .end = host_wordpiece_id(t->wordpiece, "[SEP]"),
-                               .pad = host_wordpiece_id(t->wordpiece, "[PAD]")};
+                               .pad = host_wordpiece_id(t->wordpiece, "[PAD]"),
+                               .lower = !host_wordpiece_looks_cased(t->wordpiece)};
   if (t->kind == HOST_CLIP_BPE) {
     HostBpeOptions b = host_bpe_clip_options(t->bpe, 0);
     o = (HostTokenizerOptions){.start = b.start, .end = b.end, .pad = b.pad, .fix_text = b.fix_text};
@@ -103,7 +146,7 @@ static bool plain_ids(const HostTokenizer *t, const char *text, size_t n, const 
     HostBpeOptions b = {.start = -1, .end = -1, .fix_text = how->fix_text};
     return host_bpe_encode(t->bpe, text, n, &b, out, err);
   }
-  if (t->kind == HOST_WORDPIECE) return host_wordpiece_encode(t->wordpiece, text, n, out, err);
+  if (t->kind == HOST_WORDPIECE) return host_wordpiece_encode(t->wordpiece, text, n, how->lower, out, err);
   HostSpmCut cut;
   *out = (HostIds){0};
   if (!host_spm_encode(t->spm, text, n, &cut, err)) return false;

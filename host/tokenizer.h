@@ -1,6 +1,7 @@
-// tokenizer.h - any tokenizer behind one interface; which one is told by the vocabulary file itself.
+// tokenizer.h - any tokenizer behind one interface; which one is told by the vocabulary file itself, and compared with
+// what the caller wants.
 //
-//   HostTokenizer *t = host_tokenizer_load("vocab.txt", &err);          // or bpe_simple_vocab_16e6.txt.gz, beit3.spm
+//   HostTokenizer *t = host_tokenizer_load("vocab.txt", "bert_wordpiece", &err); // or bpe_simple_vocab_16e6.txt.gz, ..
 //   HostTokenizerOptions how = host_tokenizer_options(t);               // what its models put around a text
 //   host_tokenizer_encode(t, "a cat", 5, &how, &ids, &cut, &err);
 //   char *s = host_tokenizer_decode(t, ids.id, ids.n, &how, &bytes, &err);    // special ids are left out
@@ -26,17 +27,20 @@ typedef struct HostTokenizerOptions {
   int32_t pad;
   bool fix_text; // CLIP: repair damaged text
   bool xlmr;     // SentencePiece: ids of XLM-R
+  bool lower;    // WordPiece: in lower case, without accents
 } HostTokenizerOptions;
 
-HostTokenizer *host_tokenizer_load(const char *path, HostError *err); // NULL on error
+// kind: the name of the only kind that will do; NULL: any. NULL on error.
+HostTokenizer *host_tokenizer_load(const char *path, const char *kind, HostError *err);
 // The same from the n bytes of a file, which may be freed afterwards.
-HostTokenizer *host_tokenizer_load_memory(const char *bytes, size_t n, HostError *err);
+HostTokenizer *host_tokenizer_load_memory(const char *bytes, size_t n, const char *kind, HostError *err);
 void host_tokenizer_free(HostTokenizer *t);
 const char *
 host_tokenizer_name(HostTokenizerKind kind); // as the pages call it: "clip_bpe", "bert_wordpiece", "sentencepiece"
 size_t host_tokenizer_size(const HostTokenizer *t); // number of ids
 
-// Start, end and padding of the models that use this kind: CLIP's own; [CLS], [SEP], [PAD]; <s>, </s>, <pad>.
+// Start, end and padding of the models that use this kind: CLIP's own; [CLS], [SEP], [PAD]; <s>, </s>, <pad>. lower:
+// what the vocabulary looks like.
 HostTokenizerOptions host_tokenizer_options(const HostTokenizer *t);
 
 // cut (may be NULL): true if the text was longer than max_length.

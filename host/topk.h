@@ -9,7 +9,7 @@
 #ifndef SWITCHYARD_HOST_TOPK_H
 #define SWITCHYARD_HOST_TOPK_H
 
-#include "host.h"
+#include "labels.h"
 
 typedef struct {
   size_t index;      // class
@@ -28,17 +28,5 @@ size_t host_best(const float *score, size_t n, size_t k, HostTop *top);
 // The min(k, n) classes with the highest logits, best first; equal logits in the order of their index,
 // NaN last. top has room for that many. Returns their number.
 size_t host_top_k(const float *logit, size_t n, size_t k, HostTop *top);
-
-// One label a line.
-typedef struct {
-  char *text;  // file content, cut into strings
-  char **name; // [count]
-  size_t count;
-} HostLabels;
-
-// Reads a labels file; CR at line ends is dropped, blank lines count (their index matters), a line break
-// at the end of the file does not start another label.
-bool host_labels_load(const char *path, HostLabels *labels, HostError *err);
-void host_labels_free(HostLabels *labels);
 
 #endif

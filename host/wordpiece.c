@@ -14,7 +14,7 @@ struct HostWordPiece {
   const char **piece;
   size_t n;
   StrMap map;
-  bool cased;
+  size_t lettered, capitals; // pieces with Latin letters, and those with capitals, without the bracketed
   int32_t unknown;
 };
 
@@ -22,6 +22,17 @@ static const char *const special[] = {"[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK
 
 /* vocabulary ----------------------------------------------------------------------------------------------------------
  */
+static void count_letters(HostWordPiece *w, const char *s, size_t n) {
+  bool lettered = false, capital = false;
+  if (n > 1 && ((s[0] == '[' && s[n - 1] == ']') || (s[0] == '<' && s[n - 1] == '>'))) return;
+  for (size_t i = 0; i < n; i++) {
+    capital = capital || (s[i] >= 'A' && s[i] <= 'Z');
+    lettered = lettered || ((s[i] | 32) >= 'a' && (s[i] | 32) <= 'z');
+  }
+  w->lettered += lettered;
+  w->capitals += capital;
+}
+
 static bool split_lines(HostWordPiece *w, size_t n, HostError *err) {
   size_t lines = 0;
   for (size_t i = 0; i < n; i++) lines += w->bytes[i] == '\n';
@@ -35,9 +46,8 @@ static bool split_lines(HostWordPiece *w, size_t n, HostError *err) {
     if (len && s[len - 1] == '\r') len--;
     if (memchr(s, 0, len)) return host_fail(err, "line %zu has a zero byte: this is no vocabulary of pieces", w->n + 1);
     s[len] = 0;
-    if (utf8proc_decompose((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)len, NULL, 0, 0) < 0)
-      return host_fail(err, "line %zu is not UTF-8", w->n + 1);
-    for (size_t i = 0; i < len && s[0] != '['; i++) w->cased = w->cased || (s[i] >= 'A' && s[i] <= 'Z');
+    if (!host_is_utf8(s, len)) return host_fail(err, "line %zu is not UTF-8", w->n + 1);
+    count_letters(w, s, len);
     strmap_set(&w->map, s, len, (int32_t)w->n); // of two equal lines the last, as in a Python dictionary
     w->piece[w->n++] = s;
     s = stop + 1;
@@ -81,6 +91,13 @@ void host_wordpiece_free(HostWordPiece *w) {
 
 size_t host_wordpiece_size(const HostWordPiece *w) {
   return w->n;
+}
+size_t host_wordpiece_lettered(const HostWordPiece *w, size_t *capitals) {
+  *capitals = w->capitals;
+  return w->lettered;
+}
+bool host_wordpiece_looks_cased(const HostWordPiece *w) {
+  return w->capitals > 1 && w->capitals > w->lettered / 10;
 }
 int32_t host_wordpiece_id(const HostWordPiece *w, const char *piece) {
   return strmap_find(&w->map, piece, strlen(piece));
@@ -168,7 +185,7 @@ static bool cut_word(const HostWordPiece *w, const uint32_t *word, size_t n, Hos
 }
 
 // One stretch of text without special tokens.
-static bool cut_text(const HostWordPiece *w, const uint32_t *text, size_t n, HostIds *out, size_t *room) {
+static bool cut_text(const HostWordPiece *w, const uint32_t *text, size_t n, bool lower, HostIds *out, size_t *room) {
   HostText t = {0};
   bool ok = true;
   for (size_t i = 0; i < n && ok; i++) {
@@ -181,7 +198,7 @@ static bool cut_text(const HostWordPiece *w, const uint32_t *text, size_t n, Hos
     else
       ok = host_text_push(&t, c);
   }
-  ok = ok && (w->cased || fold(&t));
+  ok = ok && (!lower || fold(&t));
   for (size_t lo = 0; lo < t.n && ok;) {
     size_t hi = lo + 1;
     if (host_is_blank(t.at[lo])) {
@@ -212,7 +229,8 @@ static size_t special_at(const HostText *t, size_t i, size_t *which) {
   return 0;
 }
 
-bool host_wordpiece_encode(const HostWordPiece *w, const char *text, size_t n, HostIds *out, HostError *err) {
+bool host_wordpiece_encode(const HostWordPiece *w, const char *text, size_t n, bool lower, HostIds *out,
+                           HostError *err) {
   HostText t = {0};
   size_t room = 0, lo = 0;
   *out = (HostIds){0};
@@ -224,7 +242,7 @@ bool host_wordpiece_encode(const HostWordPiece *w, const char *text, size_t n, H
       i++;
       continue;
     }
-    ok = i == lo || cut_text(w, t.at + lo, i - lo, out, &room); // an empty text has no array
+    ok = i == lo || cut_text(w, t.at + lo, i - lo, lower, out, &room); // an empty text has no array
     if (i == t.n) break;
     ok = ok && push_id(out, &room, id);
     lo = i += len;

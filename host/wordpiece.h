@@ -2,12 +2,12 @@
 //
 // The vocabulary is a text file, a piece a line; its number is its id. Words that are special tokens ([CLS] [SEP]
 // [MASK] [PAD] [UNK], written exactly so) stay what they are; other text is cleaned of control characters, cut at
-// blanks, around Chinese characters and at punctuation, in lower case without accents if the vocabulary is uncased, and
-// each word into the longest pieces from the left; a word that cannot be cut, or has more than 100 characters, is
+// blanks, around Chinese characters and at punctuation, with `lower` in lower case without accents, and each word into
+// the longest pieces from the left; a word that cannot be cut, or has more than 100 characters, is
 // [UNK]. Read-only after loading.
 //
 //   HostWordPiece *w = host_wordpiece_load("vocab.txt", &err);
-//   host_wordpiece_encode(w, "unaffable", 9, &ids, &err);      // un ##aff ##able
+//   host_wordpiece_encode(w, "Unaffable", 9, true, &ids, &err);      // un ##aff ##able
 #ifndef SWITCHYARD_HOST_WORDPIECE_H
 #define SWITCHYARD_HOST_WORDPIECE_H
 
@@ -15,7 +15,7 @@
 
 typedef struct HostWordPiece HostWordPiece;
 
-// NULL on error: unreadable, not UTF-8, no [UNK] in it. Uncased unless a piece without brackets has a capital letter.
+// NULL on error: unreadable, not UTF-8, no [UNK] in it.
 HostWordPiece *host_wordpiece_load(const char *path, HostError *err);
 HostWordPiece *host_wordpiece_load_memory(const char *bytes, size_t n, HostError *err);
 void host_wordpiece_free(HostWordPiece *w);
@@ -25,8 +25,18 @@ size_t host_wordpiece_size(const HostWordPiece *w);
 int32_t host_wordpiece_id(const HostWordPiece *w, const char *piece);
 const char *host_wordpiece_piece(const HostWordPiece *w, int32_t id);
 
-// Ids of n bytes of UTF-8, without anything around them. Free with host_ids_free.
-bool host_wordpiece_encode(const HostWordPiece *w, const char *text, size_t n, HostIds *out, HostError *err);
+// Whether text is put into lower case is BertTokenizer's do_lower_case, which no vocabulary says. A page does; where
+// nobody does, the vocabulary is taken for a cased one if a tenth of its pieces with Latin letters, and more than one,
+// have a capital, those in [] and <> apart: bert-base-cased is such by far, and the <S>, <T> of bert-base-chinese or
+// pieces added by hand make none.
+bool host_wordpiece_looks_cased(const HostWordPiece *w);
+// Of the pieces that count for it: with Latin letters, and with capitals.
+size_t host_wordpiece_lettered(const HostWordPiece *w, size_t *capitals);
+
+// Ids of n bytes of UTF-8, without anything around them. lower: in lower case, without accents. Free with
+// host_ids_free.
+bool host_wordpiece_encode(const HostWordPiece *w, const char *text, size_t n, bool lower, HostIds *out,
+                           HostError *err);
 
 // Text of ids as BertTokenizer.decode gives it: special tokens left out, pieces joined, blanks in front of punctuation
 // removed. malloc'd. NULL if an id is outside the vocabulary.

@@ -404,11 +404,18 @@ check "model: --json is JSON" is_json out
 face 0 "model: --time" p.jpg --time
 face 0 "model: --selftest" --selftest
 face 0 "model: --describe" --describe
+cp out described
 face 0 "model: one thread" p.jpg --threads 1
 cp out one.txt
 face 0 "model: four threads" p.jpg --threads 4
 check "the same answer" cmp out one.txt
 face 2 "model: unknown option" p.jpg --nonsense
+classes=$(sed -n 's/^ *out *logits: f32\[B,\([0-9]*\)\].*/\1/p' described)
+seq "$classes" > labels.txt && echo more | cat labels.txt - > more.txt && { cat labels.txt && echo; } > blank.txt
+face 0 "model: --labels" p.jpg --labels labels.txt
+face 0 "model: --labels with an empty last line" p.jpg --labels blank.txt
+face 3 "model: one label too many" p.jpg --labels more.txt
+says "... both numbers are named" "has $((classes + 1)) labels, and logits has $classes classes; is the first label a background"
 head -c 400 p.jpg > cut.jpg
 : > empty.jpg
 echo 'not a picture' > text.jpg
@@ -496,11 +503,25 @@ use 3 "a vocabulary that is not there" blip p.jpg --vocab nosuch.txt
 use 3 "a vocabulary of another kind" blip p.jpg --vocab "$spm"
 says "... both kinds are named" 'of sentencepiece, the model needs one of bert_wordpiece'
 use 3 "a vocabulary of another size" blip p.jpg --vocab "$whole"
-says "... both sizes are named" "has 67 tokens, the model's table of words 66"
+says "... both sizes are named" "has 67 tokens, the model 66: it is not the vocabulary of this model"
 head -n 32 "$bert" > few.txt
 use 0 "words that the vocabulary lacks" blip p.jpg --vocab few.txt --sample --temperature 1000 --shortest 20
 says "... are not left out in silence" 'p.jpg: words that the vocabulary lacks were left out: [1-9]'
+says "... are few, and it says so" 'has 32 tokens, the model 66: is it the vocabulary'
 use 3 "a vocabulary that is none" blip p.jpg --vocab p.jpg
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n' > pointer.txt
+use 3 "a pointer of git-lfs as a vocabulary" blip p.jpg --vocab pointer.txt
+says "... says what to do" 'git lfs pull'
+{ cat "$bert" | head -n 65 && echo iPhone; } > phone.txt
+use 0 "a vocabulary with capitals" blip p.jpg --vocab phone.txt --text "The Red" --beams 1
+cp out lower.txt
+use 0 "... does not change the page's lower case" blip p.jpg --vocab phone.txt --text "the red" --beams 1
+check "... nor the caption" cmp out lower.txt
+use 0 "--cased does" blip p.jpg --vocab phone.txt --text "The Red" --beams 1 --cased
+check "... and the prompt is unknown" sh -c '! cmp out lower.txt'
+use 2 "--cased and --uncased" blip p.jpg --vocab phone.txt --cased --uncased
+use 0 "--describe --vocab" blip --describe --vocab phone.txt
+says "... says how sentences are cut" 'vocabulary of prompt: phone.txt, bert_wordpiece, 66 tokens, uncased.*the page says so' out
 use 2 "two prompts" blip p.jpg --vocab "$bert" --text a --text b
 use 2 "longer than the model" blip p.jpg --vocab "$bert" --longest 100
 use 2 "--top-p without --sample" blip p.jpg --vocab "$bert" --top-p 0.5
@@ -533,7 +554,7 @@ use 3 "words of a vocabulary of another kind" beit3 p.jpg --vocab "$bert"
 use 0 "classes" beit3 p.jpg --route classify --top 3
 check "three, by score" [ "$(grep -c '^ *-*[0-9.]*  class [0-9]*$' out)" -eq 3 ]
 use 3 "labels that are not there" beit3 p.jpg --route classify --labels nosuch.txt
-tool albef "albef:tiny -D vocab=64" image,text,match,retrieve
+tool albef "albef:tiny -D vocab=66" image,text,match,retrieve
 tail -n 3 "$whole" | head -n 1 > ids.txt # a word that the table of the model has no row for
 use 0 "picture and sentences" albef p.jpg --route match --text a --text b --vocab "$bert"
 says "each pair is named" '^p.jpg, "b"$' out
@@ -544,9 +565,9 @@ check "... is JSON" is_json out
 use 0 "an empty sentence" albef p.jpg --route match --text '' --vocab "$bert"
 use 2 "no sentence" albef p.jpg --route match --vocab "$bert"
 use 3 "labels of a larger vocabulary" albef p.jpg --labels ids.txt --vocab "$whole"
-says "... says where it may come from" 'is --vocab the vocabulary of this model'
+says "... says so before it runs" 'has 67 tokens, the model 66'
 use 3 "lines of a larger vocabulary" albef embed --lines ids.txt -o lines.npy --vocab "$whole"
-says "... says it too" 'is --vocab the vocabulary of this model'
+says "... says it too" 'has 67 tokens, the model 66'
 small='-D size=24 -D patch=8 -D dim=32 -D depth=2 -D heads=4 -D text_dim=32 -D text_depth=3 -D text_heads=4 -D vocab=66'
 tool avqa "albef:albef_vqa $small -D top=3 --dim B=2 --dim W=8" vqa
 printf 'red\nblue\nthe dog\na cat\n' > answers.txt
@@ -635,6 +656,14 @@ check "... the logit is that of the mean vector" awk -v logit="$(cat logit)" '
   END { for (i = 1; i <= n; i++) { m = v[1, i] + v[2, i]; dot += m * v[3, i]; mm += m * m; vv += v[3, i] ^ 2 }
         d = logit - 10 * dot / sqrt(mm); print logit, 10 * dot / sqrt(mm), vv
         exit !(n == 24 && logit != "" && d * d < 1e-9 && (vv - 1) ^ 2 < 1e-10) }' rows
+printf '\357\273\277["cat", "dog", "red"]' > animals.json
+use 0 "zero-shot: labels as JSON, with a mark" clip photos/0.ppm photos/1.ppm --labels animals.json --vocab merges.txt
+check "... are the same" cmp out zero.txt
+use 3 "zero-shot: merges of another number" clip photos/0.ppm --labels animals.txt --vocab pointer.txt
+printf '#version\nq q\nq q</w>\n' > many.txt
+use 3 "zero-shot: merges of another number" clip photos/0.ppm --labels animals.txt --vocab many.txt
+says "... both numbers are named" 'has 516 tokens, the model 515'
+use 2 "zero-shot: --cased without WordPiece" clip photos/0.ppm --labels animals.txt --vocab merges.txt --cased
 use 0 "zero-shot: --top" clip photos/0.ppm --labels animals.txt --vocab merges.txt --top 1
 check "... one class" [ "$(grep -c '%' out)" -eq 1 ]
 use 2 "zero-shot: no vocabulary" clip photos/0.ppm --labels animals.txt

@@ -6,7 +6,7 @@
 
 #include "../../host/bpe.h"
 
-static const char tiny[] = "#version: tiny\nh e\nl l\nhe ll\nhell o</w>\nab c\na b\nx x\nxx xx\nÃ ©\n";
+static const char tiny[] = "#version: tiny\nh e\nl l\nhe ll\nhell o</w>\na b\nab c\nx x\nxx xx\nÃ ©\n";
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -76,7 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
   const char *text = (const char *)bytes + 3, *file = text + length;
   HostError err;
   if (bytes[0] & EVERY_LOADER) load_each(file, n - 3 - length);
-  HostTokenizer *t = host_tokenizer_load_memory(file, n - 3 - length, &err);
+  HostTokenizer *t = host_tokenizer_load_memory(file, n - 3 - length, NULL, &err);
   if (!t) {
     require(memchr(err.text, 0, sizeof err.text) != NULL && err.text[0]);
     return 0;

@@ -12,9 +12,9 @@
 #include "../../host/text.h"
 #include "host_support.h"
 
-// Merge k has id 512 + k: he 512, ll 513, hell 514, hello</w> 515, th 516, the</w> 517, then "ab c" before
-// "a b", which is legal, and a merge of equal letters.
-static const char tiny[] = "#version: tiny\nh e\nl l\nhe ll\nhell o</w>\nt h\nth e</w>\nab c\na b\nx x\n";
+// Merge k has id 512 + k: he 512, ll 513, hell 514, hello</w> 515, th 516, the</w> 517, ab 518, abc 519, and a merge
+// of equal letters.
+static const char tiny[] = "#version: tiny\nh e\nl l\nhe ll\nhell o</w>\nt h\nth e</w>\na b\nab c\nx x\n";
 enum { TINY_MERGES = 9, TINY_START = 512 + TINY_MERGES, TINY_END };
 
 static const HostBpeOptions plain = {.start = -1, .end = -1};
@@ -44,7 +44,7 @@ Test(bpe, merges_by_rank) {
   EXPECT_IDS(b, "hello", &plain, 515);
   EXPECT_IDS(b, "  The HELLO\n", &plain, 517, 515);
   EXPECT_IDS(b, "hell", &plain, 512, 'l' - 33, 256 + 'l' - 33); // the last l is "l</w>"
-  EXPECT_IDS(b, "abcd", &plain, 518, 256 + 'd' - 33);
+  EXPECT_IDS(b, "abcd", &plain, 519, 256 + 'd' - 33);
   EXPECT_IDS(b, "xxxxx", &plain, 520, 520, 256 + 'x' - 33);
   EXPECT_IDS(b, "12", &plain, 256 + '1' - 33, 256 + '2' - 33);
   EXPECT_IDS(b, "<|startoftext|> hello<|ENDOFTEXT|>", &plain, TINY_START, 515, TINY_END);
@@ -64,9 +64,9 @@ Test(bpe, cuts_and_pads) {
 
 // The textbook algorithm: find the best pair, merge all of it from the left, repeat.
 static size_t naive(const char *word, char out[][64]) {
-  static const char *const merge[TINY_MERGES][2] = {{"h", "e"},        {"l", "l"}, {"he", "ll"},
-                                                    {"hell", "o</w>"}, {"t", "h"}, {"th", "e</w>"},
-                                                    {"ab", "c"},       {"a", "b"}, {"x", "x"}};
+  static const char *const merge[TINY_MERGES][2] = {{"h", "e"},        {"l", "l"},  {"he", "ll"},
+                                                    {"hell", "o</w>"}, {"t", "h"},  {"th", "e</w>"},
+                                                    {"a", "b"},        {"ab", "c"}, {"x", "x"}};
   size_t n = strlen(word);
   for (size_t i = 0; i < n; i++) snprintf(out[i], 64, "%c%s", word[i], i + 1 == n ? "</w>" : "");
   for (;;) {
@@ -170,8 +170,10 @@ Test(bpe, loads_gzip_and_refuses_damage) {
   unlink(path);
   cr_assert_null(host_bpe_load(path, &err));
   cr_assert_null(host_bpe_load_memory("head\nonly\n", 10, &err));
-  cr_assert_null(host_bpe_load_memory("head\na b c\n", 11, &err));
-  b = host_bpe_load_memory("", 0, &err); // bytes only
+  cr_assert_null(host_bpe_load_memory("head\na b\n", 9, &err));
+  cr_assert_null(host_bpe_load_memory("#version\na b c\n", 15, &err));
+  cr_assert_null(host_bpe_load_memory("", 0, &err));
+  b = host_bpe_load_memory("#version", 8, &err); // bytes only
   cr_assert(b && host_bpe_size(b) == 514);
   host_bpe_free(b);
 }

@@ -415,20 +415,3 @@ Test(topk, best_of_many) {
     for (size_t i = 0; i < k; i++) cr_assert_eq(top[i].index, all[i].index, "place %zu of %zu", i, k);
   }
 }
-
-Test(topk, reads_labels) {
-  char path[64];
-  HostLabels labels;
-  snprintf(path, sizeof path, "/tmp/sy_labels_%ld", (long)getpid());
-  FILE *f = fopen(path, "wb");
-  fputs("cat\r\n\ndog, hot\n", f);
-  fclose(f);
-  cr_assert(host_labels_load(path, &labels, NULL));
-  cr_assert_eq(labels.count, 3);
-  cr_assert_str_eq(labels.name[0], "cat");
-  cr_assert_str_eq(labels.name[1], "");
-  cr_assert_str_eq(labels.name[2], "dog, hot");
-  host_labels_free(&labels);
-  unlink(path);
-  cr_assert_not(host_labels_load(path, &labels, NULL));
-}

@@ -77,7 +77,7 @@ static Bytes spm_file(bool bytes) {
 
 static HostTokenizer *load(const void *bytes, size_t n, HostTokenizerKind kind) {
   HostError err;
-  HostTokenizer *t = host_tokenizer_load_memory(bytes, n, &err);
+  HostTokenizer *t = host_tokenizer_load_memory(bytes, n, NULL, &err);
   cr_assert_not_null(t, "%s", err.text);
   cr_assert_eq(t->kind, kind);
   return t;
@@ -96,7 +96,7 @@ static HostTokenizer *load_merges(void) {
 // No tokenizer, and a reason.
 static void refused(const void *bytes, size_t n, const char *reason) {
   HostError err = {""};
-  HostTokenizer *t = host_tokenizer_load_memory(bytes, n, &err);
+  HostTokenizer *t = host_tokenizer_load_memory(bytes, n, NULL, &err);
   cr_expect_null(t, "%zu bytes were taken", n);
   cr_expect(strstr(err.text, reason), "'%s' lacks '%s'", err.text, reason);
   host_tokenizer_free(t);
@@ -224,6 +224,29 @@ Test(tokenizer, wordpiece_folds_characters) {
   host_tokenizer_free(t);
 }
 
+// Nothing but a good share of capitals makes a vocabulary look like a cased one, and the caller decides.
+Test(tokenizer, wordpiece_case_is_not_guessed_from_a_byte) {
+  static const char chinese[] = "[UNK]\n<S>\n<T>\nt\nnba\n\xe6\x81\xa4\n";
+  HostTokenizer *t = load(chinese, strlen(chinese), HOST_WORDPIECE);
+  HostTokenizerOptions how = bare(t);
+  cr_expect(how.lower);
+  EXPECT_IDS(t, "NBA T\xe6\x81\xa4", &how, 4, 3, 5);
+  how.lower = false;
+  EXPECT_IDS(t, "NBA nba", &how, 0, 4);
+  host_tokenizer_free(t);
+  char more[2 * sizeof wordpiece_file];
+  for (int pieces = 0; pieces < 3; pieces++) { // two of 9 are too many
+    static const char *const added[] = {"", "iPhone\n", "iPhone\nNASA\n"};
+    int n = snprintf(more, sizeof more, "%s%s", wordpiece_file, added[pieces]);
+    t = load(more, (size_t)n, HOST_WORDPIECE);
+    size_t capitals = 0;
+    cr_expect_eq(host_wordpiece_lettered(t->wordpiece, &capitals), 7 + (size_t)pieces);
+    cr_expect_eq(capitals, (size_t)pieces);
+    cr_expect_eq(host_tokenizer_options(t).lower, pieces < 2, "%d", pieces);
+    host_tokenizer_free(t);
+  }
+}
+
 Test(tokenizer, wordpiece_with_capitals_keeps_them) {
   static const char file[] = "[UNK]\nThe\nthe\nCaf\xc3\xa9\n";
   HostTokenizer *t = load(file, strlen(file), HOST_WORDPIECE);
@@ -300,12 +323,83 @@ Test(tokenizer, files_of_another_kind) {
     host_wordpiece_free(w);
     host_spm_free(m);
   }
-  refused("", 0, "no merge");
-  refused("hello", 5, "no merge");
-  refused("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 16, "expected two symbols");
+  refused("", 0, "neither merges (a first line with #version) nor pieces (a line [UNK]) nor a model");
+  refused("hello", 5, "neither merges");
+  refused("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 16, "neither merges");
   refused("[UNK]\n\xff\n", 8, "line 2 is not UTF-8");
   refused("[UNK]\na\0b\n", 10, "line 2 has a zero byte");
   refused("\x1f\x8b\x08", 3, "gzip");
+}
+
+// Texts that are no vocabulary, and merges of other tokenizers: none has ids.
+Test(tokenizer, texts_that_are_no_vocabulary) {
+  static const struct {
+    const char *text, *reason;
+  } other[] = {
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "git lfs pull"},
+      {"\xef\xbb\xbfversion https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "git lfs pull"},
+      {"<!DOCTYPE html>\n<html>\n", "a page of HTML"},
+      {"\n  <HTML lang=\"en\">", "a page of HTML"},
+      {"<?xml version=\"1.0\"?>", "this is XML"},
+      {"Entry not found", "a server's message"},
+      {"404: Not Found", "a server's message"},
+      {"{\"!\": 0, \"a</w>\": 1}", "this is JSON"},
+      {"{\n  \"version\": \"1.0\",\n  \"model\": {}}", "this is JSON"},
+      {"the cat\nthe dog\n", "neither merges"},
+      {"h e\nhe l\n", "neither merges"}, // the header is missing
+      {"#version: 0.2\nthe cat\n", "line 2: 'the' is neither a byte nor made by an earlier line"},
+      {"#version: 0.2\na b\nab cd\n", "line 3: 'cd' is neither"},
+      {"#version: 0.2\nab c\na b\n", "line 2: 'ab' is neither"}, // out of order
+      {"#version: 0.2\na b</w>\nb</w> c\nb</w>c d\n#version x y\n", "line 5: expected two symbols"},
+      {"#version: 0.2\na b c\n", "line 2: expected two symbols"},
+      {"#version: 0.2\nab\n", "line 2: expected two symbols"},
+      {"#version: 0.2\na \n", "line 2: expected two symbols"},
+      {"#version: 0.2\nh e\n\xc4\xa0 t\n", "line 3: a space in front of a word: these are merges of GPT-2's kind"},
+      {"#version: 0.2\n\xe2\x96\x81 t\n", "line 2: '\xe2\x96\x81' is neither"}, // SentencePiece's
+      {"#version: 0.2\n", "no merge"},
+      {"\xff\xfe[\0U", "UTF-16 that is damaged"},
+  };
+  for (size_t i = 0; i < sizeof other / sizeof *other; i++)
+    refused(other[i].text, i + 1 == sizeof other / sizeof *other ? 5 : strlen(other[i].text), other[i].reason);
+}
+
+// A page wants one kind: the error is about that one.
+Test(tokenizer, the_kind_that_is_wanted) {
+  static const struct {
+    const char *kind, *text, *reason;
+  } other[] = {
+      {"bert_wordpiece", "the\ncat\n", "no line [UNK]"},
+      {"clip_bpe", "the\ncat\n", "line 1 is no header with #version"},
+      {"sentencepiece", "the\ncat\n", "no SentencePiece model"},
+      {"clip_bpe", "[UNK]\ncat\n", "a vocabulary of bert_wordpiece, the model needs one of clip_bpe"},
+      {"bert_wordpiece", "#version\na b\n", "a vocabulary of clip_bpe, the model needs one of bert_wordpiece"}};
+  for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+    HostError err = {""};
+    cr_expect_null(host_tokenizer_load_memory(other[i].text, strlen(other[i].text), other[i].kind, &err));
+    cr_expect(strstr(err.text, other[i].reason), "'%s' lacks '%s'", err.text, other[i].reason);
+  }
+}
+
+// As editors and shells of other systems save text: marks, UTF-16, CRLF.
+Test(tokenizer, vocabularies_with_byte_order_marks) {
+  static const char utf8[] = "\xef\xbb\xbf[UNK]\r\nthe\r\ncaf\xc3\xa9\r\n", plain[] = "[UNK]\nthe\ncaf\xe9\n",
+                    merges[] = "\xef\xbb\xbf#version\r\nt h\r\nth e</w>\r\n";
+  for (int form = 0; form < 3; form++) {
+    char wide[64] = "\xff\xfe";
+    size_t n = 2;
+    if (form == 2) memcpy(wide, "\xfe\xff", 2);
+    for (const char *s = plain; *s; s++, n += 2) wide[n + (form == 2)] = *s, wide[n + (form == 1)] = 0;
+    HostTokenizer *t = load(form ? wide : utf8, form ? n : strlen(utf8), HOST_WORDPIECE);
+    HostTokenizerOptions how = bare(t);
+    cr_expect_eq(host_tokenizer_size(t), 3);
+    how.lower = false;
+    EXPECT_IDS(t, "the caf\xc3\xa9 x", &how, 1, 2, 0);
+    host_tokenizer_free(t);
+  }
+  HostTokenizer *t = load(merges, strlen(merges), HOST_CLIP_BPE);
+  HostTokenizerOptions how = bare(t);
+  EXPECT_IDS(t, "the", &how, 513);
+  host_tokenizer_free(t);
 }
 
 Test(tokenizer, models_cut_short_at_every_byte) {
@@ -331,7 +425,7 @@ Test(tokenizer, models_cut_short_at_every_byte) {
   cr_expect_eq(taken, 7 + 256);
   for (size_t n = 0; n < strlen(wordpiece_file); n++) {
     HostError err = {""};
-    HostTokenizer *t = host_tokenizer_load_memory(wordpiece_file, n, &err);
+    HostTokenizer *t = host_tokenizer_load_memory(wordpiece_file, n, NULL, &err);
     cr_expect(t ? n >= 11 && t->kind == HOST_WORDPIECE : err.text[0] != 0, "%zu bytes", n);
     host_tokenizer_free(t);
   }

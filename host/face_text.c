@@ -1,0 +1,136 @@
+// face_text.c - sentences and labels of a compiled model: its vocabulary, how text is cut, how many names there must
+// be.
+//
+// What a vocabulary file cannot say (whether sentences are put into lower case, how many ids the model has) the page
+// says, and the command line may say otherwise; what contradicts the file is noted. The sizes are compared before
+// anything runs.
+//
+//   prepare text: bert_wordpiece(length = 40, lower = true, vocab = 30522)
+#include "face_parts.h"
+
+#include <stdio.h>
+#include <string.h>
+
+bool face_is_tokenizer(const char *kind) {
+  for (int k = HOST_CLIP_BPE; k <= HOST_SENTENCEPIECE; k++)
+    if (!strcmp(kind, host_tokenizer_name((HostTokenizerKind)k))) return true;
+  return false;
+}
+
+void face_note_cut(const char *sentence, size_t most) {
+  fprintf(stderr, "note: '%.40s%s' is longer than %zu tokens and was cut\n", sentence,
+          strlen(sentence) > 40 ? "..." : "", most);
+}
+
+/* upper and lower case ------------------------------------------------------------------------------------------------
+ */
+typedef enum { BY_OPTION, BY_PAGE, BY_VOCABULARY } Decider;
+static const char *const decider[] = {[BY_OPTION] = "the command line says so",
+                                      [BY_PAGE] = "the page says so",
+                                      [BY_VOCABULARY] = "so the vocabulary looks"};
+
+static bool lower_case(const FaceArgs *a, const char *options, const HostTokenizer *t, Decider *by) {
+  char text[8];
+  *by = BY_OPTION;
+  if (a->cased || a->uncased) return a->uncased;
+  *by = BY_PAGE;
+  if (face_option(options, "lower", text, sizeof text)) return strcmp(text, "false") != 0;
+  *by = BY_VOCABULARY;
+  return host_tokenizer_options(t).lower;
+}
+
+// Says that page and vocabulary do not fit together, or that nobody said what a few capitals mean.
+static void note_case(const FaceRun *r, const sy_prepare *p) {
+  Decider by;
+  size_t capitals, lettered = host_wordpiece_lettered(r->tokenizer->wordpiece, &capitals);
+  bool lower = lower_case(r->args, p->options, r->tokenizer, &by);
+  bool cased = host_wordpiece_looks_cased(r->tokenizer->wordpiece), odd = by == BY_PAGE && lower == cased;
+  if (r->quiet || !(odd || (by == BY_VOCABULARY && capitals))) return;
+  fprintf(stderr,
+          "note: sentences %s (%s), and %.200s has capitals in %zu of %zu pieces with letters; --cased and --uncased "
+          "decide\n",
+          lower ? "are put into lower case" : "keep their capitals", decider[by], r->args->vocab, capitals, lettered);
+}
+
+void face_text_options(FaceRun *r, const char *options) {
+  HostTokenizerOptions *o = &r->how;
+  Decider by;
+  *o = host_tokenizer_options(r->tokenizer);
+  o->start = (int32_t)face_option_number(options, "start", o->start);
+  o->end = (int32_t)face_option_number(options, "end", o->end);
+  o->pad = (int32_t)face_option_number(options, "pad", o->pad);
+  o->lower = lower_case(r->args, options, r->tokenizer, &by);
+}
+
+/* the vocabulary ------------------------------------------------------------------------------------------------------
+ */
+// Has the vocabulary as many ids as the model? CLIP's own ends are its last two, so there it is that or nothing, and
+// the page's end says it too; tables of the others may be longer, by ids that a model adds and rows of padding.
+static bool fits(FaceRun *r, const sy_prepare *p, HostError *err) {
+  bool exact = r->tokenizer->kind == HOST_CLIP_BPE;
+  double said = face_option_number(p->options, "vocab", exact ? face_option_number(p->options, "end", -1) + 1 : 0);
+  size_t have = host_tokenizer_size(r->tokenizer), want = said >= 1 && said < 1e9 ? (size_t)said : 0;
+  if (!want || have == want) return true;
+  if (exact || have > want)
+    return host_fail(err, "%.200s has %zu tokens, the model %zu: it is not the vocabulary of this model",
+                     r->args->vocab, have, want);
+  if (!r->quiet && have < want - want / 100)
+    fprintf(stderr, "note: %.200s has %zu tokens, the model %zu: is it the vocabulary of this model?\n", r->args->vocab,
+            have, want);
+  return true;
+}
+
+bool face_load_vocabulary(FaceRun *r, const sy_prepare *p, HostError *err) {
+  if (!r->args->vocab) return host_fail(err, "sentences need the tokenizer's vocabulary: --vocab FILE (%s)", p->kind);
+  if (r->tokenizer) { // for another input of the route
+    const char *have = host_tokenizer_name(r->tokenizer->kind);
+    return !strcmp(have, p->kind) ||
+           host_fail(err, "%.200s is a vocabulary of %s, %s needs one of %s", r->args->vocab, have, p->name, p->kind);
+  }
+  bool pieces = !strcmp(p->kind, host_tokenizer_name(HOST_WORDPIECE));
+  if (!pieces && (r->args->cased || r->args->uncased))
+    return host_fail(err, "--cased and --uncased go with vocabularies of WordPiece, and this model has one of %s",
+                     p->kind);
+  r->usage = false;
+  r->tokenizer = host_tokenizer_load(r->args->vocab, p->kind, err);
+  if (!r->tokenizer || !fits(r, p, err)) return false;
+  if (pieces) note_case(r, p);
+  r->usage = true;
+  return true;
+}
+
+bool face_describe_vocabulary(const sy_info *info, const FaceArgs *a, HostError *err) {
+  for (unsigned i = 0; a->vocab && i < info->nprepare; i++) {
+    const sy_prepare *p = &info->prepare[i];
+    if (!face_is_tokenizer(p->kind)) continue;
+    FaceRun r = {.info = info, .args = a};
+    Decider by;
+    bool ok = face_load_vocabulary(&r, p, err);
+    if (ok) {
+      printf("vocabulary of %s: %s, %s, %zu tokens", p->name, a->vocab, p->kind, host_tokenizer_size(r.tokenizer));
+      bool lower = lower_case(a, p->options, r.tokenizer, &by);
+      if (r.tokenizer->wordpiece)
+        printf(", %s (%s)", lower ? "uncased: in lower case, without accents" : "cased: as written", decider[by]);
+      printf("\n");
+    }
+    host_tokenizer_free(r.tokenizer);
+    if (!ok) return false;
+  }
+  return true;
+}
+
+/* names of classes ----------------------------------------------------------------------------------------------------
+ */
+bool face_labels_fit(const FaceRun *r, HostError *err) {
+  for (unsigned o = 0; r->labels && r->labels->count && o < r->route->noutput; o++) {
+    const sy_tensor *t = &r->route->output[o];
+    if (!face_prepare_is(r->info, t->name, "labels") || !t->rank || t->axis[t->rank - 1].dim >= 0) continue;
+    size_t have = r->labels->count, want = (size_t)t->axis[t->rank - 1].constant;
+    if (have == want) continue;
+    return host_fail(err, "%.200s has %zu labels, and %s has %zu classes%s", r->args->labels, have, t->name, want,
+                     have == want + 1   ? "; is the first label a background that the model does not have?"
+                     : have + 1 == want ? "; is the model's first class a background that the labels leave out?"
+                                        : "");
+  }
+  return true;
+}
