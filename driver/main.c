@@ -117,6 +117,7 @@ static bool expand_file(Expansion *x, const char *path, int depth) {
     session_fail(x->s, EXIT_IO, "cannot read the arguments in %s: %s", path, err);
     return false;
   }
+  if (!strncmp(p, "\xef\xbb\xbf", 3)) p += 3; // a byte order mark
   for (;;) {
     p += strspn(p, " \t\r\n\v\f");
     if (*p == '#') {

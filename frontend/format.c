@@ -227,7 +227,7 @@ bool front_format(const char *text, size_t n, Buf *out, Diag *diag) {
   (void)parse_with(&p);
   bool ok = diag->errors == before;
   if (ok) {
-    f.text = text;
+    f.text = diag->files.at[p.file - 1].text;
     collect(&f, &p);
     Piece end = {0};
     VEC_PUSH(&f.arena, f.piece, end); // gap looks one piece ahead

@@ -115,7 +115,7 @@ const FrontListing *front_list(Arena *a, Intern *names, Diag *diag, const char *
   uint32_t file = diag_add_file(diag, path, text, n);
   const Node *tree = parse_file(a, names, diag, file);
   if (diag->errors != before) return NULL;
-  Lister l = {a, text};
+  Lister l = {a, diag->files.at[file - 1].text};
   VEC(FrontModel) model = {0};
   VEC(FrontPreset) preset = {0};
   VEC(const char *) use = {0};

@@ -180,7 +180,9 @@ static Node *parse_all(Parser *p, int start) {
   size_t bad = first_bad_byte(f->text, f->size);
   if (bad < f->size) {
     Span at = {p->file, (uint32_t)bad, (uint32_t)bad + 1};
-    diag_error(p->diag, "E0002", at, "the byte 0x%02x is no valid UTF-8", (unsigned char)f->text[bad]);
+    Diagnostic *g = diag_error(p->diag, "E0002", at, "the byte 0x%02x is no valid UTF-8", (unsigned char)f->text[bad]);
+    bool wide = bad == 0 && f->size > 1 && (memcmp(f->text, "\xff\xfe", 2) == 0 || memcmp(f->text, "\xfe\xff", 2) == 0);
+    if (wide) diag_hint(p->diag, g, "the text is UTF-16; save it as UTF-8");
     return empty;
   }
   p->text = f->text;

@@ -40,7 +40,8 @@ void diag_init(Diag *d, Arena *a) {
 }
 
 uint32_t diag_add_file(Diag *d, const char *path, const char *text, size_t size) {
-  VEC_PUSH(d->arena, d->files, ((SourceFile){path, text, size}));
+  size_t mark = size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; // a byte order mark is no part of the text
+  VEC_PUSH(d->arena, d->files, ((SourceFile){path, text + mark, size - mark}));
   return (uint32_t)d->files.n;
 }
 

@@ -139,7 +139,7 @@ if "$syc" emit - -D size=32 -D patch=8 -D dim=32 -D depth=2 -D heads=4 -D classe
   ok "spec from standard input"
 else bad "spec from standard input"; fi
 check "the same routes" grep -q 'classify' stream.ir
-printf '# a comment\nvit:tiny "--emit=ir"\n-o "with blank.ir"\n' > args
+printf '\357\273\277# a comment\nvit:tiny "--emit=ir"\n-o "with blank.ir"\n' > args
 run 0 "response file" emit @args
 check "response file: same text" cmp vit.ir "with blank.ir"
 run 3 "response file that is not there" emit @nosuch
