@@ -8,6 +8,7 @@
 // heap ordered by (rank, position). One rank is worked off from left to right before pairs that arise
 // from it are looked at; this is the order of the original's repeated scans, which cost O(n^2) or more.
 #include "bpe.h"
+#include "strmap.h"
 #include "text.h"
 #include "textfile.h"
 
@@ -28,7 +29,7 @@ typedef struct {
 } Symbol;
 
 typedef struct {
-  uint32_t left, right; // symbols; left == NONE: free slot
+  uint32_t left, right; // symbols
   uint32_t rank;        // lower merges first
   uint32_t result;      // symbol
 } Merge;
@@ -37,13 +38,12 @@ typedef struct {
 
 struct HostBpe {
   char *pool; // text of all symbols
-  size_t pool_n, pool_room;
-  Symbol *symbol; // [symbol_n]
-  uint32_t symbol_n, symbol_room;
-  uint32_t *by_text; // hash of the symbols' text, NONE = free; [text_slots], a power of two
-  size_t text_slots;
-  Merge *merge; // hash by pair; [merge_slots], a power of two
-  size_t merge_slots;
+  size_t pool_n;
+  Symbol *symbol; // [size]; a symbol's number is the first id that its text had
+  StrMap by_text;
+  Merge *merge; // [merges], by left, right
+  uint32_t merges;
+  uint32_t *first; // [size + 1] of the merges with a left symbol
   uint32_t *of_id; // [size] symbol of an id; NONE for an id that a later line took over
   uint32_t size;
 };
@@ -65,49 +65,60 @@ static void byte_spelling(uint32_t spelling[256], uint8_t order[256]) {
   }
 }
 
-// ---- the two hash tables ----
+// ---- symbols and merges ----
 
-static uint64_t mix(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
+// The merge of two symbols, NULL if there is none. In as many steps as log2 of the merges of `left`.
+static const Merge *find_merge(const HostBpe *b, uint32_t left, uint32_t right) {
+  uint32_t lo = b->first[left], hi = b->first[left + 1];
+  while (lo < hi) {
+    uint32_t mid = lo + (hi - lo) / 2;
+    if (b->merge[mid].right == right) return &b->merge[mid];
+    if (b->merge[mid].right < right)
+      lo = mid + 1;
+    else
+      hi = mid;
+  }
+  return NULL;
 }
 
-// Slot of a text: the symbol's, or the free one where it belongs.
-static size_t text_slot(const HostBpe *b, const char *text, size_t n) {
-  uint64_t h = 0xcbf29ce484222325u;
-  for (size_t i = 0; i < n; i++) h = (h ^ (uint8_t)text[i]) * 0x100000001b3u;
-  size_t at = (size_t)mix(h) & (b->text_slots - 1);
-  for (;; at = (at + 1) & (b->text_slots - 1)) {
-    uint32_t s = b->by_text[at];
-    if (s == NONE || (b->symbol[s].bytes == n && !memcmp(b->symbol[s].text, text, n))) return at;
+static int by_pair(const void *x, const void *y) {
+  const Merge *a = x, *b = y;
+  if (a->left != b->left) return a->left < b->left ? -1 : 1;
+  if (a->right != b->right) return a->right < b->right ? -1 : 1;
+  return a->rank < b->rank ? -1 : a->rank > b->rank;
+}
+
+// Orders the merges; of two lines with the same pair the later counts, as in a Python dictionary.
+static void index_merges(HostBpe *b) {
+  uint32_t n = 0, at = 0;
+  if (b->merges) qsort(b->merge, b->merges, sizeof *b->merge, by_pair);
+  for (uint32_t i = 0; i < b->merges; i++) {
+    if (n && b->merge[n - 1].left == b->merge[i].left && b->merge[n - 1].right == b->merge[i].right) n--;
+    b->merge[n++] = b->merge[i];
+  }
+  b->merges = n;
+  for (uint32_t left = 0; left <= b->size; left++) {
+    while (at < n && b->merge[at].left < left) at++;
+    b->first[left] = at;
   }
 }
 
-static Merge *merge_slot(const HostBpe *b, uint32_t left, uint32_t right) {
-  size_t at = (size_t)mix((uint64_t)left << 32 | right) & (b->merge_slots - 1);
-  for (;; at = (at + 1) & (b->merge_slots - 1)) {
-    Merge *m = &b->merge[at];
-    if (m->left == NONE || (m->left == left && m->right == right)) return m;
-  }
+// The next id is for this text, which stays where it is.
+static void add_symbol(HostBpe *b, const char *text, size_t n) {
+  b->symbol[b->size] = (Symbol){.text = text, .bytes = (uint32_t)n};
+  strmap_put(&b->by_text, text, n, (int32_t)b->size++);
 }
 
-// Gives `text` the next id; the symbol is new or, for a text that is known, keeps its number.
-static uint32_t add_symbol(HostBpe *b, const char *text, size_t n) {
-  size_t at = text_slot(b, text, n);
-  uint32_t s = b->by_text[at];
-  if (s == NONE) {
-    s = b->symbol_n++;
-    memcpy(b->pool + b->pool_n, text, n); // load() has sized pool and symbol for the whole file
-    b->symbol[s] = (Symbol){.text = b->pool + b->pool_n, .bytes = (uint32_t)n};
-    b->pool_n += n;
-    b->by_text[at] = s;
-  } else {
-    b->of_id[b->symbol[s].id] = NONE;
+// Gives the symbols their ids: of equal texts the last id counts, the others have no symbol.
+static bool number_symbols(HostBpe *b) {
+  if (!strmap_build(&b->by_text, STRMAP_FIRST)) return false;
+  for (uint32_t id = 0; id < b->size; id++) {
+    uint32_t s = (uint32_t)strmap_find(&b->by_text, b->symbol[id].text, b->symbol[id].bytes);
+    if (s != id) b->of_id[b->symbol[s].id] = NONE;
+    b->symbol[s].id = id;
+    b->of_id[id] = s;
   }
-  b->symbol[s].id = b->size;
-  b->of_id[b->size++] = s;
-  return s;
+  return true;
 }
 
 // ---- loading ----
@@ -155,26 +166,15 @@ static char *unpack(const void *bytes, size_t n, size_t *out_n, HostError *err) 
   return NULL;
 }
 
-static size_t power_of_two(size_t least) {
-  size_t n = 64;
-  while (n < least) n *= 2;
-  return n;
-}
-
 // Room for everything that a file of n bytes with at most `merges` merges can hold.
 static bool reserve(HostBpe *b, size_t n, size_t merges) {
   size_t ids = BYTE_SYMBOLS + merges + 2;
   b->pool = malloc(n + 16 * BYTE_SYMBOLS); // a merge's text is shorter than its line
   b->symbol = malloc(ids * sizeof *b->symbol);
   b->of_id = malloc(ids * sizeof *b->of_id);
-  b->text_slots = power_of_two(2 * ids);
-  b->by_text = malloc(b->text_slots * sizeof *b->by_text);
-  b->merge_slots = power_of_two(2 * merges);
-  b->merge = malloc(b->merge_slots * sizeof *b->merge);
-  if (!b->pool || !b->symbol || !b->of_id || !b->by_text || !b->merge) return false;
-  for (size_t i = 0; i < b->text_slots; i++) b->by_text[i] = NONE;
-  for (size_t i = 0; i < b->merge_slots; i++) b->merge[i].left = NONE;
-  return true;
+  b->first = malloc((ids + 1) * sizeof *b->first);
+  b->merge = malloc((merges + 1) * sizeof *b->merge);
+  return b->pool && b->symbol && b->of_id && b->first && b->merge && strmap_init(&b->by_text, ids);
 }
 
 static void add_byte_symbols(HostBpe *b) {
@@ -183,45 +183,35 @@ static void add_byte_symbols(HostBpe *b) {
   byte_spelling(spelling, order);
   for (int end = 0; end < 2; end++)
     for (int i = 0; i < 256; i++) {
-      char text[8];
+      char *text = b->pool + b->pool_n;
       size_t n = host_utf8_put(spelling[order[i]], text);
       memcpy(text + n, "</w>", 4);
-      add_symbol(b, text, end ? n + 4 : n);
+      if (end) n += 4;
+      b->pool_n += n;
+      add_symbol(b, text, n);
     }
-}
-
-static uint32_t find_symbol(const HostBpe *b, const char *text, size_t n) {
-  return b->by_text[text_slot(b, text, n)];
 }
 
 // What merges of GPT-2's kind begin with: the byte 0x20 in its spelling. CLIP's words have no spaces.
 static const char gpt2_space[] = "\xc4\xa0";
 
-// The start of a symbol as a string for a message, in dst.
-static const char *symbol_name(const char *s, size_t n, char *dst) {
-  size_t keep = n < 40 ? n : 40;
-  memcpy(dst, s, keep);
-  dst[keep] = 0;
-  return dst;
-}
+typedef struct {
+  const char *part[2];
+  size_t n[2];
+  size_t line; // in the file, from 1
+} MergeLine;
 
-// The line of a merge: its symbol gets the next id. `joined` has room for the longest line.
-static bool add_merge(HostBpe *b, const char *s, size_t len, size_t line, uint32_t rank, char *joined, HostError *err) {
+static bool split_line(const char *s, size_t len, MergeLine *m, HostError *err) {
   const char *gap = memchr(s, ' ', len);
-  size_t ln = gap ? (size_t)(gap - s) : len, rn = gap ? len - ln - 1 : 0;
-  if (!ln || !rn || memchr(gap + 1, ' ', rn))
-    return host_fail(err, "line %zu: expected two symbols and a space between them", line);
-  if (len > MAX_SYMBOL) return host_fail(err, "line %zu: symbol of more than 64 KiB", line);
+  size_t left = gap ? (size_t)(gap - s) : len, right = gap ? len - left - 1 : 0;
+  if (!left || !right || memchr(gap + 1, ' ', right))
+    return host_fail(err, "line %zu: expected two symbols and a space between them", m->line);
+  if (len > MAX_SYMBOL) return host_fail(err, "line %zu: symbol of more than 64 KiB", m->line);
   if (len >= sizeof gpt2_space && !memcmp(s, gpt2_space, sizeof gpt2_space - 1))
-    return host_fail(err, "line %zu: a space in front of a word: these are merges of GPT-2's kind, not CLIP's", line);
-  uint32_t left = find_symbol(b, s, ln), right = find_symbol(b, gap + 1, rn);
-  if (left == NONE || right == NONE)
-    return host_fail(err, "line %zu: '%.40s' is neither a byte nor made by an earlier line: this is no file of merges",
-                     line, symbol_name(left == NONE ? s : gap + 1, left == NONE ? ln : rn, joined));
-  memcpy(joined, s, ln);
-  memcpy(joined + ln, gap + 1, rn);
-  uint32_t result = add_symbol(b, joined, ln + rn);
-  *merge_slot(b, left, right) = (Merge){.left = left, .right = right, .rank = rank, .result = result};
+    return host_fail(err, "line %zu: a space in front of a word: these are merges of GPT-2's kind, not CLIP's",
+                     m->line);
+  m->part[0] = s, m->n[0] = left;
+  m->part[1] = gap + 1, m->n[1] = right;
   return true;
 }
 
@@ -232,37 +222,70 @@ static bool is_header(const char *s, size_t n) {
   return false;
 }
 
-static bool add_merges(HostBpe *b, const char *text, size_t n, char *joined, HostError *err) {
+// Reads the lines; each makes a symbol, whose text is put together in the pool.
+static bool read_merges(HostBpe *b, const char *text, size_t n, MergeLine *merge, HostError *err) {
   const char *s;
-  size_t at = 0, line = 1, len = host_text_line(text, n, &at, &s);
+  size_t at = 0, len = host_text_line(text, n, &at, &s);
   if (!is_header(s, len)) return host_fail(err, "line 1 is no header with #version: this is no file of merges");
-  for (uint32_t rank = 0; at < n && rank < HOST_BPE_MERGES;) {
+  for (size_t line = 2; at < n && b->merges < HOST_BPE_MERGES; line++) {
+    MergeLine *m = &merge[b->merges];
+    m->line = line;
     len = host_text_line(text, n, &at, &s);
-    line++;
-    if (len && !add_merge(b, s, len, line, rank++, joined, err)) return false;
+    if (!len) continue;
+    if (!split_line(s, len, m, err)) return false;
+    char *to = b->pool + b->pool_n;
+    memcpy(to, m->part[0], m->n[0]);
+    memcpy(to + m->n[0], m->part[1], m->n[1]);
+    b->pool_n += m->n[0] + m->n[1];
+    add_symbol(b, to, m->n[0] + m->n[1]);
+    b->merges++;
   }
   return true;
 }
 
-HostBpe *host_bpe_load_memory(const void *bytes, size_t n, HostError *err) {
-  size_t len = 0, merges = 0;
-  char *text = unpack(bytes, n, &len, err), *joined = malloc(MAX_SYMBOL);
-  HostBpe *b = text && joined ? calloc(1, sizeof *b) : NULL;
-  bool ok = b != NULL;
-  if (text && !b) host_fail(err, "out of memory");
-  for (size_t i = 0; ok && i < len; i++) merges += text[i] == '\n';
-  merges = merges < HOST_BPE_MERGES ? merges + 1 : HOST_BPE_MERGES;
-  ok = ok && (reserve(b, len, merges) || host_fail(err, "out of memory"));
-  if (ok) {
-    add_byte_symbols(b);
-    ok = add_merges(b, text, len, joined, err);
+// Both parts of a merge are symbols by then: bytes, or made by an earlier line.
+static bool join_merges(HostBpe *b, const MergeLine *merge, HostError *err) {
+  for (uint32_t k = 0; k < b->merges; k++) {
+    const MergeLine *m = &merge[k];
+    int32_t made = BYTE_SYMBOLS + (int32_t)k, part[2];
+    for (int i = 0; i < 2; i++) {
+      part[i] = strmap_find(&b->by_text, m->part[i], m->n[i]);
+      if (part[i] < 0 || part[i] >= made)
+        return host_fail(err,
+                         "line %zu: '%.*s' is neither a byte nor made by an earlier line: this is no file of merges",
+                         m->line, (int)(m->n[i] < 40 ? m->n[i] : 40), m->part[i]);
+    }
+    int32_t result = strmap_find(&b->by_text, b->symbol[made].text, b->symbol[made].bytes);
+    b->merge[k] = (Merge){(uint32_t)part[0], (uint32_t)part[1], k, (uint32_t)result};
   }
+  index_merges(b);
+  return true;
+}
+
+static bool read_text(HostBpe *b, const char *text, size_t n, HostError *err) {
+  size_t lines = 1;
+  for (size_t i = 0; i < n; i++) lines += text[i] == '\n';
+  if (lines > HOST_BPE_MERGES) lines = HOST_BPE_MERGES;
+  MergeLine *merge = malloc((lines + 1) * sizeof *merge);
+  bool ok = (merge && reserve(b, n, lines)) || host_fail(err, "out of memory");
+  if (ok) add_byte_symbols(b);
+  ok = ok && read_merges(b, text, n, merge, err);
   if (ok) {
     add_symbol(b, "<|startoftext|>", 15);
     add_symbol(b, "<|endoftext|>", 13);
+    ok = (number_symbols(b) || host_fail(err, "out of memory")) && join_merges(b, merge, err);
   }
+  free(merge);
+  return ok;
+}
+
+HostBpe *host_bpe_load_memory(const void *bytes, size_t n, HostError *err) {
+  size_t len = 0;
+  char *text = unpack(bytes, n, &len, err);
+  HostBpe *b = text ? calloc(1, sizeof *b) : NULL;
+  bool ok = b && read_text(b, text, len, err);
+  if (text && !b) host_fail(err, "out of memory");
   free(text);
-  free(joined);
   if (ok) return b;
   host_bpe_free(b);
   return NULL;
@@ -283,8 +306,9 @@ void host_bpe_free(HostBpe *b) {
   if (!b) return;
   free(b->pool);
   free(b->symbol);
-  free(b->by_text);
+  strmap_free(&b->by_text);
   free(b->merge);
+  free(b->first);
   free(b->of_id);
   free(b);
 }
@@ -373,8 +397,8 @@ static Pair heap_pop(Encoder *e) {
 static bool pair_at(const Encoder *e, uint32_t at, Pair *p) {
   if (at == NONE || e->next[at] == NONE) return false;
   uint32_t left = e->sym[at], right = e->sym[e->next[at]];
-  const Merge *m = merge_slot(e->bpe, left, right);
-  if (m->left == NONE) return false;
+  const Merge *m = find_merge(e->bpe, left, right);
+  if (!m) return false;
   *p = (Pair){.rank = m->rank, .at = at, .left = left, .right = right, .result = m->result};
   return true;
 }
@@ -406,7 +430,7 @@ static bool push_id(Encoder *e, uint32_t id) {
 static bool encode_piece(Encoder *e, const char *piece, size_t n) {
   if (!encoder_reserve(e, n)) return false;
   for (size_t i = 0; i < n; i++) {
-    // The byte symbols were added first: their numbers are their ids.
+    // The byte symbols were added first.
     e->sym[i] = e->byte_symbol[(uint8_t)piece[i]] + (i + 1 == n ? 256 : 0);
     e->prev[i] = i ? (uint32_t)i - 1 : NONE;
     e->next[i] = i + 1 < n ? (uint32_t)i + 1 : NONE;

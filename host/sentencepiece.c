@@ -7,10 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_FILE = 256 << 20, MAX_PIECE = 1024, MAX_PIECES = 4 << 20, MAX_NORMAL = 3 * HOST_MAX_TEXT };
+enum { MAX_FILE = 256 << 20, MAX_PIECE = 1024, MAX_PIECES = 4 << 20 };
+// How much longer normalisation may make a text. NFKC makes at most 13 bytes of one (U+FDFA, with its spaces as
+// U+2581).
+enum { MOST_LONGER = 64, MAX_NORMAL = 3 * HOST_MAX_TEXT };
 enum { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE }; // SentencePiece.Type
 static const char space_symbol[] = "\xe2\x96\x81";                 // U+2581
 static const float UNKNOWN_PENALTY = 10;
+#define NONE UINT32_MAX
 
 typedef struct Piece {
   const char *s; // zero-ended copy
@@ -23,10 +27,9 @@ struct HostSpm {
   char *bytes; // the file
   char *text;  // the pieces
   Piece *piece;
-  size_t n, longest;
+  size_t n;
   StrMap map;  // pieces that text is cut into
   StrMap user; // user-defined ones, which normalisation leaves alone
-  size_t longest_user;
   int32_t unknown, byte[256];
   float least, most; // scores of normal pieces
   bool byte_fallback, whitespace_suffix, dummy_prefix, remove_extra, escape;
@@ -137,6 +140,8 @@ static bool read_normaliser(HostSpm *m, const Field *f) {
     m->units = size / 4;
     m->strings = (const char *)g.at + 4 + size;
     m->string_bytes = g.n - 4 - size;
+    for (size_t at = 0, len; at < m->string_bytes; at += len + 1)
+      if ((len = strlen(m->strings + at)) >= MAX_PIECE) return false;
   }
   return more == 0;
 }
@@ -149,8 +154,6 @@ static bool is_text_piece(const Piece *p) { // one that text is cut into
 static bool check_piece(const HostSpm *m, size_t i, HostError *err) {
   const Piece *p = &m->piece[i];
   if (!p->n) return host_fail(err, "piece %zu of this SentencePiece model is empty", i);
-  if (is_text_piece(p) && strmap_find(&m->map, p->s, p->n) >= 0)
-    return host_fail(err, "piece %zu stands twice: '%.60s'", i, p->s);
   if (p->type == UNKNOWN && m->unknown >= 0)
     return host_fail(err, "pieces %d and %zu both stand for what is unknown", (int)m->unknown, i);
   return true;
@@ -167,14 +170,14 @@ static bool index_pieces(HostSpm *m, HostError *err) {
       m->byte[strtoul(p->s + 3, NULL, 16) & 255] = (int32_t)i;
     if (p->type == NORMAL && p->score < m->least) m->least = p->score;
     if (p->type == NORMAL && p->score > m->most) m->most = p->score;
-    if (p->type == USER_DEFINED) {
-      strmap_put(&m->user, p->s, p->n, (int32_t)i);
-      if (p->n > m->longest_user) m->longest_user = p->n;
-    }
-    if (!is_text_piece(p)) continue;
-    strmap_put(&m->map, p->s, p->n, (int32_t)i);
-    if (p->n > m->longest) m->longest = p->n;
+    if (p->type == USER_DEFINED) strmap_put(&m->user, p->s, p->n, (int32_t)i);
+    if (is_text_piece(p)) strmap_put(&m->map, p->s, p->n, (int32_t)i);
   }
+  if (!strmap_build(&m->map, STRMAP_FIRST) || !strmap_build(&m->user, STRMAP_FIRST))
+    return host_fail(err, "out of memory");
+  for (size_t i = 0; i < m->n; i++)
+    if (is_text_piece(&m->piece[i]) && strmap_find(&m->map, m->piece[i].s, m->piece[i].n) != (int32_t)i)
+      return host_fail(err, "piece %zu stands twice: '%.60s'", i, m->piece[i].s);
   return m->unknown >= 0 || host_fail(err, "it has no piece for what is unknown");
 }
 
@@ -283,8 +286,6 @@ static size_t table_match(const HostSpm *m, const char *s, size_t n, const char 
     if (node >= m->units) break;
     size_t value = unit_at(m, node) & 0x7fffffff;
     if (value >= m->string_bytes) break;
-    size_t left = m->string_bytes - value;
-    if (!memchr(m->strings + value, 0, left < MAX_PIECE ? left : MAX_PIECE)) break;
     best = i + 1;
     *to = m->strings + value;
   }
@@ -292,23 +293,11 @@ static size_t table_match(const HostSpm *m, const char *s, size_t n, const char 
 }
 
 static size_t user_match(const HostSpm *m, const char *s, size_t n) {
-  size_t most = n < m->longest_user ? n : m->longest_user, best = 0;
-  uint64_t h = strmap_hash();
-  for (size_t k = 1; k <= most; k++) {
-    h = strmap_hash_byte(h, s[k - 1]);
-    if (strmap_find_hashed(&m->user, s, k, h) >= 0) best = k;
-  }
+  StrWalk w = strmap_walk(&m->user);
+  size_t best = 0;
+  for (size_t k = 0; k < n && strmap_step(&w, s[k]); k++)
+    if (strmap_here(&w) >= 0) best = k + 1;
   return best;
-}
-
-static size_t character(const char *s, size_t n) { // bytes of a valid character, 0 if there is none
-  HostText t = {0};
-  size_t len = (unsigned char)s[0] < 0x80 ? 1 : (unsigned char)s[0] < 0xe0 ? 2 : (unsigned char)s[0] < 0xf0 ? 3 : 4;
-  char back[4];
-  bool ok = len <= n && host_text_from_utf8(&t, s, len) && t.n == 1 && host_utf8_put(t.at[0], back) == len &&
-            !memcmp(back, s, len);
-  host_text_free(&t);
-  return ok ? len : 0;
 }
 
 // What the text begins with, normalised, and the bytes it takes.
@@ -321,7 +310,7 @@ static size_t normal_prefix(const HostSpm *m, const char *s, size_t n, const cha
     *len = strlen(*to);
     return used;
   }
-  used = character(s, n);
+  used = host_utf8_length(s, n);
   *to = used ? s : "\xef\xbf\xbd";
   *len = used ? used : 3;
   return used ? used : 1;
@@ -329,23 +318,24 @@ static size_t normal_prefix(const HostSpm *m, const char *s, size_t n, const cha
 
 typedef struct Normal { // normalised bytes and where each came from
   char *s;
-  size_t *from, n, room;
+  uint32_t *from;
+  size_t n, room, most; // most: bytes it may have
 } Normal;
 
 static bool put(Normal *o, const char *s, size_t n, size_t from) {
-  if (n > MAX_NORMAL - o->n) return false; // a table may make text a thousand times longer
+  if (n > o->most - o->n) return false;
   if (o->n + n + 1 > o->room) {
     size_t room = 2 * (o->n + n) + 64;
     char *t = realloc(o->s, room);
     if (t) o->s = t;
-    size_t *f = t ? realloc(o->from, room * sizeof *f) : NULL;
+    uint32_t *f = t ? realloc(o->from, room * sizeof *f) : NULL;
     if (f) o->from = f;
     if (!f) return false;
     o->room = room;
   }
   for (size_t i = 0; i < n; i++) {
     o->s[o->n] = s[i];
-    o->from[o->n++] = from;
+    o->from[o->n++] = (uint32_t)from;
   }
   return true;
 }
@@ -355,6 +345,8 @@ static bool put_space(const HostSpm *m, Normal *o, size_t from) {
 }
 
 static bool normalise(const HostSpm *m, const char *text, size_t n, Normal *o) {
+  if (n > HOST_MAX_TEXT) return false;
+  o->most = MOST_LONGER * n < MAX_NORMAL ? MOST_LONGER * n + MAX_PIECE : MAX_NORMAL;
   size_t at = 0, len, used;
   const char *to;
   bool ok = put(o, "", 0, 0);
@@ -385,29 +377,27 @@ static bool normalise(const HostSpm *m, const char *text, size_t n, Normal *o) {
 /* the best pieces
  * ------------------------------------------------------------------------------------------------------- */
 typedef struct Best { // of the pieces that end at a byte
-  size_t start;       // SIZE_MAX: none
+  uint32_t start;     // NONE: none
   float score;
   int32_t id;
 } Best;
 
 static void offer(Best *b, size_t start, float score, int32_t id) {
-  if (b->start == SIZE_MAX || score > b->score) *b = (Best){start, score, id};
+  if (b->start == NONE || score > b->score) *b = (Best){(uint32_t)start, score, id};
 }
 
 static void search(const HostSpm *m, const char *s, size_t n, Best *best) {
   float unknown = m->least - UNKNOWN_PENALTY;
-  for (size_t i = 0; i <= n; i++) best[i].start = SIZE_MAX;
+  for (size_t i = 0; i <= n; i++) best[i].start = NONE;
   best[0] = (Best){0, 0, -1};
   for (size_t at = 0, len; at < n; at += len) {
-    len = character(s + at, n - at);
+    len = host_utf8_length(s + at, n - at);
     if (!len) len = 1;
     float before = best[at].score;
     bool single = false;
-    size_t most = n - at < m->longest ? n - at : m->longest;
-    uint64_t h = strmap_hash();
-    for (size_t k = 1; k <= most; k++) {
-      h = strmap_hash_byte(h, s[at + k - 1]);
-      int32_t id = strmap_find_hashed(&m->map, s + at, k, h);
+    StrWalk w = strmap_walk(&m->map);
+    for (size_t k = 1; at + k <= n && strmap_step(&w, s[at + k - 1]); k++) {
+      int32_t id = strmap_here(&w);
       if (id < 0 || m->piece[id].type == UNUSED) continue;
       float score =
           m->piece[id].type == USER_DEFINED ? (float)((double)((float)k * m->most) - 0.1) : m->piece[id].score;
@@ -463,7 +453,7 @@ bool host_spm_encode(const HostSpm *m, const char *text, size_t n, HostSpmCut *o
   Normal o = {0};
   *out = (HostSpmCut){0};
   Best *best = NULL;
-  bool ok = n <= HOST_MAX_TEXT && normalise(m, text, n, &o) && (best = malloc((o.n + 1) * sizeof *best)) != NULL;
+  bool ok = normalise(m, text, n, &o) && (best = malloc((o.n + 1) * sizeof *best)) != NULL;
   if (ok) {
     search(m, o.s, o.n, best);
     ok = collect(m, &o, best, out);
@@ -483,7 +473,7 @@ char *host_spm_normalise(const HostSpm *m, const char *text, size_t n, size_t *b
   Normal o = {0};
   plain.escape = plain.dummy_prefix = false;
   plain.remove_extra = true;
-  bool ok = n <= HOST_MAX_TEXT && normalise(&plain, text, n, &o);
+  bool ok = normalise(&plain, text, n, &o);
   free(o.from);
   if (ok) o.s[o.n] = 0, *bytes = o.n;
   if (!ok) free(o.s);
@@ -512,7 +502,7 @@ static bool put_bytes(const HostSpm *m, const int32_t *id, size_t first, size_t 
   for (size_t i = first; i < last && ok;) {
     size_t n = 0;
     while (n < 4 && i + n < last) is_byte(m, id[i + n], &s[n]), n++;
-    size_t len = character(s, n);
+    size_t len = host_utf8_length(s, n);
     ok = len ? put(o, s, len, 0) : put(o, "\xef\xbf\xbd", 3, 0);
     i += len ? len : 1;
   }
@@ -520,7 +510,7 @@ static bool put_bytes(const HostSpm *m, const int32_t *id, size_t first, size_t 
 }
 
 char *host_spm_decode(const HostSpm *m, const int32_t *id, size_t n, size_t *bytes, HostError *err) {
-  Normal o = {0};
+  Normal o = {.most = MAX_NORMAL};
   bool first = true, seen = false, ok = put(&o, "", 0, 0);
   size_t run = 0; // start of the present run of bytes
   char byte;

@@ -14,6 +14,8 @@ struct HostWordPiece {
   const char **piece;
   size_t n;
   StrMap map;
+  StrWalk joined;            // behind "##", where the pieces are that continue a word
+  bool joins;                // there are some
   size_t lettered, capitals; // pieces with Latin letters, and those with capitals, without the bracketed
   int32_t unknown;
 };
@@ -48,10 +50,13 @@ static bool split_lines(HostWordPiece *w, size_t n, HostError *err) {
     s[len] = 0;
     if (!host_is_utf8(s, len)) return host_fail(err, "line %zu is not UTF-8", w->n + 1);
     count_letters(w, s, len);
-    strmap_set(&w->map, s, len, (int32_t)w->n); // of two equal lines the last, as in a Python dictionary
+    strmap_put(&w->map, s, len, (int32_t)w->n);
     w->piece[w->n++] = s;
     s = stop + 1;
   }
+  if (!strmap_build(&w->map, STRMAP_LAST)) return host_fail(err, "out of memory"); // as in a Python dictionary
+  w->joined = strmap_walk(&w->map);
+  w->joins = strmap_step(&w->joined, '#') && strmap_step(&w->joined, '#');
   w->unknown = strmap_find(&w->map, "[UNK]", 5);
   return w->unknown >= 0 || host_fail(err, "there is no line [UNK]: this is no vocabulary of WordPiece");
 }
@@ -158,28 +163,31 @@ static bool push_id(HostIds *out, size_t *room, int32_t id) {
   return true;
 }
 
+// The longest piece that the word goes on with from byte lo: its id, -1 if there is none, and where it ends.
+static int32_t longest_piece(const HostWordPiece *w, const char *word, size_t lo, size_t n, size_t *end) {
+  StrWalk walk = lo ? w->joined : strmap_walk(&w->map);
+  int32_t best = -1;
+  if (lo && !w->joins) return -1;
+  for (size_t i = lo; i < n && strmap_step(&walk, word[i]); i++) {
+    int32_t id = strmap_here(&walk);
+    if (id >= 0) best = id, *end = i + 1; // both are whole characters
+  }
+  return best;
+}
+
 // The longest pieces of one word from the left.
 static bool cut_word(const HostWordPiece *w, const uint32_t *word, size_t n, HostIds *out, size_t *room) {
-  char bytes[2 + 4 * MAX_WORD + 1] = "##";
-  size_t at[MAX_WORD + 1], first = out->n;
+  char bytes[4 * MAX_WORD];
+  size_t size = 0, first = out->n, end = 0;
   if (n > MAX_WORD) return push_id(out, room, w->unknown);
-  at[0] = 2;
-  for (size_t i = 0; i < n; i++) at[i + 1] = at[i] + host_utf8_put(word[i], bytes + at[i]);
-  for (size_t lo = 0; lo < n;) {
-    size_t hi = n;
-    int32_t id = -1;
-    char saved[2];
-    char *s = bytes + at[lo] - (lo ? 2 : 0); // "##" in front of what continues a word
-    memcpy(saved, s, 2);
-    if (lo) memcpy(s, "##", 2);
-    for (; hi > lo && (id = strmap_find(&w->map, s, (size_t)(bytes + at[hi] - s))) < 0;) hi--;
-    if (lo) memcpy(s, saved, 2);
+  for (size_t i = 0; i < n; i++) size += host_utf8_put(word[i], bytes + size);
+  for (size_t lo = 0; lo < size; lo = end) {
+    int32_t id = longest_piece(w, bytes, lo, size, &end);
     if (id < 0) {
       out->n = first;
       return push_id(out, room, w->unknown);
     }
     if (!push_id(out, room, id)) return false;
-    lo = hi;
   }
   return true;
 }
