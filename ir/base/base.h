@@ -147,7 +147,8 @@ typedef struct Diag {
 } Diag;
 
 void diag_init(Diag *d, Arena *a);
-uint32_t diag_add_file(Diag *d, const char *path, const char *text, size_t size); // returns Span.file; drops a byte order mark
+uint32_t diag_add_file(Diag *d, const char *path, const char *text,
+                       size_t size); // returns Span.file; drops a byte order mark
 // Records an error/warning/remark; returns it so that a hint or notes can be added. Never NULL.
 Diagnostic *diag_error(Diag *d, const char *code, Span at, const char *fmt, ...) SY_PRINTF(4, 5);
 Diagnostic *diag_warning(Diag *d, const char *code, Span at, const char *fmt, ...) SY_PRINTF(4, 5);
