@@ -18,6 +18,9 @@
 //   }
 #include "emit_c_parts.h"
 
+#include "c_words.h"
+
+#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -432,6 +435,13 @@ void ec_put_instruction(Emit *e, uint32_t i) {
 
 /* the head of the function
  * ------------------------------------------------------------------------------------------------------------------ */
+// A run-time dim is the only name of a page in a kernel: "B", else one that nothing else there has.
+static const char *dim_name(Emit *e, const char *name) {
+  const char *s = c_local(&e->arena, name);
+  bool plain = isupper((unsigned char)s[0]) && !s[1];
+  return plain ? s : arena_printf(&e->arena, "dim_%s", s);
+}
+
 static void put_buffers(Emit *e) {
   const Kernel *k = e->k;
   int64_t offset = 0;
@@ -451,7 +461,7 @@ static void put_buffers(Emit *e) {
   }
   for (size_t i = 1; i < k->var.n; i++) {
     if (k->var.at[i].kind != KV_DIM || !e->used_var[i]) continue;
-    e->var[i] = ec_new_name(e, k->var.at[i].name);
+    e->var[i] = ec_new_name(e, dim_name(e, k->var.at[i].name));
     ec_line(e, "const size_t %s = args->dim[%d];", e->var[i], (int)k->var.at[i].sym);
   }
   if (!scratch) ec_line(e, "(void)scratch;");

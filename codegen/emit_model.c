@@ -26,21 +26,21 @@ static const char *const includes[] = {
     "",
     "#if !defined(__STDC_NO_ATOMICS__)",
     "#include <stdatomic.h>",
-    "typedef atomic_size_t $p_atomic;",
-    "static size_t $p_take($p_atomic *a, size_t n) { return atomic_fetch_add_explicit(a, n, memory_order_relaxed); }",
-    "static void $p_start($p_atomic *a) { atomic_init(a, 0); }",
+    "typedef atomic_size_t $p__atomic;",
+    "static size_t $p__take($p__atomic *a, size_t n) { return atomic_fetch_add_explicit(a, n, memory_order_relaxed); }",
+    "static void $p__start($p__atomic *a) { atomic_init(a, 0); }",
     "#elif defined(__GNUC__)",
-    "typedef size_t $p_atomic;",
-    "static size_t $p_take($p_atomic *a, size_t n) { return __atomic_fetch_add(a, n, __ATOMIC_RELAXED); }",
-    "static void $p_start($p_atomic *a) { *a = 0; }",
+    "typedef size_t $p__atomic;",
+    "static size_t $p__take($p__atomic *a, size_t n) { return __atomic_fetch_add(a, n, __ATOMIC_RELAXED); }",
+    "static void $p__start($p__atomic *a) { *a = 0; }",
     "#else",
     "#error \"this compiler has neither <stdatomic.h> nor __atomic builtins\"",
     "#endif",
     "",
     "#if defined(__GNUC__)",
-    "#define $P_UNUSED __attribute__((unused))",
+    "#define $P__UNUSED __attribute__((unused))",
     "#else",
-    "#define $P_UNUSED",
+    "#define $P__UNUSED",
     "#endif",
     "",
     "#if defined(__clang__)",
@@ -60,7 +60,7 @@ static uint32_t max_args(const Program *p) {
 }
 
 static void emit_numbers(const Program *p, const ModelNames *n, Buf *out) {
-  const char *u = n->upper;
+  const char *u = n->own_upper;
   size_t dims = p->module->ndim ? p->module->ndim : 1;
   buf_printf(out, "#define %s_KERNELS %zu\n", u, p->kernel.n ? p->kernel.n : 1);
   buf_printf(out, "#define %s_MAX_ARGS %u\n#define %s_ARG_DIMS %zu\n", u, max_args(p), u, dims);
@@ -70,13 +70,13 @@ static void emit_numbers(const Program *p, const ModelNames *n, Buf *out) {
   buf_printf(out, "#define %s_WEIGHTS_COUNT %zuu\n\n", u, p->weight.n);
   buf_printf(out,
              "/* What a kernel gets: its operands and the run-time dims of the model. */\ntypedef struct %s_args {\n",
-             n->prefix);
-  buf_printf(out, "  void *p[%s_MAX_ARGS];\n  size_t dim[%s_ARG_DIMS];\n} %s_args;\n", u, u, n->prefix);
+             n->own);
+  buf_printf(out, "  void *p[%s_MAX_ARGS];\n  size_t dim[%s_ARG_DIMS];\n} %s_args;\n", u, u, n->own);
 }
 
 static void emit_bounds(const Program *p, const ModelNames *n, Buf *out) {
   const Module *m = p->module;
-  buf_printf(out, "\nstatic const %s_bound %s_bounds[%s_ARG_DIMS] = {", n->prefix, n->prefix, n->upper);
+  buf_printf(out, "\nstatic const %s_bound %s_bounds[%s_ARG_DIMS] = {", n->prefix, n->own, n->own_upper);
   for (size_t i = 0; i < m->ndim; i++) {
     buf_puts(out, i ? ", {" : "{");
     emit_string(out, m->dim[i].name);
@@ -91,7 +91,7 @@ static void emit_kernel_enum(const Program *p, const ModelNames *n, Buf *out) {
   buf_puts(out, "enum { /* kernels */\n");
   for (size_t i = 0; i < p->kernel.n; i++) {
     const Kernel *k = p->kernel.at[i].k[0];
-    buf_printf(out, "  %s_k_%s%s", n->prefix, n->kernel[i], i + 1 < p->kernel.n ? "," : "");
+    buf_printf(out, "  %s_k_%s%s", n->own, n->kernel[i], i + 1 < p->kernel.n ? "," : "");
     if (k && k->about && *k->about) {
       buf_puts(out, " /* ");
       emit_comment(out, k->about);
@@ -99,7 +99,7 @@ static void emit_kernel_enum(const Program *p, const ModelNames *n, Buf *out) {
     }
     buf_putc(out, '\n');
   }
-  if (!p->kernel.n) buf_printf(out, "  %s_k_none\n", n->prefix);
+  if (!p->kernel.n) buf_printf(out, "  %s_k_none\n", n->own);
   buf_puts(out, "};\n");
 }
 
@@ -138,10 +138,10 @@ static void emit_place(const Program *p, Span span, Buf *out) {
 static void emit_route_steps(const Program *p, const ModelNames *n, size_t at, Buf *out) {
   const RouteProgram *r = &p->route.at[at];
   if (!r->step.n) return;
-  buf_printf(out, "\nstatic const %s_step %s_steps_%s[] = {\n", n->prefix, n->prefix, n->route[at].id);
+  buf_printf(out, "\nstatic const %s_step %s_steps_%s[] = {\n", n->own, n->own, n->route[at].id);
   for (size_t i = 0; i < r->step.n; i++) {
     const Step *s = &r->step.at[i];
-    buf_printf(out, "  {%s_k_%s, {", n->prefix, n->kernel[s->kernel]);
+    buf_printf(out, "  {%s_k_%s, {", n->own, n->kernel[s->kernel]);
     for (uint32_t j = 0; j < s->narg; j++) {
       if (j) buf_puts(out, ", ");
       emit_operand(p, &s->arg[j], out);
@@ -162,8 +162,7 @@ static void emit_extent(Dim d, Buf *out) {
 static size_t emit_route_checks(const Program *p, const ModelNames *n, size_t at, Buf *out) {
   Arena a = {0};
   IdChecks checks = route_id_checks(&p->route.at[at], &a);
-  if (checks.list.n)
-    buf_printf(out, "\nstatic const %s_check %s_checks_%s[] = {\n", n->prefix, n->prefix, n->route[at].id);
+  if (checks.list.n) buf_printf(out, "\nstatic const %s_check %s_checks_%s[] = {\n", n->own, n->own, n->route[at].id);
   for (size_t i = 0; i < checks.list.n; i++) {
     const IdCheck *c = &checks.list.at[i];
     buf_printf(out, "  {%u, %d, ", c->step, c->rank);
@@ -186,14 +185,14 @@ static size_t emit_route_checks(const Program *p, const ModelNames *n, size_t at
 }
 
 static void emit_plans(const Program *p, const ModelNames *n, Buf *out) {
-  const char *x = n->prefix;
+  const char *x = n->own;
   buf_puts(
       out,
       "/* Where an operand is: the arena, the weights, an input or output of the caller; and the byte offset. */\n");
-  buf_printf(out, "#define A(offset) {%s_AT_ARENA, 0, offset}\n#define W(offset) {%s_AT_WEIGHT, 0, offset}\n", n->upper,
-             n->upper);
+  buf_printf(out, "#define A(offset) {%s_AT_ARENA, 0, offset}\n#define W(offset) {%s_AT_WEIGHT, 0, offset}\n",
+             n->own_upper, n->own_upper);
   buf_printf(out, "#define IN(i, offset) {%s_AT_IN, i, offset}\n#define OUT(i, offset) {%s_AT_OUT, i, offset}\n",
-             n->upper, n->upper);
+             n->own_upper, n->own_upper);
   for (size_t i = 0; i < p->route.n; i++) emit_route_steps(p, n, i, out);
   size_t *checks = ARENA_ARRAY(p->module->arena, size_t, p->route.n + 1);
   for (size_t i = 0; i < p->route.n; i++) checks[i] = emit_route_checks(p, n, i, out);
@@ -233,7 +232,7 @@ static TaskFns emit_task_functions(const Program *p, const ModelNames *n, Buf *o
       if (at == f.n) {
         f.text[f.n++] = arena_strdup(&f.arena, text.s);
         buf_printf(out, "%s_UNUSED static size_t %s_tasks_%zu(const size_t *d) {\n  (void)d;\n  return %s;\n}\n",
-                   n->upper, n->prefix, at, text.s);
+                   n->own_upper, n->own, at, text.s);
       }
       f.of[i * p->ntarget + t] = (uint32_t)at;
       buf_free(&text);
@@ -253,15 +252,15 @@ static void emit_section(const Program *p, const ModelNames *n, size_t t, const 
   EmitFunctions functions = {0};
   for (size_t i = 0; i < p->kernel.n; i++) {
     Buf name = {0};
-    buf_printf(&name, "%s_%s_%s", n->prefix, n->kernel[i], target->name);
-    emit_c_kernel(p->kernel.at[i].k[t], target, &(EmitC){n->prefix, name.s, "  ", &functions}, out);
+    buf_printf(&name, "%s_%s_%s", n->own, n->kernel[i], target->name);
+    emit_c_kernel(p->kernel.at[i].k[t], target, &(EmitC){n->own, name.s, "  ", &functions}, out);
     buf_putc(out, '\n');
     buf_free(&name);
   }
   emit_c_functions_free(&functions);
-  buf_printf(out, "static const %s_slot %s_slots_%s[%s_KERNELS] = {\n", n->prefix, n->prefix, target->name, n->upper);
+  buf_printf(out, "static const %s_slot %s_slots_%s[%s_KERNELS] = {\n", n->own, n->own, target->name, n->own_upper);
   for (size_t i = 0; i < p->kernel.n; i++)
-    buf_printf(out, "  {%s_%s_%s, %s_tasks_%u, %llu},\n", n->prefix, n->kernel[i], target->name, n->prefix,
+    buf_printf(out, "  {%s_%s_%s, %s_tasks_%u, %llu},\n", n->own, n->kernel[i], target->name, n->own,
                tasks->of[i * p->ntarget + t], (unsigned long long)model_task_cost(p->kernel.at[i].k[t]));
   if (!p->kernel.n) buf_puts(out, "  {NULL, NULL, 0},\n");
   buf_puts(out, "};\n");
@@ -271,7 +270,7 @@ static void emit_section(const Program *p, const ModelNames *n, size_t t, const 
 // What max_isa may say. p: NULL for the engine, which has no targets of its own.
 void emit_caps(const Program *p, const ModelNames *n, Buf *out) {
   buf_puts(out, "/* What max_isa may say. */\nstatic const struct {\n  const char *name;\n  int rank;\n}");
-  buf_printf(out, " %s_caps[] = {", n->prefix);
+  buf_printf(out, " %s_caps[] = {", n->own);
   for (size_t i = 0; targets[i]; i++)
     buf_printf(out, "%s{\"%s\", %u}", i ? ", " : "", targets[i]->name, targets[i]->rank);
   for (size_t i = 0; p && i < p->ntarget; i++)
@@ -283,8 +282,8 @@ void emit_caps(const Program *p, const ModelNames *n, Buf *out) {
 static void emit_isas(const Program *p, const ModelNames *n, Buf *out) {
   size_t order[MAX_TARGETS];
   model_rank_order(p, order);
-  buf_printf(out, "/* Compiled instruction sets, worst first. */\nstatic const %s_isa_row %s_isas[] = {\n", n->prefix,
-             n->prefix);
+  buf_printf(out, "/* Compiled instruction sets, worst first. */\nstatic const %s_isa_row %s_isas[] = {\n", n->own,
+             n->own);
   for (size_t i = 0; i < p->ntarget; i++) {
     const Target *t = p->target[order[i]];
     uint32_t need[4];
@@ -293,7 +292,7 @@ static void emit_isas(const Program *p, const ModelNames *n, Buf *out) {
     bool always = !strcmp(t->macro, "1");
     if (!always) buf_printf(out, "#if %s\n", t->macro);
     buf_printf(out, "  {\"%s\", %u, {0x%xu, 0x%xu, 0x%xu, 0x%xu}, %s_slots_%s},\n", t->name, t->rank, need[0], need[1],
-               need[2], need[3], n->prefix, t->name);
+               need[2], need[3], n->own, t->name);
     if (!always) buf_puts(out, "#endif\n");
   }
   buf_puts(out, "  {NULL, 0, {0, 0, 0, 0}, NULL}};\n\n");
@@ -301,8 +300,8 @@ static void emit_isas(const Program *p, const ModelNames *n, Buf *out) {
 }
 
 static void emit_kernel_tables(const Program *p, const ModelNames *n, Buf *out) {
-  buf_printf(out, "\nstatic const %s_param %s_params[%s_KERNELS][%s_MAX_ARGS] = {\n", n->prefix, n->prefix, n->upper,
-             n->upper);
+  buf_printf(out, "\nstatic const %s_param %s_params[%s_KERNELS][%s_MAX_ARGS] = {\n", n->own, n->own, n->own_upper,
+             n->own_upper);
   for (size_t i = 0; i < p->kernel.n; i++) {
     buf_puts(out, "  {");
     ModelParam param[MAX_KERNEL_ARGS];
@@ -312,8 +311,8 @@ static void emit_kernel_tables(const Program *p, const ModelNames *n, Buf *out) 
     buf_puts(out, count ? "},\n" : "{0, 0, 0}},\n");
   }
   if (!p->kernel.n) buf_puts(out, "  {{0, 0, 0}},\n");
-  buf_printf(out, "};\n\n#ifdef %s_TRACE\nstatic const char *const %s_kernel_names[%s_KERNELS] = {\n", n->upper,
-             n->prefix, n->upper);
+  buf_printf(out, "};\n\n#ifdef %s_TRACE\nstatic const char *const %s_kernel_names[%s_KERNELS] = {\n", n->upper, n->own,
+             n->own_upper);
   for (size_t i = 0; i < p->kernel.n; i++) buf_printf(out, "  \"%s\",\n", n->kernel[i]);
   if (!p->kernel.n) buf_puts(out, "  \"\",\n");
   buf_puts(out, "};\n#endif\n");

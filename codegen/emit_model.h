@@ -2,8 +2,8 @@
 // describe it. Private to emit_model*.c.
 //
 // Invariants: every name is a C and C++ identifier, unique in its scope and the same in the header, the module and the
-// glue, because all three take it from one ModelNames. Output depends on the Program alone: no time, no pointers, no
-// absolute paths.
+// glue, because all three take it from one ModelNames; no name of a page is one of ours (emit_model_names.c). Output
+// depends on the Program alone: no time, no pointers, no absolute paths.
 //
 //   names.prefix "vit"   names.upper "VIT"   names.route[0].fn "vit_classify"   .route[0].macro "VIT_CLASSIFY"
 #ifndef SY_EMIT_MODEL_H
@@ -13,7 +13,7 @@
 
 typedef struct RouteNames {
   const char *fn;                           // "vit_classify"
-  const char *id;                           // "classify", unique after making it an identifier
+  const char *id;                           // "classify"
   const char *macro;                        // "VIT_CLASSIFY"
   const char **input, **output;             // parameter names
   const char **input_macro, **output_macro; // "VIT_CLASSIFY_IMAGE"
@@ -24,6 +24,7 @@ typedef struct RouteNames {
 typedef struct ModelNames {
   Arena arena; // free with model_names_free
   const char *prefix, *upper;
+  const char *own, *own_upper; // "vit_", "VIT_": what stands before the _ of names that no page can reach
   RouteNames *route;
   const char **kernel;             // by Program.kernel
   const char *dim_macro[MAX_DIMS]; // "B": VIT_MAX_B
@@ -56,6 +57,9 @@ void emit_route_definition(const Program *p, const ModelNames *n, size_t at, Buf
 
 // emit_model_h.c: the parts of the header that depend on nothing but the prefix, as a header of their own.
 void emit_header_text(const ModelNames *n, const char *sizes, Buf *out);
+
+// All that the header of any model declares, with what stands around it; for the names in it.
+void emit_header_fixed(const Program *p, const ModelNames *n, Buf *out);
 
 // emit_model_engine.c: see there.
 void emit_model_engine(Buf *out);

@@ -137,9 +137,8 @@ static const char *const tail[] = {
     "#endif",
 };
 
-static void emit_sizes(const Program *p, const ModelNames *n, Buf *out) {
+static void emit_fixed_sizes(const Program *p, const ModelNames *n, Buf *out) {
   const char *u = n->upper;
-  const Module *m = p->module;
   uint64_t data = sy_weights_data_offset(p->weight.n);
   buf_printf(out, "#define %s_PLAN_HASH UINT64_C(0x%016llx)\n", u, (unsigned long long)p->plan_hash);
   buf_printf(out, "#define %s_WEIGHTS_BYTES %lluu /* the weight file */\n", u,
@@ -153,6 +152,12 @@ static void emit_sizes(const Program *p, const ModelNames *n, Buf *out) {
              "#define %s_ARENA_BYTES(threads) (%s_CONTEXT_BYTES + %s_SHARED_BYTES + ((threads) > 1 ? (size_t)(threads) "
              ": 1u) * %s_SCRATCH_BYTES)\n",
              u, u, u, u);
+}
+
+static void emit_sizes(const Program *p, const ModelNames *n, Buf *out) {
+  const char *u = n->upper;
+  const Module *m = p->module;
+  emit_fixed_sizes(p, n, out);
   for (size_t i = 0; i < p->route.n; i++)
     buf_printf(out,
                "#define %s_ARENA_BYTES(threads) (%s_CONTEXT_BYTES + %lldu + ((threads) > 1 ? (size_t)(threads) : 1u) * "
@@ -266,6 +271,14 @@ void emit_header_text(const ModelNames *n, const char *sizes, Buf *out) {
   buf_printf(out, "#ifndef %s_H_INCLUDED\n#define %s_H_INCLUDED\n\n", n->upper, n->upper);
   EMIT_LINES(out, n, head);
   buf_puts(out, sizes);
+  EMIT_LINES(out, n, types);
+  EMIT_LINES(out, n, tail);
+}
+
+void emit_header_fixed(const Program *p, const ModelNames *n, Buf *out) {
+  buf_printf(out, "%s_H_INCLUDED %s_TRACE %s_ROUTE_COUNT\n", n->upper, n->upper, n->upper);
+  EMIT_LINES(out, n, head);
+  emit_fixed_sizes(p, n, out);
   EMIT_LINES(out, n, types);
   EMIT_LINES(out, n, tail);
 }

@@ -20,11 +20,11 @@ static void emit_axis(const Module *m, const Type *t, int d, Buf *out) {
     buf_printf(out, "{%lld, %d, %d, %llu}", (long long)x.c, x.k, x.k ? (int)x.sym : -1, bound);
 }
 
-static void emit_tensors(const Graph *g, const NamedVal *list, size_t count, const char *type, const char *prefix,
+static void emit_tensors(const Graph *g, const NamedVal *list, size_t count, const char *type, const char *own,
                          const char *id, const char *what, Buf *out) {
   const Module *m = g->module;
   if (!count) return;
-  buf_printf(out, "static const %s_tensor %s_info_%s_%s[] = {\n", type, prefix, id, what);
+  buf_printf(out, "static const %s_tensor %s_info_%s_%s[] = {\n", type, own, id, what);
   for (size_t i = 0; i < count; i++) {
     const Type *t = &graph_value(g, list[i].val)->type;
     buf_puts(out, "    {");
@@ -42,7 +42,7 @@ static void emit_tensors(const Graph *g, const NamedVal *list, size_t count, con
 
 static void emit_steps(const Program *p, const RouteProgram *r, const ModelNames *n, const char *id, Buf *out) {
   if (!r->step.n) return;
-  buf_printf(out, "static const sy_step %s_info_%s_steps[] = {\n", n->prefix, id);
+  buf_printf(out, "static const sy_step %s_info_%s_steps[] = {\n", n->own, id);
   for (size_t i = 0; i < r->step.n; i++) {
     const Step *s = &r->step.at[i];
     buf_puts(out, "    {");
@@ -54,9 +54,9 @@ static void emit_steps(const Program *p, const RouteProgram *r, const ModelNames
   buf_puts(out, "};\n");
 }
 
-static void emit_pointer(Buf *out, const char *prefix, const char *id, const char *what, size_t count) {
+static void emit_pointer(Buf *out, const char *own, const char *id, const char *what, size_t count) {
   if (count)
-    buf_printf(out, ", %s_info_%s_%s", prefix, id, what);
+    buf_printf(out, ", %s_info_%s_%s", own, id, what);
   else
     buf_puts(out, ", NULL");
 }
@@ -65,11 +65,11 @@ static void emit_routes(const Program *p, const ModelNames *n, const char *type,
   for (size_t i = 0; i < p->route.n; i++) {
     const Graph *g = p->route.at[i].graph;
     const char *id = n->route[i].id;
-    emit_tensors(g, g->input.at, g->input.n, type, n->prefix, id, "in", out);
-    emit_tensors(g, g->output.at, g->output.n, type, n->prefix, id, "out", out);
+    emit_tensors(g, g->input.at, g->input.n, type, n->own, id, "in", out);
+    emit_tensors(g, g->output.at, g->output.n, type, n->own, id, "out", out);
     if (steps) emit_steps(p, &p->route.at[i], n, id, out);
   }
-  buf_printf(out, "static const %s_route %s_info_routes[] = {\n", type, n->prefix);
+  buf_printf(out, "static const %s_route %s_info_routes[] = {\n", type, n->own);
   for (size_t i = 0; i < p->route.n; i++) {
     const RouteProgram *r = &p->route.at[i];
     const char *id = n->route[i].id;
@@ -78,9 +78,9 @@ static void emit_routes(const Program *p, const ModelNames *n, const char *type,
     buf_puts(out, "    {");
     emit_string(out, r->graph->name);
     buf_printf(out, ", 0x%xu, %zu, %zu, %zu", n->route[i].dims, r->graph->input.n, r->graph->output.n, r->step.n);
-    emit_pointer(out, n->prefix, id, "in", r->graph->input.n);
-    emit_pointer(out, n->prefix, id, "out", r->graph->output.n);
-    if (steps) emit_pointer(out, n->prefix, id, "steps", r->step.n);
+    emit_pointer(out, n->own, id, "in", r->graph->input.n);
+    emit_pointer(out, n->own, id, "out", r->graph->output.n);
+    if (steps) emit_pointer(out, n->own, id, "steps", r->step.n);
     buf_printf(out, ", %.17g, %llu},\n", flops, (unsigned long long)r->arena_bytes);
   }
   buf_puts(out, "};\n");
@@ -88,7 +88,7 @@ static void emit_routes(const Program *p, const ModelNames *n, const char *type,
 
 void emit_info(const Program *p, const EmitModel *o, const ModelNames *n, const char *type, Buf *out) {
   const Module *m = p->module;
-  const char *x = n->prefix;
+  const char *x = n->own;
   emit_routes(p, n, type, !strcmp(type, "sy"), out);
   if (m->ndim) {
     buf_printf(out, "static const %s_bound %s_info_dims[] = {", type, x);
@@ -144,9 +144,9 @@ void emit_info(const Program *p, const EmitModel *o, const ModelNames *n, const 
  */
 static const char *const glue_lines[] = {
     "",
-    "static size_t glue_arena_bytes(unsigned threads) { return (size_t)$P_ARENA_BYTES(threads); }",
+    "static size_t $p__glue_arena_bytes(unsigned threads) { return (size_t)$P_ARENA_BYTES(threads); }",
     "",
-    "static sy_status glue_init(void **ctx, const sy_config *c) {",
+    "static sy_status $p__glue_init(void **ctx, const sy_config *c) {",
     "  if (!ctx || !c) return SY_EINVAL;",
     "  if (c->abi != SY_ABI_VERSION) return SY_EABI;",
     "  $p_ctx *made = NULL;",
@@ -164,26 +164,28 @@ static const char *const glue_lines[] = {
     "  return status;",
     "}",
     "",
-    "static sy_status glue_call(void *ctx, unsigned route, const size_t *dims, const void *const *in, void *const "
+    "static sy_status $p__glue_call(void *ctx, unsigned route, const size_t *dims, const void *const *in, void *const "
     "*out) {",
     "  return (sy_status)$p_call(($p_ctx *)ctx, route, dims, in, out);",
     "}",
     "",
-    "static const char *glue_isa(const void *ctx) { return $p_isa((const $p_ctx *)ctx); }",
-    "static sy_status glue_selftest(void *ctx) { return (sy_status)$p_selftest(($p_ctx *)ctx); }",
+    "static const char *$p__glue_isa(const void *ctx) { return $p_isa((const $p_ctx *)ctx); }",
+    "static sy_status $p__glue_selftest(void *ctx) { return (sy_status)$p_selftest(($p_ctx *)ctx); }",
     "",
     "#ifdef $P_TRACE",
-    "static void glue_set_trace(void *ctx, void (*fn)(void *ud, unsigned step, const char *kernel, double flops), void "
+    "static void $p__glue_set_trace(void *ctx, void (*fn)(void *ud, unsigned step, const char *kernel, double flops), "
+    "void "
     "*ud) {",
     "  $p_set_trace(($p_ctx *)ctx, fn, ud);",
     "}",
     "#else",
-    "#define glue_set_trace NULL",
+    "#define $p__glue_set_trace NULL",
     "#endif",
     "",
     "const sy_model *sy_model_entry(void) {",
-    "  static const sy_model model = {SY_ABI_VERSION, &$p_info_table, glue_arena_bytes, glue_init,    glue_call,",
-    "                                 glue_isa,       glue_selftest,    $p_strerror,    glue_set_trace};",
+    "  static const sy_model model = {",
+    "      SY_ABI_VERSION, &$p__info_table,  $p__glue_arena_bytes, $p__glue_init,     $p__glue_call,",
+    "      $p__glue_isa,   $p__glue_selftest, $p_strerror,         $p__glue_set_trace};",
     "  return &model;",
     "}",
 };

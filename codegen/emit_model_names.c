@@ -1,114 +1,165 @@
-// emit_model_names.c: public names of a C module, and the small printers its other files share.
+// emit_model_names.c: the names of a C module, and the small printers its other files share.
 //
-// Invariants: an identifier is never a C or C++ keyword nor one of the module's own names; names that become equal
-// after making them identifiers get a number.
+// A page cannot reach our names. What is ours alone begins with the prefix and two _ (vit__launch, VIT__MAX_ARGS), and
+// no name of a page begins with _ behind the prefix. What the header declares is one set: its fixed names are read off
+// its text, and a name of the page takes its place there only if all that is made of it is free; else it gets a _ or a
+// number. Parameters are neither keywords nor macros (c_words.c) nor names of the header.
 //
 //   route "vqa", input "class"  ->  vit_vqa(vit_ctx *ctx, size_t B, const float *class_, ...)
+//   route "init"                ->  vit_init_(vit_ctx *ctx, ...), VIT_INIT__ARENA_BYTES(threads)
 #include "emit_model.h"
 
-#include <ctype.h>
+#include "c_words.h"
+
 #include <string.h>
 
-// Words that no parameter may be called, and ends of public names that no route may take.
-static const char *const keywords[] = {
-    "alignas",  "alignof", "and",      "asm",      "auto",     "bool",    "break",     "case",      "catch",
-    "char",     "class",   "const",    "continue", "decltype", "default", "delete",    "do",        "double",
-    "else",     "enum",    "explicit", "export",   "extern",   "false",   "float",     "for",       "friend",
-    "goto",     "if",      "inline",   "int",      "int32_t",  "long",    "mutable",   "namespace", "new",
-    "noexcept", "not",     "nullptr",  "operator", "or",       "private", "protected", "public",    "register",
-    "restrict", "return",  "short",    "signed",   "size_t",   "sizeof",  "static",    "struct",    "switch",
-    "template", "this",    "throw",    "true",     "try",      "typedef", "typeid",    "typename",  "uint32_t",
-    "uint64_t", "union",   "unsigned", "using",    "virtual",  "void",    "volatile",  "wchar_t",   "while",
-    "xor",      "ctx",     "NULL",     "linux",    "unix"};
-static const char *const taken[] = {"init",  "call",  "describe", "strerror", "selftest",    "isa",  "set_trace",
-                                    "exec",  "ctx",   "config",   "status",   "info",        "axis", "tensor",
-                                    "route", "bound", "prepare",  "task",     "arena_bytes", "glue"};
+/* the names of one header --------------------------------------------------------------------------------------------
+ */
+typedef struct NameSet {
+  Arena *a;
+  VEC(const char *) used;
+} NameSet;
 
-static bool in_list(const char *s, const char *const *list, size_t n) {
-  for (size_t i = 0; i < n; i++)
-    if (!strcmp(s, list[i])) return true;
+static bool is_used(const NameSet *s, const char *name) {
+  for (size_t i = 0; i < s->used.n; i++)
+    if (!strcmp(s->used.at[i], name)) return true;
   return false;
 }
 
-static char *identifier(Arena *a, const char *s) {
-  char *r = arena_printf(a, "%s%s", s && *s && !isdigit((unsigned char)*s) ? "" : "x", s ? s : "");
-  for (char *c = r; *c; c++)
-    if (!isalnum((unsigned char)*c) && *c != '_') *c = '_';
+static void use(NameSet *s, const char *name) {
+  VEC_PUSH(s->a, s->used, name);
+}
+
+// Marks what the fixed text of the header declares: every identifier in it that begins with the prefix.
+static void use_fixed_names(NameSet *s, const Program *p, const ModelNames *n) {
+  Buf text = {0};
+  emit_header_fixed(p, n, &text);
+  static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
+  for (const char *c = text.s; *c;) {
+    size_t len = strspn(c, letters);
+    char *word = arena_strndup(s->a, c, len);
+    if (len && !is_used(s, word)) use(s, word);
+    c += len ? len : 1;
+  }
+  buf_free(&text);
+}
+
+// A name of the header that a name of the page becomes a part of: PREFIX before NAME after.
+typedef struct Form {
+  bool macro;    // the prefix in capitals
+  bool capitals; // the name in capitals
+  const char *before, *after;
+} Form;
+
+static const char *full_name(NameSet *s, const ModelNames *n, const char *name, const Form *f) {
+  return arena_printf(s->a, "%s%s%s%s", f->macro ? n->upper : n->prefix, f->before,
+                      f->capitals ? c_upper(s->a, name) : name, f->after);
+}
+
+static bool all_free(NameSet *s, const ModelNames *n, const char *name, const Form *f, size_t nforms) {
+  for (size_t i = 0; i < nforms; i++) {
+    if (is_used(s, full_name(s, n, name, &f[i]))) return false;
+  }
+  return true;
+}
+
+// `name`, else the first of name_, name_2, name_3 .. of which all forms are free; they are taken then.
+static const char *take(NameSet *s, const ModelNames *n, const char *name, const Form *f, size_t nforms) {
+  const char *base = c_identifier(s->a, name), *r = base;
+  if (!f->macro && c_is_reserved(full_name(s, n, r, f)))
+    r = base = arena_printf(s->a, "%s_", r); // INT_MAX of a model INT
+  for (unsigned copy = 1; !all_free(s, n, r, f, nforms); copy++)
+    r = copy == 1 ? arena_printf(s->a, "%s_", base) : arena_printf(s->a, "%s_%u", base, copy);
+  for (size_t i = 0; i < nforms; i++) use(s, full_name(s, n, r, &f[i]));
+  return r;
+}
+#define TAKE(s, n, name, forms) take((s), (n), (name), (forms), sizeof(forms) / sizeof *(forms))
+
+static bool begins_with(const char *s, const char *start) {
+  return !strncmp(s, start, strlen(start));
+}
+
+// A parameter: none of the header's names, none of our own (all begin with the prefix and _), none of those before it.
+static const char *take_local(const NameSet *header, const ModelNames *n, NameSet *locals, const char *name) {
+  const char *base = c_local(locals->a, name);
+  if (begins_with(base, n->own) || begins_with(base, n->own_upper)) base = arena_printf(locals->a, "x_%s", base);
+  const char *r = base;
+  for (unsigned copy = 1; is_used(header, r) || is_used(locals, r); copy++)
+    r = copy == 1 ? arena_printf(locals->a, "%s_", base) : arena_printf(locals->a, "%s_%u", base, copy);
+  use(locals, r);
   return r;
 }
 
-static char *upper(Arena *a, const char *s) {
-  char *r = arena_strdup(a, s);
-  for (char *c = r; *c; c++) *c = (char)toupper((unsigned char)*c);
-  return r;
-}
-
-// An identifier made of s that is in none of the lists and equals none of used[0..n).
-static const char *unique(Arena *a, const char *s, const char *const *list, size_t nlist, const char **used, size_t n,
-                          bool any_case) {
-  char *base = identifier(a, s), *r = base;
-  if (in_list(base, list, nlist)) r = base = arena_printf(a, "%s_", base);
-  for (unsigned copy = 2;; copy++) {
-    bool clash = false;
-    for (size_t i = 0; i < n && !clash; i++)
-      clash = used[i] && !strcmp(any_case ? upper(a, used[i]) : used[i], any_case ? upper(a, r) : r);
-    if (!clash) return r;
-    r = arena_printf(a, "%s_%u", base, copy);
-  }
-}
-
-#define KEYWORDS keywords, sizeof keywords / sizeof *keywords
-
-static void tensor_names(Arena *a, const NamedVal *list, size_t n, const char **used, size_t *nused,
-                         const char **name) {
-  for (size_t i = 0; i < n; i++) {
-    name[i] = unique(a, list[i].name, KEYWORDS, used, *nused, true);
-    used[(*nused)++] = name[i];
-  }
-}
-
-static void route_names(ModelNames *n, const Program *p, size_t at) {
-  Arena *a = &n->arena;
-  const Graph *g = p->route.at[at].graph;
-  const Module *m = p->module;
-  RouteNames *r = &n->route[at];
-  const char **others = ARENA_ARRAY(a, const char *, at + 1);
-  for (size_t i = 0; i < at; i++) others[i] = n->route[i].id;
-  r->id = unique(a, g->name, taken, sizeof taken / sizeof *taken, others, at, true);
-  r->fn = arena_printf(a, "%s_%s", n->prefix, r->id);
-  r->macro = arena_printf(a, "%s_%s", n->upper, upper(a, r->id));
+/* routes --------------------------------------------------------------------------------------------------------------
+ */
+static void route_function(NameSet *s, ModelNames *n, const Graph *g, RouteNames *r) {
+  static const Form forms[] = {{false, false, "_", ""}, {true, true, "_", "_ARENA_BYTES"}, {true, true, "_ROUTE_", ""}};
+  r->id = TAKE(s, n, g->name, forms);
+  r->fn = arena_printf(s->a, "%s_%s", n->prefix, r->id);
+  r->macro = arena_printf(s->a, "%s_%s", n->upper, c_upper(s->a, r->id));
   r->dims = graph_dims_used(g);
-  const char **used = ARENA_ARRAY(a, const char *, m->ndim + g->input.n + g->output.n + 8);
-  size_t nused = 0;
-  static const char *const locals[] = {"ctx", "dims", "in", "out"}; // of the route's function
-  for (size_t i = 0; i < sizeof locals / sizeof *locals; i++) used[nused++] = locals[i];
-  for (size_t j = 0; j < m->ndim; j++) {
-    if (!(r->dims >> j & 1)) continue;
-    r->dim[j] = unique(a, m->dim[j].name, KEYWORDS, used, nused, false);
-    used[nused++] = r->dim[j];
-  }
-  r->input = ARENA_ARRAY(a, const char *, g->input.n + 1);
-  r->output = ARENA_ARRAY(a, const char *, g->output.n + 1);
-  tensor_names(a, g->input.at, g->input.n, used, &nused, r->input);
-  tensor_names(a, g->output.at, g->output.n, used, &nused, r->output);
-  r->input_macro = ARENA_ARRAY(a, const char *, g->input.n + 1);
-  r->output_macro = ARENA_ARRAY(a, const char *, g->output.n + 1);
-  for (size_t i = 0; i < g->input.n; i++) r->input_macro[i] = arena_printf(a, "%s_%s", r->macro, upper(a, r->input[i]));
-  for (size_t i = 0; i < g->output.n; i++)
-    r->output_macro[i] = arena_printf(a, "%s_%s", r->macro, upper(a, r->output[i]));
+}
+
+static const char **tensor_macros(NameSet *s, const ModelNames *n, const RouteNames *r, const NamedVal *list,
+                                  size_t count) {
+  const Form form[] = {{true, true, arena_printf(s->a, "%s_", r->macro + strlen(n->upper)), "_ELEMENTS"}};
+  const char **macro = ARENA_ARRAY(s->a, const char *, count + 1);
+  for (size_t i = 0; i < count; i++)
+    macro[i] = arena_printf(s->a, "%s_%s", r->macro, c_upper(s->a, TAKE(s, n, list[i].name, form)));
+  return macro;
+}
+
+static const char **tensor_locals(const NameSet *header, const ModelNames *n, NameSet *locals, const NamedVal *list,
+                                  size_t count) {
+  const char **name = ARENA_ARRAY(locals->a, const char *, count + 1);
+  for (size_t i = 0; i < count; i++) name[i] = take_local(header, n, locals, list[i].name);
+  return name;
+}
+
+static void route_locals(const NameSet *header, const ModelNames *n, const Program *p, const Graph *g, RouteNames *r) {
+  NameSet locals = {.a = header->a};
+  static const char *const own[] = {"ctx", "dims", "in", "out"}; // of the route's function
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++) use(&locals, own[i]);
+  for (size_t j = 0; j < p->module->ndim; j++)
+    if (r->dims >> j & 1) r->dim[j] = take_local(header, n, &locals, p->module->dim[j].name);
+  r->input = tensor_locals(header, n, &locals, g->input.at, g->input.n);
+  r->output = tensor_locals(header, n, &locals, g->output.at, g->output.n);
+}
+
+// Kernels have names from the lowerings, and stand where no name of a page does.
+static const char *kernel_name(ModelNames *n, const Program *p, size_t at) {
+  const char *base = c_identifier(&n->arena, p->kernel.at[at].name), *r = base;
+  unsigned copy = 1;
+  for (size_t i = 0; i < at; i++)
+    if (!strcmp(n->kernel[i], r)) r = arena_printf(&n->arena, "%s_%u", base, ++copy), i = (size_t)-1;
+  return r;
 }
 
 ModelNames model_names(const Program *p, const EmitModel *o) {
   ModelNames n = {0};
-  n.prefix = identifier(&n.arena, o->prefix);
-  n.upper = upper(&n.arena, n.prefix);
-  n.route = ARENA_ARRAY(&n.arena, RouteNames, p->route.n + 1);
-  for (size_t i = 0; i < p->module->ndim; i++)
-    n.dim_macro[i] = unique(&n.arena, p->module->dim[i].name, NULL, 0, n.dim_macro, i, false);
-  for (size_t i = 0; i < p->route.n; i++) route_names(&n, p, i);
-  n.kernel = ARENA_ARRAY(&n.arena, const char *, p->kernel.n + 1);
-  for (size_t i = 0; i < p->kernel.n; i++)
-    n.kernel[i] = unique(&n.arena, p->kernel.at[i].name, NULL, 0, n.kernel, i, false);
+  Arena *a = &n.arena;
+  n.prefix = c_identifier(a, o->prefix);
+  n.upper = c_upper(a, n.prefix);
+  n.own = arena_printf(a, "%s_", n.prefix);
+  n.own_upper = arena_printf(a, "%s_", n.upper);
+  n.route = ARENA_ARRAY(a, RouteNames, p->route.n + 1);
+  n.kernel = ARENA_ARRAY(a, const char *, p->kernel.n + 1);
+  for (size_t i = 0; i < p->kernel.n; i++) n.kernel[i] = kernel_name(&n, p, i);
+  NameSet s = {.a = a};
+  const char *const *word;
+  size_t nwords = c_words(&word);
+  for (size_t i = 0; i < nwords; i++) use(&s, word[i]);
+  use_fixed_names(&s, p, &n);
+  for (size_t i = 0; i < p->route.n; i++) route_function(&s, &n, p->route.at[i].graph, &n.route[i]);
+  static const Form bounds[] = {{true, false, "_MIN_", ""}, {true, false, "_MAX_", ""}};
+  for (size_t i = 0; i < p->module->ndim; i++) n.dim_macro[i] = TAKE(&s, &n, p->module->dim[i].name, bounds);
+  for (size_t i = 0; i < p->route.n; i++) {
+    const Graph *g = p->route.at[i].graph;
+    RouteNames *r = &n.route[i];
+    r->input_macro = tensor_macros(&s, &n, r, g->input.at, g->input.n);
+    r->output_macro = tensor_macros(&s, &n, r, g->output.at, g->output.n);
+  }
+  for (size_t i = 0; i < p->route.n; i++) route_locals(&s, &n, p, p->route.at[i].graph, &n.route[i]);
   return n;
 }
 

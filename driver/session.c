@@ -1,5 +1,6 @@
 // session.c: the way every command goes: spec text -> module -> passes -> program, and how failures are reported.
 // Diagnostics about the spec go through the Diag sink; everything else (files, tools, flags) through session_fail.
+#include "codegen/c_words.h"
 #include "codegen/llvm/llvm.h"
 #include "driver.h"
 #include "embedded.h"
@@ -388,12 +389,20 @@ Program *session_program(Session *s, Module *m, const Target *const *target, siz
   return p;
 }
 
+enum { LONGEST_PREFIX = 100 };
+
 const char *session_prefix(Session *s, const Module *m) {
-  const char *from = s->opt.prefix ? s->opt.prefix : m->name;
-  char *id = arena_printf(&s->arena, "%s", from);
-  for (char *c = id; *c; c++)
-    if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9' && c != id))) *c = '_';
-  if (s->opt.prefix && strcmp(id, from) != 0)
-    session_fail(s, EXIT_USAGE, "--prefix %s: must be a C identifier, such as %s", from, id);
+  const char *given = s->opt.prefix, *id = c_identifier(&s->arena, given ? given : m->name);
+  const char *problem = c_prefix_problem(given ? given : id);
+  if (!given) {
+    if (problem) id = arena_printf(&s->arena, "model_%s", id);
+    return arena_strndup(&s->arena, id, strnlen(id, LONGEST_PREFIX));
+  }
+  if (problem)
+    session_fail(s, EXIT_USAGE, "--prefix %s: %s; take another, such as model_%s", given, problem, id);
+  else if (strcmp(id, given) != 0)
+    session_fail(s, EXIT_USAGE, "--prefix %s: must be a C identifier, such as %s", given, id);
+  else if (strlen(given) > LONGEST_PREFIX)
+    session_fail(s, EXIT_USAGE, "--prefix: longer than %d characters", LONGEST_PREFIX);
   return id;
 }

@@ -5,7 +5,7 @@
 // Invariant: a row of a table is a constant struct whose members are those of the engine's C struct, in order; LLVM
 // lays both out by the rules of the target.
 //
-//   @sy_engine_plans = internal constant [1 x {...}] [{ i32 33, i32 0, i32 1, i32 1, i32 1, i64 417792, ptr @.., ptr
+//   @sy_engine__plans = internal constant [1 x {...}] [{ i32 33, i32 0, i32 1, i32 1, i32 1, i64 417792, ptr @.., ptr
 //   null }] define i32 @vit_classify(ptr %ctx, i64 %B, ptr %image, ptr %logits)
 #include "emit_llvm.h"
 
@@ -95,7 +95,7 @@ static LLVMValueRef steps_table(Llvm *l, const ModelNames *n, size_t route) {
       arg[j] = j < s->narg ? operand_row(l, &s->arg[j]) : ROW(l, c8(l, AT_NONE), c8(l, 0), c64(l, 0));
     VEC_PUSH(&l->arena, rows, ROW(l, c32(l, s->kernel), array_of(arg, MAX_KERNEL_ARGS), cf64(l, s->flops)));
   }
-  return table(l, arena_printf(&l->arena, "%s_steps_%s", n->prefix, n->route[route].id), &rows);
+  return table(l, arena_printf(&l->arena, "%s_steps_%s", n->own, n->route[route].id), &rows);
 }
 
 static LLVMValueRef extent_row(Llvm *l, Dim d) {
@@ -117,7 +117,7 @@ static LLVMValueRef checks_table(Llvm *l, const ModelNames *n, size_t route, siz
                  array_of(extent, 6), extent_row(l, k->limit)));
   }
   *count = rows.n;
-  return table(l, arena_printf(&l->arena, "%s_checks_%s", n->prefix, n->route[route].id), &rows);
+  return table(l, arena_printf(&l->arena, "%s_checks_%s", n->own, n->route[route].id), &rows);
 }
 
 static void plans_table(Llvm *l, const ModelNames *n) {
@@ -130,7 +130,7 @@ static void plans_table(Llvm *l, const ModelNames *n) {
              ROW(l, c32(l, r->step.n), c32(l, checks), c32(l, r->graph->input.n), c32(l, r->graph->output.n),
                  c32(l, n->route[i].dims), c64(l, (uint64_t)r->arena_bytes), step, check));
   }
-  table(l, "sy_engine_plans", &rows);
+  table(l, "sy_engine__plans", &rows);
 }
 
 /* kernels
@@ -157,12 +157,12 @@ static LLVMValueRef slots_table(Llvm *l, const ModelNames *n, size_t t) {
   Rows rows = {0};
   for (size_t i = 0; i < p->kernel.n; i++) {
     const Kernel *k = p->kernel.at[i].k[t];
-    const char *name = arena_printf(&l->arena, "%s_%s_%s", n->prefix, n->kernel[i], target->name);
+    const char *name = arena_printf(&l->arena, "%s_%s_%s", n->own, n->kernel[i], target->name);
     LLVMValueRef run = emit_llvm_kernel(l, k, target, name, line_of_kernel(l, i));
     LLVMValueRef tasks = emit_llvm_tasks(l, k, arena_printf(&l->arena, "%s.tasks", name));
     VEC_PUSH(&l->arena, rows, ROW(l, run, tasks, c64(l, model_task_cost(k))));
   }
-  return table(l, arena_printf(&l->arena, "%s_slots_%s", n->prefix, target->name), &rows);
+  return table(l, arena_printf(&l->arena, "%s_slots_%s", n->own, target->name), &rows);
 }
 
 static void isas_table(Llvm *l, const ModelNames *n) {
@@ -180,7 +180,7 @@ static void isas_table(Llvm *l, const ModelNames *n) {
   }
   LLVMValueRef zero[4] = {c32(l, 0), c32(l, 0), c32(l, 0), c32(l, 0)};
   VEC_PUSH(&l->arena, rows, ROW(l, null(l), c32(l, 0), array_of(zero, 4), null(l)));
-  table(l, "sy_engine_isas", &rows);
+  table(l, "sy_engine__isas", &rows);
 }
 
 static void kernels_tables(Llvm *l, const ModelNames *n) {
@@ -201,8 +201,8 @@ static void kernels_tables(Llvm *l, const ModelNames *n) {
     VEC_PUSH(&l->arena, params, array_of(row, MAX_KERNEL_ARGS));
     VEC_PUSH(&l->arena, names, text(l, ""));
   }
-  table(l, "sy_engine_params", &params);
-  table(l, "sy_engine_kernel_names", &names);
+  table(l, "sy_engine__params", &params);
+  table(l, "sy_engine__kernel_names", &names);
 }
 
 /* what describe returns
@@ -247,11 +247,11 @@ static LLVMValueRef routes_table(Llvm *l, const ModelNames *n, bool steps) {
                  ROW(l, text(l, p->kernel.at[s->kernel].name), text(l, s->comment ? s->comment : ""), cf64(l, s->flops),
                      cf64(l, s->bytes)));
     }
-    LLVMValueRef in = tensors_table(l, arena_printf(&l->arena, "%s_info_%s_in", n->prefix, id), r->graph,
+    LLVMValueRef in = tensors_table(l, arena_printf(&l->arena, "%s_info_%s_in", n->own, id), r->graph,
                                     r->graph->input.at, r->graph->input.n),
-                 out = tensors_table(l, arena_printf(&l->arena, "%s_info_%s_out", n->prefix, id), r->graph,
+                 out = tensors_table(l, arena_printf(&l->arena, "%s_info_%s_out", n->own, id), r->graph,
                                      r->graph->output.at, r->graph->output.n),
-                 listed = table(l, arena_printf(&l->arena, "%s_info_%s_steps", n->prefix, id), &list);
+                 listed = table(l, arena_printf(&l->arena, "%s_info_%s_steps", n->own, id), &list);
     LLVMValueRef row[] = {text(l, r->graph->name),
                           c32(l, n->route[i].dims),
                           c32(l, r->graph->input.n),
@@ -265,7 +265,7 @@ static LLVMValueRef routes_table(Llvm *l, const ModelNames *n, bool steps) {
     if (!steps) memmove(row + 7, row + 8, 2 * sizeof *row);
     VEC_PUSH(&l->arena, rows, row_of(l, row, steps ? 10 : 9));
   }
-  return table(l, arena_printf(&l->arena, "%s_%s_routes", n->prefix, steps ? "glue" : "info"), &rows);
+  return table(l, arena_printf(&l->arena, "%s_%s_routes", n->own, steps ? "glue" : "info"), &rows);
 }
 
 static uint64_t weights_bytes(const Program *p) {
@@ -299,12 +299,12 @@ static LLVMValueRef bounds_table(Llvm *l) {
     VEC_PUSH(&l->arena, rows,
              ROW(l, text(l, m->dim[i].name), c64(l, (uint64_t)m->dim[i].lo), c64(l, (uint64_t)m->dim[i].hi)));
   if (!m->ndim) VEC_PUSH(&l->arena, rows, ROW(l, text(l, ""), c64(l, 0), c64(l, 0)));
-  return table(l, "sy_engine_bounds", &rows);
+  return table(l, "sy_engine__bounds", &rows);
 }
 
 static void facts_table(Llvm *l) {
   const Program *p = l->p;
-  constant(l, "sy_engine_facts",
+  constant(l, "sy_engine__facts",
            ROW(l, c64(l, p->plan_hash), c64(l, weights_bytes(p)), c64(l, sy_weights_data_offset(p->weight.n)),
                c64(l, p->weight.n), c64(l, (uint64_t)p->arena_bytes), c64(l, (uint64_t)p->scratch_bytes),
                c64(l, p->route.n)));
@@ -434,13 +434,13 @@ bool emit_llvm_model(Llvm *l, const char **err) {
   facts_table(l);
   LLVMValueRef dims = bounds_table(l);
   if (!l->p->module->ndim) dims = null(l);
-  info_table(l, &n, "sy_engine_info_table", false, dims);
-  if (l->o->glue) info_table(l, &n, "sy_engine_glue_table", true, dims);
+  info_table(l, &n, "sy_engine__info_table", false, dims);
+  if (l->o->glue) info_table(l, &n, "sy_engine__glue_table", true, dims);
   // The linker joins them with the engine's declarations only while they are visible.
   static const char *const shared[] = {"plans",  "isas",       "params", "kernel_names",
                                        "bounds", "info_table", "facts",  "glue_table"};
   for (size_t i = 0; i < sizeof shared / sizeof *shared; i++) {
-    LLVMValueRef g = LLVMGetNamedGlobal(l->module, arena_printf(&l->arena, "sy_engine_%s", shared[i]));
+    LLVMValueRef g = LLVMGetNamedGlobal(l->module, arena_printf(&l->arena, "sy_engine__%s", shared[i]));
     if (g) LLVMSetLinkage(g, LLVMExternalLinkage);
   }
   bool ok = link_engine(l, "engine", err) && (!l->o->glue || link_engine(l, "glue", err));

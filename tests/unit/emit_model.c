@@ -5,6 +5,7 @@
 // header as C++11 too; the object exports only the prefix and needs only the C library's memory functions and
 // fmaf/sqrtf; run through dlopen it gives the bits of program_interpret, whatever runs its tasks in whatever order;
 // every wrong call gets its own error and none crashes.
+#include "codegen/c_words.h"
 #include "codegen/program.h"
 #include "runtime/switchyard.h"
 #include "runtime/weights_format.h"
@@ -293,12 +294,26 @@ Test(emit_model, compiles_without_warnings) {
       "return tiny_init(&c, &k) == TINY_EABI && TINY_ARENA_BYTES(2) > 0 ? 0 : 1; }\\n";
   for (size_t i = 0; i < sizeof cxx / sizeof *cxx; i++) {
     if (!have(cxx[i])) continue;
-    cr_expect_eq(shell(IN_DIR "printf \"%s\" > user.cc && %s -std=c++11 " WARN " user.cc tiny_0.o -o user && ./user",
+    cr_expect_eq(shell(IN_DIR "printf \"%s\" > user.cc && %s -std=c++17 " WARN " user.cc tiny_0.o -o user && ./user",
                        dir, user, cxx[i]),
                  0, "%s", cxx[i]);
   }
   free(src);
   remove_module();
+}
+
+Test(emit_model, names_of_a_page) {
+  Arena a = {0};
+  static const char *const local[][2] = {
+      {"image", "image"},    {"B", "B"},          {"I", "I_"},           {"EOF", "EOF_"},
+      {"class", "class_"},   {"_Bool", "x_Bool"}, {"size_t", "size_t_"}, {"sy_min", "x_sy_min"},
+      {"PRId64", "PRId64_"}, {"B0", "B0_"},       {"Bits", "Bits"},      {"unix", "unix_"}};
+  for (size_t i = 0; i < sizeof local / sizeof *local; i++) cr_expect_str_eq(c_local(&a, local[i][0]), local[i][1]);
+  static const char *const bad[] = {"_m", "sy", "SY_x", "sy_min", "atomic", "Sem", "pthread_mutex", "x", "R"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) cr_expect(c_prefix_problem(bad[i]), "%s", bad[i]);
+  static const char *const good[] = {"vit", "system", "m", "atomics", "int", "size", "syc"};
+  for (size_t i = 0; i < sizeof good / sizeof *good; i++) cr_expect_null(c_prefix_problem(good[i]), "%s", good[i]);
+  arena_free(&a);
 }
 
 Test(emit_model, exports_only_its_prefix_and_needs_little) {

@@ -1,0 +1,185 @@
+#!/bin/bash
+# run.sh [SYC]: one name space for pages and for what we write ourselves. Every identifier of an emitted module, every word
+# of C and C++, and every macro of the headers around it, is tried as the name of a route, an input, an output, a run-time
+# dim, the model and the prefix; also names that become equal in capitals or by joining. The C must compile as C11 without
+# a warning, the header as C11 and C++17 behind all headers of C, and LLVM's object must have the functions of the header.
+#
+# Routes, inputs and outputs are tried all at once. Dims, models and prefixes take compilations of their own: a part of
+# them, another one every day; all with NAMES=all (as `scripts/test.sh --ci` sets it).
+here=$(cd "$(dirname "$0")" && pwd)
+source=${SOURCE_DIR:-$(cd "$here/../.." && pwd)}
+syc=${1:-${SYC:-$source/build/bin/syc}}
+case $syc in /*) ;; *) syc=$PWD/$syc ;; esac
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+trap 'exit 130' INT TERM HUP
+cd "$dir" || exit 1
+export XDG_CACHE_HOME="$dir/cache" TMPDIR="$dir" LC_ALL=C
+failed=0
+
+ok() { echo "ok $1"; }
+bad() {
+  failed=$((failed + 1))
+  echo "FAILED $1"
+  cut -c1-200 err 2> /dev/null | head -n 12 | sed 's/^/    /'
+}
+have() { command -v "$1" > /dev/null 2>&1; }
+
+# Every header of C, so that their macros stand before ours.
+for h in assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdarg stdbool stddef \
+  stdint stdio stdlib string time wchar wctype unistd sys/types sys/stat pthread termios; do
+  echo "#include <$h.h>"
+done > all.h
+warn="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror"
+have gcc && gcc -std=gnu11 -x c-header all.h -o all.h.gch
+have g++ && printf '#include "all.h"\n#undef I\n#undef complex\n' > all.hpp && g++ -std=gnu++17 -x c++-header all.hpp -o all.hpp.gch
+
+# compiles NAME PREFIX: PREFIX.c as C11, PREFIX.h behind all headers as C and C++
+compiles() {
+  if have gcc; then
+    gcc -std=c11 -O0 -fsyntax-only $warn "$2.c" 2> err || { bad "$1: $2.c, gcc"; return 1; }
+    printf '#include "%s.h"\n' "$2" > user.c
+    gcc -std=gnu11 -include all.h -fsyntax-only user.c 2> err || { bad "$1: $2.h behind all headers, gcc"; return 1; }
+  fi
+  if have clang && [ -n "$3" ]; then
+    clang -std=c11 -O0 -fsyntax-only $warn "$2.c" 2> err || { bad "$1: $2.c, clang"; return 1; }
+  fi
+  if have g++; then
+    printf '#include "%s.h"\n' "$2" > user.cc
+    g++ -std=gnu++17 -include all.hpp -fsyntax-only user.cc 2> err || { bad "$1: $2.h, g++"; return 1; }
+  fi
+}
+
+# try NAME PREFIX [clang]: page.sy compiles, and its C does
+try() {
+  "$syc" emit page.sy --emit=c --isa=portable,avx2 --prefix "$2" -o "$2.c" 2> err || { bad "$1: syc"; return 1; }
+  compiles "$1" "$2" "$3"
+}
+
+# ---- the names ------------------------------------------------------------------------------------------------------
+# Words that the language keeps for itself, as names of routes or tensors.
+own='let return repeat in if else and or not is as true false multiway switch f32 f16 bf16 i32 bool objective train state use
+modality model block route preset dim weight prepare generate words rename'
+cat > page.sy << 'EOF'
+model m() {
+  dim B = 1..4
+  dim L = 1..6
+  route classify(x: f32[B, 8, 8], t: i32[B, L]) -> y: f32[B, 8, 8], w: i32[B, L], z: f32[B, L, 8] {
+    weight e: f32[5, 8]
+    weight k: f32[8, 8]
+    let h = softmax(exp(linear_of(x, k)))
+    return h, cast(cast(t, f32), i32), embedding(e, t + 1)
+  }
+}
+block linear_of(x: f32[B, 8, 8], k: f32[8, 8]) -> f32[B, 8, 8] { return matmul(x, k) }
+EOF
+sed -i 's/linear_of(x, k)/matmul(x, k)/; /^block/d' page.sy
+"$syc" emit page.sy --emit=c --isa=portable,avx2,avx512,neon --prefix m -o m.c 2> err || bad "the page that names are taken from"
+{
+  cat m.c m.h "$source/runtime/switchyard.h" | sed 's/"[^"]*"//g' | grep -oE '[A-Za-z_][A-Za-z0-9_]*'
+  cat m.c m.h | sed 's/"[^"]*"//g' | grep -oE '[A-Za-z_][A-Za-z0-9_]*' | sed -nE 's/^[mM]_//p; s/^[mM]__//p'
+  sed -n '/^static const char \*const words/,/^};/p' "$source/codegen/c_words.c" | grep -oE '[A-Za-z_][A-Za-z0-9_]*'
+  echo "_Bool _Complex __func__ __LINE__ __FILE__ _Static_assert _t t T i I a_b A_B a__b _ __ _0 x_check _check route_count count \
+    min max MIN MAX elements ELEMENTS arena_bytes ARENA_BYTES min_B MAX_B ROUTE_classify h_included trace glue_init main"
+} | tr ' ' '\n' | grep -vxF -f <(tr ' ' '\n' <<< "$own") | grep -v '^$' | sort -u > names
+sort -u names -o names
+{
+  cat names
+  have gcc && echo '#include "all.h"' | gcc -std=gnu11 -dM -E - | awk '{print $2}' | sed 's/(.*//' | awk 'NR % 7 == 0'
+} | grep -vxF -f <(tr ' ' '\n' <<< "$own") | sort -u > many
+echo "$(wc -l < names) identifiers, $(wc -l < many) with macros of the headers"
+
+# ---- all at once ----------------------------------------------------------------------------------------------------
+page() { # AWK PROGRAM that prints a route for each name
+  printf 'model m() {\n  dim of_the_test = 1..4\n'
+  sed 's/\[B, 4\]/[of_the_test, 4]/g' <(awk "$1" many)
+  printf '}\n'
+}
+page '{ printf "  route %s(x: f32[B, 4]) -> y: f32[B, 4] { return x + 1.0 }\n", $1 }' > page.sy
+try "as routes" m clang && ok "as routes"
+"$syc" emit page.sy --emit=obj --isa=portable --prefix m -o m.o 2> err
+if grep -q "no LLVM\|without LLVM" err; then
+  echo "skipped LLVM: $(head -n 1 err)"
+elif have nm; then
+  grep -oE '^m_status m_[A-Za-z0-9_]+\(' m.h | sed 's/^m_status //; s/($//; s/(//' | sort > declared
+  nm -g --defined-only m.o | awk '{ print $3 }' | sort > defined
+  comm -23 declared defined > err
+  if [ -s err ]; then bad "functions of the header that LLVM's object lacks"; else ok "LLVM's object has the functions of the header"; fi
+fi
+page '{ printf "  route r%d(%s: f32[B, 4]) -> y: f32[B, 4] { return %s + 1.0 }\n", NR, $1, $1 }' > page.sy
+try "as inputs" m && ok "as inputs"
+page '{ printf "  route r%d(x0: f32[B, 4]) -> %s: f32[B, 4] { return x0 + 1.0 }\n", NR, $1 }' > page.sy
+try "as outputs" m && ok "as outputs"
+
+# ---- names that become equal ----------------------------------------------------------------------------------------
+cat > page.sy << 'EOF'
+model m() {
+  dim B = 1..4
+  dim b = 1..4
+  dim B_ = 1..4
+  dim X_ELEMENTS = 1..4
+  dim M_MAX_B = 1..4
+  dim M_MAX_B_ = 1..4
+  route r(x: f32[B, 4], X: f32[B, 4], x_: f32[b, 4]) -> y: f32[B, 4], Y: f32[B, 4] { return x, X }
+  route R(x: f32[B_, 4], m_R: f32[M_MAX_B, 4], m_call: f32[M_MAX_B_, 4]) -> y: f32[B_, 4] { return x }
+  route a(b_c: f32[B, 4], c: f32[X_ELEMENTS, 4]) -> y: f32[B, 4] { return b_c }
+  route a_b(c: f32[B, 4]) -> y: f32[B, 4] { return c }
+  route min(X: f32[B, 4]) -> y: f32[B, 4] { return X }
+  route route(x: f32[B, 4]) -> y: f32[B, 4] { return x }
+  route x(elements: f32[B, 4], arena_bytes: f32[B, 4]) -> y: f32[B, 4] { return elements }
+  route X_ELEMENTS(x: f32[B, 4]) -> y: f32[B, 4] { return x }
+  route init(x: f32[B, 4]) -> y: f32[B, 4] { return x }
+  route init_(x: f32[B, 4]) -> y: f32[B, 4] { return x }
+  route INIT(x: f32[B, 4]) -> y: f32[B, 4] { return x }
+  route count(x: f32[B, 4]) -> y: f32[B, 4] { return x }
+}
+EOF
+sed -i 's/  route route(/  route route_(/' page.sy
+try "equal in capitals, equal when joined" m clang && ok "equal in capitals, equal when joined"
+sed 's/^  route r(/  route init(/; s/model m/model M/' page.sy | sed '/route init(x: /d' > upper.sy && mv upper.sy page.sy
+try "a prefix in capitals" M && ok "a prefix in capitals"
+
+# ---- two models in one program --------------------------------------------------------------------------------------
+if have gcc; then
+  for p in one two; do "$syc" emit page.sy --emit=c --isa=portable --prefix $p -o $p.c 2> err || bad "two models: syc"; done
+  printf '#include "one.h"\n#include "two.h"\nint main(void) { return one_init(0, 0) == ONE_OK || two_init(0, 0) == TWO_OK; }\n' > both.c
+  if gcc -std=c11 $warn -ffp-contract=off both.c one.c two.c -o both 2> err && ./both; then ok "two models in one program"
+  else bad "two models in one program"; fi
+fi
+
+# ---- dims, models, prefixes: a part of them each day --------------------------------------------------------------------
+parts=16
+[ "$NAMES" = all ] && parts=1
+awk -v parts=$parts -v day=$(($(date +%s) / 86400)) '(NR + day) % parts == 0' names > part
+tried=0
+while mapfile -t -n 12 list && [ ${#list[@]} -gt 0 ]; do
+  {
+    printf 'model m() {\n'
+    for n in "${list[@]}"; do printf '  dim %s = 1..4\n' "$n"; done
+    for n in "${list[@]}"; do printf '  route r%d(x: f32[%s, 4]) -> y: f32[%s, 4] { return x + 1.0 }\n' $((i++)) "$n" "$n"; done
+    printf '}\n'
+  } > page.sy
+  try "as dims: ${list[*]}" m && tried=$((tried + ${#list[@]}))
+done < part
+[ $tried -eq "$(wc -l < part)" ] && ok "$tried names as run-time dims"
+[ "$NAMES" = all ] || { awk 'NR % 4 == 1' part > few && mv few part; }
+tried=0
+while read -r n; do
+  printf 'model %s() {\n  dim B = 1..4\n  route t(x: f32[B, 4]) -> y: f32[B, 4] { return x + 1.0 }\n' "$n" > page.sy
+  printf '  route max(x: f32[B, 4]) -> y: f32[B, 4] { return x + 1.0 }\n}\n' >> page.sy
+  "$syc" emit page.sy --emit=c --isa=portable -o model.c 2> err || bad "model $n: syc"
+  h=$(sed -n 's/^#include "\(.*\)\.h"$/\1/p' model.c | head -n 1)
+  [ "$h" = model ] || mv model.c "$h.c"
+  [ -f "$h.h" ] || mv model.h "$h.h"
+  compiles "model $n" "$h" || continue
+  "$syc" emit page.sy --emit=c --isa=portable --prefix "$n" -o p.c > /dev/null 2> err
+  case $? in
+  0) rm -f "$n.c" "$n.h"; "$syc" emit page.sy --emit=c --isa=portable --prefix "$n" -o "$n.c" 2> err && compiles "prefix $n" "$n" || continue ;;
+  2) grep -q '^syc: .*--prefix' err || bad "prefix $n: no reason" ;;
+  *) bad "prefix $n: exit status" ;;
+  esac
+  tried=$((tried + 1))
+  rm -f "$h.c" "$h.h" "$n.c" "$n.h"
+done < part
+[ $tried -eq "$(wc -l < part)" ] && ok "$tried names as models and prefixes"
+exit $((failed > 0))
