@@ -462,49 +462,54 @@ struct StWriter {
   bool failed;                // sticky: st_write_end will not put the file
 };
 
+// Elements times the size of one, if that is exact as a number of JSON.
+static bool bytes_of(const StDesc *d, uint64_t *bytes) {
+  *bytes = st_dtype_size(d->dtype);
+  for (int k = 0; k < d->rank; k++) {
+    if (d->shape[k] < 0 || (d->shape[k] > 0 && *bytes > (uint64_t)MAX_EXACT / (uint64_t)d->shape[k])) return false;
+    *bytes *= (uint64_t)d->shape[k];
+  }
+  return true;
+}
+
+static bool check_desc(const StDesc *d, size_t i, uint64_t *bytes, StError *err) {
+  if (!d->name || !strcmp(d->name, "__metadata__") || has_control(d->name))
+    return st_fail(err, "tensor %zu has no usable name", i);
+  if ((unsigned)d->dtype >= ST_DTYPE_COUNT || d->rank < 0 || d->rank > ST_MAX_RANK)
+    return st_fail(err, "tensor '%.200s': unknown dtype or rank %d", d->name, d->rank);
+  return bytes_of(d, bytes) || st_fail(err, "tensor '%.200s': shape is negative or too large", d->name);
+}
+
+// Adding fails for want of memory, as making what is added does.
+static bool add_number(cJSON *list, uint64_t n) {
+  cJSON *item = cJSON_CreateNumber((double)n);
+  if (item && cJSON_AddItemToArray(list, item)) return true;
+  cJSON_Delete(item);
+  return false;
+}
+
+static bool add_entry(cJSON *root, const StDesc *d, uint64_t from, uint64_t to) {
+  cJSON *e = cJSON_AddObjectToObject(root, d->name);
+  bool ok = e && cJSON_AddStringToObject(e, "dtype", st_dtype_name(d->dtype));
+  cJSON *shape = ok ? cJSON_AddArrayToObject(e, "shape") : NULL;
+  ok = shape != NULL;
+  for (int k = 0; ok && k < d->rank; k++) ok = add_number(shape, (uint64_t)d->shape[k]);
+  cJSON *offsets = ok ? cJSON_AddArrayToObject(e, "data_offsets") : NULL;
+  return offsets && add_number(offsets, from) && add_number(offsets, to);
+}
+
 // Header text of the descriptions; *total receives the bytes of data. NULL on error.
 static char *header_text(size_t n, const StDesc *descs, uint64_t *total, StError *err) {
   cJSON *root = cJSON_CreateObject();
-  char *text = NULL;
-  uint64_t at = 0;
-  for (size_t i = 0; root && i < n; i++) {
-    const StDesc *d = &descs[i];
-    if (!d->name || !strcmp(d->name, "__metadata__") || has_control(d->name)) {
-      st_fail(err, "tensor %zu has no usable name", i);
-      goto done;
-    }
-    if ((unsigned)d->dtype >= ST_DTYPE_COUNT || d->rank < 0 || d->rank > ST_MAX_RANK) {
-      st_fail(err, "tensor '%.200s': unknown dtype or rank %d", d->name, d->rank);
-      goto done;
-    }
-    uint64_t bytes = st_dtype_size(d->dtype);
-    cJSON *e = cJSON_CreateObject(), *shape = cJSON_CreateArray(), *off = cJSON_CreateArray();
-    cJSON_AddItemToObject(e, "dtype", cJSON_CreateString(st_dtype_name(d->dtype)));
-    for (int k = 0; k < d->rank; k++) {
-      if (d->shape[k] < 0 || (d->shape[k] > 0 && bytes > (uint64_t)MAX_EXACT / (uint64_t)d->shape[k])) {
-        st_fail(err, "tensor '%.200s': shape is negative or too large", d->name);
-        cJSON_Delete(e);
-        cJSON_Delete(shape);
-        cJSON_Delete(off);
-        goto done;
-      }
-      bytes *= (uint64_t)d->shape[k];
-      cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)d->shape[k]));
-    }
-    cJSON_AddItemToObject(e, "shape", shape);
-    cJSON_AddItemToArray(off, cJSON_CreateNumber((double)at));
-    at += bytes;
-    cJSON_AddItemToArray(off, cJSON_CreateNumber((double)at));
-    cJSON_AddItemToObject(e, "data_offsets", off);
-    cJSON_AddItemToObject(root, d->name, e);
-    if (at > (uint64_t)MAX_EXACT) {
-      st_fail(err, "more than 2^53 bytes of data");
-      goto done;
-    }
+  uint64_t at = 0, bytes = 0;
+  bool ok = root || st_fail(err, "out of memory");
+  for (size_t i = 0; ok && i < n; i++, at += bytes) {
+    ok = check_desc(&descs[i], i, &bytes, err);
+    if (ok && at + bytes > (uint64_t)MAX_EXACT) ok = st_fail(err, "more than 2^53 bytes of data");
+    ok = ok && (add_entry(root, &descs[i], at, at + bytes) || st_fail(err, "out of memory"));
   }
-  text = root ? cJSON_PrintUnformatted(root) : NULL;
-  if (!text) st_fail(err, "out of memory");
-done:
+  char *text = ok ? cJSON_PrintUnformatted(root) : NULL;
+  if (ok && !text) st_fail(err, "out of memory");
   cJSON_Delete(root);
   *total = at;
   return text;

@@ -29,7 +29,7 @@ bool bench_fail(Bench *b, const char *what, const char *why) {
 
 static void *buffer(size_t bytes) { // as large as asked and zeroed, aligned for the C API
   void *p = aligned_alloc(SY_ALIGN, bytes / SY_ALIGN * SY_ALIGN + SY_ALIGN);
-  if (!p) ICE("out of memory");
+  if (!p) out_of_memory(bytes);
   memset(p, 0, bytes);
   return p;
 }
@@ -70,7 +70,7 @@ static Layout tensor_layout(const Bench *b, const sy_tensor *t) {
 static void make_up(const Bench *b, size_t i, const sy_tensor *t, void *dst) {
   uint64_t seed = (uint64_t)(b->s->opt.seed == INT_UNSET ? 1 : b->s->opt.seed);
   float *f = malloc(t->elements * sizeof *f + 1);
-  if (!f) ICE("out of memory");
+  if (!f) out_of_memory(t->elements * sizeof *f);
   seeded_floats(seed, t->name, f, t->elements);
   int64_t limit = b->plan.id_limit[i] ? b->plan.id_limit[i] : 2;
   for (size_t k = 0; k < t->elements; k++) {

@@ -3,6 +3,8 @@
 #include "driver.h"
 #include "help.h"
 
+#include <cjson/cJSON.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -246,17 +248,25 @@ static void occupy_streams(void) {
     if (fcntl(fd, F_GETFD) < 0) (void)!open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_WRONLY);
 }
 
+static void *json_memory(size_t n) {
+  void *p = malloc(n);
+  if (!p) out_of_memory(n);
+  return p;
+}
+
 int main(int argc, char **argv) {
   occupy_streams();
   signal(SIGPIPE, SIG_DFL); // a reader that goes away ends us quietly, even where our parent ignores the signal
   signal(SIGXFSZ, SIG_IGN); // a file that may not grow is an error like a full disk
   temp_guard();
+  cJSON_InitHooks(&(cJSON_Hooks){.malloc_fn = json_memory, .free_fn = free}); // JSON is whole, or we end
   Session s = {.pages = digest_begin()};
   s.names.arena = &s.arena;
   diag_init(&s.diag, &s.arena);
   clear_options(&s.opt);
   int code = run(&s, argc, argv);
-  if (fflush(stdout) != 0 && code == EXIT_OK) code = EXIT_IO;
+  if (fflush(stdout) != 0 && code == EXIT_OK)
+    code = session_fail(&s, EXIT_IO, "cannot write to standard output: %s", strerror(errno));
   arena_free(&s.arena);
   return code;
 }

@@ -25,34 +25,40 @@ static volatile pid_t running; // the program that runs for us, head of its proc
 
 /* removing, by what a signal handler may call -------------------------------------------------------------------------
  */
-static void remove_folder(int at, const char *name, int depth);
+static bool remove_folder(int at, const char *name, int depth);
 
 static void remove_entry(int dir, const char *name, int depth) {
   if (!strcmp(name, ".") || !strcmp(name, "..")) return;
-  if (unlinkat(dir, name, 0) != 0 && (errno == EISDIR || errno == EPERM)) remove_folder(dir, name, depth + 1);
+  if (unlinkat(dir, name, 0) != 0 && (errno == EISDIR || errno == EPERM)) (void)remove_folder(dir, name, depth + 1);
 }
 
-static void remove_folder(int at, const char *name, int depth) {
+static void empty_folder(int fd, int depth) {
   _Alignas(struct dirent64) char block[2048];
+  lseek(fd, 0, SEEK_SET);
+  for (ssize_t n; (n = getdents64(fd, block, sizeof block)) > 0;)
+    for (ssize_t i = 0; i < n;) {
+      const struct dirent64 *e = (const struct dirent64 *)(const void *)(block + i);
+      remove_entry(fd, e->d_name, depth);
+      i += e->d_reclen;
+    }
+}
+
+static bool remove_folder(int at, const char *name, int depth) {
   int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  for (int tries = 0; fd >= 0 && depth < MAX_DEPTH && tries < 100;
-       tries++) { // a killed compiler may be at its last file
-    for (ssize_t n; (n = getdents64(fd, block, sizeof block)) > 0;)
-      for (ssize_t i = 0; i < n;) {
-        const struct dirent64 *e = (const struct dirent64 *)(const void *)(block + i);
-        remove_entry(fd, e->d_name, depth);
-        i += e->d_reclen;
-      }
-    if (unlinkat(at, name, AT_REMOVEDIR) == 0 || errno != ENOTEMPTY) break;
-    lseek(fd, 0, SEEK_SET);
+  bool gone = false;
+  for (int tries = 0; fd >= 0 && !gone && tries < 100; tries++) { // a killed compiler may be at its last file
+    if (depth < MAX_DEPTH) empty_folder(fd, depth);
+    gone = unlinkat(at, name, AT_REMOVEDIR) == 0;
+    if (!gone && errno != ENOTEMPTY) break;
   }
   if (fd >= 0) close(fd);
+  return gone;
 }
 
 static void remove_all(void) {
   for (int i = 0; i < MAX_TEMP; i++)
     if (temp_list[i].path[0] && temp_list[i].owner == getpid()) {
-      remove_folder(AT_FDCWD, temp_list[i].path, 0);
+      (void)remove_folder(AT_FDCWD, temp_list[i].path, 0);
       temp_list[i].path[0] = 0;
     }
 }
@@ -82,10 +88,7 @@ void temp_guard(void) {
  */
 void temp_remove(const char *dir) {
   for (int i = 0; i < MAX_TEMP; i++)
-    if (!strcmp(temp_list[i].path, dir)) {
-      remove_folder(AT_FDCWD, dir, 0);
-      temp_list[i].path[0] = 0;
-    }
+    if (!strcmp(temp_list[i].path, dir) && remove_folder(AT_FDCWD, dir, 0)) temp_list[i].path[0] = 0; // else at exit
 }
 
 // Others must not be able to put a folder of theirs in the place of ours.

@@ -3,7 +3,8 @@
 //
 //   rules: 2 blanks a brace level; a line inside ( or [ is aligned one behind the bracket; one blank around binary
 //   operators, none inside brackets; two blanks before an @path that closes a statement and before a comment at the end
-//   of a line; comments of neighbouring lines in one column; at most one empty line in a row, none after { or before }.
+//   of a line; comments of neighbouring lines of about the same length in one column; at most one empty line in a row,
+//   none after { or before }.
 //
 // Invariant: formatting the result again changes nothing; the tokens are the same before and after.
 #include "frontend.h"
@@ -36,7 +37,10 @@ typedef struct Formatter {
     size_t column; // where a continued line starts
   } open[PARSE_MAX_NEST + 1];
   size_t nopen, braces;
+  const Piece *code; // the last piece that is no comment
 } Formatter;
+// A page of any form becomes a page of about its size: what lies deeper or further to the right is not followed there.
+enum { MAX_LEVELS = 40, MAX_COLUMN = 120 };
 
 /* pieces
  * ------------------------------------------------------------------------------------------------------------------ */
@@ -125,10 +129,13 @@ static size_t columns(const char *s, size_t n) { // code points
 
 static void indent(Formatter *f, const Piece *x, bool continued) {
   Line *l = last_line(f);
-  size_t levels = f->braces - (x->kind == '}' && f->braces ? 1 : 0), column = 2 * levels;
+  size_t levels = f->braces - (x->kind == '}' && f->braces ? 1 : 0);
+  size_t column = 2 * (levels < MAX_LEVELS ? levels : MAX_LEVELS);
   bool inside = f->nopen && f->open[f->nopen - 1].c != '{';
-  if (inside)
+  if (inside && f->open[f->nopen - 1].column <= MAX_COLUMN)
     column = f->open[f->nopen - 1].column;
+  else if (inside)
+    column += 4;
   else if (continued)
     column += 4;
   for (size_t i = 0; i < column; i++) buf_putc(&l->code, ' ');
@@ -167,8 +174,6 @@ static void put_piece(Formatter *f, size_t i) {
   bool brace = before && (before->kind == '{' || x->kind == '}') && x->kind != T_COMMENT;
   bool first = !before || n > 0;
   if (first) {
-    const Piece *code = before;
-    for (size_t k = i; code && code->kind == T_COMMENT && k > 1;) code = &f->piece.at[--k - 1];
     bool blank = before && n > 1 && before->kind != '{' && x->kind != '}';
     new_line(f, blank);
     if (x->kind == T_COMMENT) { // a comment on its own line
@@ -177,7 +182,7 @@ static void put_piece(Formatter *f, size_t i) {
       buf_putn(&l->code, f->text + x->lo, x->hi - x->lo);
       return;
     }
-    indent(f, x, code && continues(code));
+    indent(f, x, f->code && continues(f->code));
   } else if (x->kind == T_COMMENT) {
     Line *l = last_line(f);
     l->comment = f->text + x->lo;
@@ -197,23 +202,42 @@ static bool joins(const Line *a, const Line *b) {
   return !b->blank_before && a->code.n && a->code.s[a->code.n - 1] != '{';
 }
 
+// A comment moves this far at most for the sake of its neighbours: else one long line would blow up all those beside
+// it.
+enum { MAX_SHIFT = 40 };
+
+static size_t width(const Line *l) {
+  return columns(l->code.s, l->code.n);
+}
+
+// The lines from i on whose comments share a column. A line that is too long or too short for the others begins anew.
+static size_t comment_group(const Formatter *f, size_t i, size_t *widest) {
+  size_t end = i, least = SIZE_MAX;
+  *widest = 0;
+  for (; end < f->line.n && f->line.at[end].comment; end++) {
+    if (end > i && !joins(&f->line.at[end - 1], &f->line.at[end])) break;
+    size_t w = width(&f->line.at[end]), lo = w < least ? w : least, hi = w > *widest ? w : *widest;
+    if (end > i && hi - lo > MAX_SHIFT) break;
+    least = lo;
+    *widest = hi;
+  }
+  return end > i ? end : i + 1;
+}
+
+static void write_line(const Line *l, bool first, size_t column, Buf *out) {
+  if (l->blank_before && !first) buf_putc(out, '\n');
+  buf_putn(out, l->code.s ? l->code.s : "", l->code.n);
+  for (size_t w = l->comment ? width(l) : column; w < column; w++) buf_putc(out, ' ');
+  buf_putn(out, l->comment ? l->comment : "", l->ncomment);
+  buf_putc(out, '\n');
+}
+
 static void write_lines(Formatter *f, Buf *out) {
   for (size_t i = 0; i < f->line.n;) {
-    size_t end = i, widest = 0;
-    while (end < f->line.n && f->line.at[end].comment && (end == i || joins(&f->line.at[end - 1], &f->line.at[end]))) {
-      size_t w = columns(f->line.at[end].code.s, f->line.at[end].code.n);
-      if (w > widest) widest = w;
-      end++;
-    }
-    if (end == i) end++;
-    for (; i < end; i++) {
-      Line *l = &f->line.at[i];
-      if (l->blank_before && i) buf_putc(out, '\n');
-      buf_putn(out, l->code.s ? l->code.s : "", l->code.n);
-      for (size_t w = columns(l->code.s, l->code.n); l->comment && w < widest + 2; w++) buf_putc(out, ' ');
-      buf_putn(out, l->comment ? l->comment : "", l->ncomment);
-      buf_putc(out, '\n');
-      buf_free(&l->code);
+    size_t widest, end = comment_group(f, i, &widest);
+    for (bool first = i == 0; i < end; i++, first = false) {
+      write_line(&f->line.at[i], first, widest + 2, out);
+      buf_free(&f->line.at[i].code);
     }
   }
 }
@@ -232,7 +256,10 @@ bool front_format(const char *text, size_t n, Buf *out, Diag *diag) {
     Piece end = {0};
     VEC_PUSH(&f.arena, f.piece, end); // gap looks one piece ahead
     f.piece.n--;
-    for (size_t i = 0; i < f.piece.n; i++) put_piece(&f, i);
+    for (size_t i = 0; i < f.piece.n; i++) {
+      put_piece(&f, i);
+      if (f.piece.at[i].kind != T_COMMENT) f.code = &f.piece.at[i];
+    }
     write_lines(&f, out);
     if (!out->s) buf_puts(out, "");
   }

@@ -68,7 +68,7 @@ typedef struct Slot { // one value during evaluation
 static size_t need_order(const Graph *g, Slot *slot, const Val *want, size_t nwant, uint32_t *order) {
   size_t n = 0, depth = 0;
   uint32_t *stack = malloc(sizeof *stack * g->value.n);
-  CHECK(stack);
+  if (!stack) out_of_memory(g->value.n * sizeof *stack);
   for (size_t i = 0; i < nwant; i++) {
     slot[want[i].id].wanted = true;
     if (slot[want[i].id].seen) continue;
@@ -127,7 +127,7 @@ bool graph_eval(const Graph *g, EvalEnv *env, const Val *want, size_t nwant, Ten
     }
   Slot *slot = calloc(g->value.n, sizeof *slot);
   uint32_t *order = malloc(sizeof *order * g->value.n);
-  CHECK(slot && order);
+  if (!slot || !order) out_of_memory(g->value.n * sizeof *slot);
   for (size_t i = 0; i < nwant; i++) graph_value(g, want[i]);
   size_t n = need_order(g, slot, want, nwant, order);
   for (size_t i = 0; i < n && !env->error; i++) env->error = eval_value(g, env, slot, order[i]);

@@ -365,7 +365,7 @@ void graph_output(Graph *g, const char *name, Val v, Span span) {
 static bool *mark_needed(const Graph *g) {
   bool *seen = calloc(g->value.n, sizeof *seen);
   uint32_t *stack = malloc(sizeof *stack * g->value.n);
-  CHECK(seen && stack);
+  if (!seen || !stack) out_of_memory(g->value.n * sizeof *stack);
   size_t n = 0;
   for (size_t i = 0; i < g->output.n; i++) {
     uint32_t id = g->output.at[i].val.id;
@@ -447,7 +447,7 @@ static void order_value(const Graph *g, uint32_t v, uint32_t *number, uint32_t *
 void graph_compact(Graph *g) {
   size_t n = g->value.n;
   uint32_t *mem = calloc(4 * n, sizeof *mem), count = 0;
-  CHECK(mem);
+  if (!mem) out_of_memory(4 * n * sizeof *mem);
   uint32_t *number = mem, *next_arg = mem + n, *stack = mem + 2 * n, *order = mem + 3 * n;
   for (uint32_t id = 1; id < n; id++)
     if (!g->value.at[id].dead && number[id] == NOT_SEEN) order_value(g, id, number, next_arg, stack, order, &count);

@@ -95,7 +95,7 @@ static void print_value(Buf *b, const Graph *g, const Value *v, const uint32_t *
 
 void graph_print(const Graph *g, Buf *out) {
   uint32_t *number = calloc(g->value.n, sizeof *number), count = 0;
-  CHECK(number);
+  if (!number) out_of_memory(g->value.n * sizeof *number);
   for (size_t id = 1; id < g->value.n; id++)
     if (!g->value.at[id].dead) number[id] = ++count;
   buf_printf(out, "graph @%s", g->name);

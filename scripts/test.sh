@@ -149,7 +149,7 @@ fuzz_all() {
 }
 
 if [ $ci = yes ]; then need_packages build test llvm optional; else need_packages build test llvm; fi
-[ $ci = yes ] && export SWITCHYARD_GRAPHS=500 SWITCHYARD_KERNELS=500 NAMES=all
+[ $ci = yes ] && export SWITCHYARD_GRAPHS=500 SWITCHYARD_KERNELS=500 NAMES=all SWITCHYARD_FAULTS=all
 
 build release build || summary
 # golden/interp: the other golden tests interpret, too, and compare bits. Without --ci the emitted C is tested on one

@@ -151,7 +151,7 @@ static void close_module(Llvm *l) {
 
 static Llvm *open_module(const Program *p, const EmitLlvm *o, const char **err) {
   Llvm *l = calloc(1, sizeof *l);
-  if (!l) ICE("out of memory");
+  if (!l) out_of_memory(sizeof *l);
   l->p = p;
   l->o = o;
   l->ctx = LLVMContextCreate();

@@ -21,7 +21,7 @@ void *arena_alloc(Arena *a, size_t bytes) {
   if (!b || b->cap - b->used < need) {
     size_t cap = need > ARENA_BLOCK ? need : ARENA_BLOCK;
     b = malloc(sizeof *b + cap);
-    if (!b) ICE("out of memory (%zu bytes)", cap);
+    if (!b) out_of_memory(cap);
     *b = (ArenaBlock){.next = a->head, .cap = cap};
     a->head = b;
   }

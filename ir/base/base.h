@@ -33,7 +33,7 @@ typedef struct ArenaMark {
   ArenaBlock *block;
   size_t used;
 } ArenaMark;
-void *arena_alloc(Arena *a, size_t bytes); // 16-byte aligned, zeroed; never NULL (out of memory is an ICE)
+void *arena_alloc(Arena *a, size_t bytes); // 16-byte aligned, zeroed; never NULL (see out_of_memory)
 void *arena_grow(Arena *a, const void *old, size_t old_bytes, size_t new_bytes); // copies, zero-fills the rest
 ArenaMark arena_mark(Arena *a);
 void arena_reset(Arena *a, ArenaMark m); // frees everything allocated since the mark
@@ -168,6 +168,7 @@ const char *diag_explain(const char *code);
 /* Internal compiler error: prints "syc: internal error: ..." with the place in our source and exits with 70 through the
  * handler the driver installs (tests and fuzzers see abort()). */
 SY_NORETURN void ice(const char *file, int line, const char *fmt, ...) SY_PRINTF(3, 4);
+SY_NORETURN void out_of_memory(size_t bytes); // ends the process with exit code 3: nobody's mistake
 #define ICE(...) ice(__FILE__, __LINE__, __VA_ARGS__)
 #define CHECK(cond)                                                                                                    \
   do {                                                                                                                 \

@@ -289,3 +289,12 @@ void ice(const char *file, int line, const char *fmt, ...) {
   exit(70);
 #endif
 }
+
+void out_of_memory(size_t bytes) {
+  fprintf(stderr, "syc: error: out of memory (%zu bytes)\n", bytes);
+#ifdef SY_FUZZING
+  abort();
+#else
+  exit(3);
+#endif
+}

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_OPEN = 32, MAX_LINKS = 40, MAX_TRIES = 100 };
+enum { MAX_OPEN = 64, MAX_LINKS = 40, MAX_TRIES = 100 };
 typedef struct Unfinished {
   _Atomic(char *) temp;
   pid_t owner; // a forked child does not remove the parent's
@@ -236,12 +236,16 @@ bool new_file_close(NewFile *n, NewFileHow how) {
   return ok;
 }
 
-static bool put(NewFile *n) {
-  if (!n->temp) return true;
-  if (rename(n->temp, n->path) != 0) return false;
+static void put_away(NewFile *n) {
   forget(n->temp);
   free(n->temp);
   n->temp = NULL;
+}
+
+static bool put(NewFile *n) {
+  if (!n->temp) return true;
+  if (rename(n->temp, n->path) != 0) return false;
+  put_away(n);
   return true;
 }
 
@@ -249,12 +253,50 @@ bool new_file_put(NewFile *n, NewFileHow how) {
   return new_file_close(n, how) && put(n);
 }
 
+// One of several: the old file, if there is one, takes the name of the new one until all are in their places.
+typedef enum Step { NOT_YET, EXCHANGED, PLACED } Step;
+
+static Step place(const NewFile *n) {
+  if (renameat2(AT_FDCWD, n->temp, AT_FDCWD, n->path, RENAME_EXCHANGE) == 0) return EXCHANGED;
+  bool can = errno == ENOENT || errno == EINVAL || errno == ENOSYS; // a new name, or a file system that cannot exchange
+  return can && rename(n->temp, n->path) == 0 ? PLACED : NOT_YET;
+}
+
+static void take_back(const NewFile *n, Step step) {
+  if (step == EXCHANGED) (void)renameat2(AT_FDCWD, n->temp, AT_FDCWD, n->path, RENAME_EXCHANGE);
+  if (step == PLACED) (void)rename(n->path, n->temp);
+}
+
+static bool place_all(NewFile *const *list, size_t count, size_t *failed) {
+  Step step[MAX_OPEN] = {NOT_YET};
+  size_t i = 0;
+  while (i < count && (!list[i]->temp || (step[i] = place(list[i])) != NOT_YET)) i++;
+  int why = errno;
+  *failed = i;
+  for (size_t k = 0; k < i; k++) {
+    if (!list[k]->temp) continue;
+    if (i < count) {
+      take_back(list[k], step[k]);
+    } else {
+      if (step[k] == EXCHANGED) unlink(list[k]->temp);
+      put_away(list[k]);
+    }
+  }
+  errno = why;
+  return i == count;
+}
+
 bool new_files_put(NewFile *const *list, size_t count, size_t *failed) {
   for (size_t i = 0; i < count; i++)
     if (!new_file_close(list[i], NEW_FILE_FAST)) return *failed = i, false;
-  for (size_t i = 0; i < count; i++)
-    if (!put(list[i])) return *failed = i, false;
-  return true;
+  if (count == 1) return *failed = 0, put(list[0]);
+  if (count > MAX_OPEN) return *failed = 0, errno = EMFILE, false;
+  sigset_t all, before; // a signal comes before all of them or behind
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  bool ok = place_all(list, count, failed);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return ok;
 }
 
 void new_file_drop(NewFile *n) {

@@ -44,7 +44,7 @@ static void buf_reserve(Buf *b, size_t more) {
   size_t cap = b->cap ? b->cap : 256;
   while (cap < b->n + more + 1) cap *= 2;
   char *s = realloc(b->s, cap);
-  if (!s) ICE("out of memory (%zu bytes)", cap);
+  if (!s) out_of_memory(cap);
   b->s = s;
   b->cap = cap;
 }

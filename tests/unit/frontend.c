@@ -643,6 +643,27 @@ static void check_format(Session *s, const char *in, const char *want_path) {
   buf_free(&twice);
 }
 
+// Whatever a page looks like, what is made of it has about its size.
+Test(frontend, format_does_not_blow_up) {
+  Session s;
+  session_open(&s);
+  Buf page = {0}, once = {0}, twice = {0};
+  buf_puts(&page, "model m() {\n  let s = \"");
+  for (int i = 0; i < 20000; i++) buf_putc(&page, 'a');
+  buf_puts(&page, "\" # c\n");
+  for (int i = 0; i < 1000; i++) buf_printf(&page, "let a%d = 1 # c\n", i);
+  buf_puts(&page, "route r(x: f32[4]) -> y: f32[4] { return x }\n}\n");
+  for (int i = 0; i < 20000; i++) buf_puts(&page, "# d\n");
+  cr_assert(front_format(page.s, page.n, &once, &s.diag), "%s", report(&s));
+  cr_expect_lt(once.n, 2 * page.n, "%zu bytes became %zu", page.n, once.n);
+  cr_assert(front_format(once.s, once.n, &twice, &s.diag));
+  cr_expect_str_eq(twice.s, once.s);
+  buf_free(&page);
+  buf_free(&once);
+  buf_free(&twice);
+  session_close(&s);
+}
+
 Test(frontend, format) {
   Session s;
   session_open(&s);
