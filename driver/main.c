@@ -265,8 +265,9 @@ int main(int argc, char **argv) {
   diag_init(&s.diag, &s.arena);
   clear_options(&s.opt);
   int code = run(&s, argc, argv);
-  if (fflush(stdout) != 0 && code == EXIT_OK)
-    code = session_fail(&s, EXIT_IO, "cannot write to standard output: %s", strerror(errno));
+  bool lost = ferror(stdout) != 0; // what was written before may have failed
+  if ((fflush(stdout) != 0 || lost) && code == EXIT_OK)
+    code = session_fail(&s, EXIT_IO, "cannot write to standard output: %s", lost ? "a write failed" : strerror(errno));
   arena_free(&s.arena);
   return code;
 }
