@@ -163,6 +163,17 @@ static int route_fit(const Face *f, const sy_route *r, const FaceWords *words) {
   return named + image + text;
 }
 
+// Does an --input say what the sentences of a generate begin with?
+static bool begun(const FaceArgs *a, const FaceWords *w) {
+  for (size_t i = 0; i < a->input.n; i++) {
+    char name[80];
+    size_t n = strcspn(a->input.at[i], "=");
+    snprintf(name, sizeof name, "%.*s", (int)(n < 79 ? n : 79), a->input.at[i]);
+    if (face_words_begin(w, name)) return true;
+  }
+  return false;
+}
+
 static int pick_route(Face *f) {
   const sy_info *info = f->model->info;
   int best = -1;
@@ -173,6 +184,7 @@ static int pick_route(Face *f) {
     char prompt[64];
     bool prompted = face_option(w.rule->options, "prompt", prompt, sizeof prompt);
     int fit = route_fit(f, w.start, &w), given = (f->args.image.n > 0) + (f->args.text.n > 0 && !prompted);
+    if (begun(&f->args, &w)) given++, fit++;
     if (!f->args.route && (fit < given || !given || f->args.out)) continue;
     f->generates = true;
     f->words = w;

@@ -106,11 +106,26 @@ static void copy_rows(char *bounds, char *dense, const sy_tensor *t, const size_
 
 /* starting ----------------------------------------------------------------------------------------------------------
  */
+// A file for the words of a generate: what they begin with.
+static bool load_prompt(FaceRun *r, const char *path, HostError *err) {
+  face_array_free(&r->prompt);
+  r->usage = false;
+  if (!face_npy_read(path, &r->prompt, err)) return false;
+  r->usage = true;
+  return true;
+}
+
 static bool load_given(FaceRun *r, HostError *err) {
   for (size_t k = 0; k < r->args->input.n; k++) {
     const char *s = r->args->input.at[k], *equals = strchr(s, '=');
     if (!equals) return host_fail(err, "--input %.80s: NAME=FILE is needed", s);
     unsigned i = 0;
+    char name[80];
+    snprintf(name, sizeof name, "%.*s", (int)(equals - s < 79 ? equals - s : 79), s);
+    if (r->words && face_words_begin(r->words, name)) {
+      if (!load_prompt(r, equals + 1, err)) return false;
+      continue;
+    }
     while (i < r->route->ninput && (strlen(r->route->input[i].name) != (size_t)(equals - s) ||
                                     strncmp(r->route->input[i].name, s, (size_t)(equals - s)) != 0))
       i++;
@@ -188,6 +203,7 @@ bool face_run_start(FaceRun *r, HostError *err) {
 }
 
 void face_run_free(FaceRun *r) {
+  face_array_free(&r->prompt);
   for (unsigned i = 0; i < FACE_MAX_TENSORS; i++) {
     free(r->in[i]);
     free(r->out[i]);
@@ -340,10 +356,49 @@ static bool fill_patches(FaceRun *r, unsigned i, HostError *err) {
   return true;
 }
 
+// Does the first axis of an input count the sequences of a generate?
+static bool counts_items(const FaceRun *r, unsigned i) {
+  const sy_tensor *t = &r->route->input[i];
+  unsigned words = 0;
+  while (r->words && words < r->route->ninput && !face_words_is(r->words, "words", r->route->input[words].name))
+    words++;
+  return r->words && words < r->route->ninput && t->rank && t->axis[0].dim >= 0 &&
+         t->axis[0].dim == r->route->input[words].axis[0].dim;
+}
+
+size_t face_run_given_rows(const FaceRun *r) {
+  size_t rows = 1;
+  for (unsigned i = 0; i < r->route->ninput; i++)
+    if (r->given[i].data && r->given[i].rank && counts_items(r, i) && r->given[i].dim[0] > rows)
+      rows = r->given[i].dim[0];
+  return rows;
+}
+
+// The rows of this call alone.
+static bool fill_given_rows(FaceRun *r, unsigned i, HostError *err) {
+  const sy_tensor *t = &r->route->input[i];
+  FaceArray *a = &r->given[i];
+  size_t rows = a->dim[0], extent[6] = {1}, from = face_dtype_bytes(a->dtype), to = from;
+  if (rows != 1 && rows != r->total)
+    return host_fail(err, "input %s has %zu rows, and there are %zu items", t->name, rows, r->total);
+  for (unsigned d = 1; d < t->rank; d++) {
+    if (!set_extent(r, t, d, a->dim[d], false, err)) return false;
+    extent[d] = a->dim[d];
+    from *= a->dim[d];
+    to *= (size_t)t->axis[d].bound;
+  }
+  if (!set_extent(r, t, 0, r->count, false, err)) return false;
+  for (size_t k = 0; k < r->count; k++)
+    copy_rows((char *)r->in[i] + k * to, (char *)a->data + (rows == 1 ? 0 : r->item[k]) * from, t, extent,
+              face_dtype_bytes(a->dtype), true);
+  return true;
+}
+
 static bool fill_given(FaceRun *r, unsigned i, HostError *err) {
   const sy_tensor *t = &r->route->input[i];
   FaceArray *a = &r->given[i];
   if (a->rank != t->rank) return host_fail(err, "input %s has %u axes, the file has %u", t->name, t->rank, a->rank);
+  if (counts_items(r, i)) return fill_given_rows(r, i, err);
   for (unsigned d = 0; d < t->rank; d++)
     if (!set_extent(r, t, d, a->dim[d], false, err)) return false;
   copy_rows(r->in[i], a->data, t, a->dim, face_dtype_bytes(a->dtype), true);

@@ -6,6 +6,7 @@
 //   face_npy.c      NumPy files
 //   face_text.c     the vocabulary of sentences, the number of labels
 //   face_data.c     filling a route's inputs from pictures, sentences and NumPy files
+//   face_prompt.c   what the sentences of a generate begin with
 //   face_words.c    captions and answers: the search loop over a generate
 //   face_vectors.c  one vector of length 1 for each picture or sentence
 //   face_zero.c     zero-shot classes: labels in templates against pictures
@@ -100,6 +101,7 @@ typedef struct FaceRun { // a route, and one call of it at a time
   HostTokenizerOptions how;                           // of the last sentence input filled
   const struct FaceWords *words;                      // the generate that is searched, or NULL
   const HostLabels *labels;                           // of --labels; NULL: none
+  FaceArray prompt;                                   // of a generate: ids of an --input; data NULL: none
   FaceArray given[FACE_MAX_TENSORS];                  // --input files by input number; data NULL: not given
   void *in[FACE_MAX_TENSORS], *out[FACE_MAX_TENSORS]; // by the layout of the bounds
   size_t dims[FACE_MAX_DIMS];
@@ -125,6 +127,8 @@ void face_run_free(FaceRun *r);
 // Fills the inputs for those of the items [first, first + count) whose pictures can be read and sets the dims. r->count
 // may be 0 then: there is nothing to call.
 bool face_run_fill(FaceRun *r, size_t first, size_t count, HostError *err);
+// Of a generate: the rows of the --input files for it, 1 if there are none.
+size_t face_run_given_rows(const FaceRun *r);
 // The same item by item, for routes of one picture or one sentence an item: begin, add at most r->batch of them, end.
 // An item that cannot be read leaves the others as they are.
 void face_run_begin(FaceRun *r);
@@ -161,6 +165,8 @@ bool face_words_part(const sy_info *info, const sy_route *r, FaceWords *w);
 // Is the tensor of this name the one of a part: "words", "at", "last", "scores"?
 bool face_words_is(const FaceWords *w, const char *part, const char *name);
 bool face_words_fills(const FaceWords *w, const char *input); // is it an input that the search fills?
+// Is --input NAME what its sentences begin with: the page's prompt, or the words themselves?
+bool face_words_begin(const FaceWords *w, const char *name);
 typedef struct FaceWordsShape { // what a WordsInfo points to, and where the run-time dims are
   int batch_dim, length_dim;
   WordsTensor tensor[4][FACE_MAX_TENSORS];
@@ -171,6 +177,16 @@ bool face_words_describe(const FaceWords *w, FaceWordsShape *shape, WordsInfo *i
 // Runs a generate on everything given and prints the sentences. call: one call of an entry point.
 typedef bool FaceCall(void *ud, const sy_route *route, const size_t *dims, const void *const *in, void *const *out);
 bool face_words_run(FaceRun *r, const FaceWords *w, FaceCall *call, void *ud, bool *started, HostError *err);
+
+/* face_prompt.c --------------------------------------------------------------------------------------------------- */
+typedef struct FacePrompts {
+  HostIds *at; // one for all items, or one for each
+  size_t n;
+} FacePrompts;
+// Free with face_prompts_free, after an error too.
+bool face_prompts_make(FaceRun *r, const FaceWords *w, const GenerateOptions *how, const WordsInfo *info,
+                       FacePrompts *out, HostError *err);
+void face_prompts_free(FacePrompts *p);
 
 /* face_vectors.c -------------------------------------------------------------------------------------------------- */
 typedef enum FaceKind { FACE_PICTURES, FACE_TEXTS } FaceKind;

@@ -36,6 +36,10 @@ bool face_words_fills(const FaceWords *w, const char *input) {
   return face_words_is(w, "words", input) || face_words_is(w, "last", input) || face_words_is(w, "at", input);
 }
 
+bool face_words_begin(const FaceWords *w, const char *name) {
+  return face_option_is(w->rule->options, "prompt", name) || face_words_is(w, "words", name);
+}
+
 bool face_words_part(const sy_info *info, const sy_route *r, FaceWords *w) {
   for (unsigned i = 0; i < info->nprepare; i++)
     if (face_words_find(info, info->prepare[i].name, w) && (w->start == r || w->step == r)) return true;
@@ -49,8 +53,12 @@ typedef struct Captions {
   void *ud;
   FaceWordsShape shape;
   GenerateOptions how;
-  HostIds prompt;
+  FacePrompts prompts;
 } Captions;
+
+static const HostIds *prompt_of(const Captions *c, size_t item) {
+  return &c->prompts.at[c->prompts.n == 1 ? 0 : item];
+}
 
 static bool call_entry(void *ud, bool step, size_t rows, size_t length, const void *const *in, void *const *out) {
   Captions *c = ud;
@@ -131,65 +139,13 @@ static bool options(Captions *c, const WordsInfo *info, HostError *err) {
   return true;
 }
 
-// The tokenizer that makes the prompt and spells the words, if a vocabulary is given; it must be of the page's kind.
-static bool load_tokenizer(FaceRun *r, const sy_prepare *p, size_t table, HostError *err) {
-  if (!r->args->vocab) return true;
-  if (p && face_is_tokenizer(p->kind)) {
-    if (!face_load_vocabulary(r, p, err)) return false;
-  } else if (!r->tokenizer && !(r->tokenizer = host_tokenizer_load(r->args->vocab, NULL, err))) {
-    r->usage = false;
-    return false;
-  }
-  r->how = host_tokenizer_options(r->tokenizer);
-  size_t have = host_tokenizer_size(r->tokenizer); // a table may be longer: ids that a model adds, rows of padding
-  if (have <= table) return true;
-  r->usage = false;
-  return host_fail(err, "%.200s has %zu tokens, the model's table of words %zu: it is the vocabulary of another model",
-                   r->args->vocab, have, table);
-}
-
-// The ids that every sentence starts from.
-static bool prompt(Captions *c, const WordsInfo *info, HostError *err) {
-  char name[64], text[400] = "";
-  FaceRun *r = c->r;
-  bool prompted = face_option(c->w->rule->options, "prompt", name, sizeof name);
-  const sy_prepare *p = face_prepare(r->info, prompted ? name : c->w->start->input[info->part.start_words].name);
-  size_t table = info->vocab;
-  if (!load_tokenizer(r, p, table, err)) return false;
-  if (prompted) {
-    if (!p || !face_is_tokenizer(p->kind)) return host_fail(err, "the page does not say how %s is made", name);
-    if (!r->tokenizer) return host_fail(err, "the prompt needs the tokenizer's vocabulary: --vocab FILE (%s)", p->kind);
-    HostTokenizerOptions plain = r->how, how;
-    face_text_options(r, p->options);
-    how = r->how;
-    r->how = plain; // the words of the answer have other ends
-    how.end = (int32_t)face_option_number(p->options, "end", -1);
-    how.max_length = (size_t)c->how.max_length - 1;
-    if (r->args->text.n > 1) return host_fail(err, "one sentence begins all captions, %zu given", r->args->text.n);
-    const char *given = r->args->text.n ? r->args->text.at[0] : NULL;
-    if (!given && face_option(p->options, "default", text, sizeof text)) { // a string in quotes
-      size_t n = strlen(text);
-      if (n > 1 && text[0] == '"') memmove(text, text + 1, n - 1), text[n - 2] = 0;
-    }
-    const char *s = given ? given : text;
-    bool cut = false, ok = host_tokenizer_encode(r->tokenizer, s, strlen(s), &how, &c->prompt, &cut, err);
-    if (ok && cut) face_note_cut(s, how.max_length);
-    return ok;
-  }
-  c->prompt.id = malloc(2 * sizeof *c->prompt.id);
-  if (!c->prompt.id) return host_fail(err, "out of memory");
-  c->prompt.id[c->prompt.n++] = c->how.start_id;
-  if (c->how.masked) c->prompt.id[c->prompt.n++] = c->how.mask_id;
-  return true;
-}
-
 // Says which words a sentence lacks because the vocabulary does not have them.
-static void note_missing(const Captions *c, const char *name, const int32_t *ids, size_t n) {
+static void note_missing(const Captions *c, const HostIds *prompt, const char *name, const int32_t *ids, size_t n) {
   const GenerateOptions *o = &c->how;
   size_t missing = 0;
   int32_t first = 0;
   for (size_t i = 0; i < n; i++) {
-    bool marks = ids[i] == c->prompt.id[0] || ids[i] == o->end_id || ids[i] == o->pad_id || ids[i] == o->mask_id;
+    bool marks = ids[i] == prompt->id[0] || ids[i] == o->end_id || ids[i] == o->pad_id || ids[i] == o->mask_id;
     if (marks || (ids[i] >= 0 && (size_t)ids[i] < host_tokenizer_size(c->r->tokenizer))) continue;
     if (missing++ == 0) first = ids[i];
   }
@@ -203,7 +159,7 @@ static bool show(Captions *c, size_t k, const int32_t *ids, double score, bool *
   FaceRun *r = c->r;
   size_t item = r->item[k];
   HostTokenizerOptions how = r->how;
-  how.start = c->how.start_id >= 0 ? c->how.start_id : c->prompt.id[0];
+  how.start = c->how.start_id >= 0 ? c->how.start_id : prompt_of(c, item)->id[0];
   how.end = c->how.end_id;
   how.pad = c->how.pad_id;
   size_t n = (size_t)c->how.max_length, bytes = 0;
@@ -212,7 +168,7 @@ static bool show(Captions *c, size_t k, const int32_t *ids, double score, bool *
   if (r->tokenizer && !text) return false;
   const char *name =
       r->args->image.n ? r->args->image.at[r->args->image.n == r->pictures ? 0 : item * r->pictures] : "input";
-  if (text) note_missing(c, name, ids, n);
+  if (text) note_missing(c, prompt_of(c, item), name, ids, n);
   const char *blank = text && *text == ' ' ? text + 1 : text;
   if (r->args->json) {
     face_show_bad(r, item, started);
@@ -236,6 +192,22 @@ static bool show(Captions *c, size_t k, const int32_t *ids, double score, bool *
   return true;
 }
 
+static bool search(Captions *c, Words *w, size_t count, const int32_t *words, size_t n, int32_t *ids, float *score,
+                   HostError *err) {
+  GenerateModel m = words_model(w);
+  FaceRun *r = c->r;
+  const char *why = NULL;
+  err->text[0] = 0;
+  bool ok = generate(&m, &c->how, (int64_t)count, words, (int64_t)n, ids, score, &why);
+  if (isatty(STDERR_FILENO)) fprintf(stderr, "\r%*s\r", 40, "");
+  if (ok || err->text[0]) return ok; // else the options do not fit the model
+  r->nan = why == generate_not_a_number;
+  r->usage = !r->nan;
+  return host_fail(err, "%s: %s%s", c->w->rule->name, why ? why : "the search failed",
+                   r->nan ? "; are the weights those of this model?" : "");
+}
+
+// Runs items [at, at + count), whose prompts have one length.
 static bool run_batch(Captions *c, const WordsInfo *info, size_t at, size_t count, bool *started, HostError *err) {
   FaceRun *r = c->r;
   if (!face_run_fill(r, at, count, err)) return false;
@@ -243,32 +215,53 @@ static bool run_batch(Captions *c, const WordsInfo *info, size_t at, size_t coun
   count = r->count;
   const void *given[FACE_MAX_TENSORS];
   for (unsigned i = 0; i < FACE_MAX_TENSORS; i++) given[i] = r->in[i];
-  size_t n = c->prompt.n, most = (size_t)c->how.max_length;
+  size_t n = prompt_of(c, at)->n, most = (size_t)c->how.max_length;
   int32_t *words = malloc(count * n * sizeof *words + 1), *ids = malloc(count * most * sizeof *ids + 1);
   float *score = malloc(count * sizeof *score + 1);
   Words *w = words && ids && score ? words_new(info, given, err) : NULL;
   bool ok = w != NULL;
   if (!words || !ids || !score) host_fail(err, "out of memory");
-  for (size_t k = 0; k < count && ok; k++) memcpy(words + k * n, c->prompt.id, n * sizeof *words);
-  if (ok) {
-    GenerateModel m = words_model(w);
-    const char *why = NULL;
-    err->text[0] = 0;
-    ok = generate(&m, &c->how, (int64_t)count, words, (int64_t)n, ids, score, &why);
-    if (isatty(STDERR_FILENO)) fprintf(stderr, "\r%*s\r", 40, "");
-    if (!ok && !err->text[0]) { // the options do not fit the model
-      r->nan = why == generate_not_a_number;
-      r->usage = !r->nan;
-      host_fail(err, "%s: %s%s", c->w->rule->name, why ? why : "the search failed",
-                r->nan ? "; are the weights those of this model?" : "");
-    }
-  }
+  for (size_t k = 0; k < count && ok; k++) memcpy(words + k * n, prompt_of(c, r->item[k])->id, n * sizeof *words);
+  if (ok && count) ok = search(c, w, count, words, n, ids, score, err);
   for (size_t k = 0; k < count && ok; k++) ok = show(c, k, ids + k * most, (double)score[k], started, err);
   face_show_bad(r, SIZE_MAX, started);
   words_free(w);
   free(words);
   free(ids);
   free(score);
+  return ok;
+}
+
+// How many items there are: pictures, sentences, rows of files and prompts; of each one, or as many as of the others.
+static bool count_items(Captions *c, HostError *err) {
+  FaceRun *r = c->r;
+  size_t count[] = {r->total, c->prompts.n, face_run_given_rows(r)};
+  for (size_t i = 1; i < 3; i++) {
+    if (count[i] > 1 && r->total > 1 && count[i] != r->total)
+      return host_fail(err, "%s: %zu %s for %zu items", c->w->rule->name, count[i],
+                       i == 1 ? "prompts" : "rows of an input", r->total);
+    if (count[i] > 1) r->total = count[i];
+  }
+  return true;
+}
+
+// How many items from `at` on a call can take: all words of a call begin with as many ids.
+static size_t batch_at(const Captions *c, size_t at, size_t most) {
+  size_t n = 1;
+  while (n < most && at + n < c->r->total && prompt_of(c, at + n)->n == prompt_of(c, at)->n) n++;
+  return n;
+}
+
+static bool run_all(Captions *c, const WordsInfo *info, bool *started, HostError *err) {
+  FaceRun *r = c->r;
+  size_t batch = info->batch_bound / (size_t)c->how.beams;
+  if (!batch)
+    return host_fail(err, "the model runs %zu sentences at once: --beams must be at most that", info->batch_bound);
+  if (!count_items(c, err)) return false;
+  r->usage = false;
+  bool ok = true;
+  for (size_t at = 0, n; ok && at < r->total; at += n)
+    ok = run_batch(c, info, at, n = batch_at(c, at, batch), started, err);
   return ok;
 }
 
@@ -281,14 +274,9 @@ bool face_words_run(FaceRun *r, const FaceWords *w, FaceCall *call, void *ud, bo
   bool ok = face_words_describe(w, &c->shape, &info, err);
   info.call = call_entry;
   info.ud = c;
-  ok = ok && options(c, &info, err) && prompt(c, &info, err);
-  size_t batch = ok ? info.batch_bound / (size_t)c->how.beams : 0;
-  if (ok && !batch)
-    ok = host_fail(err, "the model runs %zu sentences at once: --beams must be at most that", info.batch_bound);
-  r->usage = !ok && r->usage;
-  for (size_t at = 0; ok && at < r->total; at += batch)
-    ok = run_batch(c, &info, at, r->total - at < batch ? r->total - at : batch, started, err);
-  host_ids_free(&c->prompt);
+  ok = ok && options(c, &info, err) && face_prompts_make(r, w, &c->how, &info, &c->prompts, err) &&
+       run_all(c, &info, started, err);
+  face_prompts_free(&c->prompts);
   free(c);
   return ok;
 }

@@ -522,7 +522,35 @@ check "... and the prompt is unknown" sh -c '! cmp out lower.txt'
 use 2 "--cased and --uncased" blip p.jpg --vocab phone.txt --cased --uncased
 use 0 "--describe --vocab" blip --describe --vocab phone.txt
 says "... says how sentences are cut" 'vocabulary of prompt: phone.txt, bert_wordpiece, 66 tokens, uncased.*the page says so' out
-use 2 "two prompts" blip p.jpg --vocab "$bert" --text a --text b
+for p in "the red" a "a photo of the cat"; do
+  for f in p.jpg p.png; do use 0 "a prompt alone" blip $f --vocab "$bert" --text "$p" && cat out; done | grep '^p\.'
+done > single.txt
+use 0 "prompts of several lengths" blip p.jpg --vocab "$bert" --text "the red" --text a --text "a photo of the cat"
+grep '^p.jpg' single.txt > want
+check "... are the same as alone" cmp out want
+use 0 "a prompt for each picture" blip p.jpg p.png --vocab "$bert" --text "the red" --text a
+sed -n '1p;4p' single.txt > want
+check "... are the same as alone" cmp out want
+use 2 "three prompts for two pictures" blip p.jpg p.png --vocab "$bert" --text a --text b --text c
+says "... both numbers are named" '3 prompts for 2 items'
+# ids SHAPE NUMBER...: an i32 NumPy file of small numbers; m stands for -1
+ids() {
+  printf '\223NUMPY\001\000v\000%-117s\n' "{'descr': '<i4', 'fortran_order': False, 'shape': ($1), }"
+  shift
+  for i; do if [ "$i" = m ]; then printf '\377\377\377\377'; else printf "\\$(printf %03o "$i")\\000\\000\\000"; fi; done
+}
+line() { grep -nx "$1" "$bert" | cut -d: -f1; }
+the=$(($(line the) - 1)) red=$(($(line red) - 1)) a=$(($(line a) - 1))
+ids "2, 5" 64 $the $red 0 0 64 $a m m m > ids.npy
+use 0 "prompt ids of a file" blip p.jpg p.png --vocab "$bert" --input prompt=ids.npy
+check "... are the same as sentences" cmp out want
+use 0 "... without a vocabulary" blip p.jpg p.png --input prompt=ids.npy
+says "... ids" "^p.jpg: ids 64 $the $red " out
+use 0 "... by the name of the words" blip p.jpg p.png --vocab "$bert" --input text=ids.npy
+check "... the same" cmp out want
+ids "3," 64 $the 99 > bad.npy
+use 3 "a prompt id that the model lacks" blip p.jpg --input prompt=bad.npy
+says "... is named" 'id 2 is 99, and the model has 66'
 use 2 "longer than the model" blip p.jpg --vocab "$bert" --longest 100
 use 2 "--top-p without --sample" blip p.jpg --vocab "$bert" --top-p 0.5
 use 2 "--sample with --beams" blip p.jpg --vocab "$bert" --sample --beams 3
