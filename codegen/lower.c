@@ -186,11 +186,25 @@ static void check_ids(const Kernel *k, const Lowered *low) {
 }
 
 // Kernels are built in `built`; the caller frees what was not taken over.
+// Kernels hold f32, i32 and truth values. What is to be computed in another type has no kernel yet.
+static bool types_have_kernels(const Graph *g, const Group *grp) {
+  for (size_t i = 0; i < grp->member.n; i++) {
+    const Value *v = graph_value(g, grp->member.at[i]);
+    if (v->type.dtype != DT_F16 && v->type.dtype != DT_BF16) continue;
+    Diagnostic *d = diag_error(g->module->diag, "E0303", v->span, "%s: kernels do not compute %s elements yet",
+                               op_info[v->op].name, dtype_info[v->type.dtype].name);
+    diag_hint(g->module->diag, d, "compute in f32 and let the caller convert the output");
+    return false;
+  }
+  return true;
+}
+
 static bool lower_group(Lowering *l, RouteProgram *r, const Group *grp, Arena *built) {
   Program *p = l->p;
   const Graph *g = r->graph;
   KernelSlot slot = {0};
   Lowered first = {0};
+  if (!types_have_kernels(g, grp)) return false;
   for (size_t t = 0; t < p->ntarget; t++) {
     Lowered low = {0};
     if (!lower_by_kind[grp->kind](built, g, grp, p->target[t], &low)) return false;

@@ -556,8 +556,7 @@ static bool add_operand(Attention *a, int arg, const char *name, Operand3 *o) {
   Source s;
   int64_t stride[MAX_RANK];
   Val v = a->anchor->args[arg];
-  if (!lower_operand(&a->lo, v, name, &s, stride)) return false;
-  if (s.constant) return lower_fail(&a->lo, v, "attention over a constant has no kernel");
+  if (!lower_stored(&a->lo, v, name, &s, stride)) return false;
   *o = (Operand3){s.buf, stride[0], stride[1], stride[2]};
   return true;
 }

@@ -467,15 +467,13 @@ static bool add_x(Gemm *g, int64_t stride[MAX_RANK]) {
   Val v = g->anchor->args[0];
   g->windows = lower_is_member(lo, v);
   if (g->windows) {
-    if (!lower_operand(lo, graph_value(lo->g, v)->args[0], "x", &s, stride)) return false;
-    if (s.constant) return lower_fail(lo, lo->grp->anchor, "the image is a constant");
+    if (!lower_stored(lo, graph_value(lo->g, v)->args[0], "x", &s, stride)) return false;
     s.data = lo->grp->anchor; // not to be taken for an operand of the epilogue
     g->xsrc = lo->src.n;
     VEC_PUSH(lo->arena, lo->src, s);
     return true;
   }
-  if (!lower_operand(lo, g->anchor->args[0], "x", &s, stride)) return false;
-  if (s.constant) return lower_fail(lo, lo->grp->anchor, "the first operand is a constant");
+  if (!lower_stored(lo, g->anchor->args[0], "x", &s, stride)) return false;
   const Type *t = &graph_value(lo->g, s.val)->type;
   for (int d = 0; d + 1 < t->rank; d++)
     if (type_extent(lo->m, t, d) != 1) s.stride[d] = stride[d];

@@ -87,8 +87,7 @@ static void emit_row(Lowering *lo, KIdx *at, void *ud) {
 // last but one and last (-1: none).
 static bool add_factor(Lowering *lo, Val v, const char *name, int rows, int columns, size_t *index, int64_t *stride) {
   Source s;
-  if (!lower_operand(lo, v, name, &s, stride)) return false;
-  if (s.constant) return lower_fail(lo, v, "a product with a constant tensor has no kernel");
+  if (!lower_stored(lo, v, name, &s, stride)) return false;
   const Type *t = &graph_value(lo->g, v)->type;
   for (int d = 0; d + 2 < lo->rank && t->rank == lo->rank; d++)
     if (type_extent(lo->m, t, d) != 1) s.stride[d] = stride[d];

@@ -100,12 +100,17 @@ bool lower_operand(Lowering *lo, Val v, const char *name, Source *s, int64_t str
   const Value *x = graph_value(lo->g, v);
   *s = (Source){.val = v, .dtype = x->type.dtype};
   for (int d = 0; d < MAX_RANK; d++) stride[d] = 0;
+  if (!constant_below(lo->g, v, &s->value)) return lower_stored(lo, v, name, s, stride);
+  s->constant = true;
+  return true;
+}
+
+bool lower_stored(Lowering *lo, Val v, const char *name, Source *s, int64_t stride[MAX_RANK]) {
+  const Value *x = graph_value(lo->g, v);
+  *s = (Source){.val = v, .dtype = x->type.dtype};
+  for (int d = 0; d < MAX_RANK; d++) stride[d] = 0;
   if (x->type.dtype != DT_F32 && x->type.dtype != DT_I32 && x->type.dtype != DT_BOOL)
     return lower_fail(lo, v, "kernels do not read %s elements yet", dtype_info[x->type.dtype].name);
-  if (constant_below(lo->g, v, &s->value)) {
-    s->constant = true;
-    return true;
-  }
   KernelArg arg = {.val = v, .weight = lower_is_packed(lo->g, v), .pack = PACK_PLAIN};
   if (arg.weight) {
     dense_strides(lo->m, &x->type, stride);

@@ -81,6 +81,8 @@ bool lower_is_member(const Lowering *lo, Val v);
 bool lower_is_packed(const Graph *g, Val v); // evaluated when weights are packed
 // Adds parameter `name` for an operand that is no member; its strides over its own axes go to stride[].
 bool lower_operand(Lowering *lo, Val v, const char *name, Source *s, int64_t stride[MAX_RANK]);
+// The same for kernels that read memory alone: a constant is packed like a weight.
+bool lower_stored(Lowering *lo, Val v, const char *name, Source *s, int64_t stride[MAX_RANK]);
 KBufRef lower_weight(Lowering *lo, Val v, const char *name, PackKind pack, bool trans, int64_t elements);
 // An operand of a member of type `member`, aligned with the domain, known to lower_element from then on.
 bool lower_source(Lowering *lo, Val v, const Type *member, const char *name);

@@ -144,6 +144,29 @@ static bool resize_attrs(Elab *e, Env *env, const Node *n, Attr *attr, size_t *n
   return true;
 }
 
+// Keys are interned: equal ones are one pointer.
+static uint32_t *weight_slot(const Elab *e, const char *key) {
+  size_t i = (size_t)hash_bytes(&key, sizeof key, 7) & (e->weight_slots - 1);
+  while (e->weight_slot[i] && e->weight.at[e->weight_slot[i] - 1].key != key) i = (i + 1) & (e->weight_slots - 1);
+  return &e->weight_slot[i];
+}
+
+static WeightDecl *weight_find(const Elab *e, const char *key) {
+  uint32_t at = e->weight_slots ? *weight_slot(e, key) : 0;
+  return at ? &e->weight.at[at - 1] : NULL;
+}
+
+static void weight_add(Elab *e, WeightDecl w) {
+  VEC_PUSH(e->arena, e->weight, w);
+  if (2 * e->weight.n > e->weight_slots) {
+    e->weight_slots = e->weight_slots ? 2 * e->weight_slots : 256;
+    e->weight_slot = ARENA_ARRAY(e->arena, uint32_t, e->weight_slots);
+    for (size_t i = 0; i < e->weight.n; i++) *weight_slot(e, e->weight.at[i].key) = (uint32_t)i + 1;
+  } else {
+    *weight_slot(e, w.key) = (uint32_t)e->weight.n;
+  }
+}
+
 CtVal weight_use(Elab *e, const Node *n, Env *env, const char *scope) {
   Type t;
   DimNames names;
@@ -155,9 +178,7 @@ CtVal weight_use(Elab *e, const Node *n, Env *env, const char *scope) {
   const char *own = n->path ? path_text(e, env, n->path) : n->name;
   const char *key = scope_join(e, n->path && n->path->absolute ? "" : scope, own, n->span);
   key = intern(e->names, key);
-  WeightDecl *known = NULL;
-  for (size_t i = e->weight.n; i-- > 0 && !known;)
-    if (e->weight.at[i].key == key) known = &e->weight.at[i];
+  WeightDecl *known = weight_find(e, key);
   if (known && !type_equal(&known->type, &t)) {
     Diagnostic *g = elab_error(e, "E0118", n->span, "the weight \"%s\" is %s here and %s elsewhere", key,
                                type_text(e, &t, &names), type_text(e, &known->type, NULL));
@@ -175,7 +196,7 @@ CtVal weight_use(Elab *e, const Node *n, Env *env, const char *scope) {
   Val v = graph_add_typed(e->g, OP_weight, NULL, 0, attr, nattr, &t, n->span);
   if (!v.id) return CT_ERROR;
   if (!known) {
-    VEC_PUSH(e->arena, e->weight, ((WeightDecl){key, t, n->span}));
+    weight_add(e, (WeightDecl){key, t, n->span});
     VEC_PUSH(e->arena, e->m->weight, ((NamedVal){key, NO_VAL, n->span}));
   }
   *val_names(e, v) = names;

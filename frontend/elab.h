@@ -20,7 +20,7 @@ enum {
   ELAB_MAX_CALLS = 64,
   ELAB_MAX_REPEAT = 4096,
   ELAB_MAX_SCOPE = 400,
-  ELAB_MAX_WEIGHTS = 50000,
+  ELAB_MAX_WEIGHTS = 1000000,
   ELAB_MAX_ARGS = 14
 };
 
@@ -115,6 +115,8 @@ typedef struct Elab {
   Unit *main;
   VEC(BlockDef) model_block;
   VEC(WeightDecl) weight;
+  uint32_t *weight_slot; // by key: number of the declaration + 1, 0 = free; as many as a power of two
+  size_t weight_slots;
   Env *model_env;
   VEC(DimNames) dimname; // by value id of g
   // position of the evaluation

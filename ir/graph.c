@@ -279,7 +279,8 @@ static Val add(Graph *g, Op op, const Val *args, size_t nargs, const Attr *attrs
   Value v = {.op = op, .nargs = (uint32_t)nargs, .nattr = (uint32_t)nattrs, .span = span};
   if (nargs) v.args = arena_grow(a, args, nargs * sizeof *args, nargs * sizeof *args);
   v.attr = copy_attrs(g, op, attrs, nattrs);
-  if (!op_infer(g, &v, t, NULL, &v.type)) return NO_VAL;
+  const char *why = NULL;
+  if (!op_infer(g, &v, t, g->trial ? &why : NULL, &v.type)) return NO_VAL;
   if (!exact) {
     Val folded = op_hooks[op].fold(g, &v);
     if (folded.id) return folded;

@@ -148,6 +148,7 @@ typedef struct Graph {
   VEC(NamedVal) input; // in order of declaration
   struct Module *module;
   struct GraphCons *cons;   // hash table of graph.c: equal pure operations are one value
+  bool trial;               // a rewrite rule builds: what a shape rule refuses is no mistake of the author's
   struct GraphIndex *index; // graph_index.c: users and facts of values, kept while the graph is rewritten
 } Graph;
 

@@ -70,6 +70,7 @@ static const Rule fold_rules[] = {
     {"reshape_reshape", "reshape(reshape(x)) => reshape(x)", reshape_reshape},
     {"transpose_transpose", "transpose(transpose(x,p),q) => transpose(x,p.q)", transpose_transpose},
     {"constant_row", "embedding(t, constant i) => broadcast(t[i])", constant_row},
+    {"weights_once", "op(broadcast(w)) => broadcast(op(w)), weights alone", rule_weights_once},
 };
 
 PassFn pass_fold, pass_cse, pass_clean;

@@ -128,6 +128,30 @@ static void mend_views(Fuser *f) {
   }
 }
 
+// Products and attention read memory. A constant over a run-time dim becomes a packed one that is stretched.
+static void mend_constants(Fuser *f) {
+  Arena *a = f->g->module->arena;
+  for (uint32_t i = 1; i < f->known; i++) {
+    uint32_t flags = op_info[f->g->value.at[i].op].flags;
+    if (f->g->value.at[i].dead || !(flags & (F_CONTRACTION | F_ATTENTION))) continue;
+    for (uint32_t p = 0; p < f->g->value.at[i].nargs && p < 3; p++) {
+      Val arg = f->g->value.at[i].args[p];
+      const Value *below = val(f, arg);
+      while ((op_info[below->op].flags & F_VIEW) && !below->group) below = val(f, below->args[0]);
+      if (below->op != OP_constant || !has_runtime_dim(&below->type)) continue;
+      Value one = *below, wide = {.op = OP_broadcast, .type = val(f, arg)->type, .nargs = 1, .span = below->span};
+      one.type = (Type){.dtype = below->type.dtype, .rank = wide.type.rank};
+      for (int d = 0; d < one.type.rank; d++)
+        one.type.dim[d] = dim_is_const(wide.type.dim[d]) ? wide.type.dim[d] : DIM(1);
+      VEC_PUSH(a, f->g->value, one);
+      wide.args = ARENA_NEW(a, Val);
+      wide.args[0] = (Val){(uint32_t)f->g->value.n - 1};
+      VEC_PUSH(a, f->g->value, wide);
+      f->g->value.at[i].args[p] = (Val){(uint32_t)f->g->value.n - 1};
+    }
+  }
+}
+
 static bool root_of_group(const Fuser *f, Val v) { // stored: some reader is outside its group
   const Value *x = val(f, v);
   if (!x->group) return false;
@@ -189,6 +213,7 @@ static size_t fuse_graph(Graph *g, Arena *scratch, const PassOptions *o) {
     bool map = !(flags & (F_CONTRACTION | F_ATTENTION | F_ROWWISE | F_APART));
     f.only_map[x->group] = map && (!join || f.only_map[join]);
   }
+  mend_constants(&f);
   mend_views(&f);
   mend_concats(&f);
   mend_outputs(&f, scratch);

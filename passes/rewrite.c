@@ -7,7 +7,7 @@
 enum { STEP_BUDGET = 200000, STEPS_PER_VALUE = 64 }; // far more than any rule needs
 
 const Value *rule_value(const RuleCtx *c, Val v) {
-  return graph_value(c->g, v);
+  return v.id ? graph_value(c->g, v) : &c->g->value.at[0]; // what could not be built is a value without a type
 }
 bool rule_is(const RuleCtx *c, Val v, Op op) {
   return v.id && rule_value(c, v)->op == op;
@@ -59,7 +59,9 @@ static size_t sweep(Graph *g, Arena *scratch, const PassOptions *o, const char *
   RuleCtx c = {.g = g, .uses = graph_uses(g, scratch), .known = g->value.n, .opt = o};
   for (uint32_t i = 1; i < c.known; i++)
     for (size_t r = 0; r < n && !g->value.at[i].dead; r++) {
+      g->trial = true;
       Val with = rules[r].fn(&c, (Val){i});
+      g->trial = false;
       if (!with.id || with.id == i) continue;
       if (--*budget == 0) ICE("%s: rule %s does not end", pass, rules[r].name);
       const Type *was = &graph_value(g, (Val){i})->type, *is = &graph_value(g, with)->type;

@@ -22,10 +22,13 @@ typedef struct Rule {
 // Applies the rules to every value of every route until nothing changes. Returns the number of rewrites.
 size_t rewrite_run(Module *m, Arena *scratch, const PassOptions *o, const char *pass, const Rule *rules, size_t n);
 
+// once.c: op(broadcast(w)) => broadcast(op(w)) for what depends on weights alone.
+RuleFn rule_weights_once;
+
 // Facts for rules.
 bool rule_single_use(const RuleCtx *c,
                      Val v); // one user (outputs count); a value made in this sweep has unknown uses: false
-const Value *rule_value(const RuleCtx *c, Val v);
+const Value *rule_value(const RuleCtx *c, Val v); // of NO_VAL: operator none, rank 0; builders give NO_VAL for it
 bool rule_is(const RuleCtx *c, Val v, Op op);
 // Builders that keep the span of `at`.
 Val rule_slice(RuleCtx *c, Val x, int axis, int64_t start, Dim len, Span at); // keeps segments that remain whole

@@ -4,7 +4,7 @@
 #include "host/words.h"
 #include "program_check.h"
 
-#include "frontend/frontend.h"
+#include "page_support.h"
 
 #include <criterion/parameterized.h>
 
@@ -141,27 +141,6 @@ static const Page pages[] = {
     {"itself alone", PAGE(IMAGE, LOOK("one", "key == query") LOOK("two", "not (key != query)"))},
 };
 
-static const char *find_std(void *ud, const char *name, size_t *n, const char **path) {
-  char file[64];
-  (void)path;
-  snprintf(file, sizeof file, "models/%s.sy", name);
-  return file_read(ud, file, n, NULL);
-}
-
-static Module *compile(Arena *a, const char *page) {
-  Intern *names = ARENA_NEW(a, Intern);
-  Diag *d = ARENA_NEW(a, Diag);
-  names->arena = a;
-  diag_init(d, a);
-  FrontOptions o = {.find = find_std, .ud = a};
-  Module *m = front_compile(a, names, d, "page.sy", page, strlen(page), &o);
-  Buf why = {0};
-  diag_print(d, &why, false);
-  cr_assert(m, "%s", why.s ? why.s : "no module");
-  buf_free(&why);
-  return m;
-}
-
 // "start=g_start, step=g_step, words=text, at=at, ..": does this one play the part?
 static bool plays(const Module *m, const char *key, const char *name) {
   const Prepare *p = &m->prepare.at[m->prepare.n - 1];
@@ -266,7 +245,7 @@ static bool whole_weight(void *ud, const char *name, const Type *t, Tensor *out)
 // Scores of the last of n words by the whole sequence.
 static void whole(const char *page, const Given *given, float scores[SENTENCES][VOCAB]) {
   Arena a = {0};
-  Module *m = compile(&a, page);
+  Module *m = page_compile(&a, page);
   const Graph *g = m->graph.at[0];
   for (size_t i = 0; strcmp(g->name, "g") != 0; i++) g = m->graph.at[i];
   EvalEnv env = {
@@ -307,7 +286,7 @@ static void *input_buffer(Arena *a, const Module *m, const Graph *g, size_t i) {
 // The first words, then one at a time; after the second the sentences change places.
 static void run_page(const char *name, const char *page, int64_t first) {
   Arena a = {0};
-  Module *m = compile(&a, page);
+  Module *m = page_compile(&a, page);
   Program *p = lower_for(m, &targets[0], 1);
   Run run = {&a, p, pack_all(p, &a)};
   WordsInfo info = describe(&a, p);
