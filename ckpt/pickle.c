@@ -199,16 +199,28 @@ static PkValue *tensor_args(Machine *m, const PkList *args) {
   return NULL;
 }
 
+// A tensor of elements that cannot be read: how they are called, and its shape.
+static PkValue *make_foreign(Machine *m, const PkList *args, const char *label) {
+  PkValue *t = value_new(m, PK_FOREIGN);
+  if (!t) return NULL;
+  t->label = label;
+  t->view.size = args->at[2];
+  return t;
+}
+
 static PkValue *call_tensor(Machine *m, const PkList *args) {
   PkValue *storage = tensor_args(m, args);
-  return storage && storage->kind == PK_STORAGE ? make_tensor(m, args, storage->dtype) : storage;
+  if (!storage) return NULL;
+  return storage->kind == PK_STORAGE ? make_tensor(m, args, storage->dtype) : make_foreign(m, args, storage->label);
 }
 
 // The form of newer files whose storages have no type: it stands behind the hooks.
 static PkValue *call_typed_tensor(Machine *m, const PkList *args) {
   PkValue *storage = tensor_args(m, args);
-  if (!storage || storage->kind != PK_STORAGE) return storage;
-  if (args->n < 7 || args->at[6]->dtype == ST_DTYPE_COUNT) return m->foreign;
+  if (!storage) return NULL;
+  if (storage->kind != PK_STORAGE) return make_foreign(m, args, storage->label);
+  if (args->n < 7) return m->foreign;
+  if (args->at[6]->dtype == ST_DTYPE_COUNT) return make_foreign(m, args, args->at[6]->label);
   return make_tensor(m, args, args->at[6]->dtype);
 }
 
@@ -556,9 +568,11 @@ static bool do_persistent(Machine *m, Operand o) {
   if (id->kind != PK_TUPLE || id->list.n < 5 || a[0]->kind != PK_TEXT || !text_is(a[0]->text, "storage") ||
       a[2]->kind != PK_TEXT || a[4]->kind != PK_INT || a[4]->i < 0)
     return WRONG(m, "a reference that is not ('storage', type, key, place, elements)", m->op);
-  if (a[1]->dtype == ST_DTYPE_COUNT) return push(m, m->foreign);
-  PkValue *v = value_new(m, PK_STORAGE);
+  bool foreign = a[1]->dtype == ST_DTYPE_COUNT;
+  PkValue *v = value_new(m, foreign ? PK_FOREIGN : PK_STORAGE);
   if (!v) return false;
+  v->label = a[1]->label;
+  if (foreign) return push(m, v);
   v->text = a[2]->text;
   v->dtype = a[1]->dtype;
   v->numel = a[4]->i;

@@ -42,6 +42,10 @@ static const struct {
     [ST_U8] = {"U8", 1},   [ST_BOOL] = {"BOOL", 1},
 };
 
+const char *st_type_name(const StTensor *t) {
+  return t->foreign ? t->foreign : st_dtype_name(t->dtype);
+}
+
 const char *st_dtype_name(StDtype d) {
   return (unsigned)d < ST_DTYPE_COUNT ? dtype_info[d].name : "?";
 }
@@ -128,10 +132,10 @@ static bool read_entry(StTensor *t, const cJSON *e, const uint8_t *data, size_t 
   *t = (StTensor){.name = name, .dtype = ST_DTYPE_COUNT};
   for (int d = 0; d < ST_DTYPE_COUNT; d++)
     if (!strcmp(dtype->valuestring, dtype_info[d].name)) t->dtype = (StDtype)d;
-  if (t->dtype == ST_DTYPE_COUNT)
-    return st_fail(err, "tensor '%.200s': dtype '%.40s' is not supported", name, dtype->valuestring);
+  bool foreign = t->dtype == ST_DTYPE_COUNT;
+  if (foreign) t->foreign = dtype->valuestring;
 
-  int64_t bytes = (int64_t)dtype_info[t->dtype].size;
+  int64_t bytes = foreign ? 1 : (int64_t)dtype_info[t->dtype].size; // of a foreign type only elements are counted
   cJSON_ArrayForEach(c, shape) {
     if (t->rank == ST_MAX_RANK) return st_fail(err, "tensor '%.200s': more than %d dimensions", name, (int)ST_MAX_RANK);
     if (!is_count(c)) return st_fail(err, "tensor '%.200s': a dimension is not an integer in 0..2^53", name);
@@ -149,7 +153,9 @@ static bool read_entry(StTensor *t, const cJSON *e, const uint8_t *data, size_t 
   if ((uint64_t)end > data_bytes)
     return st_fail(err, "tensor '%.200s': data end at %" PRId64 ", beyond the %zu bytes of data", name, end,
                    data_bytes);
-  if (end - begin != bytes)
+  if (foreign)
+    bytes = end - begin;
+  else if (end - begin != bytes)
     return st_fail(err, "tensor '%.200s': %" PRId64 " bytes of data for a shape of %" PRId64 " bytes", name,
                    end - begin, bytes);
   t->data = data + begin;
@@ -203,7 +209,7 @@ static bool check_cover(const StFile *f, const uint8_t *data, size_t data_bytes,
   return true;
 }
 
-static bool read_header(StFile *f, const uint8_t *file, size_t n, StError *err) {
+bool st_read_header(StFile *f, const uint8_t *file, size_t n, StError *err) {
   if (n < 8) return st_fail(err, "file is too short for a safetensors header (%zu bytes)", n);
   uint64_t len = 0;
   for (int i = 0; i < 8; i++) len |= (uint64_t)file[i] << 8 * i;
@@ -238,80 +244,7 @@ static bool read_header(StFile *f, const uint8_t *file, size_t n, StError *err) 
   return st_index_names(f, err) && check_cover(f, data, data_bytes, err);
 }
 
-// ---- opening ----
-
-StFile *st_open_memory(const void *bytes, size_t n, StError *err) {
-  StFile *f = calloc(1, sizeof *f);
-  if (!f) {
-    st_fail(err, "out of memory");
-    return NULL;
-  }
-  f->kind = "safetensors";
-  f->pool.limit = SIZE_MAX / 2; // bounded by st_json_prescan
-  bool ok = torch_is_archive(bytes, n)  ? torch_read(f, bytes, n, err)
-            : torch_is_legacy(bytes, n) ? torch_refuse_legacy(err)
-                                        : read_header(f, bytes, n, err);
-  if (!ok) {
-    st_close(f);
-    return NULL;
-  }
-  return f;
-}
-
-StFile *st_open(const char *path, StError *err) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe does not wait for its writer
-  if (fd < 0) {
-    st_fail(err, "%.300s: %s", path, strerror(errno));
-    return NULL;
-  }
-  struct stat info;
-  void *map = MAP_FAILED;
-  size_t bytes = 0;
-  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    st_fail(err, "%.300s: not a regular file", path);
-  } else if (info.st_size < 8) { // an empty file cannot be mapped
-    st_fail(err, "%.300s: too short for a safetensors header (%lld bytes)", path, (long long)info.st_size);
-  } else {
-    bytes = (size_t)info.st_size;
-    map = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (map == MAP_FAILED) st_fail(err, "%.300s: cannot map: %s", path, strerror(errno));
-  }
-  close(fd); // the mapping stays
-  if (map == MAP_FAILED) return NULL;
-  StError why = {""};
-  StFile *f = st_open_memory(map, bytes, &why);
-  if (!f) {
-    munmap(map, bytes);
-    st_fail(err, "%.200s: %.300s", path, why.text);
-    return NULL;
-  }
-  f->map = map;
-  f->bytes = bytes;
-  return f;
-}
-
-void st_close(StFile *f) {
-  if (!f) return;
-  if (f->map) munmap(f->map, f->bytes);
-  cJSON_Delete(f->json);
-  st_pool_free(&f->pool);
-  st_pool_free(&f->data);
-  free(f);
-}
-
-void st_release(const StFile *f) {
-  if (f->map) madvise(f->map, f->bytes, MADV_DONTNEED);
-}
-
 // ---- looking up ----
-
-const char *st_kind(const StFile *f) {
-  return f->kind;
-}
-
-const char *st_note(const StFile *f) {
-  return f->note;
-}
 
 size_t st_count(const StFile *f) {
   return f->count;
@@ -336,9 +269,12 @@ const StTensor *st_find(const StFile *f, const char *name) {
 }
 
 const StTensor *st_near(const StFile *f, const char *name) {
+  enum { MOST_WORK = 1 << 26 }; // pairs of letters: a file may have a million long names
   const StTensor *best = NULL;
-  size_t limit = strnlen(name, MAX_NEAR) / 2 + 1;
+  size_t length = strnlen(name, MAX_NEAR), limit = length / 2 + 1, work = 0;
   for (size_t i = 0; i < f->count && limit > 0; i++) {
+    work += length * strnlen(f->byname[i]->name, MAX_NEAR);
+    if (work > MOST_WORK) break;
     size_t d = edit_distance(name, f->byname[i]->name, limit);
     if (d >= limit) continue;
     limit = d;

@@ -4,7 +4,7 @@
 //   {"__metadata__":{...}, "blk.0.ln.g":{"dtype":"F32","shape":[768],"data_offsets":[0,3072]}, ...}
 //
 // Reader: the file is mapped read-only and nothing is copied. Opening succeeds only if the header is
-// sound: every tensor has a known dtype and at most ST_MAX_RANK dimensions, its byte range equals
+// sound: every tensor has at most ST_MAX_RANK dimensions, its byte range equals
 // shape x dtype, and the ranges cover the data section exactly, without hole or overlap. A malformed
 // file of any kind is an error with a message, never a crash. Data need not be aligned: read it
 // through memcpy or st_to_f32. Files are assumed not to shrink while they are mapped. An StFile is
@@ -48,6 +48,9 @@ typedef struct StTensor {
   int64_t shape[ST_MAX_RANK]; // elements, outermost first; entries from rank on are 0
   const void *data;           // little-endian elements in row-major order, any alignment
   size_t bytes;               // elements x st_dtype_size
+  // The name of an element type that is not known here ("F8_E4M3"), else NULL. Such a tensor can be listed, not read:
+  // dtype is ST_DTYPE_COUNT, and data are not to be looked at.
+  const char *foreign;
 } StTensor;
 
 // What the writer needs to know of a tensor before its data arrive.
@@ -66,8 +69,13 @@ typedef struct StWriter StWriter;
 // Maps and checks a file of either kind. NULL on error, with err filled (err may be NULL everywhere).
 StFile *st_open(const char *path, StError *err);
 
+// The same, with the tensors of one dictionary of a PyTorch file: a path of keys, "state_dict_ema" or "ema.module".
+// NULL chooses as torch.h says. Safetensors have no dictionaries: an error.
+StFile *st_open_state(const char *path, const char *state, StError *err);
+
 // The same on n bytes of memory, which must outlive the StFile.
 StFile *st_open_memory(const void *bytes, size_t n, StError *err);
+StFile *st_open_memory_state(const void *bytes, size_t n, const char *state, StError *err);
 
 // Unmaps; NULL is allowed.
 void st_close(StFile *f);
@@ -108,6 +116,9 @@ bool st_to_f64(const StTensor *t, double *dst, size_t first, size_t n);
 // Converts n floats to F32, F16 or BF16, rounding to nearest even; dst has room for them, at any alignment. Returns how
 // many finite values became infinite; SIZE_MAX if the dtype is another.
 size_t st_from_f32(StDtype d, const float *src, void *dst, size_t n);
+
+// "F32" and so on, also of types that are not known here.
+const char *st_type_name(const StTensor *t);
 
 // "F32" and so on; "?" for a value that is not a dtype.
 const char *st_dtype_name(StDtype d);

@@ -1,12 +1,13 @@
 // shards.c - see shards.h. The index is hostile input too: it may name files beside it and no others.
+#include "other.h"
 #include "shards.h"
-#include "stfile.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MAX_INDEX = 100 * 1000 * 1000 }; // bytes
 
@@ -21,11 +22,15 @@ bool st_is_index(const char *path) {
 
 // The whole file, terminated; NULL on error.
 static char *read_text(const char *path, size_t *n, StError *err) {
-  FILE *f = fopen(path, "rb");
+  int fd = st_open_file(path, n, err);
+  FILE *f = fd < 0 ? NULL : fdopen(fd, "rb");
   char *text = NULL;
   *n = 0;
   if (!f) {
-    st_fail(err, "%.300s: %s", path, strerror(errno));
+    if (fd >= 0) {
+      st_fail(err, "%.300s: %s", path, strerror(errno));
+      close(fd);
+    }
     return NULL;
   }
   for (size_t cap = 65536, got = 1; got && *n <= MAX_INDEX; cap *= 2) {
@@ -114,6 +119,8 @@ static bool index_read(Index *x, const char *path, StError *err) {
   char *text = read_text(path, &length, err);
   if (!text) return false;
   x->root = st_json_prescan("index", text, length, &why) ? cJSON_ParseWithLength(text, length) : NULL;
+  char first = text[strspn(text, " \t\r\n")];
+  if (!x->root && first != '{' && first != '[') st_is_other((const uint8_t *)text, length, &why);
   if (!x->root && !why.text[0]) st_fail(&why, "not valid JSON");
   x->pair = x->root ? read_pairs(x->root, &x->n, &why) : NULL;
   free(text);

@@ -46,6 +46,12 @@ bool st_fail(StError *err, const char *fmt, ...);
 // \u0000. `what` names the text in messages ("header").
 bool st_json_prescan(const char *what, const char *s, size_t n, StError *err);
 
+// Fills an empty StFile from the n bytes of a safetensors file, which must outlive it. False on error.
+bool st_read_header(StFile *f, const uint8_t *file, size_t n, StError *err);
+
+// Opens a regular file for reading, never waiting; -1 on error (a pipe, a folder). *bytes: its size.
+int st_open_file(const char *path, size_t *bytes, StError *err);
+
 // Sorts f->byname from f->tensor, f->count of them; false if two have one name.
 bool st_index_names(StFile *f, StError *err);
 

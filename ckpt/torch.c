@@ -9,7 +9,9 @@
 #include "zip.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -20,7 +22,8 @@ enum {
   SLACK = 1024 * 1024            // bytes of memory that any file may use
 };
 
-#define MAX_DATA ((uint64_t)64 << 30) // bytes that are inflated or copied
+#define MAX_DATA ((uint64_t)64 << 30) // bytes that are inflated or copied, at most MAX_PACKED times the file and MANY
+#define MANY ((size_t)1 << 30)
 
 #define SAVE_AGAIN "torch.save(torch.load(F, map_location=\"cpu\", weights_only=True), \"new.pth\")"
 
@@ -39,7 +42,7 @@ typedef struct Reader {
   uint64_t copied;    // bytes of tensors that were not contiguous
   size_t steps;       // that walks may still make
   Found *found;
-  size_t nfound, cap, foreign;
+  size_t nfound, cap;
   StError *err;
 } Reader;
 
@@ -168,11 +171,9 @@ static bool walk(Reader *r, PkValue *dict, bool only_look, bool *any) {
     if (enter) {
       v->open = true;
       level[depth++] = (Level){.dict = v, .name = n};
-    } else if (v->kind == PK_TENSOR) {
-      *any = true;
-      ok = only_look || add_found(r, name, n, v);
     } else {
-      r->foreign += !only_look;
+      *any = *any || v->kind == PK_TENSOR;
+      ok = only_look || add_found(r, name, n, v);
     }
   }
   while (depth) level[--depth].dict->open = false;
@@ -189,33 +190,77 @@ static bool add_note(Reader *r, const char *text) {
   return true;
 }
 
-// Says which other entries hold tensors that were not taken.
-static bool note_others(Reader *r, const PkValue *top, const PkValue *taken, const char *name) {
-  char text[512];
-  size_t at = 0, others = 0;
-  for (size_t i = 0; i + 1 < top->list.n; i += 2) {
+// Appends the entries of a dictionary that are dictionaries with tensors, but not `taken`: "'a', 'b'". False on error.
+static bool list_states(Reader *r, const PkValue *top, const PkValue *taken, char text[512]) {
+  enum { MOST = 8 };
+  size_t at = 0, n = 0;
+  text[0] = 0;
+  for (size_t i = 0; i + 1 < top->list.n && n < MOST; i += 2) {
     PkValue *key = top->list.at[i], *v = top->list.at[i + 1];
     bool any;
     if (v == taken || v->kind != PK_DICT || key->kind != PK_TEXT || belongs_to_training(key)) continue;
-    if (others > 8 || at > sizeof text - 64) break;
     if (!walk(r, v, true, &any)) return false;
     if (!any || key->text.n > MAX_NAME || !is_printable(key, key->text)) continue;
-    others++;
-    at += (size_t)snprintf(text + at, sizeof text - at, "%s'%.*s'", at ? ", " : "",
-                           (int)(key->text.n < 40 ? key->text.n : 40), key->text.s);
+    at += (size_t)snprintf(text + at, 512 - at, "%s'%.*s'", n++ ? ", " : "", (int)(key->text.n < 40 ? key->text.n : 40),
+                           key->text.s);
   }
-  if (!at) return true;
-  char whole[640];
-  snprintf(whole, sizeof whole, "the tensors are those of '%s'; left out: %s", name, text);
+  return true;
+}
+
+// Says which other entries hold tensors that were not taken.
+static bool note_others(Reader *r, const PkValue *top, const PkValue *taken, const char *name) {
+  char text[512], whole[768];
+  if (!list_states(r, top, taken, text)) return false;
+  if (!text[0]) return true;
+  snprintf(whole, sizeof whole, "the tensors are those of '%s'; left out: %s (--state takes another one%s)", name, text,
+           strstr(text, "ema") || strstr(text, "EMA") ? "; timm and DeiT evaluate the averages, ema" : "");
   return add_note(r, whole);
 }
 
-static bool collect(Reader *r, PkValue *top) {
+// What a path of keys leads to: the longest key that it begins with, and so on. NULL if there is nothing.
+static PkValue *follow(PkValue *v, const char *path) {
+  while (*path) {
+    PkValue *next = NULL;
+    size_t longest = 0;
+    for (size_t i = 0; v->kind == PK_DICT && i + 1 < v->list.n; i += 2) {
+      PkText key = v->list.at[i]->text;
+      bool text = v->list.at[i]->kind == PK_TEXT && key.n >= longest && !strncmp(path, key.s, key.n);
+      if (!text || !key.n || (path[key.n] && path[key.n] != '.')) continue;
+      next = v->list.at[i + 1];
+      longest = key.n;
+    }
+    char *end = NULL;
+    if (v->kind == PK_LIST || v->kind == PK_TUPLE) {
+      unsigned long i = path[0] >= '0' && path[0] <= '9' ? strtoul(path, &end, 10) : ULONG_MAX;
+      if (i < v->list.n && (!*end || *end == '.')) next = v->list.at[i];
+      longest = next ? (size_t)(end - path) : 0;
+    }
+    if (!next) return NULL;
+    v = next;
+    path += longest + (path[longest] == '.');
+  }
+  return v;
+}
+
+static bool collect_state(Reader *r, PkValue *top, const char *state) {
+  char text[512] = "";
+  bool any = false;
+  PkValue *v = follow(top, state);
+  if (v && v->kind == PK_DICT && !walk(r, v, false, &any)) return false;
+  if (any) return true;
+  if (top->kind == PK_DICT && !list_states(r, top, NULL, text)) return false;
+  return st_fail(r->err, "there is no dictionary of tensors '%.100s' in the file; it has %s", state,
+                 text[0] ? text : "none by name");
+}
+
+static bool collect(Reader *r, PkValue *top, const char *state) {
   static const char *const wrapper[] = {"state_dict", "model", "model_state_dict", "module"};
   bool any = false;
+  if (state) return collect_state(r, top, state);
   if (top->kind != PK_DICT)
-    return st_fail(r->err, "the file holds no dictionary but %s; save the model's state_dict()",
-                   top->kind == PK_TENSOR ? "one tensor" : "an object of Python code");
+    return st_fail(r->err, "the file holds no dictionary but %s; save the model's state_dict()%s",
+                   top->kind == PK_TENSOR ? "one tensor" : "an object of Python code",
+                   top->kind == PK_LIST || top->kind == PK_TUPLE ? ", or take an item of the list with --state 0" : "");
   for (size_t i = 0; i < sizeof wrapper / sizeof *wrapper; i++) {
     PkValue *d = pk_get(top, wrapper[i]);
     if (!d || d->kind != PK_DICT || d == top) continue;
@@ -252,8 +297,8 @@ static const uint8_t *storage_data(Reader *r, const char *name, PkValue *storage
             *bytes, path, e->size);
     return NULL;
   }
-  if (e->method != 0 && !e->unpacked) r->inflated += e->size;
-  return zip_data(e, &r->file->data, r->err);
+  if (e->method != 0 && e->unpacked_bytes < *bytes) r->inflated += *bytes;
+  return zip_front(e, *bytes, &r->file->data, r->err);
 }
 
 // Row-major order needs no copy. Lengths of 1 may have any stride.
@@ -319,11 +364,27 @@ static bool copy_tensor(Reader *r, StTensor *t, PkValue *v, const uint8_t *from)
   return true;
 }
 
+// A tensor whose elements cannot be read: its type, and its shape as far as it makes sense.
+static bool describe_foreign(Reader *r, StTensor *t, const PkValue *v) {
+  const PkList *size = v->view.size ? &v->view.size->list : NULL;
+  int64_t all = 1;
+  t->foreign = v->label ? st_copy(&r->file->pool, v->label, strlen(v->label)) : "other";
+  if (!t->foreign) return st_fail(r->err, "the names need too much memory for a file of this size");
+  for (size_t i = 0; size && size->n <= ST_MAX_RANK && i < size->n; i++) {
+    int64_t n = size->at[i]->i;
+    if (n < 0 || (n && all > INT64_MAX / n)) return st_fail(r->err, "tensor '%.200s': shape overflows", t->name);
+    all *= n;
+    t->shape[t->rank++] = n;
+  }
+  return true;
+}
+
 static bool read_tensor(Reader *r, StTensor *t, const Found *f) {
   PkValue *v = f->tensor;
   int64_t reach = 0;
   uint64_t stored;
   *t = (StTensor){.name = f->name, .dtype = v->dtype};
+  if (v->kind == PK_FOREIGN) return describe_foreign(r, t, v);
   if (!read_shape(r, t, v, &reach)) return false;
   const uint8_t *data = storage_data(r, t->name, v->view.storage, &stored);
   if (!data) return false;
@@ -359,6 +420,32 @@ static ZipEntry *find_pickle(Reader *r) {
   return NULL;
 }
 
+// What an archive is that torch.save did not write.
+static void refuse_archive(Reader *r) {
+  static const char unpack[] = "unpack it, and name the file that is in it";
+  static const char others[] = "take the model's PyTorch or safetensors file";
+  static const struct {
+    const char *end, *advice;
+  } kind[] = {{".npy", "arrays of NumPy; save them as safetensors (safetensors.numpy.save_file)"},
+              {".safetensors", unpack},
+              {".pth", unpack},
+              {".pt", unpack},
+              {".bin", unpack},
+              {".ckpt", unpack},
+              {".h5", others},
+              {".pb", others}};
+  for (size_t k = 0; k < sizeof kind / sizeof *kind; k++)
+    for (size_t i = 0; i < r->zip.count; i++) {
+      const char *name = r->zip.entry[i].name;
+      size_t n = strlen(name), m = strlen(kind[k].end);
+      if (n < m || strcmp(name + n - m, kind[k].end) != 0) continue;
+      st_fail(r->err, "a zip archive without data.pkl, not a file of torch.save, with '%.100s' in it: %s", name,
+              kind[k].advice);
+      return;
+    }
+  st_fail(r->err, "a zip archive without data.pkl: not a file of torch.save");
+}
+
 static bool check_kind(Reader *r) {
   ZipEntry *order = entry_of(r, "byteorder");
   const uint8_t *text = order && order->size >= 3 && order->size < 64 ? zip_data(order, &r->work, r->err) : NULL;
@@ -370,7 +457,7 @@ static bool check_kind(Reader *r) {
 static PkValue *read_values(Reader *r) {
   ZipEntry *e = find_pickle(r);
   if (!e) {
-    st_fail(r->err, "a zip archive without data.pkl: not a file of torch.save");
+    refuse_archive(r);
     return NULL;
   }
   if (!check_kind(r)) return NULL;
@@ -388,28 +475,25 @@ static PkValue *read_values(Reader *r) {
   return pk_read(pickle, (size_t)e->size, &r->work, r->err);
 }
 
-static bool read_all(Reader *r, const uint8_t *bytes) {
+static bool read_all(Reader *r, const uint8_t *bytes, const char *state) {
   if (!zip_open(&r->zip, &r->work, bytes, r->bytes, r->err)) return false;
   PkValue *top = read_values(r);
-  if (!top || !collect(r, top)) return false;
+  if (!top || !collect(r, top, state)) return false;
   StFile *f = r->file;
   f->tensor = st_alloc(&f->pool, (r->nfound + 1) * sizeof *f->tensor);
   if (!f->tensor) return st_fail(r->err, "the names need too much memory for a file of this size");
   for (; f->count < r->nfound; f->count++)
     if (!read_tensor(r, &f->tensor[f->count], &r->found[f->count])) return false;
-  char text[96];
-  snprintf(text, sizeof text, "%zu tensor%s left out: its element type is not known here", r->foreign,
-           r->foreign == 1 ? " is" : "s are");
-  return st_index_names(f, r->err) && (!r->foreign || add_note(r, text));
+  return st_index_names(f, r->err);
 }
 
-bool torch_read(StFile *f, const uint8_t *bytes, size_t n, StError *err) {
+bool torch_read(StFile *f, const uint8_t *bytes, size_t n, const char *state, StError *err) {
   Reader r = {.file = f, .bytes = n, .err = err};
-  uint64_t inflated = (uint64_t)n > MAX_DATA / ZIP_MAX_RATIO ? MAX_DATA : (uint64_t)n * ZIP_MAX_RATIO;
+  uint64_t inflated = (uint64_t)n > MAX_DATA / MAX_PACKED ? MAX_DATA : (uint64_t)n * MAX_PACKED;
   f->kind = "PyTorch";
-  f->data.limit = (size_t)inflated + SLACK;
+  f->data.limit = (size_t)inflated + MANY;
   r.work.limit = SLACK + 4 * n + (size_t)MAX_PICKLE;
-  bool ok = read_all(&r, bytes);
+  bool ok = read_all(&r, bytes, state);
   st_pool_free(&r.work);
   return ok;
 }

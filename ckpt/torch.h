@@ -4,9 +4,10 @@
 // storage. Tensors are views of storages. A contiguous view of a stored entry is used where it lies in the map; other
 // views are copied into row-major order, deflated entries are inflated.
 //
-// Which tensors: those of the first of these entries of the outermost dictionary that holds some: state_dict, model,
-// model_state_dict, module; else those of the outermost dictionary itself, without what belongs to an optimizer.
-// Dictionaries within it are joined by points ("encoder.weight"). All that is no tensor is left out.
+// Which tensors: those of the dictionary that `state` names by its keys ("state_dict_ema", "ema.module"; numbers count
+// the items of lists); without one, those of the first of these entries of the outermost dictionary that holds some:
+// state_dict, model, model_state_dict, module; else those of the outermost dictionary itself, without what belongs to
+// an optimizer. Dictionaries within it are joined by points ("encoder.weight"). All that is no tensor is left out.
 #ifndef SWITCHYARD_CKPT_TORCH_H
 #define SWITCHYARD_CKPT_TORCH_H
 
@@ -22,6 +23,6 @@ bool torch_is_legacy(const uint8_t *bytes, size_t n);
 bool torch_refuse_legacy(StError *err);
 
 // Fills an empty StFile from the n bytes of an archive, which must outlive it. False on error.
-bool torch_read(StFile *f, const uint8_t *bytes, size_t n, StError *err);
+bool torch_read(StFile *f, const uint8_t *bytes, size_t n, const char *state, StError *err);
 
 #endif

@@ -184,8 +184,8 @@ ZipEntry *zip_find(const Zip *z, const char *name) {
   return e ? *e : NULL;
 }
 
-// Inflates in pieces, because zlib counts in 32 bits.
-static bool inflate_all(const ZipEntry *e, uint8_t *dst) {
+// Inflates the first n bytes, in pieces, because zlib counts in 32 bits.
+static bool inflate_front(const ZipEntry *e, uint8_t *dst, uint64_t n) {
   enum { PIECE = 1 << 30 };
   z_stream s = {0};
   if (inflateInit2(&s, -MAX_WBITS) != Z_OK) return false;
@@ -199,12 +199,13 @@ static bool inflate_all(const ZipEntry *e, uint8_t *dst) {
     }
     if (!s.avail_out) {
       s.next_out = dst + out;
-      s.avail_out = e->size - out > PIECE ? PIECE : (uInt)(e->size - out);
+      s.avail_out = n - out > PIECE ? PIECE : (uInt)(n - out);
       out += s.avail_out;
     }
+    if (!s.avail_out && n < e->size) break; // there is more, which nobody asks for
     code = inflate(&s, Z_NO_FLUSH);
   }
-  bool whole = code == Z_STREAM_END && out - s.avail_out == e->size;
+  bool whole = (code == Z_STREAM_END || (code == Z_OK && n < e->size)) && out - s.avail_out == n;
   inflateEnd(&s);
   return whole;
 }
@@ -220,9 +221,9 @@ static uint32_t checksum(const uint8_t *p, uint64_t n) {
   return (uint32_t)crc;
 }
 
-const uint8_t *zip_data(ZipEntry *e, StPool *pool, StError *err) {
+const uint8_t *zip_front(ZipEntry *e, uint64_t n, StPool *pool, StError *err) {
   if (e->method == 0) return e->data;
-  if (e->unpacked) return e->unpacked;
+  if (e->unpacked && e->unpacked_bytes >= n) return e->unpacked;
   if (e->method != 8) {
     st_fail(err, "zip entry '%.200s': packing method %d is not supported, only stored and deflated", e->name,
             e->method);
@@ -233,15 +234,20 @@ const uint8_t *zip_data(ZipEntry *e, StPool *pool, StError *err) {
             e->name, e->size, e->packed);
     return NULL;
   }
-  uint8_t *dst = e->size < SIZE_MAX ? st_alloc(pool, (size_t)e->size + 1) : NULL;
+  uint8_t *dst = n < SIZE_MAX ? st_alloc(pool, (size_t)n + 1) : NULL;
   if (!dst) {
-    st_fail(err, "zip entry '%.200s': no memory to inflate %" PRIu64 " bytes", e->name, e->size);
+    st_fail(err, "zip entry '%.200s': no memory to inflate %" PRIu64 " bytes", e->name, n);
     return NULL;
   }
-  if (!inflate_all(e, dst) || checksum(dst, e->size) != e->crc) {
+  if (!inflate_front(e, dst, n) || (n == e->size && checksum(dst, n) != e->crc)) {
     st_fail(err, "zip entry '%.200s': deflated data are damaged", e->name);
     return NULL;
   }
   e->unpacked = dst;
+  e->unpacked_bytes = n;
   return dst;
+}
+
+const uint8_t *zip_data(ZipEntry *e, StPool *pool, StError *err) {
+  return zip_front(e, e->size, pool, err);
 }

@@ -19,7 +19,8 @@ typedef struct ZipEntry {
   uint64_t header, end; // offsets in the file: of the local header, behind the packed bytes
   uint32_t crc;
   uint16_t method;         // 0 stored, 8 deflated
-  const uint8_t *unpacked; // what zip_data returned
+  const uint8_t *unpacked; // what was inflated, its beginning at least
+  uint64_t unpacked_bytes;
 } ZipEntry;
 
 typedef struct Zip {
@@ -38,5 +39,8 @@ ZipEntry *zip_find(const Zip *z, const char *name);
 // tested. The checksum of stored bytes is not looked at: it would mean reading all of a file that is only mapped.
 // NULL on error.
 const uint8_t *zip_data(ZipEntry *e, StPool *pool, StError *err);
+
+// The same for the first n bytes, at most e->size: no more is inflated. The checksum is tested if they are all.
+const uint8_t *zip_front(ZipEntry *e, uint64_t n, StPool *pool, StError *err);
 
 #endif

@@ -22,21 +22,50 @@ void checkpoint_add(Session *s, Checkpoint *c, StFile *f) {
   c->file[c->n++] = f;
 }
 
+static bool has_below(const StFile *f, const char *prefix) {
+  for (size_t i = 0; i < st_count(f); i++)
+    if (!strncmp(st_at(f, i)->name, prefix, strlen(prefix))) return true;
+  return false;
+}
+
+// --strip-prefix state_dict_ema. where that is another dictionary of the file than the one that is taken: what is meant
+// is --state. Parts of the prefix behind the dictionary remain.
+static StFile *open_below(Session *s, Checkpoint *c, const char *path, StFile *f) {
+  const char *strip = c->strip;
+  if (!strip || s->opt.state || has_below(f, strip)) return f;
+  for (const char *end = strip + strlen(strip); end > strip; end--) {
+    if (end[-1] != '.') continue;
+    const char *state = arena_strndup(&s->arena, strip, (size_t)(end - strip) - 1);
+    StFile *other = *state ? st_open_state(path, state, NULL) : NULL;
+    if (!other) continue;
+    st_close(f);
+    session_note(s, "syc: note: %s: '%s' is a dictionary of the file, which is taken (--state %s)", path, state, state);
+    c->strip = *end ? end : NULL;
+    return other;
+  }
+  return f;
+}
+
 static bool open_one(Session *s, Checkpoint *c, const char *path) {
   StError err;
   if (st_is_index(path)) {
     StFile **file;
+    if (s->opt.state) {
+      session_fail(s, EXIT_USAGE, "--state: %s is an index of shards, which have no dictionaries to choose from", path);
+      return false;
+    }
     size_t n = st_open_index(path, &file, &err);
     for (size_t i = 0; i < n; i++) checkpoint_add(s, c, file[i]);
     if (n) free(file);
     if (!n) session_fail(s, EXIT_IO, "%s", err.text);
     return n > 0;
   }
-  StFile *f = st_open(path, &err);
+  StFile *f = st_open_state(path, s->opt.state, &err);
   if (!f) {
     session_fail(s, EXIT_IO, "%s", err.text);
     return false;
   }
+  f = open_below(s, c, path, f);
   checkpoint_add(s, c, f);
   if (st_note(f)) session_note(s, "syc: note: %s: %s", path, st_note(f));
   return true;

@@ -265,9 +265,10 @@ const char *checkpoint_names(Session *s, Checkpoint *c, const Module *m, bool *o
   *own = want.list.n > 0;
   for (size_t i = 0; i < want.list.n && *own; i++) *own = checkpoint_find(c, want.list.at[i].name) != NULL;
   if (*own || !m->rename.n) return NULL;
-  const char *strip = c->strip;
+  const char *strip = c->strip, *add = c->add;
   Plan p = best_plan(&s->arena, c, m, &want);
   c->strip = strip;
+  c->add = add;
   return !p.missing && p.recipe.n ? p.set : NULL;
 }
 

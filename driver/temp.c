@@ -4,6 +4,7 @@
 // A signal handler may do little: it kills, removes by system calls alone, and dies of the signal. The tables below are
 // the only state that the command keeps globally, because a signal handler can see nothing else.
 #include "driver.h"
+#include "host/face.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -63,12 +64,20 @@ static void remove_all(void) {
     }
 }
 
-static void on_signal(int sig) {
+static void leave(int sig) {
   pid_t child = running;
   if (child > 0 && (kill(-child, SIGKILL) == 0 || kill(child, sig) == 0)) // a program of the user's has no group
     while (waitpid(child, NULL, 0) < 0 && errno == EINTR) continue;
   new_files_unlink();
   remove_all();
+}
+
+static void leave_cut_short(void) {
+  leave(SIGTERM);
+}
+
+static void on_signal(int sig) {
+  leave(sig);
   signal(sig, SIG_DFL);
   raise(sig);
 }
@@ -77,6 +86,7 @@ void temp_guard(void) {
   static const int sigs[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT, SIGXCPU};
   atexit(remove_all);
   atexit(new_files_unlink);
+  face_guard_files("syc", leave_cut_short); // a checkpoint that is cut short while it is read
   for (size_t i = 0; i < sizeof sigs / sizeof *sigs; i++) {
     struct sigaction old, a = {.sa_handler = on_signal};
     sigfillset(&a.sa_mask);

@@ -19,11 +19,17 @@
 
 /* what a checkpoint has -----------------------------------------------------------------------------------------------
  */
+// Axes of length 1 do not count: they change no element's place.
 static bool same_shape(const StTensor *t, const Type *type) {
-  if (t->rank != type->rank) return false;
-  for (int i = 0; i < t->rank; i++)
-    if (type->dim[i].k || t->shape[i] != type->dim[i].c) return false;
-  return true;
+  int i = 0;
+  for (int k = 0; k < type->rank; k++) {
+    if (type->dim[k].k) return false;
+    if (type->dim[k].c == 1) continue;
+    while (i < t->rank && t->shape[i] == 1) i++;
+    if (i == t->rank || t->shape[i++] != type->dim[k].c) return false;
+  }
+  while (i < t->rank && t->shape[i] == 1) i++;
+  return i == t->rank;
 }
 
 static bool is_float(DType t) {
@@ -129,7 +135,7 @@ WeightNames weight_names_of_program(const Program *p, Arena *a) {
 }
 
 void weight_print_shape(Buf *b, const StTensor *t) {
-  buf_printf(b, "%s[", st_dtype_name(t->dtype));
+  buf_printf(b, "%s[", st_type_name(t));
   for (int i = 0; i < t->rank; i++) buf_printf(b, "%s%lld", i ? "," : "", (long long)t->shape[i]);
   buf_putc(b, ']');
 }
@@ -166,6 +172,8 @@ static void print_misfit(Buf *b, const Checkpoint *c, const Module *m, const Wei
   if (t) buf_puts(b, ", in the checkpoint ");
   if (near) buf_printf(b, "; near: %s ", near->name);
   if (t || near) weight_print_shape(b, t ? t : near);
+  if (t && t->foreign)
+    buf_puts(b, ", elements that cannot be read here: save it as F32, F16 or BF16 where it was made");
 }
 
 bool checkpoint_fits(const Checkpoint *c, const Module *m, Arena *a) {

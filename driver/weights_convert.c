@@ -36,6 +36,10 @@ static void choose(Session *s, const Checkpoint *c, Convert *v) {
       const StTensor *t = st_at(c->file[i], k);
       StDesc d = {.name = checkpoint_name(c, t), .dtype = t->dtype, .rank = t->rank};
       if (checkpoint_find(c, d.name) != t) continue; // a later file has it
+      if (t->foreign) {
+        session_note(s, "syc: warning: %s is left out: elements of type %s cannot be read here", t->name, t->foreign);
+        continue;
+      }
       if (st_dtype_is_float(t->dtype) && dtype != ST_DTYPE_COUNT) d.dtype = dtype;
       memcpy(d.shape, t->shape, sizeof d.shape);
       v->desc[v->n] = d;

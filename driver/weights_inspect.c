@@ -150,7 +150,7 @@ static int report_end(Session *s, Report *r, const char *path, const char *kind,
 static void inspect_tensor(Report *r, const char *name, const StTensor *t) {
   r->elements += (uint64_t)st_elements(t);
   r->bytes += t->bytes;
-  report_line(r, &(Line){name, st_dtype_name(t->dtype), t->shape, t->rank, weight_stats(t), true});
+  report_line(r, &(Line){name, st_type_name(t), t->shape, t->rank, weight_stats(t), true});
 }
 
 static int inspect_checkpoint(Session *s, const char *path, Report *r) {

@@ -18,7 +18,8 @@ enum { FACE_OK = 0, FACE_USAGE = 2, FACE_IO = 3, FACE_CHECK = 4 };
 int face_main(const sy_model *model, int argc, char **argv);
 
 // For a program's own main alone: from now on a mapped file that is cut short while in use ends the program with one
-// line that names it, and FACE_IO, instead of a bare SIGBUS. (guard.c)
-void face_guard_files(const char *program);
+// line that names it, and FACE_IO, instead of a bare SIGBUS. `leave`, or NULL, cleans up before; it does what a signal
+// handler may. (guard.c)
+void face_guard_files(const char *program, void (*leave)(void));
 
 #endif

@@ -15,6 +15,7 @@
 enum { LINE = 4400 }; // numbers and a path
 
 static const char *program; // of argv: what the message begins with
+static void (*cleans_up)(void);
 
 static uintptr_t hex(const char **s) {
   uintptr_t v = 0;
@@ -83,13 +84,15 @@ static void on_bus_error(int sig, siginfo_t *info, void *context) {
   say(": ");
   say_path(path, line); // in place: a path only moves to the front
   say(": cut short or unreadable while in use; a file in use is replaced by renaming another one over it\n");
+  if (cleans_up) cleans_up();
   _exit(FACE_IO);
 }
 
-void face_guard_files(const char *name) {
+void face_guard_files(const char *name, void (*leave)(void)) {
   struct sigaction act = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
   const char *slash = strrchr(name, '/');
   program = slash ? slash + 1 : name;
+  cleans_up = leave;
   sigemptyset(&act.sa_mask);
   sigaction(SIGBUS, &act, NULL);
 }

@@ -7,6 +7,6 @@
 #include "face.h"
 
 int main(int argc, char **argv) {
-  face_guard_files(argc > 0 ? argv[0] : "");
+  face_guard_files(argc > 0 ? argv[0] : "", NULL);
   return face_main(sy_model_entry(), argc, argv);
 }

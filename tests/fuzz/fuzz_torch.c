@@ -15,6 +15,7 @@ static void read_archive(const uint8_t *bytes, size_t n) {
   volatile uint8_t sum = 0;
   for (size_t i = 0; i < st_count(f); i++) {
     const StTensor *t = st_at(f, i);
+    if (t->foreign) continue;
     if ((uint64_t)st_elements(t) * st_dtype_size(t->dtype) != t->bytes) abort();
     if (st_find(f, t->name) != t) abort();
     for (size_t k = 0; k < t->bytes && k < 4096; k++) sum = (uint8_t)(sum + ((const uint8_t *)t->data)[k]);

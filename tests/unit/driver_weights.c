@@ -475,6 +475,71 @@ Test(driver_weights, narrow_weights_of_a_page_are_rounded_once) {
   cr_expect(output_has("[2]                           1            1            1  0 NaN, 1 inf"), "a tie is even");
 }
 
+Test(driver_weights, axes_of_length_1_do_not_count) {
+  write_text("p.sy", "model m(n = 3) {\n  dim B = 1..8\n  route r(x: f32[B, n]) -> y: f32[B, n] {\n"
+                     "    weight a: f32[1, 1, n]\n    weight s: f32\n    weight m: f32[n, 1]\n"
+                     "    return x * s + reshape(a, [n]) + reshape(m, [n])\n  }\n}\n");
+  static const struct {
+    StDesc d[3];
+    int status;
+  } file[] = {
+      {{{"a", ST_F32, 3, {1, 1, 3}}, {"s", ST_F32, 0, {0}}, {"m", ST_F32, 2, {3, 1}}}, 0},
+      {{{"a", ST_F32, 2, {1, 3}}, {"s", ST_F32, 1, {1}}, {"m", ST_F32, 1, {3}}}, 0},
+      {{{"a", ST_F32, 1, {3}}, {"s", ST_F32, 2, {1, 1}}, {"m", ST_F32, 4, {3, 1, 1, 1}}}, 0},
+      {{{"a", ST_F32, 4, {1, 3, 1, 1}}, {"s", ST_F32, 0, {0}}, {"m", ST_F32, 2, {1, 3}}}, 0},
+      {{{"a", ST_F32, 1, {4}}, {"s", ST_F32, 0, {0}}, {"m", ST_F32, 1, {2}}}, 1},
+      {{{"a", ST_F32, 1, {3}}, {"s", ST_F32, 1, {2}}, {"m", ST_F32, 1, {2}}}, 1},
+  };
+  static const float value[7] = {1, 2, 3, 4, 5, 6, 7};
+  for (size_t i = 0; i < sizeof file / sizeof *file; i++) {
+    char path[128];
+    StError err;
+    snprintf(path, sizeof path, "%s/w%zu.safetensors", dir, i);
+    StWriter *w = st_write_begin(path, 3, file[i].d, &err);
+    cr_assert(w && st_write_data(w, value, sizeof value, &err) && st_write_end(w, &err), "%zu: %s", i, err.text);
+    cr_expect_eq(run("weights pack %s/p.sy -w %s -o %s/w%zu.syw", dir, path, dir, i), file[i].status, "%zu", i);
+    char packed[32];
+    snprintf(packed, sizeof packed, "w%zu.syw", i);
+    if (!file[i].status) cr_expect(same_files("w0.syw", packed), "%zu", i);
+  }
+}
+
+// A safetensors file with one tensor more, of an element type that is not known here.
+static void write_foreign(const char *name, const char *tensor, const char *type) {
+  char head[256], path[128];
+  snprintf(head, sizeof head,
+           "{\"fc.weight\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+           "\"%s\":{\"dtype\":\"%s\",\"shape\":[5],\"data_offsets\":[8,11]}}",
+           tensor, type);
+  snprintf(path, sizeof path, "%s/%s", dir, name);
+  FILE *f = fopen(path, "wb");
+  uint64_t n = strlen(head);
+  cr_assert(f && fwrite(&n, 8, 1, f) == 1 && fputs(head, f) >= 0 && fwrite("\0\0\0\0\0\0\0\0abc", 1, 11, f) == 11);
+  cr_assert(fclose(f) == 0);
+}
+
+Test(driver_weights, element_types_that_are_not_known) {
+  static const char *const type[] = {"F8_E4M3", "F8_E5M2", "F8_E8M0", "U16", "U32", "U64", "C64", "F4", "I4", "X_NEW"};
+  write_text("p.sy", "model m(n = 2) {\n  dim B = 1..8\n  route r(x: f32[B, n]) -> y: f32[B, n] {\n"
+                     "    weight weight: f32[n]  @fc.weight\n    return x * weight\n  }\n"
+                     "  route q(x: f32[B, 5]) -> y: f32[B, 5] {\n    weight odd: f32[5]\n    return x * odd\n  }\n}\n");
+  for (size_t i = 0; i < sizeof type / sizeof *type; i++) {
+    char text[96];
+    write_foreign("f.safetensors", "odd", type[i]);
+    cr_expect_eq(run("weights pack %s/p.sy --routes r -w %s/f.safetensors -o %s/x.syw", dir, dir, dir), 0, "%s",
+                 type[i]);
+    snprintf(text, sizeof text, "unused       odd %s[5]", type[i]);
+    cr_expect(output_has(text), "%s", text);
+    cr_expect_eq(run("weights inspect %s/f.safetensors", dir), 0);
+    cr_expect(output_has(type[i]));
+    cr_expect_eq(run("weights pack %s/p.sy --routes q -w %s/f.safetensors -o %s/x.syw", dir, dir, dir), 1);
+    snprintf(text, sizeof text, "odd f32[5], in the checkpoint %s[5], elements that cannot be read here", type[i]);
+    cr_expect(output_has(text), "%s", text);
+    cr_expect_eq(run("weights convert %s/f.safetensors -o %s/c.safetensors", dir, dir), 0);
+    cr_expect(output_has("odd is left out"));
+  }
+}
+
 Test(driver_weights, converts_and_merges) {
   cr_assert_eq(run("weights init vit:tiny -o %s/a.safetensors", dir), 0);
   write_below("a.safetensors", "m.safetensors", (const char *const[2]){"module.", NULL});
@@ -500,6 +565,118 @@ Test(driver_weights, converts_and_merges) {
   cr_expect_eq(run("weights convert %s/a.safetensors -o %s/x --dtype int8", dir, dir), 2);
 }
 
+typedef struct Other { // what people have in place of a checkpoint
+  const char *bytes;
+  size_t n;
+  const char *what;
+} Other;
+
+Test(driver_weights, other_files_are_called_what_they_are) {
+#define BYTES(s) s, sizeof s - 1
+  static const Other other[] = {
+      {BYTES("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 346293852\n"),
+       "pointer of git-LFS, not the file itself (of 346293852 bytes); fetch that with `git lfs pull`"},
+      {BYTES("<!DOCTYPE html><html><body>Virus scan warning</body></html>\n"), "a web page"},
+      {BYTES("\xef\xbb\xbf \n<HTML lang=en>"), "a web page"},
+      {BYTES("<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>"), "a web page"},
+      {BYTES(""), "an empty file"},
+      {BYTES("Entry not found"), "a text, not a checkpoint; it begins 'Entry not found'"},
+      {BYTES("x"), "a text"},
+      {BYTES("{\n  \"architectures\": [\"ViT\"]\n}"), "JSON"},
+      {BYTES("\x1f\x8b\x08\0\0\0\0\0\0\3abcdefg"), "gunzip"},
+      {BYTES("\xfd"
+             "7zXZ\0abcdefgh"),
+       "xz -d"},
+      {BYTES("\x28\xb5\x2f\xfd\0\0\0\0\0\0"), "zstd -d"},
+      {BYTES("BZh91AY&SY\0\0"), "bunzip2"},
+      {BYTES("GGUF\3\0\0\0\x10\0\0\0\0\0\0\0"), "a GGUF file"},
+      {BYTES("\x08\x07\x12\x07pytorch\x1a\x05"
+             "1.8.0"),
+       "an ONNX model"},
+      {BYTES("\x08\x01\x12\x80\x05\x0a\x10saved"), "a file of TensorFlow"},
+      {BYTES("\x89HDF\r\n\x1a\n\0\0\0\0"), "HDF5"},
+      {BYTES("\x1c\0\0\0TFL3\x14\0\x20\0"), "TensorFlow Lite"},
+      {BYTES("\x82\xa6params\x81\xa5"
+             "dense"),
+       "msgpack"},
+      {BYTES("\x93NUMPY\1\0v\0{'descr'"), "a NumPy array"},
+      {BYTES("SYWEIGHT\1\0\0\0"), "packed weights of a compiled model"},
+      {BYTES("\x7f"
+             "ELF\2\1\1\0\0"),
+       "a program"},
+      {BYTES("\x89PNG\r\n\x1a\n\0\0"), "a picture"},
+  };
+  for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/other.bin", dir);
+    FILE *f = fopen(path, "wb");
+    cr_assert(f && fwrite(other[i].bytes, 1, other[i].n, f) == other[i].n && fclose(f) == 0);
+    cr_expect_eq(run("weights pack vit:tiny -w %s -o %s/x.syw", path, dir), 3, "%s", other[i].what);
+    cr_expect(output_has(other[i].what), "no '%s'", other[i].what);
+  }
+}
+
+// {"state_dict": {"w": 1}, "state_dict_ema": {"module.w": 2}}
+Test(driver_weights, averages_of_a_pytorch_file) {
+  static const char file[] = SOURCE_DIR "/tests/fuzz/corpus/fuzz_torch/averages";
+  static const struct {
+    const char *options;
+    int status;
+    const char *says;
+  } way[] = {
+      {"", 0, "w                                                F32   [1]                           1 "},
+      {"", 0, "left out: 'state_dict_ema' (--state takes another one; timm"},
+      {"--state state_dict_ema", 0,
+       "module.w                                         F32   [1]                           2 "},
+      {"--strip-prefix state_dict_ema.", 0, "'state_dict_ema' is a dictionary of the file, which is taken"},
+      {"--strip-prefix state_dict_ema.", 0, "module.w "},
+      {"--strip-prefix state_dict_ema.module.", 0,
+       "\nw                                                F32   [1]                           2 "},
+      {"--state ema", 3, "no dictionary of tensors 'ema' in the file; it has 'state_dict', 'state_dict_ema'"},
+  };
+  for (size_t i = 0; i < sizeof way / sizeof *way; i++) {
+    cr_expect_eq(run("weights inspect %s %s", way[i].options, file), way[i].status, "%s", way[i].options);
+    cr_expect(output_has(way[i].says), "%s: no '%s'", way[i].options, way[i].says);
+  }
+  write_one("a.safetensors", "w", 1, 1);
+  cr_expect_eq(run("weights inspect --state ema %s/a.safetensors", dir), 3);
+  cr_expect(output_has("not a PyTorch file"));
+  write_text("m.index.json", "{\"weight_map\":{\"w\":\"a.safetensors\"}}");
+  cr_expect_eq(run("weights inspect --state ema %s/m.index.json", dir), 2);
+}
+
+// The list is longer than a pipe holds: when the file is cut, the command waits in its midst.
+Test(driver_weights, a_file_that_is_cut_short_while_it_is_read) {
+  char text[2048];
+  cr_assert_eq(run("weights init vit:tiny -D depth=150 -q -o %s/a.safetensors", dir), 0);
+  snprintf(text, sizeof text,
+           "cd '%s' && { '%s' weights inspect a.safetensors 2>out.txt; echo $? >rc; } | "
+           "{ head -c 1 >/dev/null; truncate -s 4096 a.safetensors; cat >/dev/null; }; test \"$(cat rc)\" = 3",
+           dir, syc);
+  cr_expect_eq(system(text), 0);
+  cr_expect(output_has("a.safetensors: cut short or unreadable while in use"));
+}
+
+Test(driver_weights, what_is_no_regular_file_is_refused_at_once) {
+  char path[128];
+  snprintf(path, sizeof path, "%s/pipe", dir);
+  cr_assert_eq(mkfifo(path, 0600), 0);
+  static const char *const verb[] = {"weights inspect", "weights inspect vit:tiny", "weights pack vit:tiny -o x -w",
+                                     "weights convert -o x"};
+  for (size_t i = 0; i < sizeof verb / sizeof *verb; i++) {
+    cr_expect_eq(run("%s %s", verb[i], path), 3, "%s", verb[i]);
+    cr_expect(output_has("a pipe"), "%s", verb[i]);
+    cr_expect_eq(run("%s %s", verb[i], dir), 3);
+    cr_expect(output_has("a folder; name the file in it"), "%s", verb[i]);
+    cr_expect_eq(run("%s /dev/zero", verb[i]), 3);
+    cr_expect(output_has("a device, not a regular file"), "%s", verb[i]);
+  }
+  snprintf(path, sizeof path, "%s/pipe.index.json", dir);
+  cr_assert_eq(mkfifo(path, 0600), 0);
+  cr_expect_eq(run("weights inspect %s", path), 3);
+  cr_expect(output_has("a pipe"));
+}
+
 Test(driver_weights, shards_with_an_index) {
   cr_assert_eq(run("weights init vit:tiny -o %s/a.safetensors", dir), 0);
   cr_assert_eq(run("weights pack vit:tiny -w %s/a.safetensors -o %s/a.syw", dir, dir), 0);
@@ -521,7 +698,8 @@ Test(driver_weights, shards_with_an_index) {
       {"{\"weight_map\":{}}", "'weight_map'"},
       {"{\"weight_map\":[]}", "'weight_map'"},
       {"{", "not valid JSON"},
-      {"", "not valid JSON"},
+      {"", "an empty file"},
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n", "git lfs pull"},
       {"[[[[[[[[[[", "nested deeper"},
       {"{\"weight_map\":{\"x\\u0000y\":\"a.safetensors\"}}", "u0000"},
   };
@@ -824,7 +1002,8 @@ Test(driver_weights, names_without_a_prefix) {
   cr_expect(output_has("names of the checkpoint lack 'vit.' in front"));
   cr_expect(output_has("has the names of 'huggingface'"));
   cr_expect(!output_has("not used"));
-  cr_expect(same_files("a.syw", "b.syw"));
+  bool same_plan;
+  cr_expect(same_weights("a.syw", "b.syw", &same_plan) && !same_plan, "with the epsilon of their files");
 }
 
 Test(driver_weights, rename_that_does_not_fit) {
