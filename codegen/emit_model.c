@@ -9,6 +9,7 @@
 //     {vit_k_gemm_k768_n2304_bias, {A(0), W(1769472), W(8847360), A(19365888)}, 697303040.0},
 #include "emit_model.h"
 
+#include "probe.h"
 #include "runtime/weights_format.h"
 
 #include <string.h>
@@ -43,8 +44,18 @@ static const char *const includes[] = {
     "#define $P__UNUSED",
     "#endif",
     "",
+    "/* Sums in another order are other numbers. What cannot be seen here, the self-test sees. */",
+    "#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || "
+    "defined(_M_FP_FAST) "
+    "|| \\",
+    "    (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)",
+    "#error \"build this file without -ffast-math, -Ofast and their parts: they change its results\"",
+    "#endif",
     "#if defined(__clang__)",
     "#pragma STDC FP_CONTRACT OFF /* gcc: -ffp-contract=off */",
+    "#if __clang_major__ >= 12",
+    "#pragma float_control(precise, on)",
+    "#endif",
     "#endif",
     "",
 };
@@ -52,7 +63,7 @@ static const char *const includes[] = {
 /* numbers and structs -------------------------------------------------------------------------------------------------
  */
 static uint32_t max_args(const Program *p) {
-  uint32_t n = 1;
+  uint32_t n = 2; // of the probe
   for (size_t r = 0; r < p->route.n; r++)
     for (size_t i = 0; i < p->route.at[r].step.n; i++)
       if (p->route.at[r].step.at[i].narg > n) n = p->route.at[r].step.at[i].narg;
@@ -240,6 +251,14 @@ static TaskFns emit_task_functions(const Program *p, const ModelNames *n, Buf *o
   return f;
 }
 
+static void emit_probe(const ModelNames *n, const Target *target, EmitFunctions *functions, Buf *out) {
+  Arena a = {0};
+  const char *name = arena_printf(&a, "%s_probe_%s", n->own, target->name);
+  emit_c_kernel(probe_kernel(&a, target), target, &(EmitC){n->own, name, "  ", functions}, out);
+  buf_putc(out, '\n');
+  arena_free(&a);
+}
+
 static void emit_section(const Program *p, const ModelNames *n, size_t t, const TaskFns *tasks, Buf *out) {
   const Target *target = p->target[t];
   bool always = !strcmp(target->macro, "1");
@@ -257,6 +276,7 @@ static void emit_section(const Program *p, const ModelNames *n, size_t t, const 
     buf_putc(out, '\n');
     buf_free(&name);
   }
+  emit_probe(n, target, &functions, out);
   emit_c_functions_free(&functions);
   buf_printf(out, "static const %s_slot %s_slots_%s[%s_KERNELS] = {\n", n->own, n->own, target->name, n->own_upper);
   for (size_t i = 0; i < p->kernel.n; i++)
@@ -280,6 +300,7 @@ void emit_caps(const Program *p, const ModelNames *n, Buf *out) {
 }
 
 static void emit_isas(const Program *p, const ModelNames *n, Buf *out) {
+  Arena scratch = {0};
   size_t order[MAX_TARGETS];
   model_rank_order(p, order);
   buf_printf(out, "/* Compiled instruction sets, worst first. */\nstatic const %s_isa_row %s_isas[] = {\n", n->own,
@@ -291,11 +312,13 @@ static void emit_isas(const Program *p, const ModelNames *n, Buf *out) {
       ICE("target %s: its attribute names a CPU feature that emit_model_names.c does not know", t->name);
     bool always = !strcmp(t->macro, "1");
     if (!always) buf_printf(out, "#if %s\n", t->macro);
-    buf_printf(out, "  {\"%s\", %u, {0x%xu, 0x%xu, 0x%xu, 0x%xu}, %s_slots_%s},\n", t->name, t->rank, need[0], need[1],
-               need[2], need[3], n->own, t->name);
+    buf_printf(out, "  {\"%s\", %u, {0x%xu, 0x%xu, 0x%xu, 0x%xu}, %s_slots_%s, %s_probe_%s, UINT64_C(0x%016llx)},\n",
+               t->name, t->rank, need[0], need[1], need[2], need[3], n->own, t->name, n->own, t->name,
+               (unsigned long long)probe_sum(probe_kernel(&scratch, t)));
     if (!always) buf_puts(out, "#endif\n");
   }
-  buf_puts(out, "  {NULL, 0, {0, 0, 0, 0}, NULL}};\n\n");
+  buf_puts(out, "  {NULL, 0, {0, 0, 0, 0}, NULL, NULL, 0}};\n\n");
+  arena_free(&scratch);
   emit_caps(p, n, out);
 }
 

@@ -6,6 +6,7 @@
 //
 //   "static int $p__isa_runs(...)"  ->  static int vit_isa_runs(...)
 #include "emit_model.h"
+#include "probe.h"
 
 // clang-format off
 static const char *const selftest_lines[] = {
@@ -46,6 +47,7 @@ static const char *const selftest_lines[] = {
   "}",
   "",
   "enum { $P__SAMPLES = 256, $P__MARK = 0xee };",
+  "enum { $P__PROBE_N = 32, $P__PROBE_ROWS = 12 };",
   "typedef struct $p__samples { /* of the elements that a task has written */",
   "  unsigned n;",
   "  uint64_t at[$P__SAMPLES];",
@@ -90,6 +92,20 @@ static const char *const selftest_lines[] = {
   "static int $p__same(float a, float b) {",
   "  float d = a > b ? a - b : b - a, size = b < 0 ? -b : b;",
   "  return (a != a && b != b) || d <= 1e-3f * (1 + size) || (d != d && size > FLT_MAX);",
+  "}",
+  "",
+  "/* Does the probe give the bits that were stored when this module was written? */",
+  "static $p_status $p__test_probe(const $p__isa_row *isa) {",
+  "  const $p__param in = {'i', 'f', $P__PROBE_N};",
+  "  float x[$P__PROBE_N], y[$P__PROBE_N * ($P__PROBE_ROWS + 1)];",
+  "  $p__args args;",
+  "  memset(&args, 0, sizeof args);",
+  "  memset(y, 0, sizeof y);",
+  "  $p__fill(&in, (unsigned char *)x);",
+  "  args.p[0] = x;",
+  "  args.p[1] = y;",
+  "  isa->probe(&args, 0, NULL);",
+  "  return $p__checksum((const unsigned char *)y, sizeof y) == isa->probe_sum ? $P_OK : $P_ETEST;",
   "}",
   "",
   "/* Runs the first task of a step's kernel on every instruction set; all must agree with the first. Kernels whose operands",
@@ -152,6 +168,8 @@ static const char *const selftest_lines[] = {
   "  $p_status status = $p__test_weights(c);",
   "  uint32_t have[4];",
   "  $p__cpu(have);",
+  "  for (unsigned i = 0; status == $P_OK && $p__isas[i].name; i++)",
+  "    if ($p__isa_runs(&$p__isas[i], have)) status = $p__test_probe(&$p__isas[i]);",
   "  for (unsigned r = 0; r < (unsigned)$P_ROUTE_COUNT; r++) {",
   "    const $p__plan *p = &$p__plans[r];",
   "    $p__args args;",
@@ -164,6 +182,8 @@ static const char *const selftest_lines[] = {
   "}",
 };
 // clang-format on
+_Static_assert(PROBE_N == 32 && PROBE_ROWS == 12, "as in the text above");
+
 void emit_text_selftest(const ModelNames *n, Buf *out) {
   EMIT_LINES(out, n, selftest_lines);
 }

@@ -66,6 +66,8 @@ static const char *const types_lines[] = {
   "  unsigned rank;    /* larger is better */",
   "  uint32_t need[4]; /* bits of cpuid 1 ecx, 7 ebx, 7 ecx, XCR0 */",
   "  const $p__slot *slot;",
+  "  void (*probe)(const $p__args *a, size_t task, void *scratch); /* for the self-test, and the checksum of its bits */",
+  "  uint64_t probe_sum;",
   "} $p__isa_row;",
   "",
   "/* Parameter of a kernel, for the self-test: 'i' read, 'o' written; element type; elements. */",

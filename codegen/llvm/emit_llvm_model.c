@@ -10,6 +10,7 @@
 #include "emit_llvm.h"
 
 #include "codegen/emit_model.h"
+#include "codegen/probe.h"
 #include "engine_bitcode.h"
 #include "runtime/weights_format.h"
 
@@ -176,10 +177,14 @@ static void isas_table(Llvm *l, const ModelNames *n) {
     if (!target_cpu_needs(t, need)) ICE("target %s: its attribute names an unknown CPU feature", t->name);
     LLVMValueRef v[4];
     for (int k = 0; k < 4; k++) v[k] = c32(l, need[k]);
-    VEC_PUSH(&l->arena, rows, ROW(l, text(l, t->name), c32(l, t->rank), array_of(v, 4), slots_table(l, n, order[i])));
+    const Kernel *probe = probe_kernel(&l->arena, t);
+    LLVMValueRef run = emit_llvm_kernel(l, probe, t, arena_printf(&l->arena, "%s_probe_%s", n->own, t->name), 0);
+    VEC_PUSH(&l->arena, rows,
+             ROW(l, text(l, t->name), c32(l, t->rank), array_of(v, 4), slots_table(l, n, order[i]), run,
+                 c64(l, probe_sum(probe))));
   }
   LLVMValueRef zero[4] = {c32(l, 0), c32(l, 0), c32(l, 0), c32(l, 0)};
-  VEC_PUSH(&l->arena, rows, ROW(l, null(l), c32(l, 0), array_of(zero, 4), null(l)));
+  VEC_PUSH(&l->arena, rows, ROW(l, null(l), c32(l, 0), array_of(zero, 4), null(l), null(l), c64(l, 0)));
   table(l, "sy_engine__isas", &rows);
 }
 

@@ -316,6 +316,63 @@ Test(emit_model, names_of_a_page) {
   arena_free(&a);
 }
 
+// The self-test of the module built with flags: its status, or -1 if it cannot be compiled.
+static int selftest_with(const Model *m, const char *cc, const char *flags, unsigned number) {
+  char so[160], *src = absolute_source_dir();
+  snprintf(so, sizeof so, "%s/flags_%u.so", dir, number); // dlopen knows a library by its name
+  int built = shell(IN_DIR "%s -std=c11 -O2 %s -DTINY_TRACE -I%s/runtime -fPIC -shared tiny.c tiny_glue.c -o %s 2> log",
+                    dir, cc, flags, src, so);
+  free(src);
+  if (built != 0) {
+    cr_expect_eq(shell(IN_DIR "grep -q 'without -ffast-math' log", dir), 0, "%s %s: another error", cc, flags);
+    return -1;
+  }
+  void *lib = dlopen(so, RTLD_NOW | RTLD_LOCAL), *ctx = NULL;
+  cr_assert_not_null(lib, "%s", dlerror());
+  const sy_model *x = model_of(lib);
+  void *arena = aligned_alloc(64, (x->arena_bytes(1) + 63) / 64 * 64);
+  sy_config c = {SY_ABI_VERSION, m->file, m->file_bytes, arena, x->arena_bytes(1), NULL, NULL};
+  cr_assert_eq(x->init(&ctx, &c), SY_OK);
+  int status = (int)x->selftest(ctx);
+  free(arena);
+  dlclose(lib);
+  return status;
+}
+
+// Flags that change results do not compile, or the self-test says so. Those for numbers alone are undone by a pragma
+// where a compiler has one.
+Test(emit_model, flags_that_change_results, .timeout = 300) {
+  Model *m = make_model();
+  write_module(&m->p);
+  static const struct {
+    const char *cc, *flags;
+    bool good, bad; // what may be seen
+  } row[] = {
+      {"gcc", "-ffp-contract=off", true, false},
+      {"gcc", "-ffp-contract=off -march=native", true, false},
+      {"gcc", "-ffp-contract=off -O3 -fno-signed-zeros", true, false},
+      {"gcc", "-ffp-contract=fast -march=haswell", false, true},
+      {"gcc", "-ffp-contract=off -ffast-math", false, true},
+      {"gcc", "-ffp-contract=off -Ofast", false, true},
+      {"gcc", "-ffp-contract=off -fassociative-math -fno-signed-zeros -fno-trapping-math", false, true},
+      {"gcc", "-ffp-contract=off -fassociative-math -fno-signed-zeros -fno-trapping-math -U__ASSOCIATIVE_MATH__", false,
+       true},
+      {"gcc", "-ffp-contract=off -freciprocal-math -U__RECIPROCAL_MATH__", false, true},
+      {"gcc", "-ffp-contract=off -ffinite-math-only", false, true},
+      {"clang", "-ffp-contract=off", true, false},
+      {"clang", "-ffp-contract=off -ffast-math", false, true},
+      {"clang", "-fassociative-math -fno-signed-zeros -fno-trapping-math", true, true},
+      {"clang", "-funsafe-math-optimizations", true, true},
+  };
+  for (unsigned i = 0; i < sizeof row / sizeof *row; i++) {
+    if (!have(row[i].cc)) continue;
+    int got = selftest_with(m, row[i].cc, row[i].flags, i);
+    bool good = got == SY_OK, bad = got == -1 || got == SY_ETEST;
+    cr_expect((good && row[i].good) || (bad && row[i].bad), "%s %s: %d", row[i].cc, row[i].flags, got);
+  }
+  remove_module();
+}
+
 Test(emit_model, exports_only_its_prefix_and_needs_little) {
   Model *m = make_model();
   write_module(&m->p);
