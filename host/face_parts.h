@@ -144,6 +144,8 @@ bool face_run_output(const FaceRun *r, unsigned o, FaceArray *out, HostError *er
 bool face_is_tokenizer(const char *kind);
 // Loads --vocab if it is not loaded. False if it is missing, no vocabulary, or one of another kind or size.
 bool face_load_vocabulary(FaceRun *r, const sy_prepare *p, HostError *err);
+// The tokenizer's usual ends, and whose ids they are: those of the file or (SentencePiece, xlmr) of XLM-R.
+HostTokenizerOptions face_tokenizer_options(const HostTokenizer *t, const char *options);
 // How sentences are cut, by the options of their prepare and the command line, in r->how.
 void face_text_options(FaceRun *r, const char *options);
 // Says on stderr that a sentence had more than `most` tokens.

@@ -41,8 +41,9 @@ static bool load_tokenizer(const Maker *m, const sy_prepare *p, HostError *err) 
     r->usage = false;
     return false;
   }
-  r->how = host_tokenizer_options(r->tokenizer);
-  size_t have = host_tokenizer_size(r->tokenizer); // a table may be longer: ids that a model adds, rows of padding
+  r->how = face_tokenizer_options(r->tokenizer, p ? p->options : "");
+  size_t have =
+      host_tokenizer_ids(r->tokenizer, &r->how); // a table may be longer: ids that a model adds, rows of padding
   if (have <= m->table) return true;
   r->usage = false;
   return host_fail(err, "%.200s has %zu tokens, the model's table of words %zu: it is the vocabulary of another model",

@@ -52,10 +52,17 @@ static void note_case(const FaceRun *r, const sy_prepare *p) {
           lower ? "are put into lower case" : "keep their capitals", decider[by], r->args->vocab, capitals, lettered);
 }
 
+HostTokenizerOptions face_tokenizer_options(const HostTokenizer *t, const char *options) {
+  char text[8];
+  HostTokenizerOptions o = host_tokenizer_options(t);
+  if (face_option(options, "xlmr", text, sizeof text)) o.xlmr = strcmp(text, "false") != 0;
+  return o;
+}
+
 void face_text_options(FaceRun *r, const char *options) {
   HostTokenizerOptions *o = &r->how;
   Decider by;
-  *o = host_tokenizer_options(r->tokenizer);
+  *o = face_tokenizer_options(r->tokenizer, options);
   o->start = (int32_t)face_option_number(options, "start", o->start);
   o->end = (int32_t)face_option_number(options, "end", o->end);
   o->pad = (int32_t)face_option_number(options, "pad", o->pad);
@@ -69,7 +76,8 @@ void face_text_options(FaceRun *r, const char *options) {
 static bool fits(FaceRun *r, const sy_prepare *p, HostError *err) {
   bool exact = r->tokenizer->kind == HOST_CLIP_BPE;
   double said = face_option_number(p->options, "vocab", exact ? face_option_number(p->options, "end", -1) + 1 : 0);
-  size_t have = host_tokenizer_size(r->tokenizer), want = said >= 1 && said < 1e9 ? (size_t)said : 0;
+  HostTokenizerOptions how = face_tokenizer_options(r->tokenizer, p->options);
+  size_t have = host_tokenizer_ids(r->tokenizer, &how), want = said >= 1 && said < 1e9 ? (size_t)said : 0;
   if (!want || have == want) return true;
   if (exact || have > want)
     return host_fail(err, "%.200s has %zu tokens, the model %zu: it is not the vocabulary of this model",
@@ -107,7 +115,8 @@ bool face_describe_vocabulary(const sy_info *info, const FaceArgs *a, HostError 
     Decider by;
     bool ok = face_load_vocabulary(&r, p, err);
     if (ok) {
-      printf("vocabulary of %s: %s, %s, %zu tokens", p->name, a->vocab, p->kind, host_tokenizer_size(r.tokenizer));
+      HostTokenizerOptions how = face_tokenizer_options(r.tokenizer, p->options);
+      printf("vocabulary of %s: %s, %s, %zu tokens", p->name, a->vocab, p->kind, host_tokenizer_ids(r.tokenizer, &how));
       bool lower = lower_case(a, p->options, r.tokenizer, &by);
       if (r.tokenizer->wordpiece)
         printf(", %s (%s)", lower ? "uncased: in lower case, without accents" : "cased: as written", decider[by]);

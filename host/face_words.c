@@ -146,7 +146,7 @@ static void note_missing(const Captions *c, const HostIds *prompt, const char *n
   int32_t first = 0;
   for (size_t i = 0; i < n; i++) {
     bool marks = ids[i] == prompt->id[0] || ids[i] == o->end_id || ids[i] == o->pad_id || ids[i] == o->mask_id;
-    if (marks || (ids[i] >= 0 && (size_t)ids[i] < host_tokenizer_size(c->r->tokenizer))) continue;
+    if (marks || (ids[i] >= 0 && (size_t)ids[i] < host_tokenizer_ids(c->r->tokenizer, &c->r->how))) continue;
     if (missing++ == 0) first = ids[i];
   }
   if (missing)

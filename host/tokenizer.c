@@ -122,6 +122,10 @@ size_t host_tokenizer_size(const HostTokenizer *t) {
   return (pieces < 3 ? 3 : pieces) + 2;
 }
 
+size_t host_tokenizer_ids(const HostTokenizer *t, const HostTokenizerOptions *how) {
+  return t->kind == HOST_SENTENCEPIECE && !how->xlmr ? host_spm_size(t->spm) : host_tokenizer_size(t);
+}
+
 HostTokenizerOptions host_tokenizer_options(const HostTokenizer *t) {
   HostTokenizerOptions o = {.start = 0, .end = 2, .pad = 1, .xlmr = true};
   if (t->kind == HOST_WORDPIECE)

@@ -37,7 +37,8 @@ HostTokenizer *host_tokenizer_load_memory(const char *bytes, size_t n, const cha
 void host_tokenizer_free(HostTokenizer *t);
 const char *
 host_tokenizer_name(HostTokenizerKind kind); // as the pages call it: "clip_bpe", "bert_wordpiece", "sentencepiece"
-size_t host_tokenizer_size(const HostTokenizer *t); // number of ids
+size_t host_tokenizer_size(const HostTokenizer *t); // number of ids; of SentencePiece those of XLM-R
+size_t host_tokenizer_ids(const HostTokenizer *t, const HostTokenizerOptions *how); // number of ids, by the options
 
 // Start, end and padding of the models that use this kind: CLIP's own; [CLS], [SEP], [PAD]; <s>, </s>, <pad>. lower:
 // what the vocabulary looks like.

@@ -274,7 +274,9 @@ Test(tokenizer, sentencepiece_joins_what_is_unknown) {
   EXPECT_IDS(t, "xyz", &how, SPACE, 0);
   EXPECT_IDS(t, "s \xff\xe4\xb8", &how, SPACE, PIECE_S, SPACE, 0);
   EXPECT_TEXT(t, &how, "the cats", A_THE, A_CAT, PIECE_S);
+  cr_expect_eq(host_tokenizer_ids(t, &how), 7);
   how.xlmr = true;
+  cr_expect_eq(host_tokenizer_ids(t, &how), 9);
   EXPECT_IDS(t, "the x", &how, A_THE + 1, SPACE + 1, 3);
   EXPECT_TEXT(t, &how, "the cat", A_THE + 1, A_CAT + 1, PIECE_S + 2, 4000, -7); // <mask>, and none
   host_tokenizer_free(t);
