@@ -217,28 +217,61 @@ void face_run_free(FaceRun *r) {
 
 /* filling -----------------------------------------------------------------------------------------------------------
  */
+// Lets the height and width of a picture input follow from the picture that was put into it.
+static bool set_sides(FaceRun *r, unsigned i, bool canvas, HostError *err) {
+  const sy_tensor *t = &r->route->input[i];
+  return set_extent(r, t, 1, 3, false, err) && set_extent(r, t, 2, r->side[i][0], canvas, err) &&
+         set_extent(r, t, 3, r->side[i][1], canvas, err);
+}
+
+// Elements of one picture of an input.
+static size_t item_size(const sy_tensor *t) {
+  return (size_t)(t->axis[1].bound * t->axis[2].bound * t->axis[3].bound);
+}
+
+bool face_run_hold(FaceRun *to, const FaceRun *from, const char *path) {
+  for (unsigned i = 0; i < to->route->ninput; i++)
+    for (unsigned k = 0; k < from->route->ninput; k++) {
+      const sy_tensor *a = &to->route->input[i], *b = &from->route->input[k];
+      if (!is_picture(to, i) || strcmp(a->name, b->name) != 0 || from->held[k] != path) continue;
+      bool same = a->rank == 4 && b->rank == 4;
+      for (unsigned d = 1; same && d < 4; d++) same = a->axis[d].bound == b->axis[d].bound;
+      if (!same) continue;
+      memcpy(to->in[i], from->in[k], item_size(a) * sizeof(float));
+      memcpy(to->side[i], from->side[k], sizeof to->side[i]);
+      to->held[i] = path;
+      return true;
+    }
+  return false;
+}
+
 static bool fill_picture(FaceRun *r, unsigned i, const char *path, size_t row, HostError *err) {
   const sy_tensor *t = &r->route->input[i];
   HostPreprocess how;
   HostImage photo = {0}, rgb = {0};
   if (!face_option_picture(face_prepare(r->info, t->name)->options, &how, err)) return false;
+  bool canvas = how.resize == HOST_RESIZE_SHORTER_CAPPED; // it lies in the top left corner of zeros
+  float *first = r->in[i], *dst = first + row * item_size(t);
+  if (r->held[i] == path) { // the only picture of many items: a pipe can be read only once
+    if (row) memcpy(dst, first, item_size(t) * sizeof *dst);
+    return set_sides(r, i, canvas, err);
+  }
+  if (!row) r->held[i] = NULL;
   bool ok = host_image_load(path, &photo, err) && host_preprocess(&photo, &how, &rgb, err);
   host_image_free(&photo);
   float *dense = NULL;
   if (ok) {
-    size_t extent[4] = {1, 3, (size_t)rgb.height, (size_t)rgb.width}, item = 1;
-    bool canvas = how.resize == HOST_RESIZE_SHORTER_CAPPED; // it lies in the top left corner of zeros
-    for (unsigned d = 1; d < 4; d++) item *= (size_t)t->axis[d].bound;
-    ok = set_extent(r, t, 1, 3, false, err) && set_extent(r, t, 2, extent[2], canvas, err) &&
-         set_extent(r, t, 3, extent[3], canvas, err);
+    size_t extent[4] = {1, 3, (size_t)rgb.height, (size_t)rgb.width};
     for (int d = 0; d < 2; d++) r->side[i][d] = extent[2 + d];
-    memset((char *)r->in[i] + row * item * sizeof *dense, 0, item * sizeof *dense);
+    ok = set_sides(r, i, canvas, err);
+    memset(dst, 0, item_size(t) * sizeof *dst);
     dense = ok ? malloc(3 * extent[2] * extent[3] * sizeof *dense) : NULL;
     if (ok && !dense) ok = host_fail(err, "out of memory");
     if (ok) {
       host_normalise(&rgb, how.mean, how.std, dense);
-      copy_rows((char *)r->in[i] + row * item * sizeof *dense, (char *)dense, t, extent, sizeof *dense, true);
+      copy_rows((char *)dst, (char *)dense, t, extent, sizeof *dense, true);
     }
+    if (ok && !row) r->held[i] = path;
   }
   free(dense);
   host_image_free(&rgb);

@@ -91,6 +91,8 @@ static bool add_folder(FaceList *l, const char *path, int depth, HostError *err)
     if (lstat(full, &st) != 0) continue;
     if (S_ISDIR(st.st_mode))
       ok = add_folder(l, full, depth + 1, err);
+    else if (is_picture_name(e->d_name) && stat(full, &st) == 0 && !S_ISREG(st.st_mode)) // a pipe would wait for ever
+      fprintf(stderr, "passed over, no regular file: %s\n", full);
     else if (is_picture_name(e->d_name))
       ok = add_item(l, full, err);
   }

@@ -106,9 +106,10 @@ typedef struct FaceRun { // a route, and one call of it at a time
   void *in[FACE_MAX_TENSORS], *out[FACE_MAX_TENSORS]; // by the layout of the bounds
   size_t dims[FACE_MAX_DIMS];
   bool dim_set[FACE_MAX_DIMS];
-  size_t pictures;                  // picture inputs of the route; item k of the j-th takes picture k * pictures + j
-  size_t side[FACE_MAX_TENSORS][2]; // of the last picture put into an input: pixels high and wide; 0: none was
-  bool paired;                      // pictures and sentences share their first axis: item k takes sentence k
+  size_t pictures;                    // picture inputs of the route; item k of the j-th takes picture k * pictures + j
+  size_t side[FACE_MAX_TENSORS][2];   // of the last picture put into an input: pixels high and wide; 0: none was
+  const char *held[FACE_MAX_TENSORS]; // the word whose picture is in row 0 of an input; NULL: none
+  bool paired;                        // pictures and sentences share their first axis: item k takes sentence k
   size_t total, batch; // items of the whole run (pictures, else sentences; 1 if none), items of one call at most
   size_t count;        // rows of this call
   size_t *item;        // [count]: which item of the run a row is of
@@ -129,6 +130,9 @@ void face_run_free(FaceRun *r);
 bool face_run_fill(FaceRun *r, size_t first, size_t count, HostError *err);
 // Of a generate: the rows of the --input files for it, 1 if there are none.
 size_t face_run_given_rows(const FaceRun *r);
+// Takes over the picture that row 0 of an input of another run holds, if the inputs are alike, so that it is not read
+// again.
+bool face_run_hold(FaceRun *to, const FaceRun *from, const char *path);
 // The same item by item, for routes of one picture or one sentence an item: begin, add at most r->batch of them, end.
 // An item that cannot be read leaves the others as they are.
 void face_run_begin(FaceRun *r);

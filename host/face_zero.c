@@ -149,6 +149,7 @@ static int run_compare(const Zero *z, FaceRun *c, unsigned output, const float *
   size_t n = c->args->text.n;
   FaceArray a;
   if (!face_run_start(c, err)) return c->usage ? FACE_USAGE : FACE_IO;
+  face_run_hold(c, &z->run, c->args->image.at[0]);
   if (!face_run_fill(c, 0, 1, err)) return FACE_IO;
   if (!c->count) return *err = c->bad.at[0].why, FACE_IO;
   for (unsigned i = 0; i < FACE_MAX_TENSORS; i++) in[i] = c->in[i];

@@ -22,8 +22,8 @@ __attribute__((format(printf, 2, 3)))
 #endif
 bool host_fail(HostError *err, const char *fmt, ...);
 
-// Reads a whole regular file; *n receives its size. The result is malloc'd and has one zero byte
-// behind the content. NULL on error or above `limit` bytes.
+// Reads a whole file or a pipe to its end; "-" is standard input. *n receives the number of bytes. The result is
+// malloc'd and has one zero byte behind the content. NULL on error or above `limit` bytes.
 char *host_read_file(const char *path, size_t limit, size_t *n, HostError *err);
 
 #endif

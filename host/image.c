@@ -35,7 +35,7 @@ bool host_image_decode(const void *bytes, size_t n, HostImage *out, HostError *e
   else if (n >= 3 && b[0] == 'P' && (b[1] == '5' || b[1] == '6'))
     ok = host_decode_pnm(b, n, out, err);
   else
-    ok = host_fail(err, "not a JPEG, PNG or binary PPM/PGM picture");
+    ok = host_picture_refuse(b, n, err);
   if (!ok) host_image_free(out);
   return ok;
 }

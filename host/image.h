@@ -71,11 +71,16 @@ typedef struct {
 
 // ---- image.c ----
 
-// Decodes a file. On failure *out is empty and err says why. The caller frees with host_image_free.
+// Decodes a file or a pipe; "-" is standard input. On failure *out is empty and err says why. The caller frees with
+// host_image_free.
 bool host_image_load(const char *path, HostImage *out, HostError *err);
 
 // Decodes n bytes; the kind is recognised by its first bytes.
 bool host_image_decode(const void *bytes, size_t n, HostImage *out, HostError *err);
+
+// What a file is by its first bytes (1024 are enough), whatever it is called: "JPEG", "WebP", "a page of HTML, not the
+// file; ...", "empty"; NULL if that is not known. (image_type.c)
+const char *host_picture_type(const void *bytes, size_t n);
 
 // Allocates width x height x channels bytes, uninitialised; false above HOST_MAX_PIXELS or without memory.
 bool host_image_new(HostImage *out, int width, int height, int channels, HostError *err);

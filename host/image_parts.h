@@ -14,6 +14,9 @@ bool host_decode_jpeg(const uint8_t *bytes, size_t n, HostImage *out, HostError 
 bool host_decode_png(const uint8_t *bytes, size_t n, HostImage *out, HostError *err);
 bool host_decode_pnm(const uint8_t *bytes, size_t n, HostImage *out, HostError *err);
 
+// Says what the bytes are that no decoder reads, and what helps; false. (image_type.c)
+bool host_picture_refuse(const void *bytes, size_t n, HostError *err);
+
 static inline uint8_t *host_image_row(const HostImage *im, int y) {
   return im->pixel + (size_t)y * (size_t)im->width * (size_t)im->channels;
 }

@@ -8,6 +8,8 @@
 
 #include <png.h>
 
+enum { MAX_INFLATE = 1032 }; // bytes that one of deflate can become
+
 typedef struct {
   png_structp png;
   png_infop info;
@@ -81,7 +83,11 @@ static bool png_body(PngJob *job) {
   // Texts, profiles and the like are passed over unread: they would cost time and memory, and change nothing.
   png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
   png_set_chunk_malloc_max(png, 0); // nothing of such a chunk is kept, so that it may have any length
+  size_t bytes_left = job->left;
   png_read_info(png, job->info);
+  size_t raw = png_get_rowbytes(png, job->info) * (size_t)png_get_image_height(png, job->info);
+  if (raw / MAX_INFLATE > bytes_left)
+    return host_fail(job->err, "PNG: file is truncated"); // before memory is taken for it
   PngLayout at = png_layout(job);
   int passes = png_set_interlace_handling(png);
   png_read_update_info(png, job->info);

@@ -426,6 +426,25 @@ for file in cut.jpg empty.jpg text.jpg cut.png nosuch.jpg; do
 done
 face 0 "model: two pictures" p.jpg p.png --top 2
 cp out two.txt
+# pictures from pipes: as from a file, and never waited for where they were not named
+face 0 "a picture of standard input" p.jpg --top 2
+sed 1d out > want
+./vit-tiny - --top 2 < p.jpg > out 2> err
+check "... a file" sh -c 'sed 1d out | cmp - want'
+cat p.jpg | ./vit-tiny --image=- --top 2 > out 2> err
+check "... a pipe" sh -c 'sed 1d out | cmp - want'
+cat p.jpg | ./vit-tiny /dev/stdin --top 2 > out 2> err
+check "... by its name" sh -c 'sed 1d out | cmp - want'
+mkfifo pipe.jpg && { cat p.jpg > pipe.jpg & }
+face 0 "a named pipe" pipe.jpg --top 2
+check "... the same" sh -c 'sed 1d out | cmp - want'
+face 3 "a device" /dev/zero
+says "... is called one" '/dev/zero: a device, not a file or a pipe'
+face 3 "a folder" .
+says "... is called one" '[.]: a folder, not a file'
+printf 'RIFF\044\000\000\000WEBPVP8 ' > webp.jpg
+face 3 "WebP under another name" webp.jpg
+says "... is called by its own" 'webp.jpg: this is WebP; only JPEG, PNG and binary PPM/PGM are read'
 face 3 "one unreadable picture of four" cut.jpg p.jpg text.jpg p.png --top 2
 check "... the others have their results" cmp out two.txt
 says "... it is named" 'vit-tiny: text.jpg: '
@@ -624,6 +643,9 @@ for file in p.jpg p.png; do
 done
 use 0 "two pictures and a sentence" vilt p.jpg p.png --route nlvr2 --text a --vocab "$bert"
 says "... are named" '^p.jpg, p.png, "a"$' out
+cat p.jpg | ./albef - --route match --text a --text b --vocab "$bert" > out 2> err
+check "one picture from a pipe with two sentences" [ $? -eq 0 ]
+check "... two results" [ "$(grep -c '^-, "[ab]"$' out)" -eq 2 ]
 use 3 "a pair whose second picture cannot be read" vilt p.jpg cut.png p.jpg p.png --route nlvr2 --text a --text b --vocab "$bert"
 says "... the other pair has its own sentence" '^p.jpg, p.png, "b"$' out
 says "... the picture is named" 'vilt: cut.png: '
@@ -653,6 +675,9 @@ printf 'cat\ndog\nred\n' > animals.txt
 use 0 "zero-shot: labels" clip photos/0.ppm photos/1.ppm --labels animals.txt --vocab merges.txt
 cp out zero.txt
 check "... each picture and three classes" [ "$(grep -c '^photos/[01].ppm$\|%  [a-z]*$' out)" -eq 8 ]
+sed 2,4\!d zero.txt > want
+cat photos/0.ppm | ./clip - --labels animals.txt --vocab merges.txt > out 2> err
+check "zero-shot: a picture from a pipe, read once" sh -c 'sed 1d out | cmp - want'
 use 3 "zero-shot: beside pictures that cannot be read" clip photos/notes.txt photos/0.ppm nosuch.jpg photos/1.ppm --labels animals.txt --vocab merges.txt
 check "... the others have the same results" cmp out zero.txt
 says "... counted" '2 of 4 could not be read'
@@ -716,6 +741,11 @@ use 0 "zero-shot: --scale" clip_two photos/0.ppm --labels animals.txt --vocab me
 use 0 "zero-shot: cosines of a page without softmax" albef p.jpg --labels animals.txt --vocab "$bert"
 says "... are numbers, not shares" '^ *-*[0-9]\.[0-9]*  dog$' out
 
+mkfifo photos/pipe.png
+timeout 60 ./clip embed photos -o v.npy > out 2> err < /dev/null
+check "embed: a pipe in a folder is not waited for" [ $? -eq 0 ]
+says "... but named" 'passed over, no regular file: photos/pipe.png'
+rm -f photos/pipe.png v.npy v.txt
 use 0 "embed: a folder" clip embed photos -o v.npy --batch 2
 says "... says what is where" '^v.npy: 7 vectors of 24, names in v.txt$' out
 printf 'photos/%s\n' 0.ppm 1.ppm 2.ppm 3.ppm 4.ppm 5.ppm more/6.PPM > want

@@ -1,4 +1,5 @@
 // fuzz_image.c - libFuzzer: no bytes may crash the picture decoders, and what they accept can be resized.
+// dict: image
 #include <stdint.h>
 #include <stdlib.h>
 

@@ -3,12 +3,17 @@
 #include <criterion/criterion.h>
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <jpeglib.h>
 #include <png.h>
+#include <pthread.h>
+#include <zlib.h>
 
 #include "../../host/check_host.h"
 #include "../../host/image.h"
@@ -215,8 +220,203 @@ Test(image, refuses_huge_pictures_before_allocating) {
   for (size_t i = 0; i + 9 < b.n; i++)
     if (b.at[i] == 0xff && b.at[i + 1] == 0xc0) memset(b.at + i + 5, 0x7f, 4); // 32639 x 32639
   cr_assert_not(host_image_decode(b.at, b.n, &im, &err));
-  cr_assert(strstr(err.text, "100 million"), "%s", err.text);
+  cr_assert(strstr(err.text, "truncated") || strstr(err.text, "100 million"), "%s", err.text);
   free(b.at);
+  // Sides that are allowed, of files that cannot hold so many pixels: nothing is allocated for them.
+  b = make_jpeg(8, 8, 3, colour);
+  for (size_t i = 0; i + 9 < b.n; i++)
+    if (b.at[i] == 0xff && b.at[i + 1] == 0xc0) memset(b.at + i + 5, 0x1f, 4); // 7967 x 7967
+  cr_assert_not(host_image_decode(b.at, b.n, &im, &err));
+  cr_assert(strstr(err.text, "truncated: "), "%s", err.text);
+  free(b.at);
+  static const uint8_t grey[4] = {1, 2, 3, 4};
+  b = make_png(2, 2, 8, PNG_COLOR_TYPE_GRAY, false, grey, 2, false);
+  memcpy(b.at + 16, (uint8_t[]){0, 0, 0x20, 0, 0, 0, 0x20, 0}, 8); // 8192 x 8192
+  uint32_t crc = (uint32_t)crc32(0, b.at + 12, 17);
+  for (int i = 0; i < 4; i++) b.at[29 + i] = (uint8_t)(crc >> (24 - 8 * i));
+  cr_assert_not(host_image_decode(b.at, b.n, &im, &err));
+  cr_assert_str_eq(err.text, "PNG: file is truncated");
+  free(b.at);
+}
+
+Test(image, names_what_it_does_not_read) {
+  static const struct {
+    const char *bytes;
+    size_t n;
+    const char *type;
+  } files[] = {{"RIFF\x24\0\0\0WEBPVP8 ", 16, "WebP"},
+               {"GIF89a\1\0", 8, "GIF"},
+               {"BM\x36\0\0\0", 6, "BMP"},
+               {"II*\0\x08\0\0\0", 8, "TIFF"},
+               {"MM\0*\0\0\0\x08", 8, "TIFF"},
+               {"\0\0\0\x1c"
+                "ftypheic",
+                12, "HEIC"},
+               {"\0\0\0\x1c"
+                "ftypmif1",
+                12, "HEIC"},
+               {"\0\0\0\x1c"
+                "ftypavif",
+                12, "AVIF"},
+               {"\0\0\0\x1c"
+                "ftypisom",
+                12, "a video"},
+               {"\xff\x0a\xfa\x1f", 4, "JPEG XL"},
+               {"\0\0\0\x0cJXL \r\n\x87\n", 12, "JPEG XL"},
+               {"\0\0\0\x0cjP  \r\n\x87\n", 12, "JPEG 2000"},
+               {"%PDF-1.7\n", 9, "PDF"},
+               {"<?xml version=\"1.0\"?>\n<!-- a -->\n<svg xmlns=\"\">", 47, "SVG"},
+               {"  <svg/>", 8, "SVG"},
+               {"\xef\xbb\xbf<!DOCTYPE html><html>", 24, "a page of HTML, not the file; the download went wrong"},
+               {"<HTML><body>404", 15, "a page of HTML, not the file; the download went wrong"},
+               {"8BPS\0\1", 6, "a Photoshop file (PSD)"},
+               {"\0\0\1\0\1\0", 6, "an icon (ICO)"},
+               {"version https://git-lfs.github.com/spec/v1\noid", 46,
+                "a git-lfs pointer, not the file that it points to; fetch that with: git lfs pull"},
+               {"P3\n1 1\n255\n1 2 3\n", 17, "a text PPM"},
+               {"not a picture\n", 14, "text"},
+               {"", 0, "empty"}};
+  HostImage im;
+  HostError err;
+  for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+    const char *type = host_picture_type(files[i].bytes, files[i].n);
+    cr_assert_not_null(type, "%s", files[i].type);
+    cr_expect_str_eq(type, files[i].type);
+    cr_expect_not(host_image_decode(files[i].bytes, files[i].n, &im, &err));
+    cr_expect(strstr(err.text, files[i].type), "%s: %s", files[i].type, err.text);
+    for (size_t cut = 0; cut < files[i].n; cut++) { // an exact buffer, for the sanitizer
+      char *part = malloc(cut + 1);
+      memcpy(part, files[i].bytes, cut);
+      host_image_decode(part, cut, &im, &err);
+      host_image_free(&im);
+      free(part);
+    }
+  }
+  cr_expect_str_eq(host_picture_type("\xff\xd8\xff\xe0", 4), "JPEG");
+  cr_expect_null(host_picture_type("\1\2\3\4", 4));
+}
+
+static void *write_ppm(void *path) {
+  FILE *f = fopen(path, "wb");
+  fputs("P6 2 1 255\nabc", f);
+  fflush(f);
+  usleep(20000); // in two pieces
+  fputs("def", f);
+  fclose(f);
+  return NULL;
+}
+
+Test(image, reads_pipes_and_refuses_devices, .timeout = 20) {
+  char path[64];
+  HostImage im;
+  HostError err;
+  pthread_t writer;
+  signal(SIGPIPE, SIG_IGN); // the reader that has had enough closes
+  snprintf(path, sizeof path, "/tmp/sy_image_fifo_%ld", (long)getpid());
+  cr_assert_eq(mkfifo(path, 0600), 0);
+  cr_assert_eq(pthread_create(&writer, NULL, write_ppm, path), 0);
+  cr_assert(host_image_load(path, &im, &err), "%s", err.text);
+  cr_assert_arr_eq(im.pixel, "abcdef", 6);
+  host_image_free(&im);
+  pthread_join(writer, NULL);
+  size_t n = 0; // above the limit, from a pipe too
+  cr_assert_eq(pthread_create(&writer, NULL, write_ppm, path), 0);
+  cr_assert_null(host_read_file(path, 13, &n, &err));
+  cr_assert(strstr(err.text, "limit"), "%s", err.text);
+  pthread_join(writer, NULL);
+  unlink(path);
+  static const char *const bad[] = {"/tmp", "/dev/zero", "/nowhere/at/all.jpg"};
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    cr_expect_not(host_image_load(bad[i], &im, &err));
+    cr_expect(strstr(err.text, bad[i]), "%s", err.text);
+  }
+}
+
+// A zTXt chunk that unpacks to `mb` megabytes, put behind the head of a PNG.
+static Bytes with_text_bomb(Bytes png, int mb) {
+  static uint8_t zeros[1 << 16], packed[1 << 19];
+  z_stream z = {0};
+  memcpy(packed, "zTXtk\0\0", 7);
+  uint8_t head[8] = {0};
+  cr_assert_eq(deflateInit(&z, 9), Z_OK);
+  z.next_out = packed + 7, z.avail_out = sizeof packed - 7;
+  for (int i = 0; i < 16 * mb; i++) {
+    z.next_in = zeros, z.avail_in = sizeof zeros;
+    deflate(&z, i + 1 == 16 * mb ? Z_FINISH : Z_NO_FLUSH);
+  }
+  size_t n = 7 + z.total_out;
+  deflateEnd(&z);
+  uint32_t crc = (uint32_t)crc32(0, packed, (uInt)n), length = (uint32_t)(n - 4);
+  for (int i = 0; i < 4; i++) head[i] = (uint8_t)(length >> (24 - 8 * i)), head[4 + i] = (uint8_t)(crc >> (24 - 8 * i));
+  Bytes out = {malloc(png.n + n + 8), png.n + n + 8};
+  memcpy(out.at, png.at, 33);
+  memcpy(out.at + 33, head, 4);
+  memcpy(out.at + 37, packed, n);
+  memcpy(out.at + 37 + n, head + 4, 4);
+  memcpy(out.at + 41 + n, png.at + 33, png.n - 33);
+  free(png.at);
+  return out;
+}
+
+Test(image, texts_of_a_png_cost_nothing) {
+  static const uint8_t grey[4] = {1, 2, 3, 4};
+  Bytes b = make_png(2, 2, 8, PNG_COLOR_TYPE_GRAY, false, grey, 2, false);
+  for (int i = 0; i < 8; i++) b = with_text_bomb(b, 48);
+  struct rusage before, after;
+  HostImage im;
+  HostError err;
+  getrusage(RUSAGE_SELF, &before);
+  cr_assert(host_image_decode(b.at, b.n, &im, &err), "%s", err.text);
+  getrusage(RUSAGE_SELF, &after);
+  cr_assert_arr_eq(im.pixel, grey, 4);
+  cr_assert(after.ru_maxrss - before.ru_maxrss < 16 << 10, "%ld KiB", after.ru_maxrss - before.ru_maxrss);
+  host_image_free(&im);
+  free(b.at);
+}
+
+// A progressive JPEG in one scan for the means and two for each of `detail` frequencies.
+static Bytes make_many_scans(int detail) {
+  Bytes b = {0};
+  struct jpeg_compress_struct c;
+  struct jpeg_error_mgr mgr;
+  jpeg_scan_info scan[127] = {{.comps_in_scan = 1}};
+  unsigned long n = 0;
+  int scans = 1;
+  for (int pass = 0; pass < 2; pass++)
+    for (int k = 1; k <= detail; k++)
+      scan[scans++] = (jpeg_scan_info){.comps_in_scan = 1, .Ss = k, .Se = k, .Ah = pass, .Al = 1 - pass};
+  c.err = jpeg_std_error(&mgr);
+  jpeg_create_compress(&c);
+  jpeg_mem_dest(&c, &b.at, &n);
+  c.image_width = c.image_height = 16;
+  c.input_components = 1;
+  c.in_color_space = JCS_GRAYSCALE;
+  jpeg_set_defaults(&c);
+  c.scan_info = scan;
+  c.num_scans = scans;
+  jpeg_start_compress(&c, TRUE);
+  for (int y = 0; y < 16; y++) {
+    uint8_t line[16], *row = line;
+    for (int x = 0; x < 16; x++) line[x] = (uint8_t)(x * y * 7);
+    jpeg_write_scanlines(&c, &row, 1);
+  }
+  jpeg_finish_compress(&c);
+  jpeg_destroy_compress(&c);
+  b.n = n;
+  return b;
+}
+
+Test(image, scans_of_a_jpeg_are_limited) {
+  HostImage im;
+  HostError err;
+  for (int detail = 40; detail <= 63; detail += 23) {
+    Bytes b = make_many_scans(detail);
+    bool ok = host_image_decode(b.at, b.n, &im, &err);
+    cr_expect_eq(ok, detail == 40, "%d scans: %s", 2 * detail + 1, ok ? "" : err.text);
+    if (!ok) cr_expect(strstr(err.text, "scans"), "%s", err.text);
+    host_image_free(&im);
+    free(b.at);
+  }
 }
 
 // ---- resizing ----
