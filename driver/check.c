@@ -110,17 +110,21 @@ static bool run_file(Check *c, const char *dir, const char *path) {
   size_t n = 0;
   char *text = file_read(&s->arena, path, &n, &err);
   if (!text) return session_fail(s, EXIT_IO, "cannot read %s: %s", path, err), false;
-  cJSON *json = cJSON_ParseWithLength(text, n);
+  const char *end = NULL;
+  cJSON *json = cJSON_ParseWithOpts(text, &end, true);
+  Buf why = {0};
+  if (!json || end != text + n) buf_printf(&why, "it is no JSON (byte %zu)", end ? (size_t)(end - text) + 1 : 1);
+  if (why.n || !check_valid(json, &why)) {
+    session_fail(s, EXIT_IO, "%s: %s", path, why.s);
+    buf_free(&why);
+    cJSON_Delete(json);
+    return false;
+  }
   const cJSON *list = cJSON_GetObjectItemCaseSensitive(json, "cases"), *v;
   const char *set = json_text(json, "set");
-  if (!cJSON_IsArray(list)) {
-    cJSON_Delete(json);
-    return session_fail(s, EXIT_IO, "%s: no list of cases in it", path), false;
-  }
   set = arena_strdup(&s->arena, set ? set : base_name(dir));
   cJSON_ArrayForEach(v, list) {
     const char *name = json_text(v, "name"), *kind = json_text(v, "kind");
-    if (!name || !kind) continue;
     Case k = {v, dir, NULL, set, arena_strdup(&s->arena, name), arena_strdup(&s->arena, kind)};
     k.spec = spec_of(s, s->opt.arg.at[0], v);
     if ((!k.spec && json_text(v, "model")) || !chosen(s, set, name)) continue;
@@ -249,14 +253,21 @@ static bool set_up(Check *c) {
   return c->temp != NULL;
 }
 
+static int run_checks(Check *c) {
+  Session *s = c->s;
+  size_t files = 0;
+  if (!is_folder(s->opt.golden)) return session_fail(s, EXIT_IO, "%s is not a folder", s->opt.golden);
+  if (!run_tree(c, s->opt.golden, 0, &files)) return s->exit_code;
+  if (!files) return session_fail(s, EXIT_IO, "there is no cases.json in or below %s", s->opt.golden);
+  if (!c->result.n)
+    return session_fail(s, EXIT_WRONG, "no case below %s belongs to %s", s->opt.golden, s->opt.arg.at[0]);
+  return report(c);
+}
+
 int cmd_check(Session *s) {
   Check c = {.s = s};
-  size_t files = 0;
   if (!set_up(&c)) return s->exit_code;
-  if (!is_folder(s->opt.golden)) return session_fail(s, EXIT_IO, "%s is not a folder", s->opt.golden);
-  if (!run_tree(&c, s->opt.golden, 0, &files)) return s->exit_code;
-  if (!files) return session_fail(s, EXIT_IO, "there is no cases.json in or below %s", s->opt.golden);
-  if (!c.result.n)
-    return session_fail(s, EXIT_WRONG, "no case below %s belongs to %s", s->opt.golden, s->opt.arg.at[0]);
-  return report(&c);
+  int code = run_checks(&c);
+  temp_remove(c.temp);
+  return code;
 }

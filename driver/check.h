@@ -1,6 +1,7 @@
 // check.h: what the files of `syc check` share.
 //
 //   check.c         finds the cases, chooses, prints
+//   check_valid.c   the fields of cases.json
 //   check_case.c    one case: tensors, dims, the program, comparison
 //   check_generate.c  one `generate` case: the search loop over the two entry points of a generate
 //   check_op.c      the one-operator graph of an `op` case
@@ -71,6 +72,9 @@ typedef struct Call { // one call of a route
 bool check_settle(Check *c, CheckResult *r, Verdict v, const char *fmt, ...) SY_PRINTF(4, 5);
 const char *json_text(const cJSON *object, const char *key); // NULL unless a string
 double json_number(const cJSON *object, const char *key, double otherwise);
+
+// check_valid.c: has every field of a cases.json that is read here its form? *why: the first that has not.
+bool check_valid(const cJSON *cases, Buf *why);
 
 // Runs a `forward` or `op` case.
 void check_case(Check *c, const Case *k, CheckResult *r);

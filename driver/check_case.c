@@ -140,10 +140,14 @@ static const Program *program_of(Check *c, const Case *k, const Checkpoint *tens
 
 /* the call ------------------------------------------------------------------------------------------------------------
  */
-bool check_same_dtype(DType want, StDtype have) {
+static StDtype file_dtype(DType t) {
   static const StDtype of[DT_COUNT] = {
       [DT_F32] = ST_F32, [DT_F16] = ST_F16, [DT_BF16] = ST_BF16, [DT_I32] = ST_I32, [DT_BOOL] = ST_BOOL};
-  return of[want] == have;
+  return of[t];
+}
+
+bool check_same_dtype(DType want, StDtype have) {
+  return file_dtype(want) == have;
 }
 
 void *check_zeros(Check *c, size_t bytes) {
@@ -200,22 +204,33 @@ void difference_add(Difference *d, size_t i, double got, double want) {
   if (diff > d->abs) d->abs = diff, d->at = i;
 }
 
-static double element(DType t, const void *p, size_t i) {
-  float f;
-  int32_t n;
+// Element i, by the type that it has: there is no type that compares as nothing.
+static double element(StDtype t, const void *p, size_t i) {
+  size_t size = st_dtype_size(t);
+  StTensor one = {.dtype = t, .data = (const char *)p + i * size, .bytes = size};
+  double d = 0;
+  int64_t n = 0;
   switch (t) {
-  case DT_F32: memcpy(&f, (const char *)p + i * sizeof f, sizeof f); return (double)f;
-  case DT_I32: memcpy(&n, (const char *)p + i * sizeof n, sizeof n); return (double)n;
-  case DT_BOOL: return ((const unsigned char *)p)[i];
-  default: return 0;
+  case ST_F64:
+  case ST_F32:
+  case ST_F16:
+  case ST_BF16: CHECK(st_to_f64(&one, &d, 0, 1)); return d;
+  case ST_I64: memcpy(&n, one.data, sizeof n); return (double)n;
+  case ST_I32: return (double)*(const int32_t *)memcpy(&(int32_t){0}, one.data, sizeof(int32_t));
+  case ST_I16: return (double)*(const int16_t *)memcpy(&(int16_t){0}, one.data, sizeof(int16_t));
+  case ST_I8: return (double)*(const int8_t *)one.data;
+  case ST_U8:
+  case ST_BOOL: return (double)*(const uint8_t *)one.data;
+  case ST_DTYPE_COUNT: break;
   }
+  ICE("check: a tensor of no type");
 }
 
 void check_compare(Check *c, const Case *k, const char *name, const char *shape, DType t, const void *got,
                    const StTensor *x, size_t n, CheckResult *r) {
   CheckOutput o = {.name = name, .shape = shape};
   Difference d = {0};
-  for (size_t i = 0; i < n; i++) difference_add(&d, i, element(t, got, i), element(t, x->data, i));
+  for (size_t i = 0; i < n; i++) difference_add(&d, i, element(file_dtype(t), got, i), element(x->dtype, x->data, i));
   bool exact = t == DT_I32 || t == DT_BOOL;
   o.max_abs = d.abs;
   o.max_rel = d.abs == 0 ? 0 : d.abs / (d.most > 0 ? d.most : DBL_MIN);

@@ -444,7 +444,8 @@ static bool check_pieces(const Tokenize *k, const cJSON *input, const cJSON *wan
     if (!ok) break;
     const HostSpmPiece *p = spm ? &cut.piece[i] : NULL;
     if (k->as == AS_SPANS) {
-      double begin = cJSON_GetArrayItem(v, 0)->valuedouble, end = cJSON_GetArrayItem(v, 1)->valuedouble;
+      const cJSON *from = cJSON_GetArrayItem(v, 0), *to = cJSON_GetArrayItem(v, 1);
+      double begin = cJSON_IsNumber(from) ? from->valuedouble : -1, end = cJSON_IsNumber(to) ? to->valuedouble : -1;
       double at = (double)characters(s, p->begin), stop = (double)characters(s, p->end); // spans count characters
       if (begin != at || end != stop)
         ok = settle(out, HOST_FAIL, "row %zu: span %zu is %g..%g, wanted %g..%g", row, i, at, stop, begin, end);

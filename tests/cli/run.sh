@@ -915,6 +915,56 @@ columns 1
 run 4 "... along the last one it differs" check "$source/models" --golden columns --backend interp
 columns 2
 run 4 "... and there is no third" check "$source/models" --golden columns --backend interp
+# a wrong field of cases.json is an error of the file, which names it
+wrong_case() { # FIELDS WANT: of an op case, behind those of `columns`
+  columns 0
+  sed -i 's|"atol": 1e-6, "rtol": 1e-6|'"$1"'|' columns/cases.json
+  run 3 "cases.json with $1" check "$source/models" --golden columns --backend interp
+  says "... names case and field" "columns/cases.json: case \"unit\": \"$2"
+}
+wrong_case '"atol": "1e-6"' 'atol" must be a finite number, not negative, it is a string'
+wrong_case '"atol": -1' 'atol" must be'
+wrong_case '"rtol": null' 'rtol" must be'
+columns 0
+sed -i 's|{"y": "y"}|["y"]|' columns/cases.json
+run 3 "cases.json with a list of outputs" check "$source/models" --golden columns --backend interp
+says "... says what is wrong" '"outputs" must be an object of tensor names, and not empty, it is an array$'
+sed -i 's|\["y"\]|{}|' columns/cases.json
+run 3 "... and with none" check "$source/models" --golden columns --backend interp
+says "... says so" '"outputs" must be an object of tensor names, and not empty'
+columns '"0"'
+run 3 "... with an axis that is text" check "$source/models" --golden columns --backend interp
+says "... says so" '"attributes.axis" must be a whole number'
+echo '{"cases": [3]}' > columns/cases.json
+run 3 "... with a case that is a number" check "$source/models" --golden columns --backend interp
+says "... says which" 'case number 1: it must be an object'
+echo '{"cases": [' > columns/cases.json
+run 3 "... cut short" check "$source/models" --golden columns --backend interp
+says "... says so" 'is no JSON'
+# outputs of f16 and bf16 are compared as what they are: 1.5 is not 1.25
+halves() { # TYPE HEX HEX NAME: x (1.5 and 2 as f32) and what a cast to TYPE must give
+  header='{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"y":{"dtype":"'"$1"'","shape":[2],"data_offsets":[8,12]}}'
+  { printf "\\$(printf %03o ${#header})\0\0\0\0\0\0\0%s" "$header"
+    printf '\0\0\300\77\0\0\0\100'
+    printf "$2$3"; } > halves/io.safetensors
+  printf 'model half() {\n  dim B = 1..2\n  route r(x: f32[B]) -> y: %s[B] {\n    return cast(x, %s)\n  }\n}\n' "$4" "$4" > half.sy
+  echo '{"cases": [{"name": "h", "kind": "forward", "model": "half.sy", "entry": "half", "weights": [], "tensors": ["io.safetensors"],
+    "route": "r", "inputs": {"x": "x"}, "outputs": {"y": "y"}, "atol": 0, "rtol": 0}]}' > halves/cases.json
+}
+mkdir -p halves
+halves F16 '\0\76' '\0\100' f16
+if "$syc" emit half.sy --emit=kir > out 2> err; then
+  run 0 "an f16 output" check half.sy --golden halves --backend interp
+  says "... passes" '1 passed, 0 failed' out
+  halves F16 '\0\75' '\0\100' f16
+  run 4 "an f16 output that differs" check half.sy --golden halves --backend interp
+  says "... by how much" 'abs 0.25 ' out
+  halves BF16 '\300\77' '\0\100' bf16
+  run 0 "a bf16 output" check half.sy --golden halves --backend interp
+  halves BF16 '\300\77' '\200\77' bf16
+  run 4 "a bf16 output that differs" check half.sy --golden halves --backend interp
+  says "... by how much" 'abs 1 ' out
+else skip "outputs of f16 and bf16" "no kernel makes them"; fi
 # three sequences of three beams each where the model takes three rows: one after the other, the authors' words
 for set in blip_caption:caption_beam3 beit3:caption_beam3; do
   run 0 "sequences and beams in parts: $set" check "$source/models" --golden "$source/tests/golden/${set%:*}" --case "${set#*:}" --dim B=3 --backend interp
