@@ -1,9 +1,11 @@
 // emit.c: `syc emit` and `syc build`: everything that can be made of a spec, by kind. emits[] is the list of kinds.
 #include "codegen/llvm/llvm.h"
 #include "driver.h"
+#include "emit_kernels.h"
 #include "passes/place.h"
 
 #include <string.h>
+#include <unistd.h>
 
 typedef struct Job {
   Session *s;
@@ -98,9 +100,9 @@ static bool emit_kir(Job *j) {
   Buf b = {0};
   for (size_t i = 0; i < p->kernel.n; i++)
     for (size_t t = 0; t < p->ntarget; t++) {
-      buf_printf(&b, "# %s%s%s\n", p->target[t]->name, p->kernel.at[i].k[t]->about ? ": " : "",
-                 p->kernel.at[i].k[t]->about ? p->kernel.at[i].k[t]->about : "");
-      kernel_print(p->kernel.at[i].k[t], &b);
+      Kernel k = *p->kernel.at[i].k[t];
+      k.isa = p->target[t]->name;
+      kernel_print(&k, &b);
       buf_putc(&b, '\n');
     }
   bool ok = write_text(j, &b);
@@ -300,6 +302,33 @@ static bool write_deps(Session *s, const char *out) {
   return ok;
 }
 
+static bool ends_with(const char *s, const char *end) {
+  size_t n = strlen(s), k = strlen(end);
+  return n > k && !strcmp(s + n - k, end);
+}
+
+// The text of a spec that is kernel IR, by its name or by how it begins; else NULL.
+static char *kernel_text(Session *s, const char *spec, size_t *n) {
+  bool named = ends_with(spec, ".kir");
+  if (!named && (ends_with(spec, ".sy") || ends_with(spec, ".ir") || access(spec, R_OK) != 0 || file_is_special(spec)))
+    return NULL;
+  const char *err = "";
+  char *text = file_read(&s->arena, spec, n, &err);
+  if (!text && named) session_fail(s, EXIT_IO, "cannot read %s: %s", spec, err);
+  return text && (named || is_kernel_text(text, *n)) ? text : NULL;
+}
+
+static bool make_kind(Job *j, size_t kind) {
+  Session *s = j->s;
+  size_t n;
+  char *text = kernel_text(s, j->spec, &n);
+  if (!text) return !s->exit_code && emits[kind].fn(j);
+  Buf b = {0};
+  bool ok = emit_kernels(s, j->spec, text, n, emits[kind].kind, &b) && write_text(j, &b);
+  buf_free(&b);
+  return ok;
+}
+
 static int emit_kind(Session *s, const char *spec, const char *kind, const char *out) {
   const char *at = strchr(kind, '@');
   size_t len = at ? (size_t)(at - kind) : strlen(kind);
@@ -309,7 +338,7 @@ static int emit_kind(Session *s, const char *spec, const char *kind, const char 
     Job j = {.s = s, .spec = spec, .pass = at ? at + 1 : NULL, .out = out};
     if (!out) j.out = emits[i].text ? "-" : arena_printf(&s->arena, "%s%s", "a.out", "");
     s->deps.n = 0;
-    bool ok = emits[i].fn(&j);
+    bool ok = make_kind(&j, i);
     session_flush(s);
     if (ok && s->opt.depfile && strcmp(j.out, "-") != 0) ok = write_deps(s, j.out);
     return ok ? EXIT_OK : (s->exit_code ? s->exit_code : EXIT_WRONG);

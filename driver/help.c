@@ -25,11 +25,13 @@ const CommandInfo commands[] = {
     {"emit", C_EMIT, cmd_emit, "SPEC[:PRESET] [--emit=KIND,...] [-o FILE] [options]",
      "print what the compiler makes of a model, at any step",
      "Without -o text goes to standard output; several kinds need -o NAME and get their suffixes. Graph IR (.ir) is\n"
-     "an input too: a dump is a reproducer, and --start-from goes on from there.\n",
+     "an input too: a dump says which pass left it, and the passes behind that one run (--start-from names another).\n"
+     "Of kernel IR (.kir) --emit=c makes the C functions.\n",
      "syc emit vit:tiny --emit=ir@input  # graph IR as the front end builds it\n"
      "syc emit vit:tiny --emit=ir@fuse  # after the pass `fuse`\n"
      "syc emit vit:tiny --emit=c -o vit.c  # vit.c and vit.h, for your own program\n"
-     "syc emit vit.ir --start-from=fuse --emit=kir  # go on from a dump\n"},
+     "syc emit vit.ir --emit=kir  # go on from a dump\n"
+     "syc emit vit.kir --emit=c  # kernels as C\n"},
     {"run", C_RUN, cmd_run, "SPEC[:PRESET] --weights FILE [options] -- ARGUMENTS", "compile into the cache and run",
      "What stands behind -- goes to the compiled model. The executable and its packed weights are kept in\n"
      "$XDG_CACHE_HOME/switchyard, so a second run starts at once.\n",
@@ -116,11 +118,15 @@ const HelpPair help_emit_kinds[] = {
     {"kir", "kernel IR: the loops of every kernel, once for each instruction set"},
     {"c", "the C module and, beside it, its header: kernels, launch lists, dispatch by instruction set"},
     {"h", "the header alone, for C and C++"},
+    {"llvm", "the module as LLVM IR, before LLVM's passes (.ll)"},
+    {"bc", "the same as bitcode"},
+    {"asm", "assembly, made by LLVM (.s)"},
     {"dot", "the graph with its fused groups, for Graphviz"},
     {"json", "routes, tensors, weights, launches and memory, for scripts"},
     {"obj", "the C module compiled (.o)"},
     {"lib", "a static library (.a)"},
     {"so", "a shared library with sy_model_entry, for dlopen"},
+    {"wasm", "a module for WebAssembly, made by LLVM"},
     {"exe", "an executable with the command line for pictures and text"},
     {0},
 };

@@ -405,36 +405,54 @@ static bool parse_buffers(Parser *p) {
   return true;
 }
 
-// head := "kernel" "@" name ["about" string] "lanes" number dims cost "{"
+// head := "kernel" "@" name ["for" target] ["about" string] "lanes" number dims cost "{"
 static bool parse_head(Parser *p, Arena *a) {
-  const char *name, *about = NULL;
+  const char *name, *about = NULL, *isa = NULL;
   int64_t lanes;
   if (!irlex_expect(&p->lex, "kernel") || !irlex_take(&p->lex, IT_GLOBAL, "a kernel's name", &name)) return false;
+  if (irlex_accept(&p->lex, "for") && !irlex_ident(&p->lex, &isa)) return false;
   if (irlex_accept(&p->lex, "about") && !irlex_string(&p->lex, &about)) return false;
   if (!irlex_expect(&p->lex, "lanes") || !irlex_int(&p->lex, &lanes)) return false;
   if (lanes < 1 || lanes > K_MAX_LANES || (lanes & (lanes - 1)))
     return irlex_error(&p->lex, "E0223", "lanes must be 1, 2, 4, 8 or 16");
   p->k = kernel_new(a, name, (uint32_t)lanes);
   p->k->about = about;
+  p->k->isa = isa;
   return parse_dims(p) && parse_cost(p) && irlex_expect(&p->lex, "{");
 }
 
 // kernel := head buffers statement* "}"
+static Kernel *parse_kernel(Parser *p, Arena *a) {
+  if (!parse_head(p, a) || !parse_buffers(p)) return NULL;
+  while (p->k->open || !irlex_is(&p->lex, "}"))
+    if (!parse_statement(p)) return NULL;
+  irlex_next(&p->lex);
+  const char *why = NULL;
+  unsigned i = 0;
+  if (kernel_verify(p->k, &why)) return p->k;
+  Span place = sscanf(why, "instruction %u", &i) == 1 && i < p->span.n ? p->span.at[i] : (Span){p->lex.file, 0, 0};
+  diag_error(p->lex.diag, "E0223", place, "kernel @%s: %s", p->k->name, why);
+  return NULL;
+}
+
 Kernel *kernel_parse(Arena *a, Intern *names, Diag *diag, const char *text, size_t n, uint32_t file) {
   Parser p = {0};
   irlex_init(&p.lex, text, n, file, names, diag);
-  if (!parse_head(&p, a) || !parse_buffers(&p)) return NULL;
-  while (p.k->open || !irlex_is(&p.lex, "}"))
-    if (!parse_statement(&p)) return NULL;
-  irlex_next(&p.lex);
-  if (p.lex.tok != IT_END) {
-    irlex_error(&p.lex, "E0220", "expected the end of the text");
-    return NULL;
-  }
-  const char *why = NULL;
-  unsigned i = 0;
-  if (kernel_verify(p.k, &why)) return p.k;
-  Span place = sscanf(why, "instruction %u", &i) == 1 && i < p.span.n ? p.span.at[i] : (Span){file, 0, 0};
-  diag_error(diag, "E0223", place, "kernel @%s: %s", p.k->name, why);
+  Kernel *k = parse_kernel(&p, a);
+  if (!k || p.lex.tok == IT_END) return k;
+  irlex_error(&p.lex, "E0220", "expected the end of the text");
   return NULL;
+}
+
+bool kernels_parse(Arena *a, Intern *names, Diag *diag, const char *text, size_t n, uint32_t file, KernelList *out) {
+  IrLex lex;
+  irlex_init(&lex, text, n, file, names, diag);
+  do {
+    Parser p = {.lex = lex};
+    Kernel *k = parse_kernel(&p, a);
+    if (!k) return false;
+    VEC_PUSH(a, *out, k);
+    lex = p.lex;
+  } while (lex.tok != IT_END);
+  return true;
 }

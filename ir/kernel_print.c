@@ -150,6 +150,7 @@ void kernel_print_body(const Kernel *k, Buf *out) {
 
 void kernel_print(const Kernel *k, Buf *out) {
   buf_printf(out, "kernel @%s ", k->name);
+  if (k->isa) buf_printf(out, "for %s ", k->isa);
   if (k->about) {
     buf_puts(out, "about ");
     irlex_put_string(out, k->about);

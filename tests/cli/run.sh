@@ -164,6 +164,64 @@ run 0 "--time-passes" emit vit:tiny --time-passes -o last.ir
 run 0 "--remarks" emit vit:tiny --remarks -o last.ir
 run 0 "a dump" emit vit:tiny --emit=ir@fuse -o fused.ir
 run 0 "a dump is an input" emit fused.ir --emit=ir@fuse -o again.ir --start-from="$(sed -n '/^fuse$/{n;p;}' passes)"
+run 0 "... and goes on behind its pass" emit fused.ir -o rest.ir
+run 0 "... to the same end" emit vit:tiny -o end.ir
+check "... but for places in the page" sh -c 'sed "s/ *#.*//" rest.ir > rest; sed "s/ *#.*//" end.ir | cmp - rest'
+sed 's/^\(  %[0-9]* = layer_norm .*\) group [0-9]*/\1 group 1/' fused.ir > edited.ir
+run 1 "groups by hand that no kernel can compute" emit edited.ir --emit=c -o edited.c
+says "... are named" '%[0-9]* = .*E0310'
+check "... and nothing is written" [ ! -e edited.c ]
+sed 's/ after fuse//' fused.ir > old.ir
+run 0 "a dump that does not say its pass" emit old.ir -o old2.ir
+says "... is computed anew, and that is said" 'W0001'
+run 1 "an earlier pass of a dump" emit rest.ir --emit=ir@fold
+says "... needs --start-from" 'E0311'
+# kernel IR as a language
+run 0 "kernel IR" emit vit:tiny --isa portable,avx2 --emit=kir -o k.kir
+run 0 "... of kernel IR" emit k.kir --emit=kir -o k2.kir
+check "... is the same" cmp k.kir k2.kir
+run 0 "... as C" emit k.kir --emit=c -o k.c
+check "... that compiles" gcc -std=c11 -O1 -ffp-contract=off -Wall -Wextra -Werror -mavx2 -mfma -c k.c -o k.o
+cat > negate.kir <<'EOF'
+kernel @negate lanes 4 dims { B = 1..3 } {
+  buf %x : in f32[24]
+  buf %y : out f32[24]
+  par %r = 0 to B step 1 {
+    %2 = const -0x1p+0 : f32x4
+    loop %i = 0 to 8 step 4 {
+      %4 = load %x[8*%r + %i] : f32x4
+      %5 = mul %4, %2 : f32x4
+      store %y[8*%r + %i], %5
+    }
+  }
+}
+EOF
+run 1 "a kernel without an instruction set" emit negate.kir --emit=c
+says "... asks for one" 'for which instruction set'
+run 0 "... that --isa names" emit negate.kir --emit=c --isa portable --prefix my -o negate.c
+cat > negate_main.c <<'EOF'
+#include "negate.c"
+int main(void) {
+  float x[24], y[24] = {0};
+  size_t dims[] = {3};
+  void *buffers[] = {x, y};
+  for (int i = 0; i < 24; i++) x[i] = (float)i;
+  for (size_t t = 0; t < my_negate_portable_tasks(dims); t++) my_negate_portable(buffers, dims, t, NULL);
+  for (int i = 0; i < 24; i++)
+    if (y[i] != (float)-i) return 1;
+  return my_negate_portable_scratch;
+}
+EOF
+check "... runs" sh -c 'gcc -std=c11 -O1 -ffp-contract=off -w negate_main.c -lm -o negate && ./negate'
+run 1 "... for one of other lanes" emit negate.kir --emit=c --isa avx2
+sed 's/@negate/@negate for avx2/' negate.kir > lanes.kir
+run 1 "... for one of other lanes, by its head" emit lanes.kir --emit=c
+says "... says so" 'has 4 lanes, avx2 has 8'
+sed 's/8 step 4/12 step 4/' negate.kir > outside.kir
+run 1 "a kernel that leaves its buffer" emit outside.kir --emit=c --isa portable
+says "... is shown" 'reaches element'
+run 2 "an executable of kernel IR" emit negate.kir --emit=exe -o negate.exe
+says "... says what can be made" 'it can become c or kir'
 run 0 "the whole pipeline" emit vit:tiny --emit=c -o whole.c
 "$syc" emit vit:tiny | head -n 1 > /dev/null 2>&1
 ok "a closed pipe does no harm"
