@@ -227,12 +227,11 @@ static bool lower_group(Lowering *l, RouteProgram *r, const Group *grp, Arena *b
   memcpy(step.ids, first.ids, sizeof step.ids);
   for (uint32_t i = 0; i < first.narg; i++) step.arg[i] = operand_of(l, g, &first.arg[i]);
   step.kernel = kernel_intern(l, &slot, built);
-  const Kernel *k = p->kernel.at[step.kernel].k[0];
   int64_t dims[MAX_DIMS];
   program_typical_dims(p->module, dims);
-  double tasks = (double)kernel_tasks(k, dims);
-  step.flops = k->flops * tasks;
-  step.bytes = k->bytes * tasks;
+  Work work = group_work(g, grp, dims);
+  step.flops = work.flops;
+  step.bytes = work.bytes;
   VEC_PUSH(l->a, r->step, step);
   return true;
 }

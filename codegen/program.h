@@ -114,6 +114,12 @@ LowerFn lower_gemm, lower_attention, lower_row, lower_map;
 
 // Lowers all routes for the given targets. NULL after errors (in Module.diag).
 Program *program_lower(Module *m, const Target *const *target, size_t ntarget);
+// work.c: what a launch of a group does for given run-time dims, whatever tasks it is divided into.
+typedef struct Work {
+  double flops, bytes;
+} Work;
+Work group_work(const Graph *g, const Group *grp, const int64_t *dims);
+double type_elements_now(const Type *t, const int64_t *dims);
 // The run-time dims that figures are quoted for: batch dims (first axis of some input) at their least, others at their
 // most.
 void program_typical_dims(const Module *m, int64_t *dims);

@@ -72,12 +72,14 @@ static bool choose_dims(Session *s, const Module *m, const Graph *g, int64_t *di
 static void count_work(const Program *p, BenchPlan *plan) {
   const RouteProgram *r = &p->route.at[plan->route];
   plan->nstep = (uint32_t)(r->step.n < BENCH_STEPS ? r->step.n : BENCH_STEPS);
+  Arena scratch = {0};
+  GroupList groups = groups_collect(r->graph, &scratch); // one step for each, in this order
   for (size_t i = 0; i < r->step.n; i++) {
-    const Kernel *k = p->kernel.at[r->step.at[i].kernel].k[0];
-    double flops = k->flops * (double)kernel_tasks(k, plan->dims);
+    double flops = group_work(r->graph, &groups.at[i], plan->dims).flops;
     if (i < BENCH_STEPS) plan->step_flops[i] = flops;
     plan->flops += flops;
   }
+  arena_free(&scratch);
 }
 
 static void limit_ids(const Program *p, Arena *a, BenchPlan *plan) {

@@ -122,7 +122,7 @@ static void put_section(Session *s, const KernelText *list, size_t n, const Targ
   buf_printf(b, "%s\n", t->prelude ? t->prelude : "");
   for (size_t i = 0; i < n; i++) {
     if (list[i].t != t) continue;
-    emit_c_kernel(list[i].k, t, &(EmitC){prefix, arena_printf(&s->arena, "%s_body", list[i].name), "  ", &functions},
+    emit_c_kernel(list[i].k, t, &(EmitC){prefix, arena_printf(&s->arena, "%s_body", list[i].name), NULL, &functions},
                   b);
     put_entry(&list[i], prefix, b);
   }

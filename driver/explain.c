@@ -69,6 +69,15 @@ const char *facts_parameter(const Facts *f, const FrontParam *p) {
   return value;
 }
 
+// The running means and variances of a batch norm: counted while training, not learned.
+static bool is_statistic(const char *name) {
+  static const char *const last[] = {"running_mean", "running_var", "moving_mean", "moving_variance"};
+  const char *dot = strrchr(name, '.');
+  for (size_t i = 0; i < sizeof last / sizeof *last; i++)
+    if (!strcmp(dot ? dot + 1 : name, last[i])) return true;
+  return false;
+}
+
 WeightSum facts_sum(const Facts *f, const WeightNames *w, const char *infix) {
   WeightSum s = {0};
   for (size_t i = 0; i < w->list.n; i++) {
@@ -79,8 +88,12 @@ WeightSum facts_sum(const Facts *f, const WeightNames *w, const char *infix) {
       while ((at = strstr(at, infix)) && ((at > x->name && at[-1] != '.') || (at[n] && at[n] != '.'))) at++;
       if (!at) continue;
     }
+    int64_t n = type_elements(f->program->module, &x->type);
     if (!s.count++) s.example = x->name;
-    s.parameters += type_elements(f->program->module, &x->type);
+    if (is_statistic(x->name))
+      s.statistics += n;
+    else
+      s.parameters += n;
   }
   return s;
 }

@@ -19,8 +19,8 @@ typedef struct RouteFacts {
 } RouteFacts;
 typedef struct WeightSum {
   size_t count;
-  int64_t parameters;
-  const char *example; // a name, NULL if there are none
+  int64_t parameters, statistics; // statistics: running means and variances, which nobody counts as parameters
+  const char *example;            // a name, NULL if there are none
 } WeightSum;
 typedef struct Facts {
   Session *s;
@@ -37,6 +37,10 @@ bool facts_gather(Session *s, const char *spec, Facts *f);        // false after
 const char *facts_parameter(const Facts *f, const FrontParam *p); // source text of its value
 // Count and size of the weights; with an infix only those whose path has it as a segment.
 WeightSum facts_sum(const Facts *f, const WeightNames *w, const char *infix);
+
+// explain_plan.c: tensors and steps of a route, and the packed weights, into JSON objects.
+void explain_route_plan(const Facts *f, const RouteProgram *r, Json *j);
+void explain_packed(const Facts *f, Json *j);
 
 // The facts as JSON to a file, "-" for standard output. False after reporting.
 bool explain_json(Session *s, const char *spec, const char *out);

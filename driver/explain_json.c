@@ -1,8 +1,7 @@
 // explain_json.c: the facts of `syc explain --json` and `--emit=json`.
 //
-//   {"model": "vit", "parameters": [{"name", "value", "about"}], "dims": [..], "weights": {..}, "routes": [{"name",
-//   "inputs",
-//    "outputs", "flops", "arena_bytes", "kernels": [..]}]}
+//   {"model": "vit", "parameters": [{"name", "value", "about"}], "dims": [..], "weights": {..}, "packed": [..],
+//    "routes": [{"name", "inputs", "outputs", "flops", "arena_bytes", "kernels": [..], "tensors": [..], "steps": ..}]}
 #include "explain.h"
 
 #include <string.h>
@@ -54,6 +53,7 @@ static void put_weights(const Facts *f, Json *j) {
   json_object(j, "weights");
   json_unsigned(j, "tensors", used.count);
   json_integer(j, "parameters", used.parameters);
+  json_integer(j, "statistics", used.statistics);
   json_unsigned(j, "packed_bytes", f->program->weight_bytes);
   json_unsigned(j, "dropped_tensors", whole.count - used.count);
   json_integer(j, "dropped_parameters", whole.parameters - used.parameters);
@@ -63,6 +63,7 @@ static void put_weights(const Facts *f, Json *j) {
     const WeightName *w = &f->used.list.at[i];
     json_object(j, NULL);
     json_string(j, "name", w->name);
+    json_string(j, "dtype", dtype_info[w->type.dtype].name);
     json_array(j, "shape");
     for (int d = 0; d < w->type.rank; d++) json_integer(j, NULL, type_extent(m, &w->type, d));
     json_end(j);
@@ -108,10 +109,12 @@ static void put_route(const Facts *f, Json *j, const RouteFacts *r) {
   put_ports(f, j, "inputs", g, g->input.at, g->input.n);
   put_ports(f, j, "outputs", g, g->output.at, g->output.n);
   json_double(j, "flops", r->flops);
+  json_double(j, "bytes", r->bytes);
   json_unsigned(j, "launches", r->program->step.n);
   json_integer(j, "arena_bytes", r->program->arena_bytes);
   json_integer(j, "arena_lower_bound", r->program->arena_lower_bound);
   put_kernels(r, j);
+  explain_route_plan(f, r->program, j);
   json_end(j);
 }
 
@@ -123,6 +126,7 @@ static void put_facts(const Facts *f, Json *j) {
   put_parameters(f, j);
   put_dims(f, j);
   put_weights(f, j);
+  explain_packed(f, j);
   json_integer(j, "arena_bytes", f->program->arena_bytes);
   json_integer(j, "scratch_bytes", f->program->scratch_bytes);
   json_array(j, "routes");

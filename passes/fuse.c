@@ -52,11 +52,6 @@ static bool same_shape(const Type *a, const Type *b) {
   return true;
 }
 
-static void remark(const Fuser *f, Val v, const char *what, const char *why) {
-  if (f->opt->remarks)
-    diag_remark(f->g->module->diag, "fuse", val(f, v)->span, "%s %s: %s", op_info[val(f, v)->op].name, what, why);
-}
-
 // The group an elementwise value may join: that of the operand computed last whose only reader it is.
 static uint32_t group_to_join(const Fuser *f, Val v) {
   const Value *e = val(f, v);
@@ -66,15 +61,9 @@ static uint32_t group_to_join(const Fuser *f, Val v) {
     const Value *o = val(f, u);
     if (!o->group || u.id < best_id) continue;
     if ((flags_of(f, u) & F_VIEW) || o->op == OP_put_rows) continue; // a copy; a state changed in place
-    if (flags_of(f, u) & F_ATTENTION) {
-      remark(f, v, "not fused", "an attention stores its rows itself");
-      continue;
-    }
+    if (flags_of(f, u) & F_ATTENTION) continue;                      // it stores its rows itself
     if (!same_shape(&o->type, &e->type)) continue;
-    if (!single_use(f, u)) {
-      remark(f, v, "not fused", "its operand has other readers and must be stored");
-      continue;
-    }
+    if (!single_use(f, u)) continue; // it must be stored
     best = o->group;
     best_id = u.id;
   }
@@ -121,10 +110,7 @@ static void mend_views(Fuser *f) {
   for (uint32_t i = 1; i < f->known; i++) {
     Value *v = &f->g->value.at[i];
     if (v->dead || packed(f, (Val){i}) || !(op_info[v->op].flags & F_VIEW) || v->group) continue;
-    if (!access_resolve(f->g, (Val){i}).ok) {
-      v->group = ++f->groups;
-      remark(f, (Val){i}, "copied", "no strides express this view");
-    }
+    if (!access_resolve(f->g, (Val){i}).ok) v->group = ++f->groups;
   }
 }
 
@@ -175,7 +161,6 @@ static void mend_concats(Fuser *f) {
       Type t = val(f, part)->type;
       Val copy = copy_of(f, part, &t, f->g->value.at[i].span);
       f->g->value.at[i].args[p] = copy;
-      remark(f, part, "copied into a concat", "it has other readers or is stored elsewhere");
     }
   }
 }

@@ -160,5 +160,7 @@ bool passes_run(Module *m, const PassOptions *o) {
     if (o->verify) verify_after(m, i);
     if (o->after) o->after(o->ud, p->name, m, changes, ms);
   }
+  size_t done = stop < pass_count ? stop + 1 : pass_count;
+  for (size_t i = 0; o->remarks && i < m->graph.n; i++) plan_remarks(m->graph.at[i], plan_stage(done));
   return true;
 }

@@ -24,6 +24,8 @@ typedef struct PlanFault {
   uint32_t id; // of the value
   const char *why;
 } PlanFault;
+// remarks.c: reports of a finished plan what was fused, what was not and why, and why values lie where they do.
+void plan_remarks(const Graph *g, PlanStage stage);
 // Proves the plan up to a stage. False and the first fault (text in the module's arena or static).
 bool plan_verify(const Graph *g, PlanStage stage, PlanFault *fault);
 

@@ -155,6 +155,44 @@ run 0 "several kinds" emit vit:tiny --emit=c,ir,kir -o many
 check "... many.c many.h many.ir many.kir" ls many.c many.h many.ir many.kir
 run 0 "every text kind" emit vit:tiny --emit=ast,ir,ir@fuse,kir,c,h,dot,json -o all
 [ -f all.json ] && check "json is JSON" is_json all.json
+if have python3; then
+  cat > plan.py <<'EOF'
+import json, sys
+j = json.load(open(sys.argv[1]))
+for r in j['routes']:
+    tensors = {t['id']: t for t in r['tensors']}
+    steps = r['steps']
+    assert len(steps) == r['launches'] == sum(k['calls'] for k in r['kernels'])
+    for key in 'flops', 'bytes':
+        total = sum(s[key] for s in steps)
+        assert abs(total - r[key]) <= 1e-9 * total and abs(total - sum(k[key] for k in r['kernels'])) <= 1e-9 * total
+    for i, s in enumerate(steps):
+        assert s['step'] == i and s['writes'] in tensors and s['tasks'] >= 1 and s['ops']
+        assert all(0 <= w < len(j['packed']) for w in s['weights'])
+        home = tensors[s['writes']]
+        while home['place']['kind'] == 'tensor': home = tensors[home['place']['id']]
+        assert home['first'] <= i <= home['last']
+        for t in (tensors[x] for x in s['reads']):
+            assert t['op'] in ('input', 'state') or t['first'] <= i <= t['last'], (t, i)
+    arena = [t for t in tensors.values() if t['place']['kind'] == 'arena']
+    assert all(t['place']['offset'] + t['bytes'] <= r['arena_bytes'] for t in arena)
+    for a in arena:
+        for b in arena:
+            if a['id'] < b['id'] and a['first'] <= b['last'] and b['first'] <= a['last']:
+                assert a['place']['offset'] + a['bytes'] <= b['place']['offset'] or b['place']['offset'] + b['bytes'] <= a['place']['offset']
+assert all(a['offset'] + a['bytes'] <= b['offset'] for a, b in zip(j['packed'], j['packed'][1:]))
+assert j['packed'][-1]['offset'] + j['packed'][-1]['bytes'] == j['weights']['packed_bytes']
+EOF
+  check "the JSON of a plan holds together" python3 plan.py all.json
+  for spec in blip:caption_tiny clip:tiny vlmo:tiny align:tiny; do
+    "$syc" emit $spec --emit=json -o plan.json 2> err && check "... of $spec" python3 plan.py plan.json
+  done
+  printf 'model w() {\n  dim B = 1..4\n  route r(x: f32[B, 10], a: f32[B, 3, 4], b: f32[B, 4, 5]) -> y: f32[B, 10], z: f32[B, 3, 5] {\n    return x + x, matmul(a, b)\n  }\n}\n' > w.sy
+  run 0 "work is counted" explain w.sy --json
+  check "... by elements, not by whole tasks" python3 -c 'import json; s = json.load(open("out"))["routes"][0]["steps"]; assert [(x["flops"], x["bytes"]) for x in s] == [(10, 80), (120, 188)], s'
+else skip "the JSON of a plan" "no python3"; fi
+run 0 "running means and variances" explain align:base
+says "... are no parameters" '171\.53 M parameters' out
 run 0 "--print-passes" emit --print-passes
 says "passes are listed" '^fuse' out
 cut -d' ' -f1 out > passes
@@ -162,6 +200,10 @@ run 0 "--dump-after=all" emit vit:tiny --dump-after=all -o last.ir
 says "dumps are there" '# after fuse'
 run 0 "--time-passes" emit vit:tiny --time-passes -o last.ir
 run 0 "--remarks" emit vit:tiny --remarks -o last.ir
+says "... say what is fused" 'kernel [0-9]* is linear ([^)]*) with gelu (models/vit.sy'
+says "... and never that it is not" 'layer_norm is not fused with what computes %[0-9]* (add): 2 values read it'
+check "... of what is" sh -c '! grep -q "add is not fused" err'
+says "... and where values lie" 'lies at [0-9]* of the arena, .* where %[0-9]* was until kernel'
 run 0 "a dump" emit vit:tiny --emit=ir@fuse -o fused.ir
 run 0 "a dump is an input" emit fused.ir --emit=ir@fuse -o again.ir --start-from="$(sed -n '/^fuse$/{n;p;}' passes)"
 run 0 "... and goes on behind its pass" emit fused.ir -o rest.ir
