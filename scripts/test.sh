@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # test.sh: builds with gcc and runs all tests. With --ci also: clang with its unit tests, address and undefined behaviour
-# sanitizers, every fuzz target for FUZZ_SECONDS (60), and the formatting. Ends with one line
+# sanitizers, every fuzz target for FUZZ_SECONDS (60), and the formatting. With --nightly also the loops of tests/nightly, every
+# fault, and ten minutes for a fuzz target: hours. Ends with one line
 #
 #   N passed, M failed, K skipped
 #
@@ -12,11 +13,13 @@ cd "$(dirname "$0")/.." || exit 3
 exec < /dev/null
 
 ci=no
+nightly=no
 case "${1:-}" in
   '') ;;
   --ci) ci=yes ;;
+  --nightly) ci=yes nightly=yes ;;
   *)
-    echo "usage: scripts/test.sh [--ci]" >&2
+    echo "usage: scripts/test.sh [--ci|--nightly]" >&2
     exit 2
     ;;
 esac
@@ -180,6 +183,12 @@ if [ $ci = yes ]; then
     run_ctest build-asan -L '^(unit|err|fmt)$'
     run_ctest build-asan -R '^golden/(interp|avx2)$'
   fi
+  [ $nightly = yes ] && export FUZZ_SECONDS="${FUZZ_SECONDS:-600}"
   fuzz_all
+fi
+if [ $nightly = yes ]; then
+  step "loops: threads under sanitizers, killed embeds, every fault (SWITCHYARD_NIGHTLY=${SWITCHYARD_NIGHTLY:-20} rounds)"
+  if sh tests/nightly/run.sh build/bin/syc; then pass; else fail "tests/nightly"; fi
+  SWITCHYARD_FAULTS=all run_ctest build -R '^faults$'
 fi
 summary

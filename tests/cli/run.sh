@@ -320,6 +320,26 @@ while read -r preset parameters packed; do
 done < rows
 check "... as many as there are" [ "$(wc -l < rows)" -ge 13 ]
 
+### docs/tutorial.md, command by command, in an empty folder
+mkdir -p walk && awk -v dir=walk 'BEGIN { split("mini two reader pair", name) } /^```sy/ { n++; on = 1; next } /^```/ { on = 0 }
+  on { print > (dir "/" name[n] ".sy") } /^    / && !on { print substr($0, 5) > (dir "/lines") }' "$source/docs/tutorial.md"
+walk_commands() { # those lines that are commands, as they stand
+  (cd walk && PATH="$(dirname "$syc"):$PATH" && export PATH && grep -e '^syc ' -e '^printf' -e '^\./' lines | while IFS= read -r line; do
+    eval "$line" || { echo "failed: $line"; exit 1; }
+  done) > out 2> err < /dev/null
+}
+check "every command of the tutorial" walk_commands
+walk_commands
+says "... ends with the picture it made" '50.39%  class 5' out
+check "... which the page shows" grep -q '50.39%  class 5' walk/lines
+sed 's/heads = 4/heads = 5/' walk/mini.sy > walk/five.sy
+run 1 "the tutorial's wrong heads" emit walk/five.sy
+says "... give the message it shows" "$(grep '\[E0254\]' walk/lines | sed 's/[][]/\\&/g')"
+sed 's/let h = norm(x, 1e-6)  @norm1/let h = nrom(x, 1e-6)  @norm1/' walk/mini.sy > walk/nrom.sy
+run 1 "the tutorial's misspelt block" emit walk/nrom.sy
+says "... gives the message it shows" "$(grep '\[E0102\]' walk/lines | sed 's/.*sy:/nrom.sy:/; s/[][]/\\&/g')"
+for page in two reader pair; do run 0 "the tutorial's $page" emit walk/$page.sy --emit=h -o /dev/null; done
+
 run 0 "a large arena" emit albef:vqa_base --emit=h -o /dev/null
 says "... is noted with the bounds" 'for B = 32,.* an arena has .* GB; --dim'
 run 0 "... and goes with smaller bounds" emit albef:vqa_base --dim B=1 --dim W=8 --emit=h -o /dev/null

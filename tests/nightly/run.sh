@@ -1,0 +1,49 @@
+#!/bin/sh
+# run.sh [SYC]: what takes a night: loops that look for what happens once in a thousand times. scripts/test.sh --nightly runs it
+# behind everything else.
+#
+#   threads   every tiny model on 1 to 64 threads under TSan, ASan and UBSan: same bits, no report; wrong calls of the C interface
+#   embed     a folder of pictures embedded, killed at a random moment, resumed: the same file at the end
+#
+# SWITCHYARD_NIGHTLY: how many rounds of each (default 20; 1 is a quick look).
+. "$(dirname "$0")/../checks.sh"
+rounds=${SWITCHYARD_NIGHTLY:-20}
+
+### threads and misuse
+runtime="$source/runtime/pool.c $source/runtime/cpu.c $source/runtime/map.c $source/runtime/error.c"
+for spec in ${SWITCHYARD_MODELS:-vit:tiny clip:tiny bert:tiny blip:caption_tiny vlmo:tiny beit3:tiny}; do
+  "$syc" weights init $spec -q -o c.st 2> err && "$syc" weights pack $spec --weights c.st -q -o w.syw 2> err ||
+    { bad "weights of $spec" err; continue; }
+  for s in thread address,undefined; do
+    if ! have clang; then skip "$spec under -fsanitize=$s" "no clang"; continue; fi
+    if ! "$syc" build $spec --emit=so -q --cc "clang -g -fsanitize=$s" -o m.so > out 2> err; then bad "$spec with -fsanitize=$s" err; continue; fi
+    # shellcheck disable=SC2086
+    clang -g -O1 -std=c11 -D_GNU_SOURCE -fsanitize=$s -I"$source/runtime" "$source/tests/nightly/threads.c" $runtime -ldl -lpthread \
+      -o threads 2> err || { bad "threads.c with -fsanitize=$s" err; continue; }
+    check "$spec, $rounds rounds, -fsanitize=$s" timeout 3600 ./threads ./m.so w.syw "$rounds"
+  done
+done
+
+### killed and resumed embeds
+"$syc" weights init clip:tiny -q -o c.st && "$syc" build clip:tiny --routes image -q -w c.st -o clip > out 2> err || bad "clip" err
+mkdir -p photos
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
+  { printf 'P6\n64 48\n255\n'; awk -v s=$i 'BEGIN { srand(s); for (i = 0; i < 9216; i++) printf "%c", 32 + int(90 * rand()) }'; } > photos/$i.ppm
+done
+run_embed() { ./clip embed photos -o "$1" --batch 1 > out 2> err; }
+if [ -x clip ] && run_embed whole.npy; then
+  n=0
+  while [ $n -lt "$rounds" ]; do
+    n=$((n + 1))
+    rm -f cut.npy cut.npy.part
+    run_embed cut.npy &
+    pid=$!
+    sleep "0.0$((n * 7 % 10))$((n * 3 % 10))"
+    kill -KILL $pid 2> /dev/null
+    wait $pid 2> /dev/null
+    run_embed cut.npy || { bad "embed, resumed after a kill ($n)" err; break; }
+    cmp -s whole.npy cut.npy || { bad "embed, killed and resumed ($n): another file"; break; }
+  done
+  [ $n -eq "$rounds" ] && ok "embed killed and resumed $n times"
+else bad "embed" err; fi
+finish nightly
