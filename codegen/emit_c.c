@@ -23,6 +23,7 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* names
@@ -146,18 +147,20 @@ static bool may_inline(const Emit *e, uint32_t i, const char *text) {
 /* expressions
  * -------------------------------------------------------------------------------------------------------------------------
  */
-// Decimal where it is exact and short, else hexadecimal.
+// The shortest decimal that reads back as the same float.
 static void put_float(Buf *b, double v) {
   char s[40];
-  if (isnan(v)) {
+  float f = (float)v;
+  if (isnan(f)) {
     buf_puts(b, "NAN");
-  } else if (isinf(v)) {
-    buf_puts(b, v < 0 ? "-INFINITY" : "INFINITY");
+  } else if (isinf(f)) {
+    buf_puts(b, f < 0 ? "-INFINITY" : "INFINITY");
   } else {
-    double back = 0;
-    snprintf(s, sizeof s, "%.7g", v);
-    if (sscanf(s, "%lf", &back) != 1 || back != v) snprintf(s, sizeof s, "%a", v);
-    bool plain = !strpbrk(s, ".epx");
+    for (int digits = 1; digits <= 9; digits++) {
+      snprintf(s, sizeof s, "%.*g", digits, (double)f);
+      if (strtof(s, NULL) == f) break;
+    }
+    bool plain = !strpbrk(s, ".e");
     buf_printf(b, "%s%sf", s, plain ? ".0" : "");
   }
 }

@@ -25,7 +25,7 @@ static const char *const includes[] = {
     "#include <limits.h>",
     "#include <string.h>",
     "",
-    "#if !defined(__STDC_NO_ATOMICS__)",
+    "#if __STDC_VERSION__ >= 201112L && !defined(__STDC_NO_ATOMICS__)",
     "#include <stdatomic.h>",
     "typedef atomic_size_t $p__atomic;",
     "static size_t $p__take($p__atomic *a, size_t n) { return atomic_fetch_add_explicit(a, n, memory_order_relaxed); }",
@@ -35,7 +35,7 @@ static const char *const includes[] = {
     "static size_t $p__take($p__atomic *a, size_t n) { return __atomic_fetch_add(a, n, __ATOMIC_RELAXED); }",
     "static void $p__start($p__atomic *a) { *a = 0; }",
     "#else",
-    "#error \"this compiler has neither <stdatomic.h> nor __atomic builtins\"",
+    "#error \"this compiler has neither <stdatomic.h> of C11 nor __atomic builtins\"",
     "#endif",
     "",
     "#if defined(__GNUC__)",
@@ -287,15 +287,21 @@ static void emit_section(const Program *p, const ModelNames *n, size_t t, const 
   if (!always) buf_printf(out, "#endif /* %s */\n", target->name);
 }
 
+static void emit_cap(const Target *t, Buf *out) {
+  bool any = !strcmp(t->family, "1");
+  if (!any) buf_printf(out, "#if %s\n", t->family);
+  buf_printf(out, "  {\"%s\", %u},\n", t->name, t->rank);
+  if (!any) buf_printf(out, "#else\n  {\"%s\", -2},\n#endif\n", t->name);
+}
+
 // What max_isa may say. p: NULL for the engine, which has no targets of its own.
 void emit_caps(const Program *p, const ModelNames *n, Buf *out) {
-  buf_puts(out, "/* What max_isa may say. */\nstatic const struct {\n  const char *name;\n  int rank;\n}");
-  buf_printf(out, " %s_caps[] = {", n->own);
-  for (size_t i = 0; targets[i]; i++)
-    buf_printf(out, "%s{\"%s\", %u}", i ? ", " : "", targets[i]->name, targets[i]->rank);
+  buf_puts(out, "/* What max_isa may say; -2: that is of another family of processors. */\n"
+                "static const struct {\n  const char *name;\n  int rank;\n}");
+  buf_printf(out, " %s_caps[] = {\n", n->own);
+  for (size_t i = 0; targets[i]; i++) emit_cap(targets[i], out);
   for (size_t i = 0; p && i < p->ntarget; i++)
-    if (target_by_name(p->target[i]->name) != p->target[i])
-      buf_printf(out, ", {\"%s\", %u}", p->target[i]->name, p->target[i]->rank);
+    if (target_by_name(p->target[i]->name) != p->target[i]) emit_cap(p->target[i], out);
   buf_puts(out, "};\n");
 }
 

@@ -34,7 +34,7 @@ static const char *const types[] = {
     "  $P_EWEIGHTS, /* not a weight file, cut off, or damaged */",
     "  $P_EARENA,   /* the arena is too small */",
     "  $P_EALIGN,   /* the arena or the weights are not aligned to $P_ALIGN */",
-    "  $P_EISA,     /* no compiled instruction set can run here under the cap */",
+    "  $P_EISA,     /* no compiled instruction set can run here under the cap, or the cap is of another family */",
     "  $P_ESHAPE,   /* a run-time dim is out of its bounds */",
     "  $P_EINDEX,   /* an id is outside its table */",
     "  $P_ETEST     /* $p_selftest found different results */",

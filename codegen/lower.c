@@ -17,7 +17,9 @@ static LowerFn *const lower_by_kind[] = {
 // What is known of the values of a graph that depend on weights alone; each is looked at once, however many share it.
 typedef struct Expressions {
   const Graph *g;
-  uint64_t *key;  // of the expression: equal keys <=> equal bytes; 0 = not worked out yet
+  uint64_t *key;     // hash of the expression, for the plan's; 0 = not worked out yet
+  const char **same; // text of the expression, interned: equal pointers <=> equal bytes; NULL = not worked out yet
+  Intern *texts;
   uint32_t *seen; // number of the last search that met the value
   uint32_t search;
 } Expressions;
@@ -48,6 +50,21 @@ static uint64_t expression_key(const Expressions *x, Val val) {
   return x->key[val.id] = key ? key : 1;
 }
 
+// The expression itself: its operator, attributes and type, and which texts its operands have. A hash is not enough to
+// store two weights once.
+static const char *expression_text(const Expressions *x, Val val) {
+  const Value *v = graph_value(x->g, val);
+  if (x->same[val.id]) return x->same[val.id];
+  Buf b = {0};
+  print_node(x->g, v, &b);
+  for (uint32_t i = 0; i < v->nattr; i++) // a name may hold what looks like other attributes
+    if (attr_info[v->attr[i].key].kind == AK_STR) buf_printf(&b, " %zu", strlen(v->attr[i].s));
+  for (uint32_t i = 0; i < v->nargs; i++) buf_printf(&b, ",%p", (const void *)expression_text(x, v->args[i]));
+  x->same[val.id] = intern(x->texts, b.s);
+  buf_free(&b);
+  return x->same[val.id];
+}
+
 static void count_weights(const Expressions *x, Val val, const char **first, size_t *n) {
   const Value *v = graph_value(x->g, val);
   if (x->seen[val.id] == x->search) return;
@@ -72,13 +89,17 @@ typedef struct Lowering {
   Arena *a;
   Arena text; // bodies of the kernels so far, for comparison
   VEC(const char *) body;
+  Intern texts;            // of weight expressions
   Expressions expressions; // of the graph at hand
 } Lowering;
 
 static Expressions *expressions_of(Lowering *l, const Graph *g) {
   if (l->expressions.g != g)
-    l->expressions = (Expressions){
-        .g = g, .key = ARENA_ARRAY(l->a, uint64_t, g->value.n), .seen = ARENA_ARRAY(l->a, uint32_t, g->value.n)};
+    l->expressions = (Expressions){.g = g,
+                                   .key = ARENA_ARRAY(l->a, uint64_t, g->value.n),
+                                   .same = ARENA_ARRAY(l->a, const char *, g->value.n),
+                                   .texts = &l->texts,
+                                   .seen = ARENA_ARRAY(l->a, uint32_t, g->value.n)};
   return &l->expressions;
 }
 
@@ -94,10 +115,18 @@ static uint32_t pack_intern(Lowering *l, const Graph *g, const KernelArg *arg) {
   buf_printf(&b, "%d %d %llx", (int)arg->pack, (int)arg->trans, (unsigned long long)expression_key(x, arg->val));
   uint64_t key = hash_bytes(b.s, b.n, 1);
   buf_free(&b);
-  for (size_t i = 0; i < p->weight.n; i++)
-    if (p->weight.at[i].key == key) return (uint32_t)i;
-  PackedWeight w = {
-      .graph = g, .val = arg->val, .kind = arg->pack, .trans = arg->trans, .dtype = v->type.dtype, .key = key};
+  const char *same = expression_text(x, arg->val);
+  for (size_t i = 0; i < p->weight.n; i++) {
+    const PackedWeight *w = &p->weight.at[i];
+    if (w->expression == same && w->kind == arg->pack && w->trans == arg->trans) return (uint32_t)i;
+  }
+  PackedWeight w = {.graph = g,
+                    .val = arg->val,
+                    .kind = arg->pack,
+                    .trans = arg->trans,
+                    .dtype = v->type.dtype,
+                    .key = key,
+                    .expression = same};
   int64_t n = type_elements(g->module, &v->type);
   if (arg->pack == PACK_PANELS) {
     int64_t rows = v->type.dim[0].c, columns = v->type.dim[1].c;
@@ -261,7 +290,7 @@ static uint64_t hash_plan(const Program *p) {
 
 Program *program_lower(Module *m, const Target *const *target, size_t ntarget) {
   Program *p = ARENA_NEW(m->arena, Program);
-  Lowering l = {.p = p, .a = m->arena};
+  Lowering l = {.p = p, .a = m->arena, .texts = {.arena = m->arena}};
   p->module = m;
   CHECK(ntarget >= 1 && ntarget <= MAX_TARGETS);
   for (size_t t = 0; t < ntarget; t++) p->target[t] = target[t];

@@ -68,7 +68,7 @@ IdChecks route_id_checks(const RouteProgram *route, Arena *a) {
 }
 
 size_t model_params(const Program *p, size_t kernel, ModelParam param[MAX_KERNEL_ARGS]) {
-  static const char code[DT_COUNT] = {[DT_F32] = 'f', [DT_F16] = 'h', [DT_BF16] = 'h', [DT_I32] = 'i', [DT_BOOL] = 'b'};
+  static const char code[DT_COUNT] = {[DT_F32] = 'f', [DT_F16] = 'h', [DT_BF16] = 'y', [DT_I32] = 'i', [DT_BOOL] = 'b'};
   const KernelSlot *slot = &p->kernel.at[kernel];
   const Kernel *k = slot->k[0];
   size_t n = 0;

@@ -33,7 +33,7 @@ IdChecks route_id_checks(const RouteProgram *route, Arena *a);
 bool id_check_is_early(const IdCheck *c);
 
 typedef struct ModelParam { // parameter of a kernel, for the self-test
-  char role, dtype;         // 'i' read, 'o' written; 'f' f32, 'h' 16 bits, 'i' i32, 'b' bool
+  char role, dtype;         // 'i' read, 'o' written; 'f' f32, 'h' f16, 'y' bf16, 'i' i32, 'b' bool
   int64_t n;                // elements, for any target
 } ModelParam;
 size_t model_params(const Program *p, size_t kernel, ModelParam param[MAX_KERNEL_ARGS]);

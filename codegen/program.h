@@ -35,7 +35,8 @@ typedef struct PackedWeight {
   int64_t elements;       // in the file, padding included
   uint64_t offset, bytes; // in the file's data area; offset is a multiple of 64
   const char *label;      // for listings: the expression in short ("encoder.ln.weight * ...")
-  uint64_t key;           // structural hash of the expression and the layout: equal key <=> stored once
+  uint64_t key;           // hash of the expression and the layout, for the plan hash
+  const char *expression; // as a text, interned: equal pointers and layouts <=> stored once
 } PackedWeight;
 
 /* Launches ----------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ typedef struct IsaRow { // how one kernel operation is written in C
 typedef struct Target {
   const char *name;                     // "portable", "neon", "avx2", "avx512": also the value of --isa
   const char *macro;                    // preprocessor condition under which the section is compiled, or "1"
+  const char *family;                   // condition under which the processor is of its family, or "1"
   const char *attribute;                // function attribute ("__attribute__((target(\"avx2,fma\")))"), or ""
   const char *cc_flags;                 // flags for a single-ISA build ("-mavx2 -mfma"), or ""
   const char *triple;                   // cross compilation ("aarch64-linux-gnu"), or NULL = host

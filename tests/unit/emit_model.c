@@ -284,6 +284,7 @@ Test(emit_model, compiles_without_warnings) {
   for (size_t i = 0; i < sizeof cc / sizeof *cc; i++) {
     if (!have(cc[i])) continue;
     cr_expect_eq(shell(IN_DIR "%s -std=c11 " WARN " -O1 -c tiny.c -o tiny_%zu.o", dir, cc[i], i), 0, "%s", cc[i]);
+    cr_expect_eq(shell(IN_DIR "%s -std=c99 " WARN " -O1 -c tiny.c -o c99.o", dir, cc[i]), 0, "%s, C99", cc[i]);
     cr_expect_eq(
         shell(IN_DIR "%s -std=c11 -DTINY_TRACE " WARN " -I%s/runtime -c tiny_glue.c -o glue.o", dir, cc[i], src), 0,
         "%s", cc[i]);
@@ -501,6 +502,8 @@ static void check_init_errors(const Model *m, const sy_model *x, unsigned char *
   EXPECT_INIT(c.exec = &many, SY_EARENA);
   EXPECT_INIT(c.exec = &most, SY_EARENA);
   EXPECT_INIT(c.max_isa = "z80", SY_EINVAL);
+  EXPECT_INIT(c.max_isa = "", SY_EINVAL);
+  EXPECT_INIT(c.max_isa = strcmp(sy_cpu_isa(), "neon") ? "neon" : "avx2", SY_EISA); // of another family
   EXPECT_INIT(c.arena = arena + 1, SY_EALIGN);
   EXPECT_INIT(c.arena_bytes = 100, SY_EARENA);
   EXPECT_INIT(c.arena_bytes = 0, SY_EARENA);
@@ -517,7 +520,10 @@ static void check_init_errors(const Model *m, const sy_model *x, unsigned char *
   EXPECT_FILE(40, SY_EWEIGHTS); // count
   EXPECT_FILE(m->file_bytes - 1, SY_OK);
   cr_expect_eq(x->selftest(ctx), SY_EWEIGHTS);
-  EXPECT_FILE(48, SY_OK); // an entry that points outside
+  EXPECT_FILE(48, SY_EWEIGHTS);     // an entry that is not aligned
+  EXPECT_FILE(48 + 7, SY_EWEIGHTS); // one that points outside
+  EXPECT_FILE(56 + 5, SY_EWEIGHTS); // one that ends outside
+  EXPECT_FILE(64, SY_OK);           // another checksum
   cr_expect_eq(x->selftest(ctx), SY_EWEIGHTS);
   free(bad);
 }
