@@ -37,12 +37,33 @@ static const char *const reserved[] = {
     "j1",     "jn",       "signgam", "index", "memcpy", "NAN",      "INFINITY", "NULL",   "INT32_MIN",
 };
 
+// Where a name is, or would be put.
+static uint32_t *taken_slot(const Emit *e, const char *s) {
+  size_t i = (size_t)hash_bytes(s, strlen(s), 3) & (e->taken_slots - 1);
+  for (;; i = (i + 1) & (e->taken_slots - 1)) {
+    uint32_t at = e->taken_slot[i];
+    if (!at || (at <= e->taken.n && !strcmp(s, e->taken.at[at - 1]))) return &e->taken_slot[i];
+  }
+}
+
 static bool is_taken(const Emit *e, const char *s) {
   for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)
     if (!strcmp(s, reserved[i])) return true;
-  for (size_t i = 0; i < e->taken.n; i++)
-    if (!strcmp(s, e->taken.at[i])) return true;
-  return false;
+  return e->taken_slots && *taken_slot(e, s) != 0;
+}
+
+// Names of closed blocks leave their slots behind, so the table is made anew when half of it was ever used.
+static void take(Emit *e, const char *s) {
+  if (2 * (e->taken_used + 1) > e->taken_slots) {
+    e->taken_slots = 64;
+    while (e->taken_slots < 4 * (e->taken.n + 1)) e->taken_slots *= 2;
+    e->taken_slot = ARENA_ARRAY(&e->arena, uint32_t, e->taken_slots);
+    e->taken_used = e->taken.n;
+    for (size_t i = 0; i < e->taken.n; i++) *taken_slot(e, e->taken.at[i]) = (uint32_t)i + 1;
+  }
+  *taken_slot(e, s) = (uint32_t)e->taken.n + 1;
+  e->taken_used++;
+  VEC_PUSH(&e->arena, e->taken, s);
 }
 
 // A name of the IR without the number that makes it unique there: "k_2" -> "k".
@@ -57,7 +78,7 @@ const char *ec_new_name(Emit *e, const char *hint) {
   bool theirs = hint[0] == '_' || !strncmp(hint, "sy", 2) || !strncmp(hint, "SY_", 3);
   const char *base = theirs ? arena_printf(&e->arena, "v_%s", hint) : hint, *s = base;
   for (unsigned n = 2; is_taken(e, s); n++) s = arena_printf(&e->arena, "%s_%u", base, n);
-  VEC_PUSH(&e->arena, e->taken, s);
+  take(e, s);
   return s;
 }
 

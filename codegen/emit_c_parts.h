@@ -57,7 +57,10 @@ typedef struct Emit {
   VEC(Base) bases;           // [0] is null; in the order of `first`
   size_t next_base;          // the first that has not been printed
   VEC(const char *) taken;
-  size_t outer[MAX_DEPTH]; // names taken when a block was opened: those of the block are free again behind it
+  uint32_t
+      *taken_slot; // by text: number in `taken` + 1, 0 = free; numbers behind its end are of blocks that were closed
+  size_t taken_slots, taken_used; // a power of two; slots that are not free
+  size_t outer[MAX_DEPTH];        // names taken when a block was opened: those of the block are free again behind it
   int depth;
   const char *joined_head; // of the open line of statements, or NULL; see statement()
   char joined_between;

@@ -140,6 +140,8 @@ static const char *region_text(Emit *e, const Region *r) {
   f.var = ARENA_ARRAY(&f.arena, const char *, k->var.n);
   f.taken.at = NULL;
   f.taken.n = f.taken.cap = 0;
+  f.taken_slot = NULL;
+  f.taken_slots = f.taken_used = 0;
   f.bases.at = NULL;
   f.bases.n = f.bases.cap = 0;
   f.text = (Buf){0};

@@ -13,7 +13,7 @@
 #ifdef SY_FUZZING
 enum { ELAB_MAX_STEPS = 20000 };
 #else
-enum { ELAB_MAX_STEPS = 1000000 };
+enum { ELAB_MAX_STEPS = 2000000 };
 #endif
 enum {
   ELAB_MAX_DEPTH = 1200,

@@ -94,6 +94,11 @@ run 1 "wrong program" emit wrong.sy
 says "message has its place" '^wrong.sy:4:'
 says "message has a caret" '\^'
 if grep -q "$(printf '\033')" err; then bad "no colour in a file"; else ok "no colour in a file"; fi
+for type in f16 bf16; do # no kernel computes them; said at their place
+  printf 'model m() {\n  dim B = 1..4\n  route r(x: f32[B, 4]) -> y {\n    return cast(x, %s)\n  }\n}\n' "$type" > half.sy
+  run 1 "an output of $type" emit half.sy -o half.c
+  says "... has a message" '^half.sy:4:.*E0303'
+done
 run 1 "colour on request" emit wrong.sy --color=always
 if grep -q "$(printf '\033')" err; then ok "colour is there"; else bad "colour is there"; fi
 CLICOLOR_FORCE=1 "$syc" emit wrong.sy 2> err > out
