@@ -100,7 +100,7 @@ static bool choose_length(Run *r) {
 }
 
 static bool set_up(Run *r, Bench *b) {
-  HostError err = {{0}};
+  HostError err = {0};
   const sy_info *info = b->m->info;
   BenchWords *w = &b->words;
   *r = (Run){.b = b};
@@ -127,7 +127,7 @@ static bool set_up(Run *r, Bench *b) {
 // One sentence for each of the batch; *ms: the search without its start.
 static bool search(Run *r, double *ms) {
   Bench *b = r->b;
-  HostError err = {{0}};
+  HostError err = {0};
   const char *why = NULL;
   Words *w = words_new(&r->info, b->in, &err);
   if (!w) return bench_fail(b, r->w.rule->name, err.text);

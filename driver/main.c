@@ -3,6 +3,8 @@
 #include "driver.h"
 #include "help.h"
 
+#include "common/streams.h"
+
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -242,12 +244,6 @@ static int run(Session *s, int argc, char **argv) {
   return code ? code : s->exit_code;
 }
 
-// A stream that is closed stays unusable, and no file that we open takes its number: else messages would go there.
-static void occupy_streams(void) {
-  for (int fd = 0; fd < 3; fd++)
-    if (fcntl(fd, F_GETFD) < 0) (void)!open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_WRONLY);
-}
-
 static void *json_memory(size_t n) {
   void *p = malloc(n);
   if (!p) out_of_memory(n);
@@ -255,7 +251,7 @@ static void *json_memory(size_t n) {
 }
 
 int main(int argc, char **argv) {
-  occupy_streams();
+  streams_occupy();
   signal(SIGPIPE, SIG_DFL); // a reader that goes away ends us quietly, even where our parent ignores the signal
   signal(SIGXFSZ, SIG_IGN); // a file that may not grow is an error like a full disk
   temp_guard();
@@ -265,9 +261,8 @@ int main(int argc, char **argv) {
   diag_init(&s.diag, &s.arena);
   clear_options(&s.opt);
   int code = run(&s, argc, argv);
-  bool lost = ferror(stdout) != 0; // what was written before may have failed
-  if ((fflush(stdout) != 0 || lost) && code == EXIT_OK)
-    code = session_fail(&s, EXIT_IO, "cannot write to standard output: %s", lost ? "a write failed" : strerror(errno));
+  if (!streams_written() && code == EXIT_OK)
+    code = session_fail(&s, EXIT_IO, "cannot write to standard output: %s", strerror(errno));
   arena_free(&s.arena);
   return code;
 }

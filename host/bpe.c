@@ -267,13 +267,13 @@ static bool read_text(HostBpe *b, const char *text, size_t n, HostError *err) {
   for (size_t i = 0; i < n; i++) lines += text[i] == '\n';
   if (lines > HOST_BPE_MERGES) lines = HOST_BPE_MERGES;
   MergeLine *merge = malloc((lines + 1) * sizeof *merge);
-  bool ok = (merge && reserve(b, n, lines)) || host_fail(err, "out of memory");
+  bool ok = (merge && reserve(b, n, lines)) || host_no_memory(err);
   if (ok) add_byte_symbols(b);
   ok = ok && read_merges(b, text, n, merge, err);
   if (ok) {
     add_symbol(b, "<|startoftext|>", 15);
     add_symbol(b, "<|endoftext|>", 13);
-    ok = (number_symbols(b) || host_fail(err, "out of memory")) && join_merges(b, merge, err);
+    ok = (number_symbols(b) || host_no_memory(err)) && join_merges(b, merge, err);
   }
   free(merge);
   return ok;
@@ -284,7 +284,7 @@ HostBpe *host_bpe_load_memory(const void *bytes, size_t n, HostError *err) {
   char *text = unpack(bytes, n, &len, err);
   HostBpe *b = text ? calloc(1, sizeof *b) : NULL;
   bool ok = b && read_text(b, text, len, err);
-  if (text && !b) host_fail(err, "out of memory");
+  if (text && !b) host_no_memory(err);
   free(text);
   if (ok) return b;
   host_bpe_free(b);
@@ -295,7 +295,7 @@ HostBpe *host_bpe_load(const char *path, HostError *err) {
   size_t n = 0;
   char *bytes = host_read_file(path, MAX_FILE, &n, err);
   if (!bytes) return NULL;
-  HostError why = {"out of memory"};
+  HostError why = {.text = "out of memory"};
   HostBpe *b = host_bpe_load_memory(bytes, n, &why);
   free(bytes);
   if (!b) host_fail(err, "%.200s: %.300s", path, why.text);
@@ -574,7 +574,7 @@ char *host_bpe_decode(const HostBpe *b, const int32_t *id, size_t n, size_t *byt
   }
   if (ok) result = host_text_to_utf8(&spaced, &raw_n);
   if (result && bytes) *bytes = raw_n;
-  if (!result) host_fail(err, "out of memory");
+  if (!result) host_no_memory(err);
   free(raw);
   host_text_free(&visible);
   host_text_free(&text);

@@ -328,7 +328,7 @@ static bool load_rows(Tokenize *k, const cJSON *kase, const char *dir, const cha
 // Ids of one text; the caller frees.
 static bool encode_string(const Tokenize *k, const cJSON *text, HostIds *ids, HostCheckResult *out) {
   size_t n;
-  HostError err = {"input is not a string"};
+  HostError err = {.text = "input is not a string"};
   char *s = cJSON_IsString(text) ? show_zeros(text->valuestring, &n) : NULL;
   bool ok = s && host_tokenizer_encode(k->tokenizer, s, n, &k->how, ids, NULL, &err);
   free(s);
@@ -405,7 +405,7 @@ static bool check_cleaned(const Tokenize *k, const cJSON *input, const cJSON *wa
 static bool check_decoded(const Tokenize *k, const cJSON *input, const cJSON *want, size_t row, HostCheckResult *out) {
   size_t n = 0, count = (size_t)cJSON_GetArraySize(input), got_n = 0;
   int32_t *id = malloc((count + 1) * sizeof *id);
-  HostError err = {"out of memory"};
+  HostError err = {.text = "out of memory", .machine = true};
   const cJSON *v;
   cJSON_ArrayForEach(v, input) if (id) id[n++] = v->valueint;
   const HostTokenizer *t = k->tokenizer;
@@ -428,7 +428,7 @@ static size_t characters(const char *s, size_t n) {
 // Pieces as strings: of a text's ids, or of what a SentencePiece model cut.
 static bool check_pieces(const Tokenize *k, const cJSON *input, const cJSON *want, size_t row, HostCheckResult *out) {
   const HostTokenizer *t = k->tokenizer;
-  HostError err = {"input is not a string"};
+  HostError err = {.text = "input is not a string"};
   HostSpmCut cut = {0};
   HostIds ids = {0};
   size_t n = 0, i = 0;

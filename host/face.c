@@ -8,8 +8,12 @@
 //   cat.jpg
 //      63.12%  tabby
 #include "face_parts.h"
+#include "common/streams.h"
+#include "common/text.h"
+#include "ir/base/newfile.h"
 #include "runtime/weights_format.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +39,7 @@ typedef struct Face {
   sy_pool *pool;
   void *arena, *ctx;
   FaceRun run;
+  Json json; // to stdout
   HostLabels labels;
   FaceArray all[FACE_MAX_TENSORS]; // for --out: outputs of all calls, joined on the first axis
   RouteTimes *times;               // by route
@@ -42,6 +47,16 @@ typedef struct Face {
   FaceWords words; // if it generates
   HostError err;
 } Face;
+
+// Does --out name standard output?
+static bool to_stream(const Face *f) {
+  return f->args.out && (!strcmp(f->args.out, "-") || stream_of_path(f->args.out) == STDOUT_FILENO);
+}
+
+// Where results go as JSON; NULL: as text.
+static Json *results(Face *f) {
+  return f->args.json ? &f->json : NULL;
+}
 
 /* weights -----------------------------------------------------------------------------------------------------------
  */
@@ -90,7 +105,7 @@ static int find_weights(Face *f) {
   if (use_file(f, first) == SY_OK || use_file(f, second) == SY_OK || use_embedded(f)) return FACE_OK;
   host_fail(&f->err,
             "no weights: neither %.120s nor %.120s can be read. Make the file with\n"
-            "  syc weights pack MODEL.sy --weights CHECKPOINT.safetensors -o %s.syw\nor name one with --weights FILE",
+            "  syc weights pack MODEL.sy --weights CHECKPOINT.safetensors -o %s.syw\n  or name one with --weights FILE",
             first, second, f->model->info->model);
   return FACE_IO;
 }
@@ -247,7 +262,7 @@ static bool join(FaceArray *all, const FaceArray *a, HostError *err) {
   size_t size = face_dtype_bytes(a->dtype);
   bool first = !all->data;
   void *data = realloc(all->data, (all->n + a->n) * size + 1);
-  if (!data) return host_fail(err, "out of memory");
+  if (!data) return host_no_memory(err);
   memcpy((char *)data + all->n * size, a->data, a->n * size);
   size_t rows = first ? 0 : all->dim[0], n = all->n + a->n;
   *all = *a;
@@ -257,20 +272,20 @@ static bool join(FaceArray *all, const FaceArray *a, HostError *err) {
   return true;
 }
 
-static int show_outputs(Face *f, bool *started) {
+static int show_outputs(Face *f) {
   const sy_route *route = f->run.route;
   for (unsigned o = 0; o < route->noutput; o++) {
     FaceArray a;
     if (!face_run_output(&f->run, o, &a, &f->err)) return FACE_IO;
     size_t nan = face_count_nan(&a);
     if (nan) {
-      fprintf(stderr, "%s: output %s has %zu values that are not numbers; are the weights those of this model?\n",
-              f->program, route->output[o].name, nan);
+      text_line(stderr, "%s: output %s has %zu values that are not numbers; are the weights those of this model?",
+                f->program, route->output[o].name, nan);
       f->nan = true;
     }
     bool ok = !f->args.out || join(&f->all[o], &a, &f->err);
-    bool main = face_prepare(f->model->info, route->output[o].name) || !f->args.out;
-    if (ok && main) face_show(&f->run, o, &a, f->labels.count ? &f->labels : NULL, started);
+    bool main = (face_prepare(f->model->info, route->output[o].name) && !to_stream(f)) || !f->args.out;
+    if (ok && main) ok = face_show(&f->run, o, &a, f->labels.count ? &f->labels : NULL, &f->err);
     face_array_free(&a);
     if (!ok) return FACE_IO;
   }
@@ -287,7 +302,7 @@ static int write_outputs(Face *f) {
     if (route->noutput > 1)
       snprintf(path, sizeof path, "%.*s-%.200s.npy", (int)n, f->args.out, route->output[o].name);
     else
-      snprintf(path, sizeof path, "%.4000s", f->args.out);
+      snprintf(path, sizeof path, "%.4000s", to_stream(f) ? "-" : f->args.out);
     if (!face_npy_write(path, &f->all[o], &f->err)) return FACE_IO;
   }
   return FACE_OK;
@@ -307,9 +322,8 @@ static bool call_route(void *ud, const sy_route *route, const size_t *dims, cons
 }
 
 static int run_batches(Face *f) {
-  bool started = false;
   if (f->generates) {
-    if (face_words_run(&f->run, &f->words, call_route, f, &started, &f->err))
+    if (face_words_run(&f->run, &f->words, call_route, f, &f->err))
       return face_bads_code(f->run.left_out, f->run.total, &f->err);
     return f->run.usage ? FACE_USAGE : f->run.nan ? FACE_CHECK : FACE_IO;
   }
@@ -325,9 +339,9 @@ static int run_batches(Face *f) {
       return FACE_IO;
     }
     face_progress(at + count, r->total, face_now() - start);
-    int code = r->count ? show_outputs(f, &started) : FACE_OK;
+    int code = r->count ? show_outputs(f) : FACE_OK;
     if (code) return code;
-    face_show_bad(r, SIZE_MAX, &started);
+    face_show_bad(r, SIZE_MAX);
   }
   int code = r->left_out < r->total ? write_outputs(f) : FACE_OK;
   return code ? code : face_bads_code(r->left_out, r->total, &f->err);
@@ -349,36 +363,54 @@ static void show_times(const Face *f) {
   }
 }
 
-static void show_times_json(const Face *f) {
-  bool first = true;
-  printf(", \"times\": [");
+static void show_times_json(Face *f) {
+  json_array(&f->json, "times");
   for (unsigned i = 0; i < f->model->info->nroute; i++) {
     const RouteTimes *t = &f->times[i];
     if (!t->calls) continue;
-    printf("%s{\"route\": ", first ? "" : ", ");
-    face_json_string(f->model->info->route[i].name);
-    printf(", \"calls\": %zu, \"mean_ms\": %.4f, \"best_ms\": %.4f}", t->calls, mean_ms(t), 1e3 * t->best);
-    first = false;
+    json_object(&f->json, NULL);
+    json_string(&f->json, "route", f->model->info->route[i].name);
+    json_unsigned(&f->json, "calls", t->calls);
+    json_double(&f->json, "mean_ms", mean_ms(t));
+    json_double(&f->json, "best_ms", 1e3 * t->best);
+    json_end(&f->json);
   }
-  printf("]");
+  json_end(&f->json);
 }
 
 // What stands around the results.
-static void begin_results(const Face *f, const char *route) {
+static void begin_results(Face *f, const char *route) {
   if (!f->args.json) return;
-  printf("{\"model\": ");
-  face_json_string(f->model->info->model);
-  printf(", \"route\": ");
-  face_json_string(route);
-  printf(", \"isa\": \"%s\", \"results\": [", f->model->isa(f->ctx));
+  json_object(&f->json, NULL);
+  json_string(&f->json, "model", f->model->info->model);
+  json_string(&f->json, "route", route);
+  json_string(&f->json, "isa", f->model->isa(f->ctx));
+  json_array(&f->json, "results");
 }
 
-static void end_results(const Face *f) {
+static void end_results(Face *f) {
   if (f->args.time && !f->args.json) show_times(f);
   if (!f->args.json) return;
-  printf("\n  ]");
+  json_end(&f->json);
   if (f->args.time) show_times_json(f);
-  printf("}\n");
+  json_end(&f->json);
+}
+
+// An array on standard output is alone there.
+static int check_stream(Face *f) {
+  const sy_route *r = f->run.route;
+  if (!to_stream(f)) return FACE_OK;
+  if (r->noutput > 1)
+    host_fail(&f->err, "--out -: route %s has %u outputs, standard output takes one; --out FILE writes FILE-NAME.npy",
+              r->name, r->noutput);
+  else if (f->args.json || f->args.time)
+    host_fail(&f->err, "--out - writes the array to standard output, and nothing else: no --json or --time");
+  else if (isatty(STDOUT_FILENO))
+    host_fail(&f->err, "--out - writes the array to standard output, which is a terminal; send it to a file or a "
+                       "program");
+  else
+    return FACE_OK;
+  return FACE_USAGE;
 }
 
 static int run_route(Face *f) {
@@ -387,12 +419,15 @@ static int run_route(Face *f) {
   f->run.info = f->model->info;
   f->run.args = &f->args;
   f->run.program = f->program;
+  f->run.json = results(f);
   if (f->generates) f->run.words = &f->words;
   if (f->generates && f->args.out) {
     host_fail(&f->err, "--out writes tensors, and %.60s gives sentences; --json has them with their ids",
               f->words.rule->name);
     return FACE_USAGE;
   }
+  code = check_stream(f);
+  if (code) return code;
   if (f->args.labels && !host_labels_load(f->args.labels, &f->labels, &f->err)) return FACE_IO;
   f->run.labels = &f->labels;
   if (!face_labels_fit(&f->run, &f->err)) return FACE_IO;
@@ -409,14 +444,14 @@ static FaceModel started_model(Face *f) {
   SyWeightsHeader h;
   const char *wrong = sy_weights_problem(f->weights, f->weights_bytes, &h);
   uint64_t table = wrong ? 0 : sy_weights_checksum(f->weights, h.data_offset); // it has the checksums of all entries
-  return (FaceModel){f->model->info, &f->args, f->program, f->model->isa(f->ctx), table, f->pool, call_route, f};
+  return (FaceModel){f->model->info, &f->args, results(f), f->program, f->model->isa(f->ctx),
+                     table,          f->pool,  call_route, f};
 }
 
 static int run_zero(Face *f) {
   FaceModel m = started_model(f);
-  bool started = false;
   begin_results(f, "zero_shot");
-  int code = face_zero(&m, &started, &f->err);
+  int code = face_zero(&m, &f->err);
   end_results(f);
   return code;
 }
@@ -446,7 +481,7 @@ static int run(Face *f, int argc, char **argv) {
     printf("%s, plan %016llx, compiled by Switchyard (interface %u)\n", info->model,
            (unsigned long long)info->plan_hash, SY_ABI_VERSION);
   } else if (f->args.describe) {
-    face_describe(info, f->args.json);
+    face_describe(info, results(f));
     if (!f->args.json && !face_describe_vocabulary(info, &f->args, &f->err)) return FACE_IO;
   } else {
     bool nothing = !f->args.image.n && !f->args.text.n && !f->args.input.n && !f->args.selftest;
@@ -473,17 +508,18 @@ static int run(Face *f, int argc, char **argv) {
 }
 
 int face_main(const sy_model *model, int argc, char **argv) {
-  Face f = {.model = model};
+  Face f = {.model = model, .json = {.put = text_to_file, .ud = stdout, .lines = 2}};
   const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
   f.program = slash ? slash + 1 : argc > 0 ? argv[0] : model->info->model;
   f.times = calloc(model->info->nroute + 1, sizeof *f.times);
-  if (!f.times) host_fail(&f.err, "out of memory");
+  if (!f.times) host_no_memory(&f.err);
   int code = f.times ? run(&f, argc, argv) : FACE_IO;
-  if (fflush(stdout) != 0 && !code) {
-    host_fail(&f.err, "standard output cannot be written");
+  if (code == FACE_USAGE && f.err.machine) code = FACE_IO;
+  if (!streams_written() && !code) {
+    host_fail(&f.err, "standard output cannot be written: %s", strerror(errno));
     code = FACE_IO;
   }
-  if (f.err.text[0] && code) fprintf(stderr, "%s: %s\n", f.program, f.err.text);
+  if (f.err.text[0] && code) text_line(stderr, "%s: %s", f.program, f.err.text);
   face_run_free(&f.run);
   for (unsigned i = 0; i < FACE_MAX_TENSORS; i++) face_array_free(&f.all[i]);
   if (f.labels.count) host_labels_free(&f.labels);

@@ -61,7 +61,7 @@ static const Option options[] = {
     {"top-k", "N", AS_NUMBER, AT(top_k), 1000000, RUN | WORDS, "sampling: from the N best words"},
     {"seed", "N", AS_NUMBER, AT(seed), 1000000000, RUN | WORDS, "sampling: the same number draws the same words"},
     {"out", "FILE", AS_STRING, AT(out), 0, RUN | EMBED,
-     "-o FILE too: write the output to a NumPy file (several outputs: FILE-NAME.npy)"},
+     "-o FILE too: write the output to a NumPy file (several outputs: FILE-NAME.npy), - to standard output"},
     {"weights", "FILE", AS_STRING, AT(weights), 0, ANY, "packed weights (default: PROGRAM.syw)"},
     {"threads", "N", AS_NUMBER, AT(threads), 1024, ANY, "threads (default: the cores this process may use)"},
     {"isa", "NAME", AS_STRING, AT(isa), 0, ANY, "use nothing better than portable, avx2, avx512 or neon"},
@@ -77,7 +77,7 @@ enum { OPTION_COUNT = sizeof options / sizeof *options };
 
 static bool list_add(FaceList *l, const char *s, HostError *err) {
   const char **at = realloc(l->at, (l->n + 1) * sizeof *at);
-  if (!at) return host_fail(err, "out of memory");
+  if (!at) return host_no_memory(err);
   l->at = at;
   l->at[l->n++] = s;
   return true;

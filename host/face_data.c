@@ -7,6 +7,8 @@
 //   route match(image: f32[B,3,224,224], text: i32[T,77]), two pictures, three sentences   ->   B = 2, T = 3
 #include "face_parts.h"
 
+#include "common/text.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,9 +198,9 @@ bool face_run_start(FaceRun *r, HostError *err) {
     }
   }
   for (unsigned i = 0; i < route->ninput; i++)
-    if (!(r->in[i] = calloc(1, (size_t)route->input[i].bytes + 1))) return host_fail(err, "out of memory");
+    if (!(r->in[i] = calloc(1, (size_t)route->input[i].bytes + 1))) return host_no_memory(err);
   for (unsigned i = 0; i < route->noutput; i++)
-    if (!(r->out[i] = calloc(1, (size_t)route->output[i].bytes + 1))) return host_fail(err, "out of memory");
+    if (!(r->out[i] = calloc(1, (size_t)route->output[i].bytes + 1))) return host_no_memory(err);
   return count_items(r, picture, text, err);
 }
 
@@ -266,7 +268,7 @@ static bool fill_picture(FaceRun *r, unsigned i, const char *path, size_t row, H
     ok = set_sides(r, i, canvas, err);
     memset(dst, 0, item_size(t) * sizeof *dst);
     dense = ok ? malloc(3 * extent[2] * extent[3] * sizeof *dense) : NULL;
-    if (ok && !dense) ok = host_fail(err, "out of memory");
+    if (ok && !dense) ok = host_no_memory(err);
     if (ok) {
       host_normalise(&rgb, how.mean, how.std, dense);
       copy_rows((char *)dst, (char *)dense, t, extent, sizeof *dense, true);
@@ -454,8 +456,9 @@ static bool finish(FaceRun *r, HostError *err) {
 }
 
 bool face_bads_add(FaceBads *b, size_t item, const HostError *why, HostError *err) {
+  if (why->machine) return *err = *why, false; // the item is not to blame
   FaceBad *at = realloc(b->at, (b->n + 1) * sizeof *at);
-  if (!at) return host_fail(err, "out of memory");
+  if (!at) return host_no_memory(err);
   b->at = at;
   b->at[b->n++] = (FaceBad){item, *why};
   return true;
@@ -463,7 +466,7 @@ bool face_bads_add(FaceBads *b, size_t item, const HostError *why, HostError *er
 
 void face_bads_say(const FaceBads *b, const char *program) {
   if (b->n) face_progress(1, 1, 0); // the bar makes room
-  for (size_t i = 0; i < b->n; i++) fprintf(stderr, "%s: %s\n", program, b->at[i].why.text);
+  for (size_t i = 0; i < b->n; i++) text_line(stderr, "%s: %s", program, b->at[i].why.text);
 }
 
 int face_bads_code(size_t left_out, size_t total, HostError *err) {
@@ -476,11 +479,11 @@ int face_bads_code(size_t left_out, size_t total, HostError *err) {
 // Gives a row to each of the items whose pictures can be read.
 static bool fill_rows(FaceRun *r, size_t first, size_t count, HostError *err) {
   size_t *items = realloc(r->item, (count + 1) * sizeof *items);
-  if (!items) return host_fail(err, "out of memory");
+  if (!items) return host_no_memory(err);
   r->item = items;
   r->count = r->bad.n = r->bad.shown = 0;
   for (size_t item = first; item < first + count; item++) {
-    HostError why = {""};
+    HostError why = {.text = ""};
     if (!r->pictures || fill_pictures(r, item, &why)) {
       r->item[r->count++] = item;
       continue;
@@ -561,7 +564,7 @@ bool face_run_output(const FaceRun *r, unsigned o, FaceArray *out, HostError *er
   }
   size_t size = face_dtype_bytes(out->dtype);
   out->data = malloc(out->n * size + 1);
-  if (!out->data) return host_fail(err, "out of memory");
+  if (!out->data) return host_no_memory(err);
   copy_rows(r->out[o], out->data, t, out->dim, size, false);
   return true;
 }

@@ -2,14 +2,15 @@
 // float32, int32 and bool.
 //
 // Invariants: no byte of a file is trusted: sizes are checked against the file's length before memory is taken; f8
-// becomes float, i8 must fit int32_t. Writing goes to FILE.tmp first and is renamed, so that a file is whole or absent.
+// becomes float, i8 must fit int32_t. A file that is written is whole or absent (ir/base/newfile.h).
 //
 //   FaceArray a;
 //   if (!face_npy_read("x.npy", &a, &err)) return report(err.text);
 #include "face_parts.h"
 
+#include "ir/base/newfile.h"
+
 #include <errno.h>
-#include <sys/stat.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,7 +117,7 @@ static bool convert(const char *path, const char *bytes, size_t size, FaceArray 
   size_t start = 0, type = 0;
   if (!parse(path, bytes, size, a, &start, &type, err)) return false;
   a->data = malloc(a->n * face_dtype_bytes(a->dtype) + 1);
-  if (!a->data) return host_fail(err, "out of memory");
+  if (!a->data) return host_no_memory(err);
   return npy_types[type].convert((const unsigned char *)bytes + start, a->data, a->n) ||
          host_fail(err, "%.300s: an integer does not fit 32 bits", path);
 }
@@ -160,20 +161,18 @@ size_t face_npy_start(const FaceArray *a, char dst[FACE_NPY_HEADER]) {
   return len + sizeof start;
 }
 
-bool face_npy_write(const char *path, const FaceArray *a, HostError *err) {
+static bool write_array(FILE *f, const FaceArray *a) {
   char header[FACE_NPY_HEADER];
   size_t start = face_npy_start(a, header);
-  char tmp[4096];
-  if ((size_t)snprintf(tmp, sizeof tmp, "%s.tmp", path) >= sizeof tmp) return host_fail(err, "the path is too long");
-  FILE *f = fopen(tmp, "wb");
-  if (!f) return host_fail(err, "%.300s: %s", tmp, strerror(errno));
-  bool ok = fwrite(header, 1, start, f) == start && fwrite(a->data, face_dtype_bytes(a->dtype), a->n, f) == a->n;
-  ok = (fclose(f) == 0) && ok;
-  struct stat st; // a device must not be replaced by a file
-  bool special = stat(path, &st) == 0 && !S_ISREG(st.st_mode);
-  if (special) errno = EINVAL;
-  if (ok && !special && rename(tmp, path) == 0) return true;
-  host_fail(err, "%.300s: %s", path, strerror(errno));
-  remove(tmp);
-  return false;
+  return fwrite(header, 1, start, f) == start && fwrite(a->data, face_dtype_bytes(a->dtype), a->n, f) == a->n;
+}
+
+bool face_npy_write(const char *path, const FaceArray *a, HostError *err) {
+  NewFile file;
+  if (!strcmp(path, "-"))
+    return (write_array(stdout, a) && fflush(stdout) == 0) || host_fail(err, "standard output: %s", strerror(errno));
+  bool ok = new_file_open(&file, path) && write_array(file.f, a) && new_file_put(&file, NEW_FILE_FAST);
+  if (!ok) host_fail(err, "%.300s: %s", path, strerror(errno));
+  new_file_drop(&file);
+  return ok;
 }

@@ -12,13 +12,15 @@
 //   face_zero.c     zero-shot classes: labels in templates against pictures
 //   face_embed.c    the command embed: a .npy of vectors and the names beside it, continued after an interruption
 //   face_search.c   the command search: the nearest vectors of a .npy
-//   face_show.c     labels, similarity tables, summaries, --describe
+//   face_show.c     labels, similarity tables, summaries
+//   face_describe.c --describe
 //   face.c          the flow: find weights, pick the route, batch by batch
 #ifndef SWITCHYARD_HOST_FACE_PARTS_H
 #define SWITCHYARD_HOST_FACE_PARTS_H
 
-#include "generate.h"
+#include "common/json.h"
 #include "face.h"
+#include "generate.h"
 #include "image.h"
 #include "tokenizer.h"
 #include "topk.h"
@@ -69,7 +71,7 @@ typedef struct FaceArray { // dense, row-major
 } FaceArray;
 size_t face_dtype_bytes(char dtype);
 bool face_npy_read(const char *path, FaceArray *out, HostError *err); // f4, f8, i4, i8, b1, u1; little-endian, C order
-bool face_npy_write(const char *path, const FaceArray *a, HostError *err);
+bool face_npy_write(const char *path, const FaceArray *a, HostError *err); // "-": to standard output
 void face_array_free(FaceArray *a);
 // The header of a file of `size` bytes at `bytes`: fills out's dtype, rank, dim and n; *start is where the elements
 // begin, as many as the header says. False: err says what is wrong. path is for the message.
@@ -97,6 +99,7 @@ typedef struct FaceRun { // a route, and one call of it at a time
   const sy_info *info;
   const sy_route *route;
   const FaceArgs *args;
+  Json *json;                                         // where results go; NULL: as text to stdout
   HostTokenizer *tokenizer;                           // loaded when the route has a sentence input
   HostTokenizerOptions how;                           // of the last sentence input filled
   const struct FaceWords *words;                      // the generate that is searched, or NULL
@@ -182,7 +185,7 @@ typedef struct FaceWordsShape { // what a WordsInfo points to, and where the run
 bool face_words_describe(const FaceWords *w, FaceWordsShape *shape, WordsInfo *info, HostError *err);
 // Runs a generate on everything given and prints the sentences. call: one call of an entry point.
 typedef bool FaceCall(void *ud, const sy_route *route, const size_t *dims, const void *const *in, void *const *out);
-bool face_words_run(FaceRun *r, const FaceWords *w, FaceCall *call, void *ud, bool *started, HostError *err);
+bool face_words_run(FaceRun *r, const FaceWords *w, FaceCall *call, void *ud, HostError *err);
 
 /* face_prompt.c --------------------------------------------------------------------------------------------------- */
 typedef struct FacePrompts {
@@ -205,6 +208,7 @@ typedef struct FaceVectors { // a route that makes one vector of each picture or
 typedef struct FaceModel { // a started model, and what the command line says
   const sy_info *info;
   const FaceArgs *args;
+  Json *json; // as in FaceRun
   const char *program, *isa;
   uint64_t weights; // a number that tells one weight file from another
   sy_pool *pool;
@@ -230,26 +234,26 @@ float face_dot(const float *a, const float *b, size_t n); // the same bits for t
  */
 // Zero-shot: are the labels classes for pictures, or does a route have classes of its own?
 bool face_zero_wanted(const sy_info *info, const FaceArgs *a);
-int face_zero(const FaceModel *m, bool *started, HostError *err);
+int face_zero(const FaceModel *m, HostError *err);
 int face_embed(const FaceModel *m, HostError *err);
 int face_search(const FaceModel *m, HostError *err);
 // NAME.npy gives NAME.txt, anything else has .txt put behind it. False if there is no room.
 bool face_names_path(const char *npy, char *dst, size_t room);
 
 /* face_show.c ----------------------------------------------------------------------------------------------------- */
-void face_json_string(const char *s);
-void face_describe(const sy_info *info, bool json);
-// Prints output o of the call just made; *started: something was printed before (JSON commas).
-void face_show(FaceRun *r, unsigned o, const FaceArray *a, const HostLabels *labels, bool *started);
+// Prints output o of the call just made.
+bool face_show(FaceRun *r, unsigned o, const FaceArray *a, const HostLabels *labels, HostError *err);
 // The best classes of the count items of the call just made; a: f32[items, classes]. p: how the page shows them.
-void face_show_labels(FaceRun *r, const sy_prepare *p, const FaceArray *a, const HostLabels *labels, bool *started);
-// With --json: the entries of the items below a number that cannot be read, if they were not printed before.
-void face_show_bad(FaceRun *r, size_t below, bool *started);
-void face_json_bad(const char *kind, const char *name, const HostError *why, bool *started); // one of them, begun
-void face_json_number(double v); // null for what JSON does not have
+bool face_show_labels(FaceRun *r, const sy_prepare *p, const FaceArray *a, const HostLabels *labels, HostError *err);
+// As JSON: the entries of the items below a number that cannot be read, if they were not printed before.
+void face_show_bad(FaceRun *r, size_t below);
+void face_json_bad(Json *j, const char *kind, const char *name, const HostError *why); // one of them
 size_t face_count_nan(const FaceArray *a);
 // A bar on stderr if that is a terminal; removes it when done == total. seconds: since the first item.
 void face_progress(size_t done, size_t total, double seconds);
 double face_now(void); // seconds of a clock that only goes forward
+
+/* face_describe.c ------------------------------------------------------------------------------------------------- */
+void face_describe(const sy_info *info, Json *json); // json NULL: as text to stdout
 
 #endif

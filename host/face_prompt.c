@@ -28,7 +28,7 @@ void face_prompts_free(FacePrompts *p) {
 static bool make_room(const Maker *m, size_t n, HostError *err) {
   m->out->at = calloc(n + 1, sizeof *m->out->at);
   if (m->out->at) m->out->n = n;
-  return m->out->at || host_fail(err, "out of memory");
+  return m->out->at || host_no_memory(err);
 }
 
 // The tokenizer that makes prompts and spells the words, if a vocabulary is given; it must be of the page's kind.
@@ -58,7 +58,7 @@ static bool of_row(const Maker *m, size_t row, const int32_t *id, size_t n, Host
   if (!n || n + masked >= (size_t)m->how->max_length)
     return host_fail(err, "prompt %zu has %zu ids; there must be one, and room for a word within %lld", row, n,
                      (long long)m->how->max_length);
-  if (!(ids->id = malloc((n + 1) * sizeof *id))) return host_fail(err, "out of memory");
+  if (!(ids->id = malloc((n + 1) * sizeof *id))) return host_no_memory(err);
   for (; ids->n < n; ids->n++) {
     if (id[ids->n] < 0 || (size_t)id[ids->n] >= m->table)
       return host_fail(err, "prompt %zu: id %zu is %d, and the model has %zu", row, ids->n, (int)id[ids->n], m->table);

@@ -9,6 +9,8 @@
 //      0.2871  photos/11.jpg
 #include "face_parts.h"
 
+#include "common/text.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,7 +59,7 @@ static bool open_names(Search *s, const char *path, HostError *err) {
   struct stat st;
   if (!face_names_path(path, names, sizeof names)) return host_fail(err, "%.300s: the path is too long", path);
   if (stat(names, &st) != 0 && errno == ENOENT) {
-    fprintf(stderr, "%s: no %s: rows are numbered from 0\n", s->m->program, names);
+    text_line(stderr, "%s: no %s: rows are numbered from 0", s->m->program, names);
     return true;
   }
   if (!host_lines_load(names, &s->names, err)) return false;
@@ -73,35 +75,34 @@ static void score_block(void *arg, size_t block) {
   for (size_t i = block * BLOCK; i < end; i++) s->score[i] = face_dot(s->rows + i * s->width, s->query, s->width);
 }
 
-static void show(const Search *s, FaceKind kind, const char *query, bool *started) {
-  bool json = s->m->args->json;
-  if (json) {
-    printf("%s\n    {\"%s\": ", *started ? "," : "", kind == FACE_PICTURES ? "image" : "text");
-    face_json_string(query);
-    printf(", \"top\": [");
-  } else {
-    printf("%s\n", query);
-  }
+static void show_json(const Search *s, FaceKind kind, const char *query) {
+  Json *j = s->m->json;
+  json_object(j, NULL);
+  json_string(j, kind == FACE_PICTURES ? "image" : "text", query);
+  json_array(j, "top");
   for (size_t i = 0; i < s->top; i++) {
-    size_t row = s->best[i].index;
-    const char *name = s->names.count ? s->names.name[row] : NULL;
-    if (!json && name) printf("  %8.4f  %s\n", (double)s->best[i].logit, name);
-    if (!json && !name) printf("  %8.4f  row %zu\n", (double)s->best[i].logit, row);
-    if (!json) continue;
-    printf("%s{\"index\": %zu, \"name\": ", i ? ", " : "", row);
-    if (name)
-      face_json_string(name);
-    else
-      printf("null");
-    printf(", \"score\": ");
-    face_json_number((double)s->best[i].logit);
-    printf("}");
+    json_object(j, NULL);
+    json_unsigned(j, "index", s->best[i].index);
+    json_string(j, "name", s->names.count ? s->names.name[s->best[i].index] : NULL);
+    json_float(j, "score", s->best[i].logit);
+    json_end(j);
   }
-  if (json) printf("]}");
-  *started = true;
+  json_end(j);
+  json_end(j);
 }
 
-static int search_all(Search *s, FaceKind kind, const FaceList *queries, bool *started, HostError *err) {
+static void show_text(const Search *s, const char *query) {
+  text_line(stdout, "%s", query);
+  for (size_t i = 0; i < s->top; i++) {
+    printf("  %8.4f  ", (double)s->best[i].logit);
+    if (s->names.count)
+      text_print(stdout, s->names.name[s->best[i].index]), putchar('\n');
+    else
+      printf("row %zu\n", s->best[i].index);
+  }
+}
+
+static int search_all(Search *s, FaceKind kind, const FaceList *queries, HostError *err) {
   FaceVectors v;
   float *vector = NULL, *row;
   FaceBads bad = {0};
@@ -117,7 +118,7 @@ static int search_all(Search *s, FaceKind kind, const FaceList *queries, bool *s
   row = vector;
   for (size_t q = 0; !code && q < queries->n; q++) {
     if (bad.shown < bad.n && bad.at[bad.shown].item == q) {
-      if (s->m->args->json) face_json_bad("image", queries->at[q], &bad.at[bad.shown].why, started);
+      if (s->m->json) face_json_bad(s->m->json, "image", queries->at[q], &bad.at[bad.shown].why);
       bad.shown++;
       continue;
     }
@@ -125,7 +126,10 @@ static int search_all(Search *s, FaceKind kind, const FaceList *queries, bool *s
     row += s->width;
     sy_pool_for(s->m->pool, (s->n + BLOCK - 1) / BLOCK, score_block, s);
     host_best(s->score, s->n, s->top, s->best);
-    show(s, kind, queries->at[q], started);
+    if (s->m->json)
+      show_json(s, kind, queries->at[q]);
+    else
+      show_text(s, queries->at[q]);
   }
   free(vector);
   free(bad.at);
@@ -147,18 +151,20 @@ static int search(Search *s, HostError *err) {
   if (s->top > s->n) s->top = s->n;
   s->score = calloc(s->n, sizeof *s->score);
   s->best = calloc(s->top, sizeof *s->best);
-  if (!s->score || !s->best) return host_fail(err, "out of memory"), FACE_IO;
+  if (!s->score || !s->best) return host_no_memory(err), FACE_IO;
   FaceList words = {a->word.at + 1, a->word.n - 1};
-  bool started = false;
-  if (a->json) {
-    printf("{\"file\": ");
-    face_json_string(a->word.at[0]);
-    printf(", \"vectors\": %zu, \"width\": %zu, \"results\": [", s->n, s->width);
+  Json *j = s->m->json;
+  if (j) {
+    json_object(j, NULL);
+    json_string(j, "file", a->word.at[0]);
+    json_unsigned(j, "vectors", s->n);
+    json_unsigned(j, "width", s->width);
+    json_array(j, "results");
   }
-  int code = search_all(s, FACE_TEXTS, &words, &started, err);
-  if (!code) code = search_all(s, FACE_TEXTS, &a->text, &started, err);
-  if (!code) code = search_all(s, FACE_PICTURES, &a->image, &started, err);
-  if (a->json) printf("\n  ]}\n");
+  int code = search_all(s, FACE_TEXTS, &words, err);
+  if (!code) code = search_all(s, FACE_TEXTS, &a->text, err);
+  if (!code) code = search_all(s, FACE_PICTURES, &a->image, err);
+  if (j) json_end_all(j);
   return code;
 }
 

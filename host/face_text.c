@@ -8,6 +8,8 @@
 //   prepare text: bert_wordpiece(length = 40, lower = true, vocab = 30522)
 #include "face_parts.h"
 
+#include "common/text.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -18,8 +20,8 @@ bool face_is_tokenizer(const char *kind) {
 }
 
 void face_note_cut(const char *sentence, size_t most) {
-  fprintf(stderr, "note: '%.40s%s' is longer than %zu tokens and was cut\n", sentence,
-          strlen(sentence) > 40 ? "..." : "", most);
+  text_line(stderr, "note: '%.40s%s' is longer than %zu tokens and was cut", sentence,
+            strlen(sentence) > 40 ? "..." : "", most);
 }
 
 /* upper and lower case ------------------------------------------------------------------------------------------------
@@ -46,10 +48,10 @@ static void note_case(const FaceRun *r, const sy_prepare *p) {
   bool lower = lower_case(r->args, p->options, r->tokenizer, &by);
   bool cased = host_wordpiece_looks_cased(r->tokenizer->wordpiece), odd = by == BY_PAGE && lower == cased;
   if (r->quiet || !(odd || (by == BY_VOCABULARY && capitals))) return;
-  fprintf(stderr,
-          "note: sentences %s (%s), and %.200s has capitals in %zu of %zu pieces with letters; --cased and --uncased "
-          "decide\n",
-          lower ? "are put into lower case" : "keep their capitals", decider[by], r->args->vocab, capitals, lettered);
+  text_line(stderr,
+            "note: sentences %s (%s), and %.200s has capitals in %zu of %zu pieces with letters; --cased and --uncased "
+            "decide",
+            lower ? "are put into lower case" : "keep their capitals", decider[by], r->args->vocab, capitals, lettered);
 }
 
 HostTokenizerOptions face_tokenizer_options(const HostTokenizer *t, const char *options) {
@@ -83,8 +85,8 @@ static bool fits(FaceRun *r, const sy_prepare *p, HostError *err) {
     return host_fail(err, "%.200s has %zu tokens, the model %zu: it is not the vocabulary of this model",
                      r->args->vocab, have, want);
   if (!r->quiet && have < want - want / 100)
-    fprintf(stderr, "note: %.200s has %zu tokens, the model %zu: is it the vocabulary of this model?\n", r->args->vocab,
-            have, want);
+    text_line(stderr, "note: %.200s has %zu tokens, the model %zu: is it the vocabulary of this model?", r->args->vocab,
+              have, want);
   return true;
 }
 
@@ -115,12 +117,12 @@ bool face_describe_vocabulary(const sy_info *info, const FaceArgs *a, HostError 
     Decider by;
     bool ok = face_load_vocabulary(&r, p, err);
     if (ok) {
-      HostTokenizerOptions how = face_tokenizer_options(r.tokenizer, p->options);
-      printf("vocabulary of %s: %s, %s, %zu tokens", p->name, a->vocab, p->kind, host_tokenizer_ids(r.tokenizer, &how));
-      bool lower = lower_case(a, p->options, r.tokenizer, &by);
-      if (r.tokenizer->wordpiece)
-        printf(", %s (%s)", lower ? "uncased: in lower case, without accents" : "cased: as written", decider[by]);
-      printf("\n");
+      HostTokenizerOptions cut = face_tokenizer_options(r.tokenizer, p->options);
+      bool lower = lower_case(a, p->options, r.tokenizer, &by), pieces = r.tokenizer->wordpiece != NULL;
+      const char *how = !pieces ? "" : lower ? ", uncased: in lower case, without accents" : ", cased: as written";
+      text_line(stdout, "vocabulary of %s: %s, %s, %zu tokens%s%s%s%s", p->name, a->vocab, p->kind,
+                host_tokenizer_ids(r.tokenizer, &cut), how, pieces ? " (" : "", pieces ? decider[by] : "",
+                pieces ? ")" : "");
     }
     host_tokenizer_free(r.tokenizer);
     if (!ok) return false;

@@ -92,7 +92,7 @@ static int all_batches(const FaceModel *m, const FaceVectors *v, FaceRun *r, con
   for (size_t next = 0; next < items->n;) {
     face_run_begin(r);
     for (; r->count < r->batch && next < items->n; next++) {
-      HostError why = {""};
+      HostError why = {.text = ""};
       if (face_run_add(r, items->at[next], bad ? &why : err)) continue;
       if (!bad || !face_bads_add(bad, next, &why, err)) return FACE_IO;
     }
@@ -115,7 +115,7 @@ int face_vectors_all(const FaceModel *m, const FaceVectors *v, const FaceList *i
   int code = face_run_start(&run, err) ? FACE_OK : run.usage ? FACE_USAGE : FACE_IO;
   *out = code ? NULL : calloc(items->n + 1, v->width * sizeof **out);
   if (!code && !*out) {
-    host_fail(err, "out of memory");
+    host_no_memory(err);
     code = FACE_IO;
   }
   if (!code) code = all_batches(m, v, &run, items, *out, bad, err);

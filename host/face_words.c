@@ -4,6 +4,8 @@
 //   cat.jpg: a cat on a red sofa
 #include "face_parts.h"
 
+#include "common/text.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,12 +152,12 @@ static void note_missing(const Captions *c, const HostIds *prompt, const char *n
     if (missing++ == 0) first = ids[i];
   }
   if (missing)
-    fprintf(stderr, "note: %.200s: words that the vocabulary lacks were left out: %zu, the first has id %d\n", name,
-            missing, (int)first);
+    text_line(stderr, "note: %.200s: words that the vocabulary lacks were left out: %zu, the first has id %d", name,
+              missing, (int)first);
 }
 
 // Row k of this call.
-static bool show(Captions *c, size_t k, const int32_t *ids, double score, bool *started, HostError *err) {
+static bool show(Captions *c, size_t k, const int32_t *ids, float score, HostError *err) {
   FaceRun *r = c->r;
   size_t item = r->item[k];
   HostTokenizerOptions how = r->how;
@@ -170,24 +172,22 @@ static bool show(Captions *c, size_t k, const int32_t *ids, double score, bool *
       r->args->image.n ? r->args->image.at[r->args->image.n == r->pictures ? 0 : item * r->pictures] : "input";
   if (text) note_missing(c, prompt_of(c, item), name, ids, n);
   const char *blank = text && *text == ' ' ? text + 1 : text;
-  if (r->args->json) {
-    face_show_bad(r, item, started);
-    printf("%s\n    {\"image\": ", *started ? "," : "");
-    face_json_string(name);
-    printf(", \"%s\": ", c->w->rule->name);
-    if (text)
-      face_json_string(blank);
-    else
-      printf("null");
-    printf(", \"score\": %.9g, \"ids\": [", score);
-    for (size_t i = 0; i < n; i++) printf("%s%d", i ? ", " : "", (int)ids[i]);
-    printf("]}");
+  if (r->json) {
+    Json *j = r->json;
+    face_show_bad(r, item);
+    json_object(j, NULL);
+    json_string(j, "image", name);
+    json_string(j, c->w->rule->name, blank);
+    json_float(j, "score", score);
+    json_array(j, "ids");
+    for (size_t i = 0; i < n; i++) json_integer(j, NULL, ids[i]);
+    json_end(j);
+    json_end(j);
   } else {
-    printf("%s: %s", name, text ? blank : "ids");
+    text_print(stdout, name), fputs(": ", stdout), text_print(stdout, text ? blank : "ids");
     for (size_t i = 0; i < n && !text; i++) printf(" %d", (int)ids[i]);
-    printf("\n");
+    putchar('\n');
   }
-  *started = true;
   free(text);
   return true;
 }
@@ -208,7 +208,7 @@ static bool search(Captions *c, Words *w, size_t count, const int32_t *words, si
 }
 
 // Runs items [at, at + count), whose prompts have one length.
-static bool run_batch(Captions *c, const WordsInfo *info, size_t at, size_t count, bool *started, HostError *err) {
+static bool run_batch(Captions *c, const WordsInfo *info, size_t at, size_t count, HostError *err) {
   FaceRun *r = c->r;
   if (!face_run_fill(r, at, count, err)) return false;
   face_bads_say(&r->bad, r->program);
@@ -220,11 +220,11 @@ static bool run_batch(Captions *c, const WordsInfo *info, size_t at, size_t coun
   float *score = malloc(count * sizeof *score + 1);
   Words *w = words && ids && score ? words_new(info, given, err) : NULL;
   bool ok = w != NULL;
-  if (!words || !ids || !score) host_fail(err, "out of memory");
+  if (!words || !ids || !score) host_no_memory(err);
   for (size_t k = 0; k < count && ok; k++) memcpy(words + k * n, prompt_of(c, r->item[k])->id, n * sizeof *words);
   if (ok && count) ok = search(c, w, count, words, n, ids, score, err);
-  for (size_t k = 0; k < count && ok; k++) ok = show(c, k, ids + k * most, (double)score[k], started, err);
-  face_show_bad(r, SIZE_MAX, started);
+  for (size_t k = 0; k < count && ok; k++) ok = show(c, k, ids + k * most, score[k], err);
+  face_show_bad(r, SIZE_MAX);
   words_free(w);
   free(words);
   free(ids);
@@ -252,7 +252,7 @@ static size_t batch_at(const Captions *c, size_t at, size_t most) {
   return n;
 }
 
-static bool run_all(Captions *c, const WordsInfo *info, bool *started, HostError *err) {
+static bool run_all(Captions *c, const WordsInfo *info, HostError *err) {
   FaceRun *r = c->r;
   size_t batch = info->batch_bound / (size_t)c->how.beams;
   if (!batch)
@@ -260,22 +260,21 @@ static bool run_all(Captions *c, const WordsInfo *info, bool *started, HostError
   if (!count_items(c, err)) return false;
   r->usage = false;
   bool ok = true;
-  for (size_t at = 0, n; ok && at < r->total; at += n)
-    ok = run_batch(c, info, at, n = batch_at(c, at, batch), started, err);
+  for (size_t at = 0, n; ok && at < r->total; at += n) ok = run_batch(c, info, at, n = batch_at(c, at, batch), err);
   return ok;
 }
 
-bool face_words_run(FaceRun *r, const FaceWords *w, FaceCall *call, void *ud, bool *started, HostError *err) {
+bool face_words_run(FaceRun *r, const FaceWords *w, FaceCall *call, void *ud, HostError *err) {
   Captions *c = calloc(1, sizeof *c);
   WordsInfo info;
-  if (!c) return host_fail(err, "out of memory");
+  if (!c) return host_no_memory(err);
   *c = (Captions){.r = r, .w = w, .call = call, .ud = ud};
   r->usage = true; // until something runs, the command line is to blame
   bool ok = face_words_describe(w, &c->shape, &info, err);
   info.call = call_entry;
   info.ud = c;
   ok = ok && options(c, &info, err) && face_prompts_make(r, w, &c->how, &info, &c->prompts, err) &&
-       run_all(c, &info, started, err);
+       run_all(c, &info, err);
   face_prompts_free(&c->prompts);
   free(c);
   return ok;

@@ -97,10 +97,10 @@ static int make_sentences(Zero *z, HostError *err) {
   if (!host_labels_load(path, &z->labels, err)) return FACE_IO;
   if (forms > SIZE_MAX / sizeof *z->sentence.at / z->labels.count ||
       !(z->sentence.at = calloc(z->labels.count * forms, sizeof *z->sentence.at)))
-    return host_fail(err, "out of memory"), FACE_IO;
+    return host_no_memory(err), FACE_IO;
   for (size_t i = 0; i < z->labels.count * forms; i++) {
     z->sentence.at[i] = put_label(form[i % forms], z->labels.name[i / forms]);
-    if (!z->sentence.at[i]) return host_fail(err, "out of memory"), FACE_IO;
+    if (!z->sentence.at[i]) return host_no_memory(err), FACE_IO;
     z->sentence.n++;
   }
   return FACE_OK;
@@ -113,7 +113,7 @@ static int make_classes(Zero *z, HostError *err) {
   z->classes = calloc(z->labels.count, width * sizeof *z->classes);
   double *sum = malloc(width * sizeof *sum);
   bool ok = z->classes && sum;
-  if (!ok) host_fail(err, "out of memory");
+  if (!ok) host_no_memory(err);
   for (size_t i = 0; ok && i < z->labels.count; i++) {
     for (size_t d = 0; d < width; d++) sum[d] = 0;
     for (size_t t = 0; t < forms; t++)
@@ -193,11 +193,11 @@ static const sy_prepare *view(const sy_info *info) {
   return route ? face_prepare(info, route->output[output].name) : &plain;
 }
 
-static int one_batch(Zero *z, size_t at, size_t count, float *seen, float *logits, bool *started, HostError *err) {
+static int one_batch(Zero *z, size_t at, size_t count, float *seen, float *logits, HostError *err) {
   FaceRun *r = &z->run;
   if (!face_run_fill(r, at, count, err)) return FACE_IO;
   face_bads_say(&r->bad, z->m->program);
-  if (!r->count) return face_show_bad(r, SIZE_MAX, started), FACE_OK;
+  if (!r->count) return face_show_bad(r, SIZE_MAX), FACE_OK;
   int code = face_vectors_call(z->m, &z->see, r, seen, err);
   if (!code && !(z->scale > 0)) code = find_scale(z, seen, err);
   if (code) return code;
@@ -205,24 +205,24 @@ static int one_batch(Zero *z, size_t at, size_t count, float *seen, float *logit
   for (size_t k = 0; k < r->count * n; k++)
     logits[k] = (float)(z->scale * (double)face_dot(seen + k / n * width, z->classes + k % n * width, width));
   FaceArray a = {.dtype = 'f', .rank = 2, .dim = {r->count, n}, .n = r->count * n, .data = logits};
-  face_show_labels(r, view(z->m->info), &a, &z->labels, started);
-  face_show_bad(r, SIZE_MAX, started);
+  if (!face_show_labels(r, view(z->m->info), &a, &z->labels, err)) return FACE_IO;
+  face_show_bad(r, SIZE_MAX);
   return FACE_OK;
 }
 
-static int show_pictures(Zero *z, bool *started, HostError *err) {
+static int show_pictures(Zero *z, HostError *err) {
   FaceRun *r = &z->run;
   if (!face_run_start(r, err)) return r->usage ? FACE_USAGE : FACE_IO;
   float *seen = calloc(r->batch, z->see.width * sizeof *seen),
         *logits = calloc(r->batch, z->labels.count * sizeof *logits);
   int code = FACE_OK;
   if (!seen || !logits) {
-    host_fail(err, "out of memory");
+    host_no_memory(err);
     code = FACE_IO;
   }
   for (size_t at = 0, count; !code && at < r->total; at += count) {
     count = r->total - at < r->batch ? r->total - at : r->batch;
-    code = one_batch(z, at, count, seen, logits, started, err);
+    code = one_batch(z, at, count, seen, logits, err);
   }
   if (!code) code = face_bads_code(r->left_out, r->total, err);
   free(seen);
@@ -230,9 +230,9 @@ static int show_pictures(Zero *z, bool *started, HostError *err) {
   return code;
 }
 
-int face_zero(const FaceModel *m, bool *started, HostError *err) {
+int face_zero(const FaceModel *m, HostError *err) {
   Zero z = {.m = m, .args = *m->args};
-  z.run = (FaceRun){.info = m->info, .args = &z.args};
+  z.run = (FaceRun){.info = m->info, .args = &z.args, .json = m->json};
   int code = face_vectors_need(m, FACE_PICTURES, &z.see, err);
   if (!code) code = face_vectors_need(m, FACE_TEXTS, &z.read, err);
   if (!code && z.see.width != z.read.width) {
@@ -242,7 +242,7 @@ int face_zero(const FaceModel *m, bool *started, HostError *err) {
   z.run.route = z.see.route;
   if (!code) code = make_sentences(&z, err);
   if (!code) code = make_classes(&z, err);
-  if (!code) code = show_pictures(&z, started, err);
+  if (!code) code = show_pictures(&z, err);
   for (size_t i = 0; i < z.sentence.n; i++) free((void *)(uintptr_t)z.sentence.at[i]);
   free(z.sentence.at);
   free(z.spoken);

@@ -19,7 +19,21 @@ bool host_fail(HostError *err, const char *fmt, ...) {
     va_start(ap, fmt);
     vsnprintf(err->text, sizeof err->text, fmt, ap);
     va_end(ap);
+    err->machine = false;
   }
+  return false;
+}
+
+bool host_no_memory(HostError *err) {
+  host_fail(err, "out of memory");
+  if (err) err->machine = true;
+  return false;
+}
+
+bool host_fail_file(HostError *err, const char *path) {
+  bool machine = errno == ENOMEM || errno == EMFILE || errno == ENFILE;
+  host_fail(err, "%.300s: %s", path, strerror(errno));
+  if (err) err->machine = machine;
   return false;
 }
 
@@ -40,7 +54,10 @@ static int open_input(const char *path, struct stat *info, HostError *err) {
   }
   int fd = standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0 || fstat(fd, info) != 0 || (why = unreadable(info->st_mode))) {
-    host_fail(err, "%.300s: %s", standard ? "standard input" : path, why ? why : strerror(errno));
+    if (why)
+      host_fail(err, "%.300s: %s", standard ? "standard input" : path, why);
+    else
+      host_fail_file(err, standard ? "standard input" : path);
     if (fd >= 0) close(fd);
     return -1;
   }
@@ -59,7 +76,7 @@ static char *read_all(int fd, const char *path, size_t room, size_t limit, size_
       room = bytes ? 2 * room : room;
       char *more = realloc(bytes, room + 1);
       if (!more) {
-        host_fail(err, "%.300s: out of memory", path);
+        host_no_memory(err);
         break;
       }
       bytes = more;
@@ -67,7 +84,7 @@ static char *read_all(int fd, const char *path, size_t room, size_t limit, size_
     ssize_t got = read(fd, bytes + *n, room - *n);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) {
-      host_fail(err, "%.300s: %s", path, strerror(errno));
+      host_fail_file(err, path);
       break;
     }
     if (got == 0) {

@@ -13,6 +13,7 @@
 // A one-line message in English, always terminated. NULL may be passed where it is not wanted.
 typedef struct {
   char text[512];
+  bool machine; // memory or open files ran out: what was read is not to blame
 } HostError;
 
 // Formats a message into err (if not NULL) and returns false, so that a check reads
@@ -21,6 +22,10 @@ typedef struct {
 __attribute__((format(printf, 2, 3)))
 #endif
 bool host_fail(HostError *err, const char *fmt, ...);
+
+// The same for memory that cannot be had; and for a file, with what errno says.
+bool host_no_memory(HostError *err);
+bool host_fail_file(HostError *err, const char *path);
 
 // Reads a whole file or a pipe to its end; "-" is standard input. *n receives the number of bytes. The result is
 // malloc'd and has one zero byte behind the content. NULL on error or above `limit` bytes.

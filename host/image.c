@@ -14,7 +14,7 @@ bool host_image_new(HostImage *out, int width, int height, int channels, HostErr
     return host_fail(err, "picture of %d x %d pixels is above the limit of %d million", width, height,
                      HOST_MAX_PIXELS / 1000000);
   uint8_t *pixel = malloc((size_t)width * (size_t)height * (size_t)channels);
-  if (!pixel) return host_fail(err, "out of memory for a picture of %d x %d pixels", width, height);
+  if (!pixel) return host_no_memory(err);
   *out = (HostImage){.width = width, .height = height, .channels = channels, .pixel = pixel};
   return true;
 }
@@ -45,9 +45,10 @@ bool host_image_load(const char *path, HostImage *out, HostError *err) {
   *out = (HostImage){0};
   char *bytes = host_read_file(path, MAX_FILE, &n, err);
   if (!bytes) return false;
-  HostError why = {""};
+  HostError why = {.text = ""};
   bool ok = host_image_decode(bytes, n, out, &why);
   if (!ok) host_fail(err, "%.200s: %.300s", path, why.text);
+  if (!ok && err) err->machine = why.machine;
   free(bytes);
   return ok;
 }

@@ -80,7 +80,7 @@ static bool jpeg_body(JpegJob *job, const uint8_t *bytes, size_t n) {
 
 bool host_decode_jpeg(const uint8_t *bytes, size_t n, HostImage *out, HostError *err) {
   JpegJob *job = calloc(1, sizeof *job);
-  if (!job) return host_fail(err, "out of memory");
+  if (!job) return host_no_memory(err);
   job->err = err;
   job->out = out;
   job->jpeg.err = jpeg_std_error(&job->mgr);

@@ -113,11 +113,11 @@ static bool png_guarded(PngJob *job) {
 
 bool host_decode_png(const uint8_t *bytes, size_t n, HostImage *out, HostError *err) {
   PngJob *job = calloc(1, sizeof *job);
-  if (!job) return host_fail(err, "out of memory");
+  if (!job) return host_no_memory(err);
   *job = (PngJob){.bytes = bytes, .left = n, .err = err, .out = out};
   job->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, job, png_fatal, png_ignore);
   if (job->png) job->info = png_create_info_struct(job->png);
-  bool ok = job->info ? png_guarded(job) : host_fail(err, "out of memory");
+  bool ok = job->info ? png_guarded(job) : host_no_memory(err);
   png_destroy_read_struct(&job->png, &job->info, NULL);
   free(job);
   return ok;

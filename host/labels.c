@@ -31,7 +31,7 @@ bool host_lines_load(const char *path, HostLabels *lines, HostError *err) {
   if (!lines->text) return false;
   if (split(lines, n)) return true;
   host_labels_free(lines);
-  return host_fail(err, "out of memory");
+  return host_no_memory(err);
 }
 
 void host_lines_trim(HostLabels *lines) {
@@ -51,7 +51,7 @@ static bool check_names(const HostLabels *l, const char *what, size_t from, Host
 
 bool host_labels_load(const char *path, HostLabels *labels, HostError *err) {
   size_t n = 0;
-  HostError why = {"out of memory"};
+  HostError why = {.text = "out of memory"};
   *labels = (HostLabels){.text = host_text_read(path, MAX_FILE, &n, err)};
   if (!labels->text) return false;
   bool json = host_is_json(labels->text, n);

@@ -184,7 +184,7 @@ bool host_labels_json(HostLabels *labels, size_t n, HostError *err) {
   Reader r = {labels->text, labels->text, labels->text + n, labels, 1, err}, all = r;
   for (size_t i = 0; i < n; i++) r.room += labels->text[i] == ',';
   labels->name = calloc(r.room, sizeof *labels->name);
-  if (!labels->name) return host_fail(err, "out of memory");
+  if (!labels->name) return host_no_memory(err);
   if (!skip(&all, 0)) return false;
   blanks(&all);
   if (all.at != all.end) return wrong(&all, "something stands behind the end");

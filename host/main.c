@@ -6,7 +6,10 @@
 //   cc vit.c vit_glue.c host/*.c runtime/*.c -ljpeg -lpng -lz -lm -lpthread -o vit
 #include "face.h"
 
+#include "common/streams.h"
+
 int main(int argc, char **argv) {
+  streams_occupy();
   face_guard_files(argc > 0 ? argv[0] : "", NULL);
   return face_main(sy_model_entry(), argc, argv);
 }

@@ -78,7 +78,7 @@ static bool axis_make(Axis *axis, int in, int out, HostFilter filter, HostError 
   }
   if (ok) return true;
   axis_free(axis);
-  return host_fail(err, "out of memory");
+  return host_no_memory(err);
 }
 
 static uint8_t to_u8(int32_t sum) {
@@ -108,7 +108,7 @@ static void pass_rows(const HostImage *in, const Axis *axis, HostImage *out) {
 static bool pass_columns(const HostImage *in, const Axis *axis, HostImage *out, HostError *err) {
   size_t row = (size_t)in->width * (size_t)in->channels;
   int32_t *sum = malloc(row * sizeof *sum);
-  if (!sum) return host_fail(err, "out of memory");
+  if (!sum) return host_no_memory(err);
   for (int y = 0; y < out->height; y++) {
     for (size_t i = 0; i < row; i++) sum[i] = 1 << (WEIGHT_BITS - 1);
     for (int k = 0; k < axis->count[y]; k++) {
@@ -212,7 +212,7 @@ static bool nearest(const HostImage *in, int width, int height, HostImage *out, 
   out->kind = in->kind;
   int *xs = nearest_map(in->width, width), *ys = nearest_map(in->height, height);
   size_t c = (size_t)in->channels;
-  bool ok = (xs && ys) || host_fail(err, "out of memory");
+  bool ok = (xs && ys) || host_no_memory(err);
   for (int y = 0; ok && y < height; y++)
     for (int x = 0; x < width; x++)
       memcpy(out->pixel + ((size_t)y * (size_t)width + (size_t)x) * c,

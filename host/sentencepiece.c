@@ -161,7 +161,7 @@ static bool check_piece(const HostSpm *m, size_t i, HostError *err) {
 
 static bool index_pieces(HostSpm *m, HostError *err) {
   m->least = 3.4e38f, m->most = -3.4e38f;
-  if (!strmap_init(&m->map, m->n) || !strmap_init(&m->user, m->n)) return host_fail(err, "out of memory");
+  if (!strmap_init(&m->map, m->n) || !strmap_init(&m->user, m->n)) return host_no_memory(err);
   for (size_t i = 0; i < m->n; i++) {
     const Piece *p = &m->piece[i];
     if (!check_piece(m, i, err)) return false;
@@ -173,8 +173,7 @@ static bool index_pieces(HostSpm *m, HostError *err) {
     if (p->type == USER_DEFINED) strmap_put(&m->user, p->s, p->n, (int32_t)i);
     if (is_text_piece(p)) strmap_put(&m->map, p->s, p->n, (int32_t)i);
   }
-  if (!strmap_build(&m->map, STRMAP_FIRST) || !strmap_build(&m->user, STRMAP_FIRST))
-    return host_fail(err, "out of memory");
+  if (!strmap_build(&m->map, STRMAP_FIRST) || !strmap_build(&m->user, STRMAP_FIRST)) return host_no_memory(err);
   for (size_t i = 0; i < m->n; i++)
     if (is_text_piece(&m->piece[i]) && strmap_find(&m->map, m->piece[i].s, m->piece[i].n) != (int32_t)i)
       return host_fail(err, "piece %zu stands twice: '%.60s'", i, m->piece[i].s);
@@ -190,7 +189,7 @@ static bool read_model(HostSpm *m, size_t n, HostError *err) {
   if (more < 0 || !pieces || pieces > MAX_PIECES) return host_fail(err, "this is no SentencePiece model");
   m->piece = calloc(pieces, sizeof *m->piece);
   m->text = malloc(n + pieces + 1);
-  if (!m->piece || !m->text) return host_fail(err, "out of memory");
+  if (!m->piece || !m->text) return host_no_memory(err);
   char *text = m->text;
   while (next_field(&again, &f) > 0) {
     bool ok = true;
@@ -208,7 +207,7 @@ HostSpm *host_spm_load_memory(const void *bytes, size_t n, HostError *err) {
   if (m) m->bytes = malloc(n + 1);
   if (!m || !m->bytes) {
     free(m);
-    host_fail(err, "out of memory");
+    host_no_memory(err);
     return NULL;
   }
   memcpy(m->bytes, bytes, n);
@@ -545,7 +544,7 @@ char *host_spm_decode(const HostSpm *m, const int32_t *id, size_t n, size_t *byt
   }
   ok = ok && put_bytes(m, id, run, n, &o) && put(&o, "", 1, 0);
   free(o.from);
-  if (!ok) host_fail(err, "out of memory");
+  if (!ok) host_no_memory(err);
   if (!ok) free(o.s);
   if (ok && bytes) *bytes = o.n - 1;
   return ok ? o.s : NULL;

@@ -70,7 +70,7 @@ static size_t take_utf16(const uint8_t *s, size_t n, bool big, uint32_t *c) {
 
 static char *from_utf16(const char *bytes, size_t n, bool big, size_t *out, HostError *err) {
   char *text = malloc(n / 2 * 3 + 1); // a unit becomes at most three bytes
-  if (!text) host_fail(err, "out of memory");
+  if (!text) host_no_memory(err);
   *out = 0;
   for (size_t i = 0, used; text && i < n; i += used) {
     uint32_t c = 0;
@@ -105,7 +105,7 @@ bool host_text_plain(char **bytes, size_t *n, HostError *err) {
 }
 
 char *host_text_read(const char *path, size_t limit, size_t *n, HostError *err) {
-  HostError why = {"out of memory"};
+  HostError why = {.text = "out of memory"};
   char *text = host_read_file(path, limit, n, err);
   if (!text) return NULL;
   bool ok = host_text_plain(&text, n, &why);

@@ -68,7 +68,7 @@ static bool load_kind(HostTokenizer *t, int kind, const char *bytes, size_t n, H
 // Takes bytes, malloc'd and with a zero byte behind them.
 static HostTokenizer *load_taken(char *bytes, size_t n, const char *kind, HostError *err) {
   HostTokenizer *t = calloc(1, sizeof *t);
-  bool ok = t || host_fail(err, "out of memory");
+  bool ok = t || host_no_memory(err);
   ok = ok && host_text_plain(&bytes, &n, err) && !is_no_vocabulary(bytes, n, err);
   int have = ok ? kind_of(bytes, n) : KINDS, want = kind ? kind_named(kind) : have;
   if (ok && have == KINDS && want == KINDS)
@@ -86,7 +86,7 @@ static HostTokenizer *load_taken(char *bytes, size_t n, const char *kind, HostEr
 HostTokenizer *host_tokenizer_load_memory(const char *bytes, size_t n, const char *kind, HostError *err) {
   char *copy = malloc(n + 1);
   if (!copy) {
-    host_fail(err, "out of memory");
+    host_no_memory(err);
     return NULL;
   }
   if (n) memcpy(copy, bytes, n);
@@ -98,7 +98,7 @@ HostTokenizer *host_tokenizer_load(const char *path, const char *kind, HostError
   static const char *const file[] = {"CLIP's bpe_simple_vocab_16e6.txt.gz", "BERT's vocab.txt", "a SentencePiece model",
                                      "CLIP's bpe_simple_vocab_16e6.txt.gz, BERT's vocab.txt or a SentencePiece model"};
   size_t n = 0;
-  HostError why = {"out of memory"};
+  HostError why = {.text = "out of memory"};
   char *bytes = host_read_file(path, MAX_FILE, &n, err);
   if (!bytes) return NULL;
   HostTokenizer *t = load_taken(bytes, n, kind, &why);
@@ -158,7 +158,7 @@ static bool plain_ids(const HostTokenizer *t, const char *text, size_t n, const 
   for (size_t i = 0; i < cut.n && out->id; i++)
     out->id[out->n++] = how->xlmr ? host_spm_to_xlmr(cut.piece[i].id) : cut.piece[i].id;
   host_spm_cut_free(&cut);
-  return out->id || host_fail(err, "out of memory");
+  return out->id || host_no_memory(err);
 }
 
 bool host_tokenizer_encode(const HostTokenizer *t, const char *text, size_t n, const HostTokenizerOptions *how,
@@ -178,7 +178,7 @@ bool host_tokenizer_encode(const HostTokenizer *t, const char *text, size_t n, c
   out->id = malloc((room + 1) * sizeof *out->id);
   if (!out->id) {
     host_ids_free(&ids);
-    return host_fail(err, "out of memory");
+    return host_no_memory(err);
   }
   if (start) out->id[out->n++] = how->start;
   if (keep) memcpy(out->id + out->n, ids.id, keep * sizeof *ids.id);
@@ -194,7 +194,7 @@ char *host_tokenizer_decode(const HostTokenizer *t, const int32_t *id, size_t n,
   int32_t *keep = malloc((n + 1) * sizeof *keep);
   size_t count = 0;
   if (!keep) {
-    host_fail(err, "out of memory");
+    host_no_memory(err);
     return NULL;
   }
   for (size_t i = 0; i < n; i++) {

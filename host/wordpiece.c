@@ -40,7 +40,7 @@ static bool split_lines(HostWordPiece *w, size_t n, HostError *err) {
   for (size_t i = 0; i < n; i++) lines += w->bytes[i] == '\n';
   if (lines > MAX_PIECES) return host_fail(err, "more than %d lines", MAX_PIECES);
   w->piece = malloc((lines + 2) * sizeof *w->piece);
-  if (!w->piece || !strmap_init(&w->map, lines + 1)) return host_fail(err, "out of memory");
+  if (!w->piece || !strmap_init(&w->map, lines + 1)) return host_no_memory(err);
   for (char *s = w->bytes, *end = w->bytes + n; s < end;) {
     char *stop = memchr(s, '\n', (size_t)(end - s));
     if (!stop) stop = end;
@@ -54,7 +54,7 @@ static bool split_lines(HostWordPiece *w, size_t n, HostError *err) {
     w->piece[w->n++] = s;
     s = stop + 1;
   }
-  if (!strmap_build(&w->map, STRMAP_LAST)) return host_fail(err, "out of memory"); // as in a Python dictionary
+  if (!strmap_build(&w->map, STRMAP_LAST)) return host_no_memory(err); // as in a Python dictionary
   w->joined = strmap_walk(&w->map);
   w->joins = strmap_step(&w->joined, '#') && strmap_step(&w->joined, '#');
   w->unknown = strmap_find(&w->map, "[UNK]", 5);
@@ -66,7 +66,7 @@ HostWordPiece *host_wordpiece_load_memory(const char *bytes, size_t n, HostError
   if (w) w->bytes = malloc(n + 1);
   if (!w || !w->bytes) {
     free(w);
-    host_fail(err, "out of memory");
+    host_no_memory(err);
     return NULL;
   }
   memcpy(w->bytes, bytes, n);
@@ -290,7 +290,7 @@ char *host_wordpiece_decode(const HostWordPiece *w, const int32_t *id, size_t n,
   }
   char *s = malloc(size), *at = s;
   if (!s) {
-    host_fail(err, "out of memory");
+    host_no_memory(err);
     return NULL;
   }
   for (size_t i = 0; i < n; i++) {

@@ -52,7 +52,7 @@ static bool add_state(Words *w, size_t step_out, HostError *err) {
     return host_fail(err, "the step changes '%.60s', which the start does not give", t->name);
   State *s = &w->state[w->nstate++];
   *s = (State){w->start_out[o], room(1, t->bytes), row_bytes(t), o, step_out};
-  return s->other || host_fail(err, "out of memory");
+  return s->other || host_no_memory(err);
 }
 
 static bool add_kept(Words *w, size_t step_in, HostError *err) {
@@ -65,7 +65,7 @@ static bool add_kept(Words *w, size_t step_in, HostError *err) {
     return host_fail(err, "start and step have '%.60s' in different sizes", t->name);
   Kept *k = &w->kept[w->nkept++];
   *k = (Kept){is_output ? w->start_out[o] : w->given[i], room(1, t->bytes), row_bytes(t), step_in};
-  return k->rows || host_fail(err, "out of memory");
+  return k->rows || host_no_memory(err);
 }
 
 static bool set_up(Words *w, HostError *err) {
@@ -87,10 +87,9 @@ static bool set_up(Words *w, HostError *err) {
   w->kept = room(f->step.ninput, sizeof *w->kept);
   if (!w->text || !w->last || !w->at || !w->image || !w->next || !w->kept_of || !w->in || !w->out || !w->start_out ||
       !w->state || !w->kept)
-    return host_fail(err, "out of memory");
+    return host_no_memory(err);
   for (size_t i = 0; i < f->start.noutput; i++)
-    if (i != f->part.start_scores && !(w->start_out[i] = room(1, f->start.output[i].bytes)))
-      return host_fail(err, "out of memory");
+    if (i != f->part.start_scores && !(w->start_out[i] = room(1, f->start.output[i].bytes))) return host_no_memory(err);
   for (size_t i = 0; i < f->step.noutput; i++)
     if (i != f->part.step_scores && !add_state(w, i, err)) return false;
   for (size_t i = 0; i < f->step.ninput; i++)
@@ -101,7 +100,7 @@ static bool set_up(Words *w, HostError *err) {
 Words *words_new(const WordsInfo *info, const void *const *given, HostError *err) {
   Words *w = calloc(1, sizeof *w);
   if (!w) {
-    host_fail(err, "out of memory");
+    host_no_memory(err);
     return NULL;
   }
   w->info = info;

@@ -294,7 +294,7 @@ static void run_page(const char *name, const char *page, int64_t first) {
   const Graph *s = p->route.at[route_of(p, "start")].graph;
   const void **given = ARENA_ARRAY(&a, const void *, s->input.n + 1);
   for (size_t i = 0; i < s->input.n; i++) given[i] = input_buffer(&a, m, s, i);
-  HostError err = {{0}};
+  HostError err = {0};
   Words *w = words_new(&info, given, &err);
   cr_assert(w, "%s: %s", name, err.text);
   GenerateModel model = words_model(w);

@@ -19,7 +19,7 @@ static void write_file(const char *bytes, size_t n) {
 
 static void expect_bytes(const char *bytes, size_t n, size_t count, const char *const *want) {
   HostLabels l;
-  HostError err = {""};
+  HostError err = {.text = ""};
   write_file(bytes, n);
   cr_assert(host_labels_load(path, &l, &err), "'%s': %s", bytes, err.text);
   cr_expect_eq(l.count, count, "'%s' has %zu labels", bytes, l.count);
@@ -33,7 +33,7 @@ static void expect_bytes(const char *bytes, size_t n, size_t count, const char *
 
 static void refuse_bytes(const char *bytes, size_t n, const char *reason) {
   HostLabels l;
-  HostError err = {""};
+  HostError err = {.text = ""};
   write_file(bytes, n);
   cr_expect_not(host_labels_load(path, &l, &err), "'%s' was taken", bytes);
   cr_expect(strstr(err.text, reason) && strstr(err.text, path), "'%s': '%s' lacks '%s'", bytes, err.text, reason);
@@ -109,7 +109,7 @@ Test(labels, json_cut_short_and_deep) {
   static const char good[] = "{\"x\": [{}, \"\\u00e4\"], \"id2label\": {\"0\": [\"n0\", \"c\\n\"], \"1\": \"d\"}}";
   for (size_t n = 1; n + 1 < sizeof good; n++) {
     HostLabels l;
-    HostError err = {""};
+    HostError err = {.text = ""};
     write_file(good, n);
     cr_expect_not(host_labels_load(path, &l, &err) && l.count != 1, "%zu bytes", n); // "{" alone is a line
     host_labels_free(&l);

@@ -95,7 +95,7 @@ static HostTokenizer *load_merges(void) {
 
 // No tokenizer, and a reason.
 static void refused(const void *bytes, size_t n, const char *reason) {
-  HostError err = {""};
+  HostError err = {.text = ""};
   HostTokenizer *t = host_tokenizer_load_memory(bytes, n, NULL, &err);
   cr_expect_null(t, "%zu bytes were taken", n);
   cr_expect(strstr(err.text, reason), "'%s' lacks '%s'", err.text, reason);
@@ -107,7 +107,7 @@ static void refused(const void *bytes, size_t n, const char *reason) {
 static void expect_bytes(const HostTokenizer *t, const char *text, size_t bytes, const HostTokenizerOptions *how,
                          bool cut, size_t n, const int32_t *want) {
   HostIds ids;
-  HostError err = {""};
+  HostError err = {.text = ""};
   bool was_cut = !cut;
   cr_assert(host_tokenizer_encode(t, text, bytes, how, &ids, &was_cut, &err), "%s", err.text);
   cr_expect_eq(ids.n, n, "'%s': %zu ids, wanted %zu", text, ids.n, n);
@@ -131,7 +131,7 @@ static HostTokenizerOptions bare(const HostTokenizer *t) { // nothing around the
 
 static void expect_text(const HostTokenizer *t, const HostTokenizerOptions *how, size_t n, const int32_t *id,
                         const char *want) {
-  HostError err = {""};
+  HostError err = {.text = ""};
   size_t bytes = 0;
   char *s = host_tokenizer_decode(t, id, n, how, &bytes, &err);
   cr_assert_not_null(s, "%s", err.text);
@@ -298,7 +298,7 @@ Test(tokenizer, ids_outside_the_vocabulary_are_errors) {
     for (const int32_t *id = (const int32_t[]){-1, 5000, INT32_MAX, INT32_MIN, 0}; *id; id++) {
       HostTokenizerOptions how = bare(all[i]);
       how.start = how.end = how.pad = -2;
-      HostError err = {""};
+      HostError err = {.text = ""};
       cr_expect_null(host_tokenizer_decode(all[i], id, 1, &how, NULL, &err));
       cr_expect(strstr(err.text, "outside the vocabulary"), "%s", err.text);
     }
@@ -376,7 +376,7 @@ Test(tokenizer, the_kind_that_is_wanted) {
       {"clip_bpe", "[UNK]\ncat\n", "a vocabulary of bert_wordpiece, the model needs one of clip_bpe"},
       {"bert_wordpiece", "#version\na b\n", "a vocabulary of clip_bpe, the model needs one of bert_wordpiece"}};
   for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
-    HostError err = {""};
+    HostError err = {.text = ""};
     cr_expect_null(host_tokenizer_load_memory(other[i].text, strlen(other[i].text), other[i].kind, &err));
     cr_expect(strstr(err.text, other[i].reason), "'%s' lacks '%s'", err.text, other[i].reason);
   }
@@ -408,7 +408,7 @@ Test(tokenizer, models_cut_short_at_every_byte) {
   Bytes b = spm_file(true);
   size_t taken = 0;
   for (size_t n = 0; n < b.n; n++) {
-    HostError err = {""};
+    HostError err = {.text = ""};
     char *exact = malloc(n + 1); // so that a sanitizer sees a byte too many
     memcpy(exact, b.at, n);
     HostSpm *m = host_spm_load_memory(exact, n, &err);
@@ -426,7 +426,7 @@ Test(tokenizer, models_cut_short_at_every_byte) {
   }
   cr_expect_eq(taken, 7 + 256);
   for (size_t n = 0; n < strlen(wordpiece_file); n++) {
-    HostError err = {""};
+    HostError err = {.text = ""};
     HostTokenizer *t = host_tokenizer_load_memory(wordpiece_file, n, NULL, &err);
     cr_expect(t ? n >= 11 && t->kind == HOST_WORDPIECE : err.text[0] != 0, "%zu bytes", n);
     host_tokenizer_free(t);
@@ -505,7 +505,7 @@ Test(tokenizer, messages_that_are_none) {
 Test(tokenizer, more_pieces_than_anyone_has) {
   enum { TOO_MANY = (4 << 20) + 1 };
   char *bytes = malloc(2 * (size_t)TOO_MANY + 8);
-  HostError err = {""};
+  HostError err = {.text = ""};
   cr_assert_not_null(bytes);
   for (size_t i = 0; i < TOO_MANY; i++) memcpy(bytes + 2 * i, "\x0a\0", 2);
   refused(bytes, 2 * (size_t)TOO_MANY, "no SentencePiece model");
