@@ -357,6 +357,7 @@ void emit_model_c(const Program *p, const EmitModel *o, Buf *out) {
       " * Steps of the routes, then the kernels of each instruction set, then checking and running calls. Nothing is\n"
       " * allocated and nothing static is written. Build with -O2 -ffp-contract=off and without fast-math. */\n");
   buf_printf(out, "#include \"%s\"\n\n", o->header_name);
+  emit_header_check(p, &n, o, out);
   EMIT_LINES(out, &n, includes);
   emit_numbers(p, &n, out);
   emit_text_types(&n, out);

@@ -53,6 +53,8 @@ void emit_info(const Program *p, const EmitModel *o, const ModelNames *n, const 
 void emit_caps(const Program *p, const ModelNames *n, Buf *out);
 
 // The function of one route, a call of PREFIX_call. (emit_model_h.c, beside the prototype)
+// Lines of the C file that compare its header with the one it was made with.
+void emit_header_check(const Program *p, const ModelNames *n, const EmitModel *o, Buf *out);
 void emit_route_definition(const Program *p, const ModelNames *n, size_t at, Buf *out);
 
 // emit_model_h.c: the parts of the header that depend on nothing but the prefix, as a header of their own.

@@ -283,6 +283,40 @@ void emit_header_fixed(const Program *p, const ModelNames *n, Buf *out) {
   EMIT_LINES(out, n, tail);
 }
 
+// All behind the guard.
+static void emit_body(const Program *p, const ModelNames *n, Buf *out) {
+  EMIT_LINES(out, n, head);
+  emit_sizes(p, n, out);
+  buf_puts(out, "\n/* Elements of the callers' buffers, by the bounds of the dims. */\n");
+  for (size_t i = 0; i < p->route.n; i++) {
+    const Graph *g = p->route.at[i].graph;
+    emit_elements(p->module, g->input.at, g->input.n, g, n->route[i].input_macro, out);
+    emit_elements(p->module, g->output.at, g->output.n, g, n->route[i].output_macro, out);
+  }
+  EMIT_LINES(out, n, types);
+  buf_puts(out, "\n/* Numbers of the routes, for ");
+  buf_printf(out, "%s_call. */\nenum {", n->prefix);
+  for (size_t i = 0; i < p->route.n; i++)
+    buf_printf(out, "%s %s_ROUTE_%s = %zu", i ? "," : "", n->upper, n->route[i].macro + strlen(n->upper) + 1, i);
+  buf_printf(out, "%s %s_ROUTE_COUNT = %zu };\n", p->route.n ? "," : "", n->upper, p->route.n);
+  for (size_t i = 0; i < p->route.n; i++) emit_route_decl(p, n, i, out);
+  EMIT_LINES(out, n, tail);
+}
+
+// What tells this header from any other: the guard has it as its value, and the C file compares.
+static uint64_t header_id(const Buf *body) {
+  return hash_bytes(body->s, body->n, 0) | 1; // an older header's guard has no value, which counts as 0
+}
+
+void emit_header_check(const Program *p, const ModelNames *n, const EmitModel *o, Buf *out) {
+  Buf body = {0};
+  emit_body(p, n, &body);
+  buf_printf(out, "#if %s_H_INCLUDED - 0 != 0x%016llxu\n#error \"", n->upper, (unsigned long long)header_id(&body));
+  buf_printf(out, "%s is not the header of this file: make both again, with one call of syc\"\n#endif\n\n",
+             o->header_name);
+  buf_free(&body);
+}
+
 void emit_model_h(const Program *p, const EmitModel *o, Buf *out) {
   ModelNames n = model_names(p, o);
   buf_printf(out, "/* %s: C interface of the compiled model \"", o->header_name);
@@ -297,22 +331,11 @@ void emit_model_h(const Program *p, const EmitModel *o, Buf *out) {
              " *   if (%s_init(&ctx, &config) != %s_OK) ...\n"
              " */\n",
              n.upper, n.prefix, n.upper, n.prefix, n.prefix, n.upper);
-  buf_printf(out, "#ifndef %s_H_INCLUDED\n#define %s_H_INCLUDED\n\n", n.upper, n.upper);
-  EMIT_LINES(out, &n, head);
-  emit_sizes(p, &n, out);
-  buf_puts(out, "\n/* Elements of the callers' buffers, by the bounds of the dims. */\n");
-  for (size_t i = 0; i < p->route.n; i++) {
-    const Graph *g = p->route.at[i].graph;
-    emit_elements(p->module, g->input.at, g->input.n, g, n.route[i].input_macro, out);
-    emit_elements(p->module, g->output.at, g->output.n, g, n.route[i].output_macro, out);
-  }
-  EMIT_LINES(out, &n, types);
-  buf_puts(out, "\n/* Numbers of the routes, for ");
-  buf_printf(out, "%s_call. */\nenum {", n.prefix);
-  for (size_t i = 0; i < p->route.n; i++)
-    buf_printf(out, "%s %s_ROUTE_%s = %zu", i ? "," : "", n.upper, n.route[i].macro + strlen(n.upper) + 1, i);
-  buf_printf(out, "%s %s_ROUTE_COUNT = %zu };\n", p->route.n ? "," : "", n.upper, p->route.n);
-  for (size_t i = 0; i < p->route.n; i++) emit_route_decl(p, &n, i, out);
-  EMIT_LINES(out, &n, tail);
+  Buf body = {0};
+  emit_body(p, &n, &body);
+  buf_printf(out, "#ifndef %s_H_INCLUDED\n#define %s_H_INCLUDED 0x%016llxu\n\n", n.upper, n.upper,
+             (unsigned long long)header_id(&body));
+  buf_putn(out, body.s, body.n);
+  buf_free(&body);
   model_names_free(&n);
 }

@@ -106,11 +106,14 @@ static bool make_plan(Session *s, const char *isa, BenchPlan *plan) {
   const Target *t[MAX_TARGETS];
   const char *spec = s->opt.arg.at[0];
   size_t n = session_targets(s, isa, t);
+  if (n && !session_targets_run(s, t, n, NULL)) return false;
   Module *m = n ? module_for_weights(s, spec) : NULL;
   Program *p = m ? session_program(s, m, t, n) : NULL;
   if (!p) return false;
-  if (p->route.n > 1 && !s->opt.routes)
+  if (p->route.n > 1 && !s->opt.routes && s->spec)
     session_note(s, "syc: note: measuring @%s; --routes chooses another", p->route.at[0].graph->name);
+  else if (p->route.n > 1 && !s->opt.routes)
+    session_note(s, "syc: note: measuring @%s, the first route of the graph IR", p->route.at[0].graph->name);
   if (!choose_dims(s, m, p->route.at[0].graph, plan->dims)) return false;
   const char *prefix = session_prefix(s, m);
   const char *so = cc_cached(s, p, prefix, CC_SO, NULL);

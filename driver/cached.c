@@ -110,23 +110,6 @@ static void add_program(Session *s, Digester *key, const char *word) {
   digest_add(key, facts, sizeof facts);
 }
 
-// What a compiler says of itself: behind a wrapper (ccache, a script) another one may stand today.
-static bool add_version(Session *s, Digester *key, const StrList *cc) {
-  const char *dir = temp_dir(s, NULL), *err = "";
-  if (!dir) return false;
-  const char *file = arena_printf(&s->arena, "%s/version", dir);
-  StrList a = {0};
-  for (size_t i = 0; i < cc->n; i++) VEC_PUSH(&s->arena, a, cc->at[i]);
-  VEC_PUSH(&s->arena, a, "--version");
-  VEC_PUSH(&s->arena, a, NULL);
-  size_t n = 0;
-  bool said = temp_spawn(a.at, file, dir) == 0;
-  const char *text = said ? file_read(&s->arena, file, &n, &err) : NULL;
-  key_add_text(key, text);
-  temp_remove(dir);
-  return true;
-}
-
 static bool add_compiler(Session *s, Digester *key, const char *triple) {
   static const char *const variables[] = {"CPATH",         "C_INCLUDE_PATH",  "LIBRARY_PATH",
                                           "COMPILER_PATH", "GCC_EXEC_PREFIX", "LD_LIBRARY_PATH"};
@@ -135,7 +118,8 @@ static bool add_compiler(Session *s, Digester *key, const char *triple) {
   for (size_t i = 0; i < cc.n; i++) key_add_text(key, cc.at[i]);
   for (size_t i = 0; i < cc.n; i++) add_program(s, key, cc.at[i]);
   for (size_t i = 0; i < s->cc_flags.n; i++) key_add_text(key, s->cc_flags.at[i]);
-  return add_version(s, key, &cc);
+  key_add_text(key, cc_ask(s, &cc, "--version")); // behind a wrapper another compiler may stand today
+  return true;
 }
 
 // What is linked, and the header that is included.

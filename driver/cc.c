@@ -78,6 +78,25 @@ StrList cc_words(Session *s, const char *triple) {
   return a;
 }
 
+const char *cc_ask(Session *s, const StrList *cc, const char *option) {
+  const char *dir = temp_dir(s, NULL), *err = "";
+  if (!dir) return NULL;
+  const char *file = arena_printf(&s->arena, "%s/answer", dir);
+  StrList a = {0};
+  for (size_t i = 0; i < cc->n; i++) VEC_PUSH(&s->arena, a, cc->at[i]);
+  VEC_PUSH(&s->arena, a, option);
+  VEC_PUSH(&s->arena, a, NULL);
+  size_t n = 0;
+  const char *text = temp_spawn(a.at, file, dir) == 0 ? file_read(&s->arena, file, &n, &err) : NULL;
+  temp_remove(dir);
+  return text;
+}
+
+const char *cc_machine(Session *s) {
+  StrList cc = cc_words(s, NULL);
+  return cc_ask(s, &cc, "-dumpmachine");
+}
+
 const char *cc_runtime_dir(Session *s, const char *what) {
   char exe[1024];
   ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);

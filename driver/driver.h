@@ -98,12 +98,17 @@ void session_each_route(Session *s, const char *model, void (*each)(void *ud, co
 // session_module with the facts of --weights in force: a checkpoint with the names of a `rename` set brings what the
 // set says of parameters and preparations (facts.c). NULL after reporting.
 Module *module_for_weights(Session *s, const char *spec);
+// Is a text that was read graph IR instead of a page? It begins with `module "NAME"`, which no page does, or its name
+// ends in .ir.
+bool is_graph_ir(const char *path, const char *text);
 // Is `name` a pass, or NULL? If not: wrong use of `option`, reported.
 bool session_known_pass(Session *s, const char *option, const char *name);
 bool session_passes(Session *s, Module *m); // runs the pipeline with the options (dumps, timings, --stop-after)
 // Targets by name list ("avx2,avx512"; NULL: portable and all of the host's family). Returns the count, 0 after
 // reporting.
 size_t session_targets(Session *s, const char *list, const Target **out);
+// Are they sets of a machine, given as a triple ("x86_64-linux-gnu"; NULL: this one)? False after reporting.
+bool session_targets_run(Session *s, const Target *const *t, size_t n, const char *machine);
 // Module -> passes -> Program. NULL after reporting.
 Program *session_program(Session *s, Module *m, const Target *const *target, size_t n);
 const char *session_prefix(Session *s, const Module *m); // --prefix, or the model's name as a C identifier
@@ -131,6 +136,9 @@ extern const char *const cc_libraries[]; // of ours, in an executable; NULL ends
 // The C compiler with its arguments: TRIPLE-gcc, --cc, $CC, or what is here. cc_by_llvm: or is it LLVM's turn?
 StrList cc_words(Session *s, const char *triple);
 bool cc_by_llvm(Session *s, CcKind kind);
+// What the compiler prints with an option ("--version"), or NULL.
+const char *cc_ask(Session *s, const StrList *cc, const char *option);
+const char *cc_machine(Session *s); // the triple that the compiler makes code for, or NULL if it does not say
 // Makes a static library of one object, with TRIPLE-ar, ar or llvm-ar. False after reporting.
 bool cc_archive(Session *s, const char *triple, const char *object, const char *result);
 // Runs a command, waits. Returns its exit status, 127 if it cannot run, 128+n on a signal. Its temporary files go to

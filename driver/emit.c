@@ -18,28 +18,6 @@ static bool write_text(Job *j, const Buf *b) {
   return output_text(j->s, j->out, b);
 }
 
-// The module of a job: from a spec, or from graph IR text (a .ir file, such as a dump; --start-from names the next
-// pass).
-static Module *load_module(Job *j) {
-  Session *s = j->s;
-  size_t len = strlen(j->spec);
-  if (len < 4 || strcmp(j->spec + len - 3, ".ir") != 0) return module_for_weights(s, j->spec);
-  if (s->opt.define.name.n || s->opt.dim.name.n || s->opt.routes) {
-    session_fail(s, EXIT_USAGE, "%s is graph IR: -D, --dim and --routes belong to a page and have no effect on it",
-                 j->spec);
-    return NULL;
-  }
-  size_t n;
-  const char *err = "";
-  char *text = file_read(&s->arena, j->spec, &n, &err);
-  if (!text) {
-    session_fail(s, EXIT_IO, "cannot read %s: %s", j->spec, err);
-    return NULL;
-  }
-  Module *m = module_parse(&s->arena, &s->names, &s->diag, text, n, diag_add_file(&s->diag, j->spec, text, n));
-  return session_flush(s) ? m : NULL;
-}
-
 // An arena is as large as the bounds of the run-time dims ask for, and few calls use them.
 static void note_arena(Session *s, const Program *p) {
   static const int64_t large = (int64_t)4 << 30;
@@ -55,7 +33,7 @@ static void note_arena(Session *s, const Program *p) {
 static Program *load_program(Job *j) {
   const Target *t[MAX_TARGETS];
   size_t n = session_targets(j->s, j->s->opt.isa, t);
-  Module *m = n ? load_module(j) : NULL;
+  Module *m = n ? module_for_weights(j->s, j->spec) : NULL;
   Program *p = m ? session_program(j->s, m, t, n) : NULL;
   if (p) note_arena(j->s, p);
   return p;
@@ -73,7 +51,7 @@ static bool emit_ast(Job *j) {
 }
 
 static bool emit_ir(Job *j) {
-  Module *m = load_module(j);
+  Module *m = module_for_weights(j->s, j->spec);
   if (!m) return false;
   if (j->pass) {
     if (!session_known_pass(j->s, "--emit=ir@", strcmp(j->pass, "input") != 0 ? j->pass : NULL)) return false;
@@ -168,7 +146,7 @@ static void dot_value(const Graph *g, uint32_t i, size_t gi, Buf *b) {
 
 // Graphviz: a cluster for each group; weight-only values are left out, as their readers' names say what they are.
 static bool emit_dot(Job *j) {
-  Module *m = load_module(j);
+  Module *m = module_for_weights(j->s, j->spec);
   if (!m || !session_passes(j->s, m)) return false;
   Buf b = {0};
   buf_printf(&b, "digraph \"%s\" {\n  node [shape=box fontname=\"monospace\" fontsize=10];\n", m->name);
@@ -207,17 +185,43 @@ static bool pack_beside(Job *j, const Program *p) {
   return ok;
 }
 
+// NAME.h beside NAME.a: a library is of no use without it.
+static bool header_beside(Job *j, const Program *p, const char *prefix) {
+  Session *s = j->s;
+  size_t n = strlen(j->out);
+  bool suffix = n > 2 && !strcmp(j->out + n - 2, ".a");
+  const char *path = arena_printf(&s->arena, "%.*s.h", (int)(suffix ? n - 2 : n), j->out), *base = strrchr(path, '/');
+  EmitModel o = {.prefix = prefix, .header_name = base ? base + 1 : path, .describe_host = true};
+  Buf h = {0};
+  emit_model_h(p, &o, &h);
+  bool ok = output_text(s, path, &h);
+  buf_free(&h);
+  return ok;
+}
+
+// Are the sets of --isa those of the machine that the code is for? Others would never be used, without a word.
+static bool isa_of_machine(Session *s, CcKind kind) {
+  const Target *t[MAX_TARGETS];
+  if (!s->opt.isa || s->opt.target) return true; // session_targets knows those of --target
+  size_t n = session_targets(s, s->opt.isa, t);
+  if (cc_by_llvm(s, kind)) return n && session_targets_run(s, t, n, NULL);
+  const char *machine = cc_machine(s);
+  return n && (!machine || session_targets_run(s, t, n, machine));
+}
+
 static bool emit_binary(Job *j, CcKind kind) {
   if (!strcmp(j->out, "-")) {
     session_fail(j->s, EXIT_USAGE, "this kind of output cannot go to standard output; name a file with -o");
     return false;
   }
+  if (!isa_of_machine(j->s, kind)) return false;
   Program *p = load_program(j);
   if (!p) return false;
   const char *prefix = session_prefix(j->s, p->module);
   Made made = {0};
   if (j->s->exit_code || !cc_program(j->s, p, prefix, kind, NULL, j->out, &made)) return false;
-  return output_made(j->s, &made) && (!j->s->opt.weights.n || pack_beside(j, p));
+  if (!output_made(j->s, &made) || (j->s->opt.weights.n && !pack_beside(j, p))) return false;
+  return kind != CC_LIB || header_beside(j, p, prefix);
 }
 static bool emit_obj(Job *j) {
   return emit_binary(j, CC_OBJ);

@@ -22,6 +22,7 @@ static const FrontListing *list_spec(Session *s, const char *spec, const char **
   if (!text) return NULL;
   const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
   *stem = arena_strndup(&s->arena, base, dot ? (size_t)(dot - base) : strlen(base));
+  if (is_graph_ir(path, text)) return ARENA_NEW(&s->arena, FrontListing); // says nothing of models and presets
   const FrontListing *l = front_list(&s->arena, &s->names, &s->diag, path, text, n);
   return session_flush(s) ? l : NULL;
 }

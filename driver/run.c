@@ -30,6 +30,7 @@ int cmd_run(Session *s) {
   const Target *t[MAX_TARGETS];
   const char *best = backend == BACKEND_JIT ? sy_cpu_isa() : NULL; // nothing else will run
   size_t n = session_targets(s, s->opt.isa ? s->opt.isa : best, t);
+  if (n && !session_targets_run(s, t, n, NULL)) return s->exit_code;
   Module *m = n ? module_for_weights(s, s->opt.arg.at[0]) : NULL;
   Program *p = m ? session_program(s, m, t, n) : NULL;
   if (!p) return s->exit_code;

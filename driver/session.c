@@ -225,11 +225,38 @@ static Module *compile(Session *s, Diag *d, const char *path, const char *preset
   return front_compile(&s->arena, &s->names, d, path, text, n, &o);
 }
 
+bool is_graph_ir(const char *path, const char *text) {
+  size_t len = strlen(path);
+  while (*text) {
+    text += strspn(text, " \t\r\n");
+    if (*text != '#') break;
+    text += strcspn(text, "\n");
+  }
+  if (!strncmp(text, "module", 6) && text[6 + strspn(text + 6, " \t")] == '"') return true;
+  return len > 3 && !strcmp(path + len - 3, ".ir");
+}
+
+static Module *read_graph_ir(Session *s, const char *path, const char *preset, const char *text, size_t n) {
+  s->spec = NULL; // there are no presets to look at
+  if (s->opt.define.name.n || s->opt.dim.name.n || s->opt.routes || preset) {
+    session_fail(s, EXIT_USAGE,
+                 "%s is graph IR: -D, --dim, --routes and presets belong to a page and have no effect on it", path);
+    return NULL;
+  }
+  Module *m = module_parse(&s->arena, &s->names, &s->diag, text, n, diag_add_file(&s->diag, path, text, n));
+  return session_flush(s) ? m : NULL;
+}
+
 Module *session_module(Session *s, const char *spec, const Defines *extra, const char *const *routes, size_t nroutes) {
   const char *path, *preset;
   size_t n;
   char *text = session_read_spec(s, spec, &path, &preset, &n);
   if (!text) return NULL;
+  if (is_graph_ir(path, text)) return read_graph_ir(s, path, preset, text, n);
+  if (s->opt.start_from) {
+    session_fail(s, EXIT_USAGE, "--start-from: %s is a page, not graph IR (syc emit --emit=ir makes it)", path);
+    return NULL;
+  }
   s->spec = extra || nroutes ? NULL : spec;
   StrList list = {0};
   for (size_t i = 0; i < nroutes; i++) VEC_PUSH(&s->arena, list, routes[i]);
@@ -330,6 +357,38 @@ bool session_passes(Session *s, Module *m) {
   return session_flush(s) && ok;
 }
 
+// "aarch64" or "x86_64", as compilers name machines.
+static const char *machine_here(void) {
+#if defined(__aarch64__)
+  return "aarch64";
+#else
+  return "x86_64";
+#endif
+}
+
+// Of a machine that is not known here any set is taken.
+static bool target_is_of(const Target *t, const char *machine) {
+  bool arm = !strncmp(machine, "aarch64", 7) || !strncmp(machine, "arm64", 5);
+  bool x86 = !strncmp(machine, "x86_64", 6) || !strncmp(machine, "amd64", 5);
+  bool neon = !strcmp(t->name, "neon");
+  return !strcmp(t->name, "portable") || (!arm && !x86) || neon == arm;
+}
+
+bool session_targets_run(Session *s, const Target *const *t, size_t n, const char *machine) {
+  if (!machine) machine = machine_here();
+  for (size_t i = 0; i < n; i++) {
+    if (target_is_of(t[i], machine)) continue;
+    Buf have = {0};
+    for (size_t k = 0; targets[k]; k++)
+      if (target_is_of(targets[k], machine)) buf_printf(&have, "%s%s", have.n ? ", " : "", targets[k]->name);
+    session_fail(s, EXIT_USAGE, "--isa: %s is no instruction set of %.*s, which has %s", t[i]->name,
+                 (int)strcspn(machine, "-\n"), machine, have.s);
+    buf_free(&have);
+    return false;
+  }
+  return true;
+}
+
 size_t session_targets(Session *s, const char *list, const Target **out) {
   size_t n = 0, known = target_count();
   const Target *of_machine[MAX_TARGETS];
@@ -342,11 +401,9 @@ size_t session_targets(Session *s, const char *list, const Target **out) {
     if (!list) return known;
   }
   if (!list) {
-    bool arm = !strcmp(sy_cpu_isa(), "neon");
-    for (size_t i = 0; targets[i] && n < MAX_TARGETS; i++) {
-      bool neon = !strcmp(targets[i]->name, "neon");
-      if (neon == arm || !strcmp(targets[i]->name, "portable")) out[n++] = targets[i];
-    }
+    const char *machine = machine_here();
+    for (size_t i = 0; targets[i] && n < MAX_TARGETS; i++)
+      if (target_is_of(targets[i], machine)) out[n++] = targets[i];
     return n;
   }
   char *copy = arena_strdup(&s->arena, list), *save = NULL;

@@ -110,6 +110,13 @@ static int find_weights(Face *f) {
   return FACE_IO;
 }
 
+static void refuse_isa(Face *f) {
+  char have[200] = "";
+  for (unsigned i = 0; i < f->model->info->nisa; i++)
+    snprintf(have + strlen(have), sizeof have - strlen(have), "%s%s", i ? ", " : "", f->model->info->isa[i]);
+  host_fail(&f->err, "--isa %.40s: no instruction set of this machine; the program has %s", f->args.isa, have);
+}
+
 static int start_model(Face *f) {
   unsigned threads = f->args.threads ? (unsigned)f->args.threads : sy_cpu_cores();
   f->pool = sy_pool_new(threads);
@@ -126,7 +133,7 @@ static int start_model(Face *f) {
     s = sy_weights_check(f->weights, f->weights_bytes, &exec); // a damaged file would give wrong numbers
   if (s == SY_OK) return FACE_OK;
   if (s == SY_EINVAL && f->args.isa)
-    host_fail(&f->err, "--isa %.40s: one of portable, avx2, avx512, neon is needed", f->args.isa);
+    refuse_isa(f);
   else if (s == SY_EPLAN || s == SY_EWEIGHTS)
     host_fail(&f->err, "%.300s: %s; make it anew with syc weights pack", f->args.weights ? f->args.weights : "weights",
               f->model->strerror((int)s));

@@ -1,32 +1,53 @@
 #!/usr/bin/env bash
-# demo.sh: builds Switchyard, compiles a ViT-B/16 to an executable, classifies a picture with it, and compares all models
-# with the outputs of their authors' code. Minutes the first time, seconds after that. Everything lies in build/.
+# demo.sh: builds Switchyard, compiles a ViT-B/16 to an executable, classifies a picture with it, does the same in one
+# process through LLVM where that is installed or can be, and compares all models with the outputs of their authors' code.
+# Minutes the first time, seconds after that. Everything lies in build/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 exec < /dev/null
 
-need_packages build
+need_packages build llvm
 step "building build/bin/syc"
 tests=OFF
 pkg-config --exists criterion && tests=ON # as scripts/test.sh configures, so that neither undoes the other's work
 quietly cmake --preset release -DENABLE_TESTS=$tests
-quietly cmake --build build --target syc
+quietly cmake --build build --target syc manual # the manual: cmake --install wants it
 syc=build/bin/syc
 demo=build/demo
 mkdir -p $demo
+export XDG_CACHE_HOME=$PWD/$demo/cache
+
+# stale NAME FILE...: are the contents of the files others than when fresh NAME FILE... was called last? Times tell nothing:
+# a file may be older than what was made of it and another one all the same.
+stale() {
+  local name=$1
+  shift
+  [ "$(cat $demo/$name.made_of 2> /dev/null)" != "$(sha256sum "$@" 2> /dev/null)" ]
+}
+fresh() {
+  local name=$1
+  shift
+  sha256sum "$@" > $demo/$name.made_of
+}
 
 step "making seeded weights for ViT-B/16: $demo/vit-base.safetensors"
-[ -s $demo/vit-base.safetensors ] || $syc weights init models/vit.sy:base --seed 1 -o $demo/vit-base.safetensors --quiet
+if [ ! -s $demo/vit-base.safetensors ] || stale weights $syc models/vit.sy models/std.sy; then
+  $syc weights init models/vit.sy:base --seed 1 -o $demo/vit-base.safetensors --quiet
+  fresh weights $syc models/vit.sy models/std.sy
+fi
 
 step "compiling the model and packing its weights: $demo/vit, $demo/vit.syw"
-if [ ! -s $demo/vit.syw ] || [ $syc -nt $demo/vit ] || [ $demo/vit-base.safetensors -nt $demo/vit.syw ]; then
+parts="$syc build/lib/*.a models/vit.sy models/std.sy $demo/vit-base.safetensors"
+# shellcheck disable=SC2086
+if [ ! -s $demo/vit.syw ] || [ ! -x $demo/vit ] || stale vit $parts; then
   $syc build models/vit.sy:base --weights $demo/vit-base.safetensors -o $demo/vit --quiet
+  fresh vit $parts
 fi
 du -h $demo/vit $demo/vit.syw | sed "s/^/   /"
 
 step "drawing $demo/picture.jpg"
-[ -x $demo/make_picture ] || gcc -O1 examples/make_picture.c -ljpeg -lpng -o $demo/make_picture
+gcc -O1 examples/make_picture.c -ljpeg -lpng -o $demo/make_picture
 $demo/make_picture $demo/picture.jpg 320 240
 
 for more in '' '--repeat 5'; do
@@ -34,6 +55,13 @@ for more in '' '--repeat 5'; do
   # shellcheck disable=SC2086
   $demo/vit $demo/picture.jpg --top 5 --time $more | sed 's/^/   /'
 done
+
+if grep -q '^sy_llvm_found:INTERNAL=[0-9]' build/CMakeCache.txt; then
+  step "$syc run models/vit.sy:base --jit --weights $demo/vit-base.safetensors -- $demo/picture.jpg --top 5 --time"
+  $syc run models/vit.sy:base --jit --weights $demo/vit-base.safetensors --quiet -- $demo/picture.jpg --top 5 --time | sed 's/^/   /'
+else
+  step "without LLVM nothing is compiled in this process (scripts/packages.txt lists what it needs); left out"
+fi
 
 cat << 'TEXT'
 
