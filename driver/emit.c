@@ -316,10 +316,13 @@ static char *kernel_text(Session *s, const char *spec, size_t *n) {
   bool named = ends_with(spec, ".kir");
   if (!named && (ends_with(spec, ".sy") || ends_with(spec, ".ir") || access(spec, R_OK) != 0 || file_is_special(spec)))
     return NULL;
+  if (stream_of_path(spec) >= 0) return NULL; // can be read once only
   const char *err = "";
   char *text = file_read(&s->arena, spec, n, &err);
   if (!text && named) session_fail(s, EXIT_IO, "cannot read %s: %s", spec, err);
-  return text && (named || is_kernel_text(text, *n)) ? text : NULL;
+  if (!text || !(named || is_kernel_text(text, *n))) return NULL;
+  VEC_PUSH(&s->arena, s->deps, spec);
+  return text;
 }
 
 static bool make_kind(Job *j, size_t kind) {
