@@ -127,7 +127,9 @@ static void emit_weight_list(const Program *p, Buf *out) {
 
 static void emit_operand(const Program *p, const Operand *a, Buf *out) {
   switch (a->kind) {
-  case PLACE_ARENA: buf_printf(out, "A(%lld)", (long long)a->offset); return;
+  case PLACE_ARENA:
+    buf_printf(out, "A(%u, %lld, %lld)", a->index, (long long)a->base, (long long)(a->offset - a->base));
+    return;
   case PLACE_WEIGHT:
     buf_printf(out, "W(%lld)", (long long)p->weight.at[a->index].offset + (long long)a->offset);
     return;
@@ -157,7 +159,7 @@ static void emit_route_steps(const Program *p, const ModelNames *n, size_t at, B
       if (j) buf_puts(out, ", ");
       emit_operand(p, &s->arg[j], out);
     }
-    if (!s->narg) buf_puts(out, "{0, 0, 0}");
+    if (!s->narg) buf_puts(out, "{0, 0, 0, 0}");
     buf_printf(out, "}, %.1f}, /* %zu: ", s->flops, i);
     emit_place(p, s->span, out);
     emit_comment(out, s->comment ? s->comment : p->kernel.at[s->kernel].name);
@@ -199,11 +201,12 @@ static void emit_plans(const Program *p, const ModelNames *n, Buf *out) {
   const char *x = n->own;
   buf_puts(
       out,
-      "/* Where an operand is: the arena, the weights, an input or output of the caller; and the byte offset. */\n");
-  buf_printf(out, "#define A(offset) {%s_AT_ARENA, 0, offset}\n#define W(offset) {%s_AT_WEIGHT, 0, offset}\n",
-             n->own_upper, n->own_upper);
-  buf_printf(out, "#define IN(i, offset) {%s_AT_IN, i, offset}\n#define OUT(i, offset) {%s_AT_OUT, i, offset}\n",
-             n->own_upper, n->own_upper);
+      "/* Where an operand is: the arena (number of the place, where it begins), the weights, an input or output of\n"
+      " * the caller; and the byte offset. */\n");
+  buf_printf(out, "#define A(i, base, offset) {%s_AT_ARENA, i, base, offset}\n", n->own_upper);
+  buf_printf(out, "#define W(offset) {%s_AT_WEIGHT, 0, 0, offset}\n", n->own_upper);
+  buf_printf(out, "#define IN(i, offset) {%s_AT_IN, i, 0, offset}\n", n->own_upper);
+  buf_printf(out, "#define OUT(i, offset) {%s_AT_OUT, i, 0, offset}\n", n->own_upper);
   for (size_t i = 0; i < p->route.n; i++) emit_route_steps(p, n, i, out);
   size_t *checks = ARENA_ARRAY(p->module->arena, size_t, p->route.n + 1);
   for (size_t i = 0; i < p->route.n; i++) checks[i] = emit_route_checks(p, n, i, out);
@@ -211,8 +214,8 @@ static void emit_plans(const Program *p, const ModelNames *n, Buf *out) {
   buf_printf(out, "static const %s_plan %s_plans[%s_ROUTE_COUNT] = {\n", x, x, n->upper);
   for (size_t i = 0; i < p->route.n; i++) {
     const RouteProgram *r = &p->route.at[i];
-    buf_printf(out, "  {%zu, %zu, %zu, %zu, 0x%xu, %lld, ", r->step.n, checks[i], r->graph->input.n, r->graph->output.n,
-               n->route[i].dims, (long long)r->arena_bytes);
+    buf_printf(out, "  {%zu, %zu, %zu, %zu, 0x%xu, %u, %u, %lld, ", r->step.n, checks[i], r->graph->input.n,
+               r->graph->output.n, n->route[i].dims, r->scale, r->nbase, (long long)r->arena_bytes);
     buf_printf(out, r->step.n ? "%s_steps_%s, " : "NULL, ", x, n->route[i].id);
     buf_printf(out, checks[i] ? "%s_checks_%s},\n" : "NULL},\n", x, n->route[i].id);
   }

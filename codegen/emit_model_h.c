@@ -56,7 +56,8 @@ static const char *const types[] = {
     "  const void *weights;   /* the whole weight file, mapped or read, aligned to $P_ALIGN; only read */",
     "  size_t weights_bytes;  /* $P_WEIGHTS_BYTES */",
     "  void *arena;           /* aligned to $P_ALIGN; belongs to the context from $p_init on */",
-    "  size_t arena_bytes;    /* $P_ARENA_BYTES(threads), or the macro of the one route that is called */",
+    "  size_t arena_bytes;    /* $P_ARENA_BYTES(threads), the macro of the one route that is called, or "
+    "$p_arena_bytes() */",
     "  const $p_exec *exec; /* copied; NULL: one thread */",
     "  const char *max_isa;   /* \"portable\", \"avx2\", \"avx512\", \"neon\": use nothing better; NULL: the best */",
     "} $p_config;",
@@ -103,6 +104,12 @@ static const char *const types[] = {
     "  const $p_prepare *prepare;",
     "  const char *built; /* with which preset, names and parameters: \"preset=base, size=224, ..\" */",
     "} $p_info;",
+    "",
+    "/* The least arena for calls of a route ($P_ROUTE_COUNT: of any) with these run-time dims, one value for each of "
+    "the "
+    "model;",
+    " * NULL: with any. Less than $P_ARENA_BYTES(threads) where a batch is smaller than it may be. */",
+    "size_t $p_arena_bytes(unsigned route, const size_t *dims, unsigned threads);",
     "",
     "/* Checks everything in the config, picks the instruction set, puts the context into the arena. */",
     "$p_status $p_init($p_ctx **ctx, const $p_config *config);",

@@ -185,7 +185,8 @@ static const char *const glue_lines[] = {
     "const sy_model *sy_model_entry(void) {",
     "  static const sy_model model = {",
     "      SY_ABI_VERSION, &$p__info_table,  $p__glue_arena_bytes, $p__glue_init,     $p__glue_call,",
-    "      $p__glue_isa,   $p__glue_selftest, $p_strerror,         $p__glue_set_trace};",
+    "      $p__glue_isa,   $p__glue_selftest, $p_strerror,         $p__glue_set_trace,",
+    "      $p_arena_bytes};",
     "  return &model;",
     "}",
 };

@@ -5,7 +5,7 @@
 // lie, so the twelve equal layers of a transformer share theirs. Packed weights are shared the same way: equal
 // expression, equal layout => stored once, in the order of first use, so that a run reads the file from front to back.
 #include "program.h"
-#include "passes/place.h"
+#include "arena_scale.h"
 
 #include <string.h>
 
@@ -158,7 +158,7 @@ static Operand operand_of(Lowering *l, const Graph *g, const KernelArg *arg) {
   if (arg->weight || (v->place.kind == PLACE_NONE && graph_is_weight_only(g, arg->val)))
     return (Operand){.kind = PLACE_WEIGHT, .index = pack_intern(l, g, arg), .offset = offset};
   switch (v->place.kind) {
-  case PLACE_ARENA: return (Operand){.kind = PLACE_ARENA, .offset = v->place.offset + offset};
+  case PLACE_ARENA: return (Operand){.kind = PLACE_ARENA, .offset = v->place.offset + offset, .base = v->place.offset};
   case PLACE_INPUT:
   case PLACE_OUTPUT: return (Operand){.kind = v->place.kind, .index = v->place.index, .offset = offset};
   default: ICE("lower: %%%u (%s) of @%s has no place", arg->val.id, op_info[v->op].name, g->name);
@@ -307,6 +307,7 @@ Program *program_lower(Module *m, const Target *const *target, size_t ntarget) {
     LiveList live = place_live(r.graph, m->arena);
     r.arena_bytes = place_arena_bytes(r.graph, &live);
     r.arena_lower_bound = place_lower_bound(&live);
+    arena_scale(&r, &live);
     if (r.arena_bytes > p->arena_bytes) p->arena_bytes = r.arena_bytes;
     VEC_PUSH(m->arena, p->route, r);
   }

@@ -43,8 +43,9 @@ typedef struct PackedWeight {
  */
 typedef struct Operand {
   uint8_t kind;   // PLACE_ARENA, PLACE_INPUT, PLACE_OUTPUT, PLACE_WEIGHT
-  uint32_t index; // input/output number of the route, or index into Program.weight
+  uint32_t index; // input/output number of the route, index into Program.weight, or which place of the arena
   int64_t offset; // bytes: into the arena, or into the input/output/weight
+  int64_t base;   // in the arena: where the tensor begins that the operand lies in
 } Operand;
 // Row numbers that a kernel takes from one of its operands (embedding, gather_rows, put_rows). Whoever runs the step
 // looks at them before (model_facts.h); kernels clamp them all the same, so that nothing outside is ever touched.
@@ -70,6 +71,8 @@ typedef struct RouteProgram {
   VEC(Step) step;
   int64_t arena_bytes;       // this route alone
   int64_t arena_lower_bound; // largest sum of simultaneously live tensors
+  uint32_t scale;            // run-time dim, from 1, that all of the arena is proportional to (arena_scale.c); 0: none
+  uint32_t nbase;            // different places of the arena
 } RouteProgram;
 typedef struct KernelSlot { // one kernel for every target of the program
   const char *name;         // C name without ISA suffix: "gemm_k768_n2304_bias"

@@ -155,7 +155,7 @@ typedef struct sy_config {
 typedef struct sy_model {
   uint32_t abi;
   const sy_info *info;
-  size_t (*arena_bytes)(unsigned threads);
+  size_t (*arena_bytes)(unsigned threads); // for any call; see arena_for
   sy_status (*init)(void **ctx, const sy_config *config);
   // dims: one value for each of info->dim; those that the route does not use are ignored
   sy_status (*call)(void *ctx, unsigned route, const size_t *dims, const void *const *in, void *const *out);
@@ -164,6 +164,8 @@ typedef struct sy_model {
   const char *(*strerror)(int status);
   // Calls fn after every step of a call; NULL unless the model was built with PREFIX_TRACE.
   void (*set_trace)(void *ctx, void (*fn)(void *ud, unsigned step, const char *kernel, double flops), void *ud);
+  // The least arena for calls of a route (info->nroute: of any) with these dims; dims NULL: with any
+  size_t (*arena_for)(unsigned route, const size_t *dims, unsigned threads);
 } sy_model;
 const sy_model *sy_model_entry(void);
 

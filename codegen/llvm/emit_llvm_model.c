@@ -80,10 +80,10 @@ enum { AT_NONE, AT_ARENA, AT_WEIGHT, AT_IN, AT_OUT }; // as in the engine
 static LLVMValueRef operand_row(Llvm *l, const Operand *a) {
   static const uint8_t kind[] = {
       [PLACE_ARENA] = AT_ARENA, [PLACE_WEIGHT] = AT_WEIGHT, [PLACE_INPUT] = AT_IN, [PLACE_OUTPUT] = AT_OUT};
-  uint64_t offset = (uint64_t)a->offset;
+  uint64_t offset = (uint64_t)(a->offset - a->base);
   if (a->kind == PLACE_WEIGHT) offset += l->p->weight.at[a->index].offset;
-  bool numbered = a->kind == PLACE_INPUT || a->kind == PLACE_OUTPUT;
-  return ROW(l, c8(l, kind[a->kind]), c8(l, numbered ? a->index : 0), c64(l, offset));
+  bool numbered = a->kind != PLACE_WEIGHT;
+  return ROW(l, c32(l, kind[a->kind]), c32(l, numbered ? a->index : 0), c64(l, (uint64_t)a->base), c64(l, offset));
 }
 
 static LLVMValueRef steps_table(Llvm *l, const ModelNames *n, size_t route) {
@@ -93,7 +93,7 @@ static LLVMValueRef steps_table(Llvm *l, const ModelNames *n, size_t route) {
     const Step *s = &r->step.at[i];
     LLVMValueRef arg[MAX_KERNEL_ARGS];
     for (uint32_t j = 0; j < MAX_KERNEL_ARGS; j++)
-      arg[j] = j < s->narg ? operand_row(l, &s->arg[j]) : ROW(l, c8(l, AT_NONE), c8(l, 0), c64(l, 0));
+      arg[j] = j < s->narg ? operand_row(l, &s->arg[j]) : ROW(l, c32(l, AT_NONE), c32(l, 0), c64(l, 0), c64(l, 0));
     VEC_PUSH(&l->arena, rows, ROW(l, c32(l, s->kernel), array_of(arg, MAX_KERNEL_ARGS), cf64(l, s->flops)));
   }
   return table(l, arena_printf(&l->arena, "%s_steps_%s", n->own, n->route[route].id), &rows);
@@ -129,7 +129,8 @@ static void plans_table(Llvm *l, const ModelNames *n) {
     LLVMValueRef step = steps_table(l, n, i), check = checks_table(l, n, i, &checks);
     VEC_PUSH(&l->arena, rows,
              ROW(l, c32(l, r->step.n), c32(l, checks), c32(l, r->graph->input.n), c32(l, r->graph->output.n),
-                 c32(l, n->route[i].dims), c64(l, (uint64_t)r->arena_bytes), step, check));
+                 c32(l, n->route[i].dims), c32(l, r->scale), c32(l, r->nbase), c64(l, (uint64_t)r->arena_bytes), step,
+                 check));
   }
   table(l, "sy_engine__plans", &rows);
 }
@@ -366,7 +367,8 @@ static bool link_engine(Llvm *l, const char *what, const char **err) {
 // The engine's public functions get the model's prefix; all else is internal.
 static void name_functions(Llvm *l, const ModelNames *n) {
   static const char prefix[] = "sy_engine_";
-  static const char *const open[] = {"init", "call", "describe", "isa", "strerror", "selftest", "set_trace"};
+  static const char *const open[] = {"init", "call",     "describe", "arena_bytes",
+                                     "isa",  "strerror", "selftest", "set_trace"};
   for (LLVMValueRef g = LLVMGetFirstGlobal(l->module); g; g = LLVMGetNextGlobal(g))
     if (!LLVMIsDeclaration(g) && LLVMGetLinkage(g) == LLVMExternalLinkage) LLVMSetLinkage(g, LLVMInternalLinkage);
   for (LLVMValueRef f = LLVMGetFirstFunction(l->module); f; f = LLVMGetNextFunction(f)) {

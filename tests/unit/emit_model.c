@@ -116,24 +116,24 @@ static void make_graphs(Module *mod) {
 static void make_steps(Model *m, Module *mod) {
   RouteProgram score = {.graph = mod->graph.at[0], .arena_bytes = 64 * 64}, init = {.graph = mod->graph.at[1]};
   Step add = {.kernel = 0, .narg = 4, .comment = "h = 3 x + table[class] */ int broken;", .flops = 2.0 * WIDTH};
-  add.arg[0] = (Operand){PLACE_INPUT, 0, 0};
-  add.arg[1] = (Operand){PLACE_INPUT, 1, 0};
-  add.arg[2] = (Operand){PLACE_WEIGHT, 0, 0};
-  add.arg[3] = (Operand){PLACE_OUTPUT, 0, 0};
+  add.arg[0] = (Operand){PLACE_INPUT, 0, 0, 0};
+  add.arg[1] = (Operand){PLACE_INPUT, 1, 0, 0};
+  add.arg[2] = (Operand){PLACE_WEIGHT, 0, 0, 0};
+  add.arg[3] = (Operand){PLACE_OUTPUT, 0, 0, 0};
   add.ids[add.nids++] = (IdRead){
       .arg = 1, .ids = score.graph->input.at[1].val, .stride = {MAX_L, 1}, .limit = DIM(VOCAB)}; // all that are in use
   Step copy = {.kernel = 2, .narg = 2, .comment = "first row, through the arena"};
-  copy.arg[0] = (Operand){PLACE_OUTPUT, 0, 0};
-  copy.arg[1] = (Operand){PLACE_ARENA, 0, 64};
+  copy.arg[0] = (Operand){PLACE_OUTPUT, 0, 0, 0};
+  copy.arg[1] = (Operand){PLACE_ARENA, 0, 64, 0};
   Step squares = {.kernel = 1, .narg = 2, .comment = "s = sum h^2"};
-  squares.arg[0] = (Operand){PLACE_OUTPUT, 0, 0};
-  squares.arg[1] = (Operand){PLACE_OUTPUT, 1, 0};
+  squares.arg[0] = (Operand){PLACE_OUTPUT, 0, 0, 0};
+  squares.arg[1] = (Operand){PLACE_OUTPUT, 1, 0, 0};
   VEC_PUSH(&m->arena, score.step, add);
   VEC_PUSH(&m->arena, score.step, copy);
   VEC_PUSH(&m->arena, score.step, squares);
   Step half = {.kernel = 2, .narg = 2, .comment = "y = x / 2"};
-  half.arg[0] = (Operand){PLACE_INPUT, 0, 0};
-  half.arg[1] = (Operand){PLACE_OUTPUT, 0, 0};
+  half.arg[0] = (Operand){PLACE_INPUT, 0, 0, 0};
+  half.arg[1] = (Operand){PLACE_OUTPUT, 0, 0, 0};
   VEC_PUSH(&m->arena, init.step, half);
   VEC_PUSH(&m->arena, m->p.route, score);
   VEC_PUSH(&m->arena, m->p.route, init);

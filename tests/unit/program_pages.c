@@ -1,7 +1,8 @@
 // program_pages.c: small pages on inputs that go to the edge, in the evaluator, the interpreter and every way that
 // makes machine code: all refuse the same calls and give the same numbers.
 //
-//   row numbers that a page computes, inside and outside their tables; conversions of NaN, infinities and large numbers
+//   row numbers that a page computes, inside and outside their tables; conversions of NaN, infinities and large
+//   numbers; arenas for small batches
 #include "program_ways.h"
 
 #include "frontend/frontend.h"
@@ -111,6 +112,31 @@ static void try_call(Run *r, const sy_model *m, void *ctx, size_t target, const 
   }
 }
 
+// An arena for exactly these dims: the same results; one byte less is refused.
+static void try_small_arena(Run *r, const sy_model *m, size_t target, const sy_config *full, const Try *t,
+                            const char *way) {
+  size_t dims[MAX_DIMS], bytes;
+  for (size_t i = 0; i < MAX_DIMS; i++) dims[i] = (size_t)t->dims[i];
+  bytes = m->arena_for(0, dims, 1);
+  cr_expect(bytes <= full->arena_bytes);
+  uint32_t scale = r->p->route.at[0].scale;
+  if (full->arena_bytes > 16384 && scale && dims[scale - 1] == 1) cr_expect(bytes < full->arena_bytes * 3 / 4);
+  sy_config small = *full;
+  void *ctx = NULL;
+  memset(small.arena, 0xff, small.arena_bytes); // NaN
+  small.arena_bytes = bytes;
+  cr_assert_eq(m->init(&ctx, &small), SY_OK);
+  try_call(r, m, ctx, target, t, way);
+  const unsigned char *arena = small.arena;
+  for (size_t i = bytes; i < full->arena_bytes; i++)
+    cr_assert(arena[i] == 0xff, "%s through %s: byte %zu is behind the arena of %zu", r->what, way, i, bytes);
+  small.arena_bytes--;
+  const void *in[16];
+  void *out[16];
+  make_buffers(r, in, out);
+  cr_expect(m->init(&ctx, &small) == SY_EARENA || m->call(ctx, 0, dims, in, out) == SY_EARENA);
+}
+
 static void look(const Run *given, const sy_model *m, size_t target, const char *way) {
   Run r = *given;
   sy_map map = {0};
@@ -121,6 +147,7 @@ static void look(const Run *given, const sy_model *m, size_t target, const char 
   cr_assert_eq(m->init(&ctx, &config), SY_OK, "%s: init", r.what);
   for (size_t i = 0; i < TRIES; i++) try_call(&r, m, ctx, target, &tries[i], way);
   cr_expect_eq(m->selftest(ctx), SY_OK, "%s: self-test", r.what);
+  for (size_t i = 0; i < TRIES; i++) try_small_arena(&r, m, target, &config, &tries[i], way);
   free(arena);
   sy_map_close(&map);
 }
@@ -181,6 +208,19 @@ Test(program_pages, computed_row_numbers, .timeout = 600) {
   all_ways("always good",
            "  route r(x: f32[B, 4, 3], p: f32[B, 4]) -> y: f32[B, 3] { return gather_rows(x * 0.0, argmax(p)) }\n", 0,
            0);
+}
+
+Test(program_pages, arenas_for_small_batches, .timeout = 600) {
+  all_ways("a batch through products and attention",
+           "  route r(x: f32[B, 20, 32]) -> y: f32[B, 20, 32], z: f32[B, 7] {\n    weight w: f32[96, 32]\n"
+           "    weight u: f32[7, 32]\n    let s = sigmoid(x)\n    let h = affine(s, w)\n"
+           "    let q = attention(h[:, :, 0:32], h[:, :, 32:64], h[:, :, 64:96], heads = 2)\n"
+           "    let y = softmax(q + s)\n    return y, affine(y[:, 3], u) }\n",
+           0, 0);
+  all_ways("rows of no batch",
+           "  route r(x: f32[L, 24]) -> y: f32[L, 24] {\n    weight w: f32[40, 24]\n    weight u: f32[24, 40]\n"
+           "    return softmax(affine(gelu(affine(sigmoid(x), w)), u)) }\n",
+           0, 0);
 }
 
 Test(program_pages, conversions, .timeout = 600) {
