@@ -183,16 +183,45 @@ bool cc_archive(Session *s, const char *triple, const char *object, const char *
 
 const char *const cc_libraries[] = {"libsymain.a", "libsyhost.a", "libsyrt.a", "libsybase.a", "libsycommon.a", NULL};
 
+static const struct { // in the order of linking; where Debian has lib(NAME).a
+  const char *name, *package;
+} linked[] = {{"jpeg", "libjpeg-dev"},         {"png", "libpng-dev"}, {"z", "zlib1g-dev"},
+              {"utf8proc", "libutf8proc-dev"}, {"m", "libc6-dev"},    {"pthread", "libc6-dev"}};
+
+// Has the compiler a static library? It prints the path, or the name alone.
+static bool has_static(Session *s, const StrList *cc, const char *name, const char *dir) {
+  StrList a = {0};
+  const char *file = arena_printf(&s->arena, "%s/where", dir), *err = "";
+  for (size_t i = 0; i < cc->n; i++) VEC_PUSH(&s->arena, a, cc->at[i]);
+  VEC_PUSH(&s->arena, a, arena_printf(&s->arena, "-print-file-name=lib%s.a", name));
+  VEC_PUSH(&s->arena, a, NULL);
+  size_t n = 0;
+  char *path = temp_spawn(a.at, file, dir) == 0 ? file_read(&s->arena, file, &n, &err) : NULL;
+  return !path || strchr(path, '/'); // a compiler that does not say it is left to say what it lacks
+}
+
+static bool all_static(Session *s, const StrList *cc, const char *dir) {
+  for (size_t i = 0; i < sizeof linked / sizeof *linked; i++) {
+    if (has_static(s, cc, linked[i].name, dir)) continue;
+    session_fail(s, EXIT_IO, "--static: there is no lib%s.a here; Debian has it in %s", linked[i].name,
+                 linked[i].package);
+    return false;
+  }
+  return true;
+}
+
 static bool link_exe(Session *s, const StrList *cc, const Files *f, const char *obj, const char *glue,
                      const char *result) {
-  static const char *const others[] = {"-ljpeg",  "-lpng", "-lz", "-lutf8proc", "-lm", "-lpthread", "-Wl,--gc-sections",
-                                       LINK_EXTRA};
   const char *lib = cc_runtime_dir(s, "lib"), *words[] = {"-o", result, obj, glue, NULL};
   StrList more = {0};
-  if (!lib) return false;
+  if (!lib || (s->opt.fixed && !all_static(s, cc, f->dir))) return false;
   for (size_t i = 0; cc_libraries[i]; i++)
     VEC_PUSH(&s->arena, more, arena_printf(&s->arena, "%s/%s", lib, cc_libraries[i]));
-  for (size_t i = 0; i < sizeof others / sizeof *others; i++) VEC_PUSH(&s->arena, more, others[i]);
+  for (size_t i = 0; i < sizeof linked / sizeof *linked; i++)
+    VEC_PUSH(&s->arena, more, arena_printf(&s->arena, "-l%s", linked[i].name));
+  if (s->opt.fixed) VEC_PUSH(&s->arena, more, "-static");
+  VEC_PUSH(&s->arena, more, "-Wl,--gc-sections");
+  VEC_PUSH(&s->arena, more, LINK_EXTRA);
   return run_words(s, cc, words, &more, f->dir, "linking the executable");
 }
 
@@ -262,6 +291,8 @@ static char *folder_for(Session *s, const char *out) {
 
 bool cc_program(Session *s, const Program *p, const char *prefix, CcKind kind, const char *triple, const char *out,
                 Made *made) {
+  if (s->opt.fixed && (kind != CC_EXE || cc_by_llvm(s, kind)))
+    return session_fail(s, EXIT_USAGE, "--static goes with executables that a C compiler links"), false;
   *made = (Made){.dir = folder_for(s, out)};
   if (!made->dir) return false;
   bool object = kind == CC_OBJ || kind == CC_JIT;

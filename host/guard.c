@@ -7,6 +7,8 @@
 #endif
 #include "face.h"
 
+#include "common/text.h"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -54,8 +56,8 @@ static const char *mapped_at(uintptr_t at, char line[LINE]) {
   return path;
 }
 
-static void say(const char *s) {
-  size_t n = strlen(s);
+static void put(void *ud, const char *s, size_t n) { // a TextSink
+  (void)ud;
   while (n) {
     ssize_t done = write(STDERR_FILENO, s, n);
     if (done <= 0) return;
@@ -64,12 +66,8 @@ static void say(const char *s) {
   }
 }
 
-// The system does not escape what a terminal may take for a command.
-static void say_path(const char *path, char *room) {
-  char *to = room;
-  for (; *path; path++) *to++ = (unsigned char)*path < 32 || *path == 127 ? '?' : *path;
-  *to = '\0';
-  say(room);
+static void say(const char *s) {
+  text_escape(s, strlen(s), put, NULL);
 }
 
 static void on_bus_error(int sig, siginfo_t *info, void *context) {
@@ -82,8 +80,9 @@ static void on_bus_error(int sig, siginfo_t *info, void *context) {
   }
   say(program);
   say(": ");
-  say_path(path, line); // in place: a path only moves to the front
-  say(": cut short or unreadable while in use; a file in use is replaced by renaming another one over it\n");
+  say(path);
+  say(": cut short or unreadable while in use; a file in use is replaced by renaming another one over it");
+  put(NULL, "\n", 1);
   if (cleans_up) cleans_up();
   _exit(FACE_IO);
 }

@@ -181,6 +181,27 @@ if have strace && strace -o /dev/null true 2> /dev/null; then
   check "embed: a folder that breaks off" sh -c 'strace -qq -o /dev/null -e trace=getdents64 -e inject=getdents64:error=EIO:when=2 ./clip embed many -o z.npy 2> err; [ $? -eq 3 ] && grep -q "many: Input/output error" err && [ ! -e z.npy ]'
 else skip "embed: a folder that breaks off" "no strace"; fi
 
+### no shared library
+static=1
+for l in jpeg png z utf8proc; do [ "$(gcc -print-file-name=lib$l.a)" != lib$l.a ] || static=; done
+if [ -n "$static" ] && ! LC_ALL=C grep -q __asan "$syc"; then
+  run 0 "static" build vit:tiny -w vit.safetensors --static -o alone
+  check "... needs nothing" sh -c 'ldd alone 2>&1 | grep -q "not a dynamic executable"'
+  ./vit photos/0.ppm --json > want
+  check "... says the same" sh -c './alone photos/0.ppm --json | cmp - want'
+  check "... reads and writes arrays" sh -c './vit photos/0.ppm --out a.npy > out && ./alone photos/0.ppm --out b.npy > out && cmp a.npy b.npy'
+  printf '#!/bin/sh\nexec gcc -static "$@"\n' > gccs && chmod +x gccs
+  run 0 "static, by a compiler that links so" build vit:tiny -w vit.safetensors --cc ./gccs -o alone_2
+  check "... needs nothing" sh -c 'ldd alone_2 2>&1 | grep -q "not a dynamic executable"'
+  run 0 "static, by arguments of the compiler" build vit:tiny -w vit.safetensors --cc 'gcc -static' -o alone_3
+else skip "static" "no static libraries, or a build with sanitizers"; fi
+printf '#!/bin/sh\n[ "$1" != -print-file-name=libutf8proc.a ] || { echo libutf8proc.a && exit; }\nexec gcc "$@"\n' > lacking && chmod +x lacking
+rm -f alone_4
+run 3 "static without a library" build vit:tiny --static --cc ./lacking -o alone_4
+says "... is named with its package" 'no libutf8proc.a here; Debian has it in libutf8proc-dev'
+check "... nothing is there" [ ! -e alone_4 ]
+run 2 "static library" build vit:tiny --static --emit=lib -o x.a
+
 ### memory that runs out
 cat > starve.c << 'END'
 #define _GNU_SOURCE
