@@ -99,5 +99,6 @@ every "weights pack" o.syw "$syc" weights pack m.sy -w b.st -o o.syw
 every "weights convert" o.st "$syc" weights convert a.st b.st --dtype f16 -o o.st
 every "weights inspect" "" "$syc" weights inspect a.st --json
 every "a compiled model" "r.npy" ./real --input x=x.npy --threads 2 --out r.npy
+every "a compiled model of pictures" "" ./vit p.jpg --json
 rm -rf trial good old
 finish faults
