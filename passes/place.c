@@ -58,7 +58,7 @@ int64_t place_lower_bound(const LiveList *l) {
   uint32_t top = 0;
   for (size_t i = 0; i < l->n; i++) top = l->at[i].last > top ? l->at[i].last : top;
   int64_t *change = calloc((size_t)top + 2, sizeof *change), sum = 0, best = 0; // of the sum, by group
-  CHECK(change);
+  if (!change) out_of_memory(((size_t)top + 2) * sizeof *change);
   for (size_t i = 0; i < l->n; i++) {
     if (l->at[i].outside) continue;
     change[l->at[i].first] += l->at[i].bytes;
