@@ -7,6 +7,7 @@
 //   Checkpoint c = {0};
 //   if (checkpoint_open(s, &c, files, n) && checkpoint_check(s, &c, p, true)) weights_pack(s, p, "vit.syw", &c);
 //   checkpoint_close(&c);
+#include "common/progress.h"
 #include "ir/op/resize.h"
 #include "weights.h"
 
@@ -274,7 +275,7 @@ bool checkpoint_check(Session *s, Checkpoint *c, const Program *p, bool leftover
 /* packing -------------------------------------------------------------------------------------------------------------
  */
 Progress progress_start(const Session *s, const char *verb, const Checkpoint *read, double bytes) {
-  Progress p = {.show = !s->opt.quiet && isatty(STDERR_FILENO), .shown = -1, .verb = verb, .read = read};
+  Progress p = {.show = !s->opt.quiet, .shown = -1, .verb = verb, .read = read};
   p.step = 64e6 / (bytes + 1);
   return p;
 }
@@ -288,14 +289,13 @@ void progress_show(void *ud, double share) {
   }
   if (!p->show || percent == p->shown) return;
   p->shown = percent;
-  char bar[31];
-  for (int i = 0; i < 30; i++) bar[i] = i * 100 < percent * 30 ? '#' : '.';
-  bar[30] = 0;
-  fprintf(stderr, "\r%s [%s] %3d%%", p->verb, bar, percent);
+  char text[16];
+  snprintf(text, sizeof text, "%3d%%", percent);
+  progress_bar(p->verb, share, text);
 }
 
 void progress_end(const Progress *p) {
-  if (p->show && p->shown >= 0) fputs("\r\033[K", stderr);
+  if (p->show && p->shown >= 0) progress_clear();
 }
 
 // Elements that are finite in the checkpoint and not in the page's narrower type.
@@ -328,7 +328,7 @@ static void warn_not_finite(Session *s, const Program *p, const Checkpoint *c) {
 bool weights_pack_into(Session *s, const Program *p, NewFile *out, const char *path, const Checkpoint *c) {
   Checkpoint copy = *c;
   WeightSource src = checkpoint_source(&copy);
-  Progress progress = progress_start(s, "packing", c, (double)p->weight_bytes);
+  Progress progress = progress_start(s, "packing ", c, (double)p->weight_bytes);
   warn_not_finite(s, p, c);
   const char *err = "unknown error";
   bool ok = pack_into(p, &src, out, progress_show, &progress, &err);

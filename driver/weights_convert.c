@@ -90,7 +90,7 @@ int weights_convert(Session *s) {
   bool ok = checkpoint_open(s, &c, s->opt.arg.at + 1, s->opt.arg.n - 1);
   if (ok) {
     choose(s, &c, &v);
-    v.progress = progress_start(s, "converting", &c, v.bytes);
+    v.progress = progress_start(s, "converting ", &c, v.bytes);
     ok = write_all(&v, path, &err);
     progress_end(&v.progress);
     if (!ok) session_fail(s, EXIT_IO, "%s", err.text);

@@ -7,6 +7,7 @@
 //   route match(image: f32[B,3,224,224], text: i32[T,77]), two pictures, three sentences   ->   B = 2, T = 3
 #include "face_parts.h"
 
+#include "common/progress.h"
 #include "common/text.h"
 
 #include <stdio.h>
@@ -465,7 +466,7 @@ bool face_bads_add(FaceBads *b, size_t item, const HostError *why, HostError *er
 }
 
 void face_bads_say(const FaceBads *b, const char *program) {
-  if (b->n) face_progress(1, 1, 0); // the bar makes room
+  if (b->n) progress_clear(); // the bar makes room
   for (size_t i = 0; i < b->n; i++) text_line(stderr, "%s: %s", program, b->at[i].why.text);
 }
 

@@ -11,6 +11,7 @@
 #endif
 #include "face_embed.h"
 
+#include "common/progress.h"
 #include "common/text.h"
 #include "ir/base/base.h"
 #include "ir/base/newfile.h"
@@ -97,7 +98,7 @@ static int fill(Embed *e, HostError *err) {
       continue;
     }
     if (e->m->args->strict || err->machine) return FACE_IO;
-    face_progress(1, 1, 0); // the bar makes room
+    progress_clear(); // the bar makes room
     text_line(stderr, "%s: left out: %s", e->m->program, err->text);
     e->left_out++;
     e->next++;

@@ -6,6 +6,7 @@
 //      20.47%  tiger cat
 #include "face_parts.h"
 
+#include "common/progress.h"
 #include "common/text.h"
 
 #include <math.h>
@@ -13,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 size_t face_count_nan(const FaceArray *a) {
   size_t n = 0;
@@ -288,12 +288,13 @@ double face_now(void) {
 }
 
 void face_progress(size_t done, size_t total, double seconds) {
-  char bar[31], left[48] = "";
-  if (total < 8 || !isatty(STDERR_FILENO)) return;
-  double full = 30 * (double)done / (double)total, rest = done ? seconds / (double)done * (double)(total - done) : 0;
-  for (size_t i = 0; i < 30; i++) bar[i] = (double)i < full ? '#' : '.';
-  bar[30] = 0;
-  if (seconds > 2 && done) snprintf(left, sizeof left, ", %.3g/s, %.0f s left", (double)done / seconds, rest);
-  fprintf(stderr, "\r[%s] %zu/%zu%s   ", bar, done, total, left);
-  if (done == total) fprintf(stderr, "\r%*s\r", 100, "");
+  char text[96];
+  if (total < 8) return;
+  double rest = done ? seconds / (double)done * (double)(total - done) : 0;
+  if (seconds > 2 && done)
+    snprintf(text, sizeof text, "%zu/%zu, %.3g/s, %.0f s left", done, total, (double)done / seconds, rest);
+  else
+    snprintf(text, sizeof text, "%zu/%zu", done, total);
+  progress_bar("", (double)done / (double)total, text);
+  if (done == total) progress_clear();
 }

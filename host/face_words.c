@@ -4,12 +4,12 @@
 //   cat.jpg: a cat on a red sofa
 #include "face_parts.h"
 
+#include "common/progress.h"
 #include "common/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const sy_route *route_of(const sy_info *info, const sy_prepare *steps, const char *part) {
   for (unsigned i = 0; i < info->nroute; i++)
@@ -81,7 +81,9 @@ static const WordsTensor *tensors(WordsTensor *dst, const sy_tensor *t, unsigned
 
 static void show_progress(void *ud, int64_t length, int64_t most) {
   (void)ud;
-  if (isatty(STDERR_FILENO)) fprintf(stderr, "\r%lld of at most %lld words", (long long)length, (long long)most);
+  char text[64];
+  snprintf(text, sizeof text, "%lld of at most %lld words", (long long)length, (long long)most);
+  progress_bar("", (double)length / (double)most, text);
 }
 
 // The number of the tensor that plays a part; n: none does.
@@ -199,7 +201,7 @@ static bool search(Captions *c, Words *w, size_t count, const int32_t *words, si
   const char *why = NULL;
   err->text[0] = 0;
   bool ok = generate(&m, &c->how, (int64_t)count, words, (int64_t)n, ids, score, &why);
-  if (isatty(STDERR_FILENO)) fprintf(stderr, "\r%*s\r", 40, "");
+  progress_clear();
   if (ok || err->text[0]) return ok; // else the options do not fit the model
   r->nan = why == generate_not_a_number;
   r->usage = !r->nan;
