@@ -839,7 +839,7 @@ use 0 "zero-shot: --time" clip photos/0.ppm photos/1.ppm --labels animals.txt --
 check "zero-shot: times of pictures and of sentences" test "$(grep -cE '^route (image|text): [0-9]+ calls? on ' out)" = 2
 use 0 "zero-shot: --time --json" clip photos/0.ppm photos/1.ppm --labels animals.txt --vocab merges.txt --time --json
 check "zero-shot: --time --json is JSON" is_json out
-check "zero-shot: --time --json has both routes" grep -q '"times": \[{"route": "[a-z]*", "calls": [0-9]*, .*{"route": ' out
+check "zero-shot: --time --json has both routes" [ "$(grep -c '{"route": "[a-z]*", "calls": [0-9]*, ' out)" -ge 2 ]
 use 0 "zero-shot: a template twice" clip photos/0.ppm photos/1.ppm --labels animals.txt --vocab merges.txt --template 'a photo of a {}.' --template 'a photo of a {}.'
 check "... changes nothing" cmp out zero.txt
 use 0 "zero-shot: two templates, JSON" clip photos/0.ppm --labels animals.txt --vocab merges.txt --template 'a {}' --template '{}s' --scale 10 --json
