@@ -56,7 +56,7 @@ run 0 "the text names its kernels" grep -q '^define internal void @vit__gemm_.*_
 run 0 "the text has debug lines of the page" grep -q '!DIFile(filename: "vit.sy"' tiny.ll
 # the file and line of a kernel, as in the C that the other back end emits
 std=$(sed -n 's/^\(![0-9]*\) = !DIFile(filename: "std.sy".*/\1/p' tiny.ll)
-line=$("$syc" emit vit:tiny --emit=c -o - | sed -n 's/.*vit_k_layer_norm_32, .*: std.sy:\([0-9]*\) .*/\1/p' | head -n 1)
+line=$("$syc" emit vit:tiny --emit=c -o - | sed -n 's/.*vit__k_layer_norm_32, .*: std.sy:\([0-9]*\) .*/\1/p' | head -n 1)
 run 0 "a kernel of std.sy has its line there" grep -q "DISubprogram(name: \"vit__layer_norm_32_avx2\".* file: $std, line: $line," tiny.ll
 run 1 "no fast-math flag anywhere" grep -qE '\b(fast|reassoc|nnan|ninf|nsz|arcp|afn|contract)\b (<|float)' tiny.ll
 run 0 "the public functions are there" grep -q '^define .*i32 @vit_classify(ptr' tiny.ll
