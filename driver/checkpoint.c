@@ -4,7 +4,8 @@
 // Names: what was trained inside a larger module has its name in front of all tensors ("module.", "backbone."). Such a
 // prefix is left out with --strip-prefix, or by checkpoint_strip when a program finds its names only below it. What was
 // saved as a part of the module that the page describes lacks the name of that part ("bert."): --add-prefix, or
-// checkpoint_lengthen, puts it in front. A name without the prefix keeps its meaning.
+// checkpoint_lengthen, puts it in front, in the place of the other one where both are so. A name without the prefix
+// keeps its meaning.
 #include "ckpt/shards.h"
 #include "weights.h"
 
@@ -158,26 +159,41 @@ const char *checkpoint_prefix(Arena *a, const char *name, const char *end) {
   return arena_strndup(a, name, n - k);
 }
 
-bool checkpoint_strip(Session *s, Checkpoint *c, const WeightNames *want) {
+bool checkpoint_below(Session *s, Checkpoint *c, const char *missing, CheckpointFits *fits, void *ud) {
   enum { MAX_TRIES = 64 };
-  const char *missing = c->strip ? NULL : first_missing(c, "", want), *found = NULL;
+  const char *found = NULL, *other = NULL;
   size_t tries = 0;
-  for (size_t i = 0; i < c->n && missing; i++)
-    for (size_t k = 0; k < st_count(c->file[i]) && tries < MAX_TRIES; k++) {
+  for (size_t i = 0; i < c->n; i++)
+    for (size_t k = 0; k < st_count(c->file[i]) && tries < MAX_TRIES && !other; k++) {
       const char *prefix = checkpoint_prefix(&s->arena, st_at(c->file[i], k)->name, missing);
       if (!prefix || (found && !strcmp(prefix, found))) continue;
       tries++;
-      if (first_missing(c, prefix, want)) continue;
-      if (found) {
-        session_note(s, "syc: note: the names are there below '%s' and below '%s'; choose with --strip-prefix", found,
-                     prefix);
-        return false;
-      }
-      found = prefix;
+      c->strip = prefix;
+      if (!fits(ud, c)) continue;
+      if (found)
+        other = prefix;
+      else
+        found = prefix;
     }
-  if (!found) return false;
-  c->strip = found;
-  session_note(s, "syc: note: the names of the checkpoint begin with '%s', which is left out", found);
+  c->strip = other ? NULL : found;
+  if (other)
+    session_note(s, "syc: note: the names are there below '%s' and below '%s'; choose with --strip-prefix", found,
+                 other);
+  return c->strip != NULL;
+}
+
+static void note_stripped(Session *s, const Checkpoint *c) {
+  session_note(s, "syc: note: the names of the checkpoint begin with '%s', which is left out", c->strip);
+}
+
+static bool all_below(void *ud, Checkpoint *c) { // each of them below the prefix
+  return !first_missing(c, c->strip, ud);
+}
+
+bool checkpoint_strip(Session *s, Checkpoint *c, WeightNames *want) {
+  const char *missing = c->strip ? NULL : first_missing(c, "", want);
+  if (!missing || !checkpoint_below(s, c, missing, all_below, want)) return false;
+  note_stripped(s, c);
   return true;
 }
 
@@ -188,15 +204,32 @@ const char *checkpoint_part(Arena *a, const char *name, size_t i) {
   return dot ? arena_strndup(a, name, (size_t)(dot - name) + 1) : NULL;
 }
 
-bool checkpoint_lengthen(Session *s, Checkpoint *c, const WeightNames *want) {
+// The first weight that is nowhere, with the prefixes as they are.
+static const char *first_absent(const Checkpoint *c, const WeightNames *want) {
+  for (size_t i = 0; i < want->list.n; i++)
+    if (!checkpoint_find(c, want->list.at[i].name)) return want->list.at[i].name;
+  return NULL;
+}
+
+static bool all_there(void *ud, Checkpoint *c) {
+  return !first_absent(c, ud);
+}
+
+bool checkpoint_below_instead(Session *s, Checkpoint *c, const char *missing, CheckpointFits *fits, void *ud) {
+  const char *rest = behind(c->add, missing);
+  return !c->strip && rest && strchr(rest, '.') && checkpoint_below(s, c, rest, fits, ud);
+}
+
+bool checkpoint_lengthen(Session *s, Checkpoint *c, WeightNames *want) {
   enum { MAX_PARTS = 8 };
-  const char *missing = NULL;
-  for (size_t i = 0; i < want->list.n && !missing && !c->add; i++)
-    if (!checkpoint_find(c, want->list.at[i].name)) missing = want->list.at[i].name;
+  const char *missing = c->add ? NULL : first_absent(c, want);
   for (size_t k = 0; missing && k < MAX_PARTS && (c->add = checkpoint_part(&s->arena, missing, k)); k++) {
-    bool all = true;
-    for (size_t i = 0; i < want->list.n && all; i++) all = checkpoint_find(c, want->list.at[i].name) != NULL;
-    if (!all) continue;
+    bool there = all_there(want, c);
+    if (!there && checkpoint_below_instead(s, c, missing, all_there, want)) {
+      note_stripped(s, c);
+      there = true;
+    }
+    if (!there) continue;
     checkpoint_note_added(s, c);
     return true;
   }

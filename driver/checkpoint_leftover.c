@@ -8,11 +8,12 @@
 //   1. it went through an item of a list ("blocks.0.ls1.gamma", "encoder_layer_0.x"), or
 //   2. that part is a further item of a list ("layers.12.x" where layers 0 to 11 are used), or
 //   3. the module it left is open, and the part is no other end of a network (`elsewhere`: heads, decoders, queues),
-//   and
-//      it is of a kind that stands in the way of the data (`in_the_way`: norms, embeddings, attention), or the module
-//      has weights of its own and is not the outermost one ("encoder.x" beside "encoder.pos_embedding").
-// Open are modules with weights of their own, with two used modules, or with one that has nothing but weights. Weights
-// that only other routes of the page ask for are known and no leftovers; adapters (LoRA) are an error anywhere.
+//      and it is of a kind that stands in the way of the data (`in_the_way`: norms, embeddings, attention), or the
+//      module has weights of its own and is not the outermost one ("encoder.x" beside "encoder.pos_embedding").
+// Open are modules with weights of their own, with two used modules, or with one that has nothing but weights. Two more
+// are inside: a bias where only the factor is used ("logit_bias" beside "logit_scale"), and a table that the model
+// takes from elsewhere and that is another one in the file (`is_untied`). Weights that only other routes of the page
+// ask for are known and no leftovers; adapters (LoRA) are an error anywhere.
 #include "ir/rename.h"
 #include "weights.h"
 
@@ -75,10 +76,10 @@ static const char *const elsewhere[] = {
 
 // What changes the data on their way through the module that it stands in.
 static const char *const in_the_way[] = {
-    "*norm*",      "ln_*",     "*_ln",       "ln",      "ln?",      "bn",        "bn?",        "*embed*",
-    "*token*",     "*pos_*",   "*position*", "*rope*",  "*rotary*", "*rel_*",    "*relative*", "*attn*",
-    "*attention*", "*prompt*", "*adapter*",  "*gamma*", "ls?",      "*scale*",   "gate*",      "*_gate",
-    "pre_*",       "*patch*",  "blocks",     "layers",  "layer",    "resblocks", "stages",     NULL};
+    "*norm*",    "ln_*",       "*_ln",      "ln",       "ln?",    "bn",         "bn?",    "*embed*",     "*token*",
+    "*pos_*",    "*position*", "*rope*",    "*rotary*", "*rel_*", "*relative*", "*attn*", "*attention*", "*prompt*",
+    "*adapter*", "*gamma*",    "ls?",       "*scale*",  "gate*",  "*_gate",     "pre_*",  "*patch*",     "blocks",
+    "layers",    "layer",      "resblocks", "stages",   "*_emb",  NULL};
 
 // Buffers that a page computes itself, or that only training needs, whatever their type.
 static const char *const buffers[] = {"*position_ids",
@@ -214,6 +215,16 @@ static bool name_is_inside(const Leftovers *l, const char *name) {
   return item || part_is_inside(l, level, name, at, n);
 }
 
+// What is added where the model only multiplies: "logit_bias" beside "logit_scale".
+static bool is_bias_of_used(const Leftovers *l, const char *name) {
+  static const char *const factor[] = {"scale", "weight"};
+  size_t n = strlen(name);
+  if (n < 4 || strcmp(name + n - 4, "bias") != 0) return false;
+  for (size_t i = 0; i < sizeof factor / sizeof *factor; i++)
+    if (has_name(&l->used, arena_printf(l->arena, "%.*s%s", (int)(n - 4), name, factor[i]))) return true;
+  return false;
+}
+
 static bool has_adapter(const Leftovers *l, const char *name) {
   for (size_t n; *name; name += n + (name[n] != 0)) {
     n = strcspn(name, ".");
@@ -237,8 +248,13 @@ static bool is_causal_mask(const StTensor *t) {
   return true;
 }
 
+// Of element types that cannot be read here only the whole numbers (U16, ..) are no real ones.
+static bool is_whole(const StTensor *t) {
+  return t->foreign ? t->foreign[0] == 'U' || t->foreign[0] == 'I' : !st_dtype_is_float(t->dtype);
+}
+
 static bool is_buffer(const StTensor *t) {
-  return !st_dtype_is_float(t->dtype) || !st_elements(t) || is_one_of(buffers, t->name) || is_causal_mask(t);
+  return is_whole(t) || !st_elements(t) || is_one_of(buffers, t->name) || (!t->foreign && is_causal_mask(t));
 }
 
 // What PyTorch's batch norm counts while it is trained; nobody misses it.
@@ -299,11 +315,32 @@ static Tensors divide(Leftovers *l, const WeightNames *want) {
   return left;
 }
 
+static bool same_type(const StTensor *a, const StTensor *b) {
+  return a->dtype == b->dtype && a->rank == b->rank && !memcmp(a->shape, b->shape, sizeof a->shape);
+}
+
+// A table in its place that the model takes from elsewhere, as the scores of BERT's words do:
+// "predictions.decoder.weight" is the table of words, unless the file has another one there.
+static bool is_untied(const Leftovers *l, const StTensor *t, const char *name) {
+  const char *end = strstr(name, ".decoder.");
+  const Level *level = end ? find_level(l, arena_strndup(l->arena, name, (size_t)(end - name))) : NULL;
+  bool seen = false, copy = false;
+  if (!level || !level->leaf || strchr(end + 9, '.') || t->foreign) return false;
+  for (size_t i = 0; i < l->used.n && !copy; i++) {
+    const StTensor *u = checkpoint_find(l->c, l->used.at[i]);
+    if (!u || !same_type(u, t)) continue;
+    seen = true;
+    copy = !memcmp(u->data, t->data, t->bytes);
+  }
+  return seen && !copy;
+}
+
 static bool is_inside(const Leftovers *l, const StTensor *t) {
   const char *name = checkpoint_name(l->c, t);
   bool outside = l->c->strip && strncmp(t->name, l->c->strip, strlen(l->c->strip)) != 0;
   if (is_buffer(t) || has_name(&l->known, name) || has_name(&l->known, t->name)) return false;
-  return has_adapter(l, name) || (!outside && name_is_inside(l, name));
+  if (has_adapter(l, name)) return true;
+  return !outside && (name_is_inside(l, name) || is_bias_of_used(l, name) || is_untied(l, t, name));
 }
 
 static void print_tensors(Buf *b, const Session *s, const Tensors *t, size_t most, const char *what) {

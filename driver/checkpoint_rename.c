@@ -179,49 +179,51 @@ static const char *expected_name(Arena *a, const Module *m, const char *set, con
   return ours;
 }
 
-// Looks for a prefix below which nothing is missing: *p becomes that plan, and c->strip the prefix.
-static bool plan_below(Arena *a, Checkpoint *c, const Module *m, const WeightNames *want, Plan *p) {
-  enum { MAX_TRIES = 16 };
-  const char *expected = expected_name(a, m, p->set, p->first);
-  size_t tries = 0;
-  for (size_t i = 0; i < c->n; i++)
-    for (size_t k = 0; k < st_count(c->file[i]) && tries < MAX_TRIES; k++) {
-      c->strip = checkpoint_prefix(a, st_at(c->file[i], k)->name, expected);
-      if (!c->strip) continue;
-      tries++;
-      Plan q = plan_set(a, c, m, p->set, want);
-      if (q.missing) continue;
-      *p = q;
-      return true;
-    }
-  c->strip = NULL;
-  return false;
+typedef struct Search { // of the prefixes with which a set fits
+  Session *s;
+  const Module *m;
+  const WeightNames *want;
+  Plan plan; // of the last that fits
+} Search;
+
+// Does the set of the plan fit with the prefixes of c?
+static bool set_fits(void *ud, Checkpoint *c) {
+  Search *f = ud;
+  Plan p = plan_set(&f->s->arena, c, f->m, f->plan.set, f->want);
+  if (!p.missing) f->plan = p;
+  return !p.missing;
 }
 
-// The same for a prefix that the file lacks and the set's names have: *p becomes that plan, and c->add the prefix.
-static bool plan_added(Arena *a, Checkpoint *c, const Module *m, const WeightNames *want, Plan *p) {
+// Looks for a prefix that the file lacks and the set's names have, also in the place of one that the file has.
+static bool set_fits_added(Search *f, Checkpoint *c, const char *expected) {
   enum { MAX_PARTS = 8 };
-  const char *expected = expected_name(a, m, p->set, p->first);
-  for (size_t k = 0; k < MAX_PARTS && (c->add = checkpoint_part(a, expected, k)); k++) {
-    Plan q = plan_set(a, c, m, p->set, want);
-    if (q.missing) continue;
-    *p = q;
-    return true;
+  for (size_t k = 0; k < MAX_PARTS && (c->add = checkpoint_part(&f->s->arena, expected, k)); k++) {
+    if (set_fits(f, c)) return true;
+    if (checkpoint_below_instead(f->s, c, expected, set_fits, f)) return true;
   }
   c->add = NULL;
   return false;
 }
 
+// The same for a prefix in front of all names, or both: *p becomes that plan, c->strip and c->add the prefixes.
+static bool plan_with_prefix(Session *s, Checkpoint *c, const Module *m, const WeightNames *want, Plan *p) {
+  const char *expected = expected_name(&s->arena, m, p->set, p->first);
+  Search f = {.s = s, .m = m, .want = want, .plan = *p};
+  bool fits = !c->strip && checkpoint_below(s, c, expected, set_fits, &f);
+  fits = fits || (!c->add && set_fits_added(&f, c, expected));
+  if (fits) *p = f.plan;
+  return fits;
+}
+
 // The set with the fewest missing weights. Where all sets lack some, a prefix is looked for, unless one was given.
-static Plan best_plan(Arena *a, Checkpoint *c, const Module *m, const WeightNames *want) {
+static Plan best_plan(Session *s, Checkpoint *c, const Module *m, const WeightNames *want) {
   Plan best = {.missing = SIZE_MAX};
   for (size_t i = 0; i < m->rename.n; i++) {
     bool seen = false;
     for (size_t k = 0; k < i && !seen; k++) seen = !strcmp(m->rename.at[k].set, m->rename.at[i].set);
     if (seen) continue;
-    Plan p = plan_set(a, c, m, m->rename.at[i].set, want);
-    if (!p.missing || (!c->strip && plan_below(a, c, m, want, &p))) return p;
-    if (!c->add && plan_added(a, c, m, want, &p)) return p;
+    Plan p = plan_set(&s->arena, c, m, m->rename.at[i].set, want);
+    if (!p.missing || plan_with_prefix(s, c, m, want, &p)) return p;
     if (p.missing < best.missing) best = p;
   }
   return best;
@@ -231,7 +233,7 @@ bool checkpoint_rename(Session *s, Checkpoint *c, const Module *m, const WeightN
   size_t missing = 0, made = 0;
   for (size_t i = 0; i < want->list.n; i++) missing += !checkpoint_find(c, want->list.at[i].name);
   if (!missing || !m->rename.n || c->nalias) return true;
-  Plan p = best_plan(&s->arena, c, m, want);
+  Plan p = best_plan(s, c, m, want);
   if (p.missing) {
     if (p.recipe.n)
       session_note(s, "syc: note: with the names of '%s' %zu of %zu weights are missing, the first is %s", p.set,
@@ -266,12 +268,12 @@ const char *checkpoint_names(Session *s, Checkpoint *c, const Module *m, bool *o
   for (size_t i = 0; i < want.list.n && *own; i++) *own = checkpoint_find(c, want.list.at[i].name) != NULL;
   if (*own || !m->rename.n) return NULL;
   const char *strip = c->strip, *add = c->add;
-  Plan p = best_plan(&s->arena, c, m, &want);
+  Plan p = best_plan(s, c, m, &want);
   c->strip = strip;
   c->add = add;
   return !p.missing && p.recipe.n ? p.set : NULL;
 }
 
-bool checkpoint_fit(Session *s, Checkpoint *c, const Module *m, const WeightNames *want) {
+bool checkpoint_fit(Session *s, Checkpoint *c, const Module *m, WeightNames *want) {
   return checkpoint_strip(s, c, want) || checkpoint_lengthen(s, c, want) || checkpoint_rename(s, c, m, want);
 }

@@ -81,9 +81,9 @@ static bool follow_names(Session *s, const Module *m) {
   Checkpoint c = {0};
   s->opt.quiet = true; // who packs it opens it again and says what there is to say
   ok = checkpoint_open(s, &c, s->opt.weights.at, s->opt.weights.n);
-  s->opt.quiet = quiet;
   bool own = false;
   const char *set = ok ? checkpoint_names(s, &c, m, &own) : NULL;
+  s->opt.quiet = quiet;
   if (ok && own && s->opt.names) {
     session_fail(s, EXIT_WRONG, "--names %s: the checkpoint has the page's own names; leave the option out",
                  s->opt.names);

@@ -30,11 +30,17 @@ void checkpoint_release(const Checkpoint *c);                           // gives
 void checkpoint_add(Session *s, Checkpoint *c, StFile *f);              // one more file, which it closes
 // The name without its end, if that is what stands behind a point; else NULL.
 const char *checkpoint_prefix(Arena *a, const char *name, const char *end);
+// Looks for the one prefix, in front of `missing`, with which everything is there: sets c->strip. False: there is none,
+// or there are two, which is noted.
+typedef bool CheckpointFits(void *ud, Checkpoint *c);
+bool checkpoint_below(Session *s, Checkpoint *c, const char *missing, CheckpointFits *fits, void *ud);
+// The same for a prefix in the place of c->add, if modules stand behind it: one name alone may be any module's.
+bool checkpoint_below_instead(Session *s, Checkpoint *c, const char *missing, CheckpointFits *fits, void *ud);
 // The i-th part of a name that may be missing in front of the names of a file ("bert."), or NULL.
 const char *checkpoint_part(Arena *a, const char *name, size_t i);
 void checkpoint_note_added(Session *s, const Checkpoint *c);
-bool checkpoint_lengthen(Session *s, Checkpoint *c, const WeightNames *want); // finds and sets c->add, with a note
-bool checkpoint_strip(Session *s, Checkpoint *c, const WeightNames *want);    // finds and sets c->strip, with a note
+bool checkpoint_lengthen(Session *s, Checkpoint *c, WeightNames *want); // finds and sets c->add, with a note
+bool checkpoint_strip(Session *s, Checkpoint *c, WeightNames *want);    // finds and sets c->strip, with a note
 
 StDtype weight_dtype(const WeightName *w);          // in which `init` writes it: F32, or the page's F16 or BF16
 void weight_print_shape(Buf *b, const StTensor *t); // "F32[3,4]"
@@ -53,7 +59,7 @@ bool checkpoint_used(const Checkpoint *c, const StTensor *t);            // does
 // Names that are not there are looked for by the rules of the page; a note says which set fits. False after reporting.
 bool checkpoint_rename(Session *s, Checkpoint *c, const Module *m, const WeightNames *want);
 // First below a prefix, then by the rules, then by the rules below a prefix.
-bool checkpoint_fit(Session *s, Checkpoint *c, const Module *m, const WeightNames *want);
+bool checkpoint_fit(Session *s, Checkpoint *c, const Module *m, WeightNames *want);
 
 // The set of the page by which the checkpoint has all weights of a module that it lacks under their own names, or NULL.
 // *own: it has them all under their own names. Nothing is changed or said.

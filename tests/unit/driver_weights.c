@@ -360,6 +360,35 @@ Test(driver_weights, leftovers_inside_modules_are_refused) {
                                 {"qa_outputs.weight", 0},
                                 {"classifier.weight", 0}};
   BESIDE("bert:tiny --routes text", "bert:tiny", bert);
+  static const Beside clip[] = {{"logit_bias", 1}, {"cls_emb", 1}, {"text_decoder.ln_1.weight", 0}};
+  BESIDE("clip:tiny", "clip:tiny", clip);
+  static const Beside image[] = {{"logit_bias", 0}};
+  BESIDE("clip:tiny --routes image", "clip:tiny", image);
+}
+
+// Scores by the table of words: a copy of it in the file is nothing, another table is another model.
+Test(driver_weights, tables_that_are_not_tied) {
+  write_text("p.sy", "model m(n = 4) {\n  dim B = 1..8\n  route r(x: f32[B, n]) -> y: f32[B, n] {\n"
+                     "    weight table: f32[n]  @words.weight\n    weight bias: f32[n]  @scores.bias\n"
+                     "    return x * table + bias\n  }\n}\n");
+  write_one("a.safetensors", "words.weight", 4, 2);
+  write_one("b.safetensors", "scores.bias", 4, 1);
+  static const struct {
+    const char *name;
+    int64_t n;
+    float last;
+    int status;
+  } file[] = {{"scores.decoder.weight", 4, 2, 0},
+              {"scores.decoder.bias", 4, 1, 0},
+              {"scores.decoder.weight", 4, 3, 1},
+              {"scores.decoder.weight", 5, 3, 0},
+              {"other.decoder.weight", 4, 3, 0}};
+  for (size_t i = 0; i < sizeof file / sizeof *file; i++) {
+    write_one("c.safetensors", file[i].name, file[i].n, file[i].last);
+    cr_expect_eq(run("weights pack %s/p.sy -w %s/a.safetensors -w %s/b.safetensors -w %s/c.safetensors -o %s/x.syw",
+                     dir, dir, dir, dir, dir),
+                 file[i].status, "%zu", i);
+  }
 }
 
 Test(driver_weights, harmless_leftovers_and_other_routes) {
@@ -537,6 +566,9 @@ Test(driver_weights, element_types_that_are_not_known) {
     cr_expect(output_has(text), "%s", text);
     cr_expect_eq(run("weights convert %s/f.safetensors -o %s/c.safetensors", dir, dir), 0);
     cr_expect(output_has("odd is left out"));
+    write_foreign("f.safetensors", "fc.scale", type[i]); // real numbers in the way of the data
+    cr_expect_eq(run("weights pack %s/p.sy --routes r -w %s/f.safetensors -o %s/x.syw", dir, dir, dir),
+                 type[i][0] != 'U' && type[i][0] != 'I', "%s", type[i]);
   }
 }
 
@@ -984,6 +1016,12 @@ Test(driver_weights, names_without_a_prefix) {
   cr_assert_eq(run("weights convert %s/b.safetensors --add-prefix bert. -o %s/c.safetensors", dir, dir), 0);
   cr_expect(same_files("a.safetensors", "c.safetensors"));
   write_below("b.safetensors", "m.safetensors", (const char *const[2]){"0.auto_model.", NULL});
+  cr_expect_eq(run("weights pack bert:tiny --routes text -w %s/m.safetensors -o %s/c.syw", dir, dir), 0);
+  cr_expect(output_has("begin with '0.auto_model.', which is left out") && output_has("lack 'bert.' in front"));
+  cr_expect(same_files("a.syw", "c.syw"));
+  write_below("b.safetensors", "two.safetensors", (const char *const[2]){"student.", "teacher."});
+  cr_expect_eq(run("weights pack bert:tiny --routes text -w %s/two.safetensors -o %s/c.syw", dir, dir), 1);
+  cr_expect(output_has("'student.' and below 'teacher.'; choose with --strip-prefix"));
   cr_expect_eq(run("weights pack bert:tiny --routes text --strip-prefix 0.auto_model. -w %s/m.safetensors -o %s/c.syw",
                    dir, dir),
                0);
@@ -1004,6 +1042,13 @@ Test(driver_weights, names_without_a_prefix) {
   cr_expect(!output_has("not used"));
   bool same_plan;
   cr_expect(same_weights("a.syw", "b.syw", &same_plan) && !same_plan, "with the epsilon of their files");
+  write_below("b.safetensors", "m.safetensors", (const char *const[2]){"module.", NULL});
+  cr_expect_eq(run("weights pack vit:tiny --routes features -w %s/m.safetensors -o %s/c.syw", dir, dir), 0);
+  cr_expect(output_has("has the names of 'huggingface' behind module.") && output_has("lack 'vit.' in front"));
+  cr_expect(same_files("b.syw", "c.syw"));
+  write_below("hf.safetensors", "two.safetensors", (const char *const[2]){"student.", "teacher."});
+  cr_expect_eq(run("weights pack vit:tiny --routes features -w %s/two.safetensors -o %s/c.syw", dir, dir), 1);
+  cr_expect_eq(output_count("'student.' and below 'teacher.'; choose with --strip-prefix"), 1);
 }
 
 Test(driver_weights, rename_that_does_not_fit) {
