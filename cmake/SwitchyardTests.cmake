@@ -57,6 +57,7 @@ function(sy_shell_test name label)
 endfunction()
 
 file(GLOB scripts CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/*/run.sh)
+list(FILTER scripts EXCLUDE REGEX "/nightly/") # by scripts/test.sh --nightly alone
 if(TARGET syc)
   foreach(script IN LISTS scripts)
     get_filename_component(folder ${script} DIRECTORY)
