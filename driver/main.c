@@ -3,6 +3,7 @@
 #include "driver.h"
 #include "help.h"
 
+#include "common/options.h"
 #include "common/streams.h"
 
 #include <cjson/cJSON.h>
@@ -40,16 +41,6 @@ static int unknown(Session *s, const char *what, const char *name, const char *n
   if (near)
     return session_fail(s, EXIT_USAGE, "unknown %s '%s'; did you mean '%s'? (%s lists them)", what, name, near, where);
   return session_fail(s, EXIT_USAGE, "unknown %s '%s' (%s lists them)", what, name, where);
-}
-
-static const char *near_option(const char *name, unsigned bit) {
-  const char *near = NULL;
-  size_t best = 4;
-  for (size_t i = 0; i < NOPT; i++) {
-    size_t d = edit_distance(name, opt_info[i].name, best);
-    if ((opt_info[i].commands & bit) && d < best) best = d, near = opt_info[i].name;
-  }
-  return near;
 }
 
 // Is `value` one of "a|b|c"? Values that are no choices ("FILE", "KIND") take anything.
@@ -144,51 +135,51 @@ static bool expand(Expansion *x, const char *arg, int depth) {
   return true;
 }
 
+static OptionRow option_row(size_t i) {
+  const OptInfo *o = &opt_info[i];
+  return (OptionRow){.name = o->name,
+                     .letter = o->letter,
+                     .one_dash = !strcmp(o->name, "MD"), // as compilers have it
+                     .takes = o->kind == KIND_FLAG    ? OPTION_NOTHING
+                              : o->kind == KIND_MAYBE ? OPTION_MAYBE
+                                                      : OPTION_VALUE,
+                     .with = o->commands};
+}
+
+static bool unknown_option(Session *s, const OptionScan *scan, const OptionItem *it, const char *where) {
+  const char *near = it->is_long ? options_near(scan, it->name, it->nname) : NULL;
+  if (near) near = arena_printf(&s->arena, "--%s", near);
+  unknown(s, "option", it->text, near, where);
+  return false;
+}
+
+static bool take_option(Session *s, const OptionItem *it, const char *where) {
+  const OptInfo *o = &opt_info[it->row];
+  const char *shown =
+      it->is_long ? arena_printf(&s->arena, "--%s", o->name) : arena_printf(&s->arena, "-%c", o->letter);
+  if (it->kind == OPTION_SET) return set_option(s, o, it->value, shown);
+  if (it->kind == OPTION_SURPLUS)
+    session_fail(s, EXIT_USAGE, "%s takes no value", shown);
+  else
+    session_fail(s, EXIT_USAGE, "%s needs a value (%s)", shown, where);
+  return false;
+}
+
 static bool parse(Session *s, const StrList *args, const CommandInfo *cmd) {
-  for (size_t i = 0; i < args->n; i++) {
-    const char *a = args->at[i];
-    if (!strcmp(a, "--")) {
-      for (i++; i < args->n; i++) VEC_PUSH(&s->arena, s->opt.rest, args->at[i]);
-      return true;
-    }
-    if (a[0] != '-' || !a[1]) {
-      VEC_PUSH(&s->arena, s->opt.arg, a);
-      continue;
-    }
-    const OptInfo *o = NULL;
-    const char *value = NULL, *name = a + 1;
-    bool is_long = a[1] == '-' || !strcmp(a, "-MD");
-    if (a[1] == '-') name++;
-    size_t len = strcspn(name, "=");
-    for (size_t k = 0; k < NOPT && !o; k++) {
-      bool match = is_long ? strlen(opt_info[k].name) == len && !strncmp(opt_info[k].name, name, len)
-                           : opt_info[k].letter == a[1];
-      if (match && (opt_info[k].commands & cmd->bit)) o = &opt_info[k];
-    }
-    const char *where = arena_printf(&s->arena, "syc %s --help", cmd->name);
-    if (!o) {
-      const char *bare = arena_strndup(&s->arena, name, len), *near = is_long ? near_option(bare, cmd->bit) : NULL;
-      if (near) near = arena_printf(&s->arena, "--%s", near);
-      unknown(s, "option", a, near, where);
+  OptionScan scan = {.row = option_row, .nrow = NOPT, .command = cmd->bit, .arg = args->at, .narg = args->n};
+  const char *where = arena_printf(&s->arena, "syc %s --help", cmd->name);
+  for (;;) {
+    OptionItem it = options_next(&scan);
+    if (it.kind == OPTION_END) return true;
+    if (it.kind == OPTION_WORD) {
+      StrList *to = it.rest ? &s->opt.rest : &s->opt.arg;
+      VEC_PUSH(&s->arena, *to, it.text);
+    } else if (it.kind == OPTION_UNKNOWN || it.kind == OPTION_ELSEWHERE) {
+      return unknown_option(s, &scan, &it, where);
+    } else if (!take_option(s, &it, where)) {
       return false;
     }
-    if (is_long && name[len] == '=') value = name + len + 1;
-    if (!is_long && a[2]) value = a + 2;
-    const char *shown = is_long ? arena_printf(&s->arena, "--%s", o->name) : arena_strndup(&s->arena, a, 2);
-    if (o->kind == KIND_FLAG && value) {
-      session_fail(s, EXIT_USAGE, "%s takes no value", shown);
-      return false;
-    }
-    if (o->kind != KIND_FLAG && o->kind != KIND_MAYBE && !value) {
-      if (i + 1 == args->n) {
-        session_fail(s, EXIT_USAGE, "%s needs a value (%s)", shown, where);
-        return false;
-      }
-      value = args->at[++i];
-    }
-    if (!set_option(s, o, value, shown)) return false;
   }
-  return true;
 }
 
 static void clear_options(Options *o) {

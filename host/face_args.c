@@ -1,12 +1,14 @@
 // face_args.c - the options of a compiled model's command line. One table gives the parser and --help.
 //
 // A first word that is the name of a command (embed, search) chooses what the options and the other words mean. Long
-// options ("--top 5" or "--top=5"), and -o for --out; "--" ends them; other words are pictures, or the command's own.
-// Options with a value that may be repeated collect a list in the order given.
+// options ("--top 5" or "--top=5"), and -o for --out; "--" ends them (common/options.h); other words are pictures, or
+// the command's own. Options with a value that may be repeated collect a list in the order given.
 //
 //   ./vit a.jpg --top=3 -- --strange-name.jpg      image = {"a.jpg", "--strange-name.jpg"}, top = 3
 //   ./clip search v.npy "a dog" --top 3            command = FACE_SEARCH, word = {"v.npy", "a dog"}, top = 3
 #include "face_parts.h"
+
+#include "common/options.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -14,10 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum { AS_FLAG, AS_STRING, AS_LIST, AS_NUMBER, AS_REAL } OptionKind;
+typedef enum { AS_FLAG, AS_STRING, AS_LIST, AS_NUMBER, AS_REAL } ValueKind;
 typedef struct Option {
   const char *name, *value; // value: its name in the help, NULL for a flag
-  OptionKind kind;
+  ValueKind kind;
   size_t at; // offset in FaceArgs
   size_t most;
   unsigned with; // the commands that take it: bits RUN, EMBED, SEARCH; with WORDS: helps models that write sentences
@@ -141,12 +143,6 @@ static FaceCommand find_command(const char *word) {
   return FACE_RUN;
 }
 
-static const Option *find_option(const char *name, size_t n) {
-  for (size_t i = 0; i < OPTION_COUNT; i++)
-    if (strlen(options[i].name) == n && !strncmp(options[i].name, name, n)) return &options[i];
-  return NULL;
-}
-
 static bool refuse(FaceCommand command, const Option *o, HostError *err) {
   if (command != FACE_RUN) return host_fail(err, "--%s does not go with %s", o->name, commands[command].name);
   int c = FACE_RUN;
@@ -154,33 +150,47 @@ static bool refuse(FaceCommand command, const Option *o, HostError *err) {
   return host_fail(err, "--%s goes with the command %s, which is the first word then", o->name, commands[c].name);
 }
 
+static OptionRow option_row(size_t i) {
+  const Option *o = &options[i];
+  return (OptionRow){.name = o->name,
+                     .letter = !strcmp(o->name, "help")  ? 'h'
+                               : !strcmp(o->name, "out") ? 'o'
+                                                         : '\0',
+                     .takes = o->kind == AS_FLAG ? OPTION_NOTHING : OPTION_VALUE,
+                     .with = o->with};
+}
+
+static bool unknown(const OptionScan *scan, const OptionItem *it, HostError *err) {
+  const char *near = it->is_long ? options_near(scan, it->name, it->nname) : NULL;
+  if (near) return host_fail(err, "unknown option %.60s; did you mean --%s? (--help lists them)", it->text, near);
+  return host_fail(err, "unknown option %.60s; --help lists them", it->text);
+}
+
+static bool take_option(FaceArgs *a, const OptionItem *it, HostError *err) {
+  const Option *o = &options[it->row];
+  if (it->kind == OPTION_ELSEWHERE) return refuse(a->command, o, err);
+  if (it->kind == OPTION_SURPLUS) return host_fail(err, "--%s takes no value", o->name);
+  if (it->kind == OPTION_LACKING) return host_fail(err, "--%s needs a value: --%s %s", o->name, o->name, o->value);
+  return set_option(a, o, it->value, err);
+}
+
 bool face_args_parse(FaceArgs *a, int argc, char **argv, HostError *err) {
   *a = (FaceArgs){.repeat = 1};
-  bool words_only = false;
   a->command = find_command(argc > 1 ? argv[1] : NULL);
-  for (int i = a->command == FACE_RUN ? 1 : 2; i < argc; i++) {
-    const char *s = argv[i];
-    if (words_only || s[0] != '-' || !s[1]) {
-      if (!list_add(a->command == FACE_RUN ? &a->image : &a->word, s, err)) return false;
-      continue;
-    }
-    if (!strcmp(s, "--")) {
-      words_only = true;
-      continue;
-    }
-    const char *equals = strchr(s, '=');
-    size_t n = equals ? (size_t)(equals - s) : strlen(s);
-    const Option *o = !strcmp(s, "-h")       ? find_option("help", 4)
-                      : !strcmp(s, "-o")     ? find_option("out", 3)
-                      : n > 2 && s[1] == '-' ? find_option(s + 2, n - 2)
-                                             : NULL;
-    if (!o) return host_fail(err, "unknown option %.60s; --help lists them", s);
-    if (!(o->with >> a->command & 1)) return refuse(a->command, o, err);
-    if (o->kind == AS_FLAG && equals) return host_fail(err, "--%s takes no value", o->name);
-    const char *value = equals ? equals + 1 : o->kind == AS_FLAG ? "" : argv[i + 1];
-    if (!value) return host_fail(err, "--%s needs a value: --%s %s", o->name, o->name, o->value);
-    if (!equals && o->kind != AS_FLAG) i++;
-    if (!set_option(a, o, value, err)) return false;
+  size_t first = a->command == FACE_RUN ? 1 : 2, n = argc > 0 ? (size_t)argc : 0;
+  OptionScan scan = {.row = option_row,
+                     .nrow = OPTION_COUNT,
+                     .command = 1u << a->command,
+                     .arg = (const char *const *)(uintptr_t)argv,
+                     .narg = n,
+                     .at = first};
+  for (;;) {
+    OptionItem it = options_next(&scan);
+    if (it.kind == OPTION_END) break;
+    bool ok = it.kind == OPTION_WORD      ? list_add(a->command == FACE_RUN ? &a->image : &a->word, it.text, err)
+              : it.kind == OPTION_UNKNOWN ? unknown(&scan, &it, err)
+                                          : take_option(a, &it, err);
+    if (!ok) return false;
   }
   if (a->cased && a->uncased) return host_fail(err, "--cased and --uncased: it is one or the other");
   return true;

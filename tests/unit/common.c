@@ -1,5 +1,6 @@
 // common.c: what people and programs read of strings that come from outside: escaped on the way to a terminal, valid
 // JSON whatever their bytes.
+#include "common/options.h"
 #include "ir/base/base.h"
 
 #include <cjson/cJSON.h>
@@ -168,4 +169,43 @@ Test(diag, a_message_cannot_drive_the_terminal) {
   cJSON_Delete(o);
   buf_free(&b);
   arena_free(&a);
+}
+
+/* command lines */
+static OptionRow row(size_t i) {
+  static const OptionRow rows[] = {{"top", 't', false, OPTION_VALUE, 1},    {"json", 0, false, OPTION_NOTHING, 3},
+                                   {"help", 'h', false, OPTION_MAYBE, 1},   {"MD", 0, true, OPTION_NOTHING, 1},
+                                   {"strict", 0, false, OPTION_NOTHING, 2}, {"top", 0, false, OPTION_NOTHING, 2}};
+  return rows[i];
+}
+
+// The items of a line as text: word, [row=value], !kind for what is wrong.
+static void expect_items(const char *const *arg, size_t n, const char *want) {
+  OptionScan s = {.row = row, .nrow = 6, .command = 1, .arg = arg, .narg = n};
+  Buf b = {0};
+  for (;;) {
+    OptionItem it = options_next(&s);
+    if (it.kind == OPTION_END) break;
+    if (it.kind == OPTION_WORD)
+      buf_printf(&b, "%s%s ", it.rest ? "rest:" : "", it.text);
+    else if (it.kind == OPTION_SET)
+      buf_printf(&b, "[%zu=%s] ", it.row, it.value ? it.value : "");
+    else
+      buf_printf(&b, "!%d ", it.kind);
+  }
+  cr_expect_str_eq(b.s ? b.s : "", want);
+  buf_free(&b);
+}
+#define ITEMS(want, ...)                                                                                               \
+  expect_items((const char *const[]){__VA_ARGS__}, sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *), want)
+
+Test(options, a_line_in_all_its_forms) {
+  ITEMS("a [0=5] [0=] - [0=7] [0=-1] b ", "a", "--top", "5", "--top=", "-", "-t7", "-t", "-1", "b");
+  ITEMS("[1=] [2=] [2=all] [2=x] rest:--json rest:-- ", "--json", "-h", "--help=all", "-hx", "--", "--json", "--");
+  ITEMS("[3=] !3 !3 !3 !3 ", "-MD", "-M", "--tops", "-top5x=", "---");
+  ITEMS("!4 !5 !6 ", "--strict", "--json=1", "--top");
+  OptionScan s = {.row = row, .nrow = 6, .command = 1};
+  cr_expect_str_eq(options_near(&s, "jsn", 3), "json");
+  cr_expect_null(options_near(&s, "strict", 6), "of another command");
+  cr_expect_null(options_near(&s, "something", 9));
 }
