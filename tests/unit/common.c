@@ -202,7 +202,7 @@ static void expect_items(const char *const *arg, size_t n, const char *want) {
 Test(options, a_line_in_all_its_forms) {
   ITEMS("a [0=5] [0=] - [0=7] [0=-1] b ", "a", "--top", "5", "--top=", "-", "-t7", "-t", "-1", "b");
   ITEMS("[1=] [2=] [2=all] [2=x] rest:--json rest:-- ", "--json", "-h", "--help=all", "-hx", "--", "--json", "--");
-  ITEMS("[3=] !3 !3 !3 !3 ", "-MD", "-M", "--tops", "-top5x=", "---");
+  ITEMS("[3=] !3 !3 [0=op5x=] !3 ", "-MD", "-M", "--tops", "-top5x=", "---");
   ITEMS("!4 !5 !6 ", "--strict", "--json=1", "--top");
   OptionScan s = {.row = row, .nrow = 6, .command = 1};
   cr_expect_str_eq(options_near(&s, "jsn", 3), "json");
