@@ -128,6 +128,12 @@ static bool say_text(Bytes b, StError *err) {
   return true;
 }
 
+static bool is_json(Bytes b) { // not a text in brackets, such as [PAD]
+  if (!b.n || (b.p[0] != '{' && b.p[0] != '[')) return false;
+  Bytes inside = without_blanks((Bytes){b.p + 1, b.n - 1});
+  return !inside.n || strchr("\"{}[]-0123456789", inside.p[0]) != NULL;
+}
+
 static bool is_other_text(Bytes all, StError *err) {
   Bytes b = without_blanks(all);
   if (begins(b, "version https://git-lfs") || begins(b, "version http://git-media")) {
@@ -142,7 +148,7 @@ static bool is_other_text(Bytes all, StError *err) {
         err, "a web page",
         "the download gave a page for people (a login, a warning, a viewer): follow its link to the file itself");
   if (!is_text(all)) return false;
-  if (b.n && (b.p[0] == '{' || b.p[0] == '['))
+  if (is_json(b))
     return say(err, "JSON text", "of a model in several files name the index (model.safetensors.index.json)");
   return say_text(b, err);
 }

@@ -213,7 +213,8 @@ bool st_read_header(StFile *f, const uint8_t *file, size_t n, StError *err) {
   if (n < 8) return st_fail(err, "file is too short for a safetensors header (%zu bytes)", n);
   uint64_t len = 0;
   for (int i = 0; i < 8; i++) len |= (uint64_t)file[i] << 8 * i;
-  if (len > MAX_HEADER) return st_fail(err, "header length %" PRIu64 " is above the limit of 100 MB", len);
+  if (len > MAX_HEADER)
+    return st_fail(err, "header length %" PRIu64 " is above the limit of 100 MB: not a safetensors file", len);
   if (len > n - 8) return st_fail(err, "header length %" PRIu64 " is beyond the end of the file (truncated?)", len);
   const char *text = (const char *)file + 8;
   size_t text_len = (size_t)len;

@@ -9,6 +9,7 @@
 #include "face_parts.h"
 
 #include "ir/base/newfile.h"
+#include "textfile.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -88,9 +89,14 @@ static const struct {
 } npy_types[] = {{"'<f4'", 'f', 4, convert_4},  {"'<f8'", 'f', 8, convert_f8}, {"'<i4'", 'i', 4, convert_4},
                  {"'<i8'", 'i', 8, convert_i8}, {"'|b1'", 'b', 1, convert_1},  {"'|u1'", 'b', 1, convert_1}};
 
+static bool refuse(const char *path, const char *bytes, size_t size, HostError *err) {
+  const char *other = size ? host_stand_in(bytes, size) : "empty";
+  return other ? host_fail(err, "%.300s: this is %s", path, other) : host_fail(err, "%.300s: not a NumPy file", path);
+}
+
 static bool parse(const char *path, const char *bytes, size_t size, FaceArray *a, size_t *start, size_t *type,
                   HostError *err) {
-  if (size < 12 || memcmp(bytes, "\x93NUMPY", 6) != 0) return host_fail(err, "%.300s: not a NumPy file", path);
+  if (size < 12 || memcmp(bytes, "\x93NUMPY", 6) != 0) return refuse(path, bytes, size, err);
   const unsigned char *u = (const unsigned char *)bytes;
   size_t at = u[6] == 1 ? 10 : 12, len = (size_t)u[8] | (size_t)u[9] << 8;
   if (u[6] > 1) len |= (size_t)u[10] << 16 | (size_t)u[11] << 24;

@@ -90,6 +90,19 @@ static bool fits(FaceRun *r, const sy_prepare *p, HostError *err) {
   return true;
 }
 
+// The ends of a sentence that the page leaves to the vocabulary must be in it: without them every sentence is another.
+static bool has_ends(const FaceRun *r, const sy_prepare *p, HostError *err) {
+  static const char *const end[][2] = {{"start", "[CLS]"}, {"end", "[SEP]"}};
+  char said[16];
+  for (size_t i = 0; i < 2; i++) {
+    if (face_option(p->options, end[i][0], said, sizeof said)) continue;
+    if (host_wordpiece_id(r->tokenizer->wordpiece, end[i][1]) < 0)
+      return host_fail(err, "%.200s has no line %s, which the model puts at the %s of a sentence", r->args->vocab,
+                       end[i][1], end[i][0]);
+  }
+  return true;
+}
+
 bool face_load_vocabulary(FaceRun *r, const sy_prepare *p, HostError *err) {
   if (!r->args->vocab) return host_fail(err, "sentences need the tokenizer's vocabulary: --vocab FILE (%s)", p->kind);
   if (r->tokenizer) { // for another input of the route
@@ -104,6 +117,7 @@ bool face_load_vocabulary(FaceRun *r, const sy_prepare *p, HostError *err) {
   r->usage = false;
   r->tokenizer = host_tokenizer_load(r->args->vocab, p->kind, err);
   if (!r->tokenizer || !fits(r, p, err)) return false;
+  if (pieces && !has_ends(r, p, err)) return false;
   if (pieces) note_case(r, p);
   r->usage = true;
   return true;

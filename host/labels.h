@@ -7,6 +7,9 @@
 //
 // Labels are lines of text, or JSON (labels_json.c):
 //
+//   tench                                       a line each, in order
+//   0<tab>tench  or  tench<tab>0                each with its number, with ',' ';' ':' too, if all are 0, 1, .. or 1,
+//   2, ..
 //   ["tench", "goldfish"]                       the names in order; [["n01440764", "tench"], ...] too
 //   {"0": "tench", "1": "goldfish"}             by number; {"0": ["n01440764", "tench"], ...} too
 //   {"tench": 0, "goldfish": 1}                 numbers by name

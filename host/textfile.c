@@ -32,6 +32,7 @@ const char *host_stand_in(const char *bytes, size_t n) {
       {"<!doctype html", "a page of HTML, not the file; the download went wrong"},
       {"<html", "a page of HTML, not the file; the download went wrong"},
       {"<?xml", "XML, not the file; the download went wrong"},
+      {"<error>", "a server's message, not the file; the download went wrong"},
       {"404: not found", "a server's message, not the file; the download went wrong"},
       {"entry not found", "a server's message, not the file; the download went wrong"},
       {"access to model", "a server's message, not the file; the download went wrong"},
@@ -41,6 +42,25 @@ const char *host_stand_in(const char *bytes, size_t n) {
   from += skip_blanks(bytes + from, n - from);
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (begins(bytes + from, n - from, known[i].start)) return known[i].what;
+  return NULL;
+}
+
+const char *host_packed(const char *bytes, size_t n) {
+  static const struct {
+    size_t at;
+    const char *magic, *what;
+  } known[] = {
+      {0, "\x1f\x8b", "packed with gzip; unpack it first"},
+      {4, "1AY&SY", "packed with bzip2; unpack it first"}, // behind "BZh" and the size of its blocks
+      {0, "\xfd\x37zXZ", "packed with xz; unpack it first"},
+      {0, "\x28\xb5\x2f\xfd", "packed with zstd; unpack it first"},
+      {0, "7z\xbc\xaf", "a 7z archive; unpack it first"},
+      {0, "PK\3\4", "a zip archive; unpack it first"},
+  };
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    size_t at = known[i].at, len = strlen(known[i].magic);
+    if (n > at + len && !memcmp(bytes + at, known[i].magic, len)) return known[i].what;
+  }
   return NULL;
 }
 
@@ -110,6 +130,7 @@ char *host_text_read(const char *path, size_t limit, size_t *n, HostError *err) 
   if (!text) return NULL;
   bool ok = host_text_plain(&text, n, &why);
   const char *other = ok ? host_stand_in(text, *n) : NULL;
+  if (ok && !other) other = host_packed(text, *n);
   if (other)
     ok = host_fail(&why, "this is %s", other);
   else if (ok && memchr(text, 0, *n))

@@ -14,6 +14,8 @@
 // What the content is instead of a file of data, and what to do, as the end of a sentence; NULL if it is nothing of
 // the kind.
 const char *host_stand_in(const char *bytes, size_t n);
+// The same of what is packed, which some readers unpack.
+const char *host_packed(const char *bytes, size_t n);
 // Does it begin as JSON does: an object, or a list of strings, lists or objects?
 bool host_is_json(const char *bytes, size_t n);
 

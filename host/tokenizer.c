@@ -42,9 +42,11 @@ static int kind_named(const char *kind) {
   return k;
 }
 
-// Is this no vocabulary at all, though it can be said what it is? Then err says it.
-static bool is_no_vocabulary(const char *bytes, size_t n, HostError *err) {
+// Is this no vocabulary at all, though it can be said what it is? Then err says it. Only merges may be packed, by gzip.
+static bool is_no_vocabulary(const char *bytes, size_t n, int want, HostError *err) {
   const char *what = host_stand_in(bytes, n);
+  bool merges = n > 2 && !memcmp(bytes, "\x1f\x8b", 2) && (want == HOST_CLIP_BPE || want == KINDS);
+  if (!what && !merges) what = host_packed(bytes, n);
   if (what) return !host_fail(err, "this is %s", what);
   if (!host_is_json(bytes, n)) return false;
   return !host_fail(err,
@@ -69,8 +71,10 @@ static bool load_kind(HostTokenizer *t, int kind, const char *bytes, size_t n, H
 static HostTokenizer *load_taken(char *bytes, size_t n, const char *kind, HostError *err) {
   HostTokenizer *t = calloc(1, sizeof *t);
   bool ok = t || host_no_memory(err);
-  ok = ok && host_text_plain(&bytes, &n, err) && !is_no_vocabulary(bytes, n, err);
-  int have = ok ? kind_of(bytes, n) : KINDS, want = kind ? kind_named(kind) : have;
+  int want = kind ? kind_named(kind) : KINDS;
+  ok = ok && host_text_plain(&bytes, &n, err) && !is_no_vocabulary(bytes, n, want, err);
+  int have = ok ? kind_of(bytes, n) : KINDS;
+  if (!kind) want = have;
   if (ok && have == KINDS && want == KINDS)
     ok = host_fail(err, "it is neither merges (a first line with #version) nor pieces (a line [UNK]) nor a model");
   if (ok && have != KINDS && have != want)

@@ -54,6 +54,7 @@ static bool split_lines(HostWordPiece *w, size_t n, HostError *err) {
     w->piece[w->n++] = s;
     s = stop + 1;
   }
+  while (w->n && !*w->piece[w->n - 1]) w->n--;                         // empty lines at the end
   if (!strmap_build(&w->map, STRMAP_LAST)) return host_no_memory(err); // as in a Python dictionary
   w->joined = strmap_walk(&w->map);
   w->joins = strmap_step(&w->joined, '#') && strmap_step(&w->joined, '#');

@@ -676,6 +676,15 @@ use 3 "a vocabulary that is none" blip p.jpg --vocab p.jpg
 printf 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n' > pointer.txt
 use 3 "a pointer of git-lfs as a vocabulary" blip p.jpg --vocab pointer.txt
 says "... says what to do" 'git lfs pull'
+use 3 "... as ids of a prompt" blip p.jpg --input prompt=pointer.txt
+says "... says what to do" 'git lfs pull'
+printf 'model ids(vocab = 4) {\n  dim L = 1..8\n  prepare text: bert_wordpiece(vocab = vocab)\n  route r(text: i32[L]) -> y: i32[L] { return text + 1 }\n}\n' > ids.sy
+run 0 "a page of sentences" build ids.sy -o ids
+printf '[PAD]\n[UNK]\ncat\n[SEP]\n' > ends.txt
+use 3 "a vocabulary without the ends of sentences" ids --describe --vocab ends.txt
+says "... says which" 'no line \[CLS\], which the model puts at the start'
+{ head -n 66 "$whole" && echo && echo; } > blank.txt
+use 0 "a vocabulary with empty lines at its end" blip p.jpg --vocab blank.txt
 { cat "$bert" | head -n 65 && echo iPhone; } > phone.txt
 use 0 "a vocabulary with capitals" blip p.jpg --vocab phone.txt --text "The Red" --beams 1
 cp out lower.txt

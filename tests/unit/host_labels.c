@@ -67,8 +67,30 @@ Test(labels, lines) {
          "UTF-16 that is damaged at byte 2");
   REFUSE("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n", "git lfs pull");
   REFUSE("<!DOCTYPE html><html>\n", "a page of HTML");
+  REFUSE("<Error><Code>AccessDenied</Code></Error>", "a server's message");
+  REFUSE("\x1f\x8b\x08\0\0\0\0\0\0\3", "packed with gzip; unpack it first");
+  REFUSE("PK\3\4\x14\0\0\0", "a zip archive; unpack it first");
   HostLabels l;
   cr_expect_not(host_labels_load("/nonexistent/labels", &l, NULL));
+}
+
+Test(labels, lines_with_numbers) {
+  EXPECT("0\ttench\n1\tgoldfish\n", "tench", "goldfish");
+  EXPECT("2\thammerhead\n0\ttench\n1\tgoldfish, carp\n", "tench", "goldfish, carp", "hammerhead");
+  EXPECT("1,goldfish\n0,tench\n", "tench", "goldfish");
+  EXPECT("1: goldfish\r\n0: \"tench\"\r\n\r\n", "tench", "goldfish");
+  EXPECT("goldfish;1\ntench;0\n", "tench", "goldfish");
+  EXPECT("2,goldfish\n1,tench\n", "tench", "goldfish");
+  EXPECT("1,\"goldfish, carp\"\n0,\"a \"b\" c\"\n", "\"a \"b\" c\"", "goldfish, carp");
+  EXPECT("0\ttench\n2\tgoldfish\n", "0\ttench", "2\tgoldfish"); // numbers of their own
+  EXPECT("0\ttench\n0\tgoldfish\n", "0\ttench", "0\tgoldfish");
+  EXPECT("1 cat\n0 cats\n", "1 cat", "0 cats");
+  EXPECT("1\n0\n", "1", "0");
+  EXPECT("0,tench\ngoldfish\n", "0,tench", "goldfish");
+  EXPECT("7:00\n", "7:00");
+  EXPECT("0,cat,1\n1,dog,0\n", "cat,1", "dog,0");
+  EXPECT("99999999999999999999,a\n0,b\n", "99999999999999999999,a", "0,b");
+  REFUSE("0,tench\n1,\n", "line 2 is empty");
 }
 
 Test(labels, json) {

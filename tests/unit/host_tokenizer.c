@@ -267,6 +267,15 @@ Test(tokenizer, of_equal_lines_the_last_counts) {
   host_tokenizer_free(t);
 }
 
+Test(tokenizer, empty_lines_at_the_end_are_no_pieces) {
+  static const char file[] = "[UNK]\n\ncat\n\r\n\n";
+  HostTokenizer *t = load(file, strlen(file), HOST_WORDPIECE);
+  HostTokenizerOptions how = bare(t);
+  cr_expect_eq(host_tokenizer_size(t), 3, "those between are, as line numbers are ids");
+  EXPECT_IDS(t, "cat", &how, 2);
+  host_tokenizer_free(t);
+}
+
 Test(tokenizer, sentencepiece_joins_what_is_unknown) {
   HostTokenizer *t = load_spm(false);
   HostTokenizerOptions how = bare(t);
@@ -373,6 +382,8 @@ Test(tokenizer, the_kind_that_is_wanted) {
       {"bert_wordpiece", "the\ncat\n", "no line [UNK]"},
       {"clip_bpe", "the\ncat\n", "line 1 is no header with #version"},
       {"sentencepiece", "the\ncat\n", "no SentencePiece model"},
+      {"bert_wordpiece", "\x1f\x8b\x08 packed", "packed with gzip; unpack it first"},
+      {"clip_bpe", "BZh91AY&SY packed", "packed with bzip2; unpack it first"},
       {"clip_bpe", "[UNK]\ncat\n", "a vocabulary of bert_wordpiece, the model needs one of clip_bpe"},
       {"bert_wordpiece", "#version\na b\n", "a vocabulary of clip_bpe, the model needs one of bert_wordpiece"}};
   for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
