@@ -17,17 +17,19 @@
  */
 typedef struct NameSet {
   Arena *a;
-  VEC(const char *) used;
+  Intern used;
 } NameSet;
 
+static NameSet name_set(Arena *a) {
+  return (NameSet){.a = a, .used = {.arena = a}};
+}
+
 static bool is_used(const NameSet *s, const char *name) {
-  for (size_t i = 0; i < s->used.n; i++)
-    if (!strcmp(s->used.at[i], name)) return true;
-  return false;
+  return is_interned(&s->used, name);
 }
 
 static void use(NameSet *s, const char *name) {
-  VEC_PUSH(s->a, s->used, name);
+  intern(&s->used, name);
 }
 
 // Marks what the fixed text of the header declares: every identifier in it that begins with the prefix.
@@ -38,7 +40,7 @@ static void use_fixed_names(NameSet *s, const Program *p, const ModelNames *n) {
   for (const char *c = text.s; *c;) {
     size_t len = strspn(c, letters);
     char *word = arena_strndup(s->a, c, len);
-    if (len && !is_used(s, word)) use(s, word);
+    if (len) use(s, word);
     c += len ? len : 1;
   }
   buf_free(&text);
@@ -117,7 +119,7 @@ static const char **tensor_locals(const NameSet *header, const ModelNames *n, Na
 }
 
 static void route_locals(const NameSet *header, const ModelNames *n, const Program *p, const Graph *g, RouteNames *r) {
-  NameSet locals = {.a = header->a};
+  NameSet locals = name_set(header->a);
   static const char *const own[] = {"ctx", "dims", "in", "out"}; // of the route's function
   for (size_t i = 0; i < sizeof own / sizeof *own; i++) use(&locals, own[i]);
   for (size_t j = 0; j < p->module->ndim; j++)
@@ -127,11 +129,10 @@ static void route_locals(const NameSet *header, const ModelNames *n, const Progr
 }
 
 // Kernels have names from the lowerings, and stand where no name of a page does.
-static const char *kernel_name(ModelNames *n, const Program *p, size_t at) {
-  const char *base = c_identifier(&n->arena, p->kernel.at[at].name), *r = base;
-  unsigned copy = 1;
-  for (size_t i = 0; i < at; i++)
-    if (!strcmp(n->kernel[i], r)) r = arena_printf(&n->arena, "%s_%u", base, ++copy), i = (size_t)-1;
+static const char *kernel_name(NameSet *kernels, const char *name) {
+  const char *base = c_identifier(kernels->a, name), *r = base;
+  for (unsigned copy = 2; is_used(kernels, r); copy++) r = arena_printf(kernels->a, "%s_%u", base, copy);
+  use(kernels, r);
   return r;
 }
 
@@ -144,8 +145,8 @@ ModelNames model_names(const Program *p, const EmitModel *o) {
   n.own_upper = arena_printf(a, "%s_", n.upper);
   n.route = ARENA_ARRAY(a, RouteNames, p->route.n + 1);
   n.kernel = ARENA_ARRAY(a, const char *, p->kernel.n + 1);
-  for (size_t i = 0; i < p->kernel.n; i++) n.kernel[i] = kernel_name(&n, p, i);
-  NameSet s = {.a = a};
+  NameSet s = name_set(a), kernels = name_set(a);
+  for (size_t i = 0; i < p->kernel.n; i++) n.kernel[i] = kernel_name(&kernels, p->kernel.at[i].name);
   const char *const *word;
   size_t nwords = c_words(&word);
   for (size_t i = 0; i < nwords; i++) use(&s, word[i]);

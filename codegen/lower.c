@@ -87,8 +87,10 @@ static const char *weight_label(Arena *a, Expressions *x, Val val) {
 typedef struct Lowering {
   Program *p;
   Arena *a;
-  Arena text; // bodies of the kernels so far, for comparison
-  VEC(const char *) body;
+  Arena text;             // bodies of the kernels so far, for comparison
+  VEC(const char *) body; // texts of the kernels, and their hashes
+  VEC(uint64_t) body_hash;
+  Intern names;            // of kernels
   Intern texts;            // of weight expressions
   Expressions expressions; // of the graph at hand
 } Lowering;
@@ -168,12 +170,9 @@ static Operand operand_of(Lowering *l, const Graph *g, const KernelArg *arg) {
 /* kernels ------------------------------------------------------------------------------------------------------------
  */
 static const char *unique_name(Lowering *l, const char *name) {
-  Program *p = l->p;
   const char *unique = name;
   for (unsigned copy = 2;; copy++) {
-    size_t i = 0;
-    while (i < p->kernel.n && strcmp(p->kernel.at[i].name, unique) != 0) i++;
-    if (i == p->kernel.n) return unique;
+    if (!is_interned(&l->names, unique)) return intern(&l->names, unique);
     unique = arena_printf(l->a, "%s_v%u", name, copy);
   }
 }
@@ -183,12 +182,14 @@ static uint32_t kernel_intern(Lowering *l, const KernelSlot *slot, Arena *built)
   Program *p = l->p;
   Buf b = {0};
   for (size_t t = 0; t < p->ntarget; t++) kernel_print_body(slot->k[t], &b);
+  uint64_t hash = hash_bytes(b.s, b.n, 0);
   for (size_t i = 0; i < l->body.n; i++)
-    if (!strcmp(l->body.at[i], b.s)) {
+    if (l->body_hash.at[i] == hash && !strcmp(l->body.at[i], b.s)) {
       buf_free(&b);
       return (uint32_t)i;
     }
   VEC_PUSH(&l->text, l->body, arena_strdup(&l->text, b.s));
+  VEC_PUSH(&l->text, l->body_hash, hash);
   buf_free(&b);
   KernelSlot s = *slot;
   s.name = unique_name(l, slot->name);
@@ -290,7 +291,7 @@ static uint64_t hash_plan(const Program *p) {
 
 Program *program_lower(Module *m, const Target *const *target, size_t ntarget) {
   Program *p = ARENA_NEW(m->arena, Program);
-  Lowering l = {.p = p, .a = m->arena, .texts = {.arena = m->arena}};
+  Lowering l = {.p = p, .a = m->arena, .texts = {.arena = m->arena}, .names = {.arena = m->arena}};
   p->module = m;
   CHECK(ntarget >= 1 && ntarget <= MAX_TARGETS);
   for (size_t t = 0; t < ntarget; t++) p->target[t] = target[t];

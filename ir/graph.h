@@ -134,6 +134,8 @@ typedef struct Value {
   bool dead; // erased; kept so that ids stay put until graph_compact
 } Value;
 
+enum { ALIAS_DEPTH = 64 }; // concats that a value may lie in, one in the other
+
 typedef struct NamedVal {
   const char *name;
   Val val;

@@ -4,13 +4,12 @@
 // Checked per value: operands alive and above it, attributes allowed, sorted and complete, type well-formed and equal
 // to what the shape rule gives, pitch and place sensible, alias free of cycles and inside its target. Per graph:
 // outputs and inputs exist, names unique, sources of one name once. Runs in time linear in the graph (names of inputs
-// and outputs are compared pairwise).
+// and outputs are sorted).
 #include "graph.h"
 #include "op/op.h"
 
+#include <stdlib.h>
 #include <string.h>
-
-enum { ALIAS_DEPTH = 64 };
 
 static bool wrong(const Graph *g, uint32_t id, const char **why, const char *what) {
   const Value *v = &g->value.at[id];
@@ -104,24 +103,37 @@ static const char *check_place(const Graph *g, const Value *v) {
   }
 }
 
+static const char *name_problem(const Graph *g, const NamedVal *x, bool input) {
+  uint32_t id = x->val.id;
+  if (!id || id >= g->value.n || g->value.at[id].dead) return "does not exist";
+  if (input && g->value.at[id].op != OP_input) return "is no input operator";
+  return !input && g->value.at[id].pitch ? "is padded" : NULL;
+}
+
+static int by_name(const void *a, const void *b) {
+  return strcmp((*(const NamedVal *const *)a)->name, (*(const NamedVal *const *)b)->name);
+}
+
+// A name that is there twice, or NULL.
+static const char *repeated_name(const NamedVal *list, size_t n) {
+  const NamedVal **sorted = malloc((n + 1) * sizeof *sorted);
+  if (!sorted) out_of_memory((n + 1) * sizeof *sorted);
+  for (size_t i = 0; i < n; i++) sorted[i] = &list[i];
+  if (n) qsort(sorted, n, sizeof *sorted, by_name);
+  const char *twice = NULL;
+  for (size_t i = 1; i < n && !twice; i++)
+    if (!by_name(&sorted[i - 1], &sorted[i])) twice = sorted[i]->name;
+  free(sorted);
+  return twice;
+}
+
 static bool check_names(const Graph *g, const NamedVal *list, size_t n, bool input, const char **why) {
-  const char *what = input ? "input" : "output";
-  for (size_t i = 0; i < n; i++) {
-    const char *wrong_how = NULL;
-    uint32_t id = list[i].val.id;
-    if (!id || id >= g->value.n || g->value.at[id].dead)
-      wrong_how = "does not exist";
-    else if (input && g->value.at[id].op != OP_input)
-      wrong_how = "is no input operator";
-    else if (!input && g->value.at[id].pitch)
-      wrong_how = "is padded";
-    for (size_t j = 0; j < i && !wrong_how; j++)
-      if (!strcmp(list[i].name, list[j].name)) wrong_how = "is there twice";
-    if (!wrong_how) continue;
-    *why = arena_printf(g->module->arena, "@%s: the %s \"%s\" %s", g->name, what, list[i].name, wrong_how);
-    return false;
-  }
-  return true;
+  const char *name = NULL, *wrong_how = NULL;
+  for (size_t i = 0; i < n && !wrong_how; i++) wrong_how = name_problem(g, &list[i], input), name = list[i].name;
+  if (!wrong_how && (name = repeated_name(list, n))) wrong_how = "is there twice";
+  if (!wrong_how) return true;
+  *why = arena_printf(g->module->arena, "@%s: the %s \"%s\" %s", g->name, input ? "input" : "output", name, wrong_how);
+  return false;
 }
 
 // A state is changed in place: by one put_rows, which is the output of the state's name.

@@ -149,14 +149,19 @@ static bool root_of_group(const Fuser *f, Val v) { // stored: some reader is out
   return false;
 }
 
-// Parts of a concat are stored in place when the concat is their only reader; others are copied into it.
-static void mend_concats(Fuser *f) {
+// Parts of a concat are stored in place when the concat is their only reader; others are copied into it. So is a concat
+// that holds ALIAS_DEPTH others one in the other.
+static void mend_concats(Fuser *f, Arena *scratch) {
+  int *depth = ARENA_ARRAY(scratch, int, f->known); // of concats: how many lie one in the other, from here
   for (uint32_t i = 1; i < f->known; i++) {
     if (f->g->value.at[i].dead || f->g->value.at[i].op != OP_concat || packed(f, (Val){i})) continue;
     for (uint32_t p = 0; p < f->g->value.at[i].nargs; p++) {
       Val part = f->g->value.at[i].args[p];
       bool in_place =
           (root_of_group(f, part) || val(f, part)->op == OP_concat) && !packed(f, part) && single_use(f, part);
+      int inner = in_place && part.id < f->known ? depth[part.id] : 0;
+      if (inner == ALIAS_DEPTH) in_place = false, inner = 0;
+      depth[i] = depth[i] > inner + 1 ? depth[i] : inner + 1;
       if (in_place) continue;
       Type t = val(f, part)->type;
       Val copy = copy_of(f, part, &t, f->g->value.at[i].span);
@@ -200,7 +205,7 @@ static size_t fuse_graph(Graph *g, Arena *scratch, const PassOptions *o) {
   }
   mend_constants(&f);
   mend_views(&f);
-  mend_concats(&f);
+  mend_concats(&f, scratch);
   mend_outputs(&f, scratch);
   graph_compact(g);
   return f.groups;

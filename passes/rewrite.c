@@ -13,7 +13,20 @@ bool rule_is(const RuleCtx *c, Val v, Op op) {
   return v.id && rule_value(c, v)->op == op;
 }
 
+// The uses of v by what is alive now, counted up to two.
+static size_t live_uses(const Graph *g, Val v) {
+  size_t n, uses = 0;
+  const uint32_t *user = graph_users(g, v, &n);
+  for (size_t i = 0; i < n && uses < 2; i++) {
+    const Value *u = &g->value.at[user[i]];
+    for (uint32_t p = 0; p < u->nargs && !u->dead; p++) uses += u->args[p].id == v.id;
+  }
+  for (size_t i = 0; i < g->output.n && uses < 2; i++) uses += g->output.at[i].val.id == v.id;
+  return uses;
+}
+
 bool rule_single_use(const RuleCtx *c, Val v) {
+  if (c->follow) return live_uses(c->g, v) == 1;
   return v.id < c->known && c->uses.start[v.id + 1] - c->uses.start[v.id] == 1;
 }
 
@@ -52,29 +65,79 @@ Val rule_slice(RuleCtx *c, Val x, int axis, int64_t start, Dim len, Span at) {
   return graph_add_typed(c->g, OP_slice, &x, 1, attr, 2, &t, at);
 }
 
+typedef struct Sweep {
+  RuleCtx c;
+  const char *pass;
+  const Rule *rule;
+  size_t nrule, *budget, changes;
+  VEC(uint32_t) todo; // values made by rules of this sweep that rules are to look at
+  VEC(uint32_t) gone; // values that may have lost their last user
+  Arena *scratch;
+} Sweep;
+
+// Erases `id`, and what only it stood on. A new value that is the only user left of another is looked at once more.
+static void bury(Sweep *s, uint32_t id) {
+  Graph *g = s->c.g;
+  g->value.at[id].dead = true;
+  VEC_PUSH(s->scratch, s->gone, id);
+  while (s->gone.n) {
+    const Value *v = &g->value.at[s->gone.at[--s->gone.n]];
+    for (uint32_t i = 0; i < v->nargs; i++) {
+      Value *arg = graph_value(g, v->args[i]);
+      if (arg->dead || arg->op == OP_input) continue;
+      size_t uses = live_uses(g, v->args[i]), n;
+      if (!uses) {
+        arg->dead = true;
+        VEC_PUSH(s->scratch, s->gone, v->args[i].id);
+      }
+      if (uses != 1) continue;
+      const uint32_t *user = graph_users(g, v->args[i], &n);
+      for (size_t u = 0; u < n; u++)
+        if (user[u] >= s->c.known && !g->value.at[user[u]].dead) VEC_PUSH(s->scratch, s->todo, user[u]);
+    }
+  }
+}
+
+// Applies the first rule that fits value i, and lists the values that it made.
+static void apply(Sweep *s, uint32_t i) {
+  Graph *g = s->c.g;
+  for (size_t r = 0; r < s->nrule && !g->value.at[i].dead; r++) {
+    uint32_t before = (uint32_t)g->value.n;
+    g->trial = true;
+    Val with = s->rule[r].fn(&s->c, (Val){i});
+    g->trial = false;
+    if (!with.id || with.id == i) continue;
+    if (--*s->budget == 0) ICE("%s: rule %s does not end", s->pass, s->rule[r].name);
+    const Type *was = &graph_value(g, (Val){i})->type, *is = &graph_value(g, with)->type;
+    if (!type_equal(was, is)) ICE("%s: rule %s changes the type of %%%u", s->pass, s->rule[r].name, i);
+    graph_replace(g, (Val){i}, with);
+    bury(s, i);
+    for (uint32_t made = before; made < g->value.n; made++) VEC_PUSH(s->scratch, s->todo, made);
+    s->changes++;
+  }
+}
+
+// Every value is looked at once, with the uses that the sweep found; what the rules make is followed at once, so that a
+// selection passes all layers of a model in one sweep. Other neighbours are seen by the next sweep.
 static size_t sweep(Graph *g, Arena *scratch, const PassOptions *o, const char *pass, const Rule *rules, size_t n,
                     size_t *budget) {
-  size_t changes = 0;
   ArenaMark mark = arena_mark(scratch);
-  RuleCtx c = {.g = g, .uses = graph_uses(g, scratch), .known = g->value.n, .opt = o};
-  for (uint32_t i = 1; i < c.known; i++)
-    for (size_t r = 0; r < n && !g->value.at[i].dead; r++) {
-      g->trial = true;
-      Val with = rules[r].fn(&c, (Val){i});
-      g->trial = false;
-      if (!with.id || with.id == i) continue;
-      if (--*budget == 0) ICE("%s: rule %s does not end", pass, rules[r].name);
-      const Type *was = &graph_value(g, (Val){i})->type, *is = &graph_value(g, with)->type;
-      if (!type_equal(was, is)) ICE("%s: rule %s changes the type of %%%u", pass, rules[r].name, i);
-      graph_replace(g, (Val){i}, with);
-      g->value.at[i].dead = true;
-      changes++;
-      // uses of the neighbourhood are stale now: the next sweep sees them afresh
-    }
+  Sweep s = {.c = {.g = g, .uses = graph_uses(g, scratch), .known = g->value.n, .opt = o},
+             .pass = pass,
+             .rule = rules,
+             .nrule = n,
+             .budget = budget,
+             .scratch = scratch};
+  for (uint32_t i = 1; i < s.c.known; i++) {
+    s.c.follow = false;
+    if (!g->value.at[i].dead) apply(&s, i);
+    s.c.follow = true;
+    while (s.todo.n) apply(&s, s.todo.at[--s.todo.n]);
+  }
   graph_dce(g);
   graph_compact(g);
   arena_reset(scratch, mark);
-  return changes;
+  return s.changes;
 }
 
 size_t rewrite_run(Module *m, Arena *scratch, const PassOptions *o, const char *pass, const Rule *rules, size_t n) {

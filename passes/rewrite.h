@@ -10,6 +10,7 @@ typedef struct RuleCtx {
   Graph *g;
   Uses uses;    // of the graph as the sweep found it
   size_t known; // values with an id below this are covered by `uses`
+  bool follow;  // a value that the sweep made is looked at: uses are counted as they are now
   const PassOptions *opt;
 } RuleCtx;
 typedef Val RuleFn(RuleCtx *c, Val v);
@@ -26,8 +27,8 @@ size_t rewrite_run(Module *m, Arena *scratch, const PassOptions *o, const char *
 RuleFn rule_weights_once;
 
 // Facts for rules.
-bool rule_single_use(const RuleCtx *c,
-                     Val v); // one user (outputs count); a value made in this sweep has unknown uses: false
+// One user (outputs count). A value made in this sweep has unknown uses, false, unless what was made is followed.
+bool rule_single_use(const RuleCtx *c, Val v);
 const Value *rule_value(const RuleCtx *c, Val v); // of NO_VAL: operator none, rank 0; builders give NO_VAL for it
 bool rule_is(const RuleCtx *c, Val v, Op op);
 // Builders that keep the span of `at`.

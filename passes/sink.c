@@ -137,25 +137,33 @@ static Val slice_linear_columns(RuleCtx *c, Val v) {
   return rule_op(c, OP_linear, args, x.nargs, &x);
 }
 
-// concat(.., x, ..)[part inside x] => x[part]
-static Val slice_concat(RuleCtx *c, Val v) {
-  const Value *s = rule_value(c, v);
-  if (s->op != OP_slice || !rule_is(c, s->args[0], OP_concat)) return NO_VAL;
-  Value x = *rule_value(c, s->args[0]);
-  int axis = (int)value_int(s, A_axis, 0);
-  if (axis != value_int(&x, A_axis, 0) || several_parts(s->type.dim[axis])) return NO_VAL;
-  const Module *m = c->g->module;
-  int64_t start = value_int(s, A_start, 0), len = dim_bound(m, s->type.dim[axis]), at = 0;
-  for (uint32_t i = 0; i < x.nargs; i++) {
-    const Type *t = &rule_value(c, x.args[i])->type;
-    int64_t extent = type_extent(m, t, axis); // by upper bounds, like start
-    if (start >= at && start + len <= at + extent) {
-      Val part = rule_slice(c, x.args[i], axis, start - at, s->type.dim[axis], s->span);
-      return type_equal(&rule_value(c, part)->type, &rule_value(c, v)->type) ? part : NO_VAL;
-    }
+// The operand of the concat `of` in which all of [*start, *start + len) of its axis lies; *start then counts there.
+static Val part_around(const RuleCtx *c, const Value *of, int axis, int64_t *start, int64_t len) {
+  int64_t at = 0;
+  for (uint32_t i = 0; i < of->nargs; i++) {
+    int64_t extent = type_extent(c->g->module, &rule_value(c, of->args[i])->type, axis); // by upper bounds, like start
+    if (*start >= at && *start + len <= at + extent) return *start -= at, of->args[i];
     at += extent;
   }
   return NO_VAL;
+}
+
+// concat(.., x, ..)[part inside x] => x[part], through concats in concats at once
+static Val slice_concat(RuleCtx *c, Val v) {
+  const Value *s = rule_value(c, v);
+  if (s->op != OP_slice || !rule_is(c, s->args[0], OP_concat)) return NO_VAL;
+  int axis = (int)value_int(s, A_axis, 0);
+  if (several_parts(s->type.dim[axis])) return NO_VAL;
+  int64_t start = value_int(s, A_start, 0), len = dim_bound(c->g->module, s->type.dim[axis]);
+  Val x = s->args[0];
+  while (rule_is(c, x, OP_concat) && value_int(rule_value(c, x), A_axis, 0) == axis) {
+    Val part = part_around(c, rule_value(c, x), axis, &start, len);
+    if (!part.id) break;
+    x = part;
+  }
+  if (x.id == s->args[0].id) return NO_VAL;
+  Val part = rule_slice(c, x, axis, start, s->type.dim[axis], s->span);
+  return type_equal(&rule_value(c, part)->type, &rule_value(c, v)->type) ? part : NO_VAL;
 }
 
 // reshape(op(x, w)) => op(reshape(x), w) when the reshape keeps rows whole: norms then meet the linears behind them

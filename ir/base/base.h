@@ -71,6 +71,7 @@ typedef struct Intern {
 } Intern;
 const char *intern(Intern *in, const char *s);
 const char *intern_n(Intern *in, const char *s, size_t n);
+bool is_interned(const Intern *in, const char *s);
 
 typedef struct Buf { // a growing, always NUL-terminated text; free with buf_free
   char *s;

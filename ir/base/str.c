@@ -39,6 +39,10 @@ const char *intern(Intern *in, const char *s) {
   return intern_n(in, s, strlen(s));
 }
 
+bool is_interned(const Intern *in, const char *s) {
+  return in->nslot && in->slot[find_slot(in, s, strlen(s))];
+}
+
 static void buf_reserve(Buf *b, size_t more) {
   if (b->n + more + 1 <= b->cap) return;
   size_t cap = b->cap ? b->cap : 256;
