@@ -12,7 +12,7 @@
 #include "passes/pass.h"
 #include "target.h"
 
-enum { MAX_TARGETS = 8, MAX_KERNEL_ARGS = 16, MAX_ID_READS = 4 };
+enum { MAX_TARGETS = 8, MAX_ID_READS = 4 };
 
 /* Packed weights ----------------------------------------------------------------------------------------------------
  */

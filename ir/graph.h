@@ -134,7 +134,10 @@ typedef struct Value {
   bool dead; // erased; kept so that ids stay put until graph_compact
 } Value;
 
-enum { ALIAS_DEPTH = 64 }; // concats that a value may lie in, one in the other
+enum {
+  ALIAS_DEPTH = 64,     // concats that a value may lie in, one in the other
+  MAX_KERNEL_ARGS = 16, // tensors that a group reads and writes
+};
 
 typedef struct NamedVal {
   const char *name;

@@ -1,7 +1,8 @@
 // fuse.c: forms groups; each becomes one kernel. A group grows around an anchor (a matrix product, an attention, a row
 // operator) or is a map of pointwise work and data movement.
 //
-// A value joins the group of an operand when it is elementwise, has the operand's type, and is its only reader. What
+// A value joins the group of an operand when it is elementwise, has the operand's type, and is its only reader, as long
+// as the kernel has arguments left. What
 // the group's root is fed from outside is read through strides (access.c); views that no strides express, outputs that
 // are only views, and parts of a concat that live elsewhere get a copy, which is a view with a group of its own.
 //
@@ -21,7 +22,10 @@ typedef struct Fuser {
   uint32_t known;  // values older than the copies made here
   uint32_t groups; // numbers handed out
   bool *only_map;  // by group of values that are no copies: nothing but pointwise work and data movement so far
+  uint32_t *reads; // by the same: operands from outside, each use for itself
 } Fuser;
+
+enum { MOST_READS = MAX_KERNEL_ARGS - 2 }; // of a group: a kernel has its result and its scratch beside them
 
 static Value *val(const Fuser *f, Val v) {
   return graph_value(f->g, v);
@@ -52,6 +56,17 @@ static bool same_shape(const Type *a, const Type *b) {
   return true;
 }
 
+// Operands of v that its kernel gets as arguments, if it joins `group` or, 0, begins one.
+static uint32_t reads_of(const Fuser *f, Val v, uint32_t group) {
+  const Value *x = val(f, v);
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < x->nargs; i++) {
+    const Value *arg = val(f, x->args[i]);
+    n += arg->op != OP_constant && !(group && arg->group == group);
+  }
+  return n;
+}
+
 // The group an elementwise value may join: that of the operand computed last whose only reader it is.
 static uint32_t group_to_join(const Fuser *f, Val v) {
   const Value *e = val(f, v);
@@ -64,6 +79,7 @@ static uint32_t group_to_join(const Fuser *f, Val v) {
     if (flags_of(f, u) & F_ATTENTION) continue;                      // it stores its rows itself
     if (!same_shape(&o->type, &e->type)) continue;
     if (!single_use(f, u)) continue; // it must be stored
+    if (f->reads[o->group] + reads_of(f, v, o->group) > MOST_READS) continue;
     best = o->group;
     best_id = u.id;
   }
@@ -190,6 +206,7 @@ static void mend_outputs(Fuser *f, Arena *scratch) {
 static size_t fuse_graph(Graph *g, Arena *scratch, const PassOptions *o) {
   Fuser f = {.g = g, .opt = o, .uses = graph_uses(g, scratch), .known = (uint32_t)g->value.n};
   f.only_map = ARENA_ARRAY(scratch, bool, g->value.n + 1);
+  f.reads = ARENA_ARRAY(scratch, uint32_t, g->value.n + 1);
   for (uint32_t i = 1; i < f.known; i++) {
     Val v = {i};
     Value *x = val(&f, v);
@@ -199,7 +216,9 @@ static size_t fuse_graph(Graph *g, Arena *scratch, const PassOptions *o) {
     if (flags & F_ELEMENTWISE) join = group_to_join(&f, v);
     if ((flags & F_ROWWISE) && !(flags & F_CONTRACTION)) join = map_to_join(&f, v);
     if (flags & F_CONTRACTION) join = windows_to_join(&f, v);
+    uint32_t reads = reads_of(&f, v, join);
     x->group = join ? join : ++f.groups;
+    f.reads[x->group] += reads;
     bool map = !(flags & (F_CONTRACTION | F_ATTENTION | F_ROWWISE | F_APART));
     f.only_map[x->group] = map && (!join || f.only_map[join]);
   }

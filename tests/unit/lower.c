@@ -233,6 +233,17 @@ Test(lower_attention, packs_for_many_queries) {
   }
 }
 
+// More tensors added up than one kernel takes arguments: several groups.
+Test(lower_map, many_operands) {
+  enum { N = 40 };
+  Buf b = {0};
+  for (int i = 1; i <= N; i++) buf_printf(&b, "%%%d = input \"x%d\" : f32[B,7]\n", i, i);
+  for (int i = 2; i <= N; i++) buf_printf(&b, "%%%d = add %%%d, %%%d : f32[B,7]\n", N + i, i == 2 ? 1 : N + i - 1, i);
+  buf_printf(&b, "output \"y\" = %%%d", 2 * N);
+  check_case("many_operands", (LowerCase){.text = b.s}, 1e-5);
+  buf_free(&b);
+}
+
 // One picture of 50 tokens has 50 rows, however few pictures there may be; a head's rows are as many as the batch.
 Test(lower_gemm, single_rows_only_of_a_batch) {
   static const struct {
