@@ -10,10 +10,10 @@
 //   3. the module it left is open, and the part is no other end of a network (`elsewhere`: heads, decoders, queues),
 //      and it is of a kind that stands in the way of the data (`in_the_way`: norms, embeddings, attention), or the
 //      module has weights of its own and is not the outermost one ("encoder.x" beside "encoder.pos_embedding").
-// Open are modules with weights of their own, with two used modules, or with one that has nothing but weights. Two more
-// are inside: a bias where only the factor is used ("logit_bias" beside "logit_scale"), and a table that the model
-// takes from elsewhere and that is another one in the file (`is_untied`). Weights that only other routes of the page
-// ask for are known and no leftovers; adapters (LoRA) are an error anywhere.
+// Open are modules with weights of their own, with two used modules, or with one that is a list or has nothing but
+// weights. Two more are inside: a bias where only the factor is used ("logit_bias" beside "logit_scale"), and a table
+// that the model takes from elsewhere and that is another one in the file (`is_untied`). Weights that only other routes
+// of the page ask for are known and no leftovers; adapters (LoRA) are an error anywhere.
 #include "ir/rename.h"
 #include "weights.h"
 
@@ -167,7 +167,8 @@ static bool is_open(const Leftovers *l, const Level *level) {
   const char *below = arena_printf(l->arena, "%s%s", level->path, level->path[0] ? "." : "");
   const char *name = first_from(&l->used, below), *dot = name ? strchr(name + strlen(below), '.') : NULL;
   const Level *only = dot ? find_level(l, arena_strndup(l->arena, name, (size_t)(dot - name))) : NULL;
-  return only && !only->modules;
+  bool list = only && isdigit((unsigned char)dot[1]); // a norm beside the layers: "transformer.norm"
+  return list || (only && !only->modules);
 }
 
 // How much of a part stands before the number at its end; the length if there is none.

@@ -360,7 +360,12 @@ Test(driver_weights, leftovers_inside_modules_are_refused) {
                                 {"qa_outputs.weight", 0},
                                 {"classifier.weight", 0}};
   BESIDE("bert:tiny --routes text", "bert:tiny", bert);
-  static const Beside clip[] = {{"logit_bias", 1}, {"cls_emb", 1}, {"text_decoder.ln_1.weight", 0}};
+  static const Beside clip[] = {{"logit_bias", 1},
+                                {"cls_emb", 1},
+                                {"transformer.norm.weight", 1},
+                                {"visual.transformer.ln_mid.bias", 1},
+                                {"transformer.head.weight", 0},
+                                {"text_decoder.ln_1.weight", 0}};
   BESIDE("clip:tiny", "clip:tiny", clip);
   static const Beside image[] = {{"logit_bias", 0}};
   BESIDE("clip:tiny --routes image", "clip:tiny", image);
