@@ -20,7 +20,7 @@ static const char *const head[] = {
     "extern \"C\" {",
     "#endif",
     "",
-    "#define $P_ABI_VERSION 1u /* of this interface; goes into $p_config.abi */",
+    "#define $P_ABI_VERSION 2u /* of this interface; goes into $p_config.abi */",
     "#define $P_ALIGN 64u      /* alignment of the arena and of the weights, bytes */",
 };
 

@@ -22,7 +22,7 @@
 extern "C" {
 #endif
 
-#define SY_ABI_VERSION 1u
+#define SY_ABI_VERSION 2u
 #define SY_ALIGN 64u
 
 // The first eleven are those of every compiled model, with the same numbers.
