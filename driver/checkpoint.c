@@ -159,14 +159,31 @@ const char *checkpoint_prefix(Arena *a, const char *name, const char *end) {
   return arena_strndup(a, name, n - k);
 }
 
-bool checkpoint_below(Session *s, Checkpoint *c, const char *missing, CheckpointFits *fits, void *ud) {
+// Is every part of a prefix what a module around a model is called, or a number? "0.auto_model." Such a prefix says
+// nothing about what lies below it; "text_encoder." in the place of "text_decoder." would be another network.
+static bool is_wrapper(const char *prefix) {
+  static const char *const known[] = {"module",     "model",      "models", "net",      "network", "backbone",
+                                      "_orig_mod",  "base_model", "base",   "wrapped",  "student", "teacher",
+                                      "auto_model", "_module",    "ema",    "encoder_q"};
+  for (const char *part = prefix; *part;) {
+    size_t n = strcspn(part, ".");
+    bool ok = n > 0 && strspn(part, "0123456789") == n;
+    for (size_t i = 0; i < sizeof known / sizeof *known && !ok; i++)
+      ok = strlen(known[i]) == n && !memcmp(known[i], part, n);
+    if (!ok) return false;
+    part += n + (part[n] == '.');
+  }
+  return true;
+}
+
+static bool find_below(Session *s, Checkpoint *c, const char *missing, bool wrappers, CheckpointFits *fits, void *ud) {
   enum { MAX_TRIES = 64 };
   const char *found = NULL, *other = NULL;
   size_t tries = 0;
   for (size_t i = 0; i < c->n; i++)
     for (size_t k = 0; k < st_count(c->file[i]) && tries < MAX_TRIES && !other; k++) {
       const char *prefix = checkpoint_prefix(&s->arena, st_at(c->file[i], k)->name, missing);
-      if (!prefix || (found && !strcmp(prefix, found))) continue;
+      if (!prefix || (found && !strcmp(prefix, found)) || (wrappers && !is_wrapper(prefix))) continue;
       tries++;
       c->strip = prefix;
       if (!fits(ud, c)) continue;
@@ -180,6 +197,10 @@ bool checkpoint_below(Session *s, Checkpoint *c, const char *missing, Checkpoint
     session_note(s, "syc: note: the names are there below '%s' and below '%s'; choose with --strip-prefix", found,
                  other);
   return c->strip != NULL;
+}
+
+bool checkpoint_below(Session *s, Checkpoint *c, const char *missing, CheckpointFits *fits, void *ud) {
+  return find_below(s, c, missing, false, fits, ud);
 }
 
 static void note_stripped(Session *s, const Checkpoint *c) {
@@ -211,13 +232,34 @@ static const char *first_absent(const Checkpoint *c, const WeightNames *want) {
   return NULL;
 }
 
+static int by_tensor(const void *a, const void *b) {
+  const NamedTensor *x = a, *y = b;
+  if (x->tensor != y->tensor) return x->tensor < y->tensor ? -1 : 1;
+  return strcmp(x->name, y->name);
+}
+
+bool checkpoint_distinct(NamedTensor *list, size_t n) {
+  if (n) qsort(list, n, sizeof *list, by_tensor);
+  for (size_t i = 1; i < n; i++)
+    if (list[i].tensor == list[i - 1].tensor && strcmp(list[i].name, list[i - 1].name) != 0) return false;
+  return true;
+}
+
 static bool all_there(void *ud, Checkpoint *c) {
-  return !first_absent(c, ud);
+  const WeightNames *want = ud;
+  if (first_absent(c, want)) return false;
+  Arena a = {0};
+  NamedTensor *list = ARENA_ARRAY(&a, NamedTensor, want->list.n);
+  for (size_t i = 0; i < want->list.n; i++)
+    list[i] = (NamedTensor){checkpoint_find(c, want->list.at[i].name), want->list.at[i].name};
+  bool distinct = checkpoint_distinct(list, want->list.n);
+  arena_free(&a);
+  return distinct;
 }
 
 bool checkpoint_below_instead(Session *s, Checkpoint *c, const char *missing, CheckpointFits *fits, void *ud) {
   const char *rest = behind(c->add, missing);
-  return !c->strip && rest && strchr(rest, '.') && checkpoint_below(s, c, rest, fits, ud);
+  return !c->strip && rest && strchr(rest, '.') && find_below(s, c, rest, true, fits, ud);
 }
 
 bool checkpoint_lengthen(Session *s, Checkpoint *c, WeightNames *want) {

@@ -13,6 +13,7 @@ typedef struct Recipe { // how one weight is made
   const char *ours;
   const Rename *rule;
   const StTensor *part[RENAME_MAX_PARTS];
+  const char *theirs[RENAME_MAX_PARTS]; // their names
 } Recipe;
 
 typedef struct Plan {
@@ -20,6 +21,7 @@ typedef struct Plan {
   VEC(Recipe) recipe;
   size_t missing;
   const char *first; // the first that is missing
+  VEC(NamedTensor) used;
 } Plan;
 
 static bool follow_rule(Arena *a, const Checkpoint *c, const Rename *rule, const char *ours, Recipe *out) {
@@ -27,7 +29,8 @@ static bool follow_rule(Arena *a, const Checkpoint *c, const Rename *rule, const
   if (!rename_match(rule->ours, ours, &m)) return false;
   *out = (Recipe){.ours = ours, .rule = rule};
   for (size_t i = 0; i < rule->n && i < RENAME_MAX_PARTS; i++) {
-    out->part[i] = checkpoint_find(c, rename_apply(a, rule->theirs[i], &m));
+    out->theirs[i] = rename_apply(a, rule->theirs[i], &m);
+    out->part[i] = checkpoint_find(c, out->theirs[i]);
     if (!out->part[i]) return false;
   }
   return true;
@@ -39,11 +42,15 @@ static Plan plan_set(Arena *a, const Checkpoint *c, const Module *m, const char 
   for (size_t i = 0; i < want->list.n; i++) {
     const char *ours = want->list.at[i].name;
     Recipe r;
-    bool found = checkpoint_find(c, ours) != NULL;
+    NamedTensor own = {checkpoint_find(c, ours), ours};
+    bool found = own.tensor != NULL;
+    if (found) VEC_PUSH(a, p.used, own);
     for (size_t k = 0; k < m->rename.n && !found; k++) {
       const Rename *rule = &m->rename.at[k];
       if (strcmp(rule->set, set) != 0 || !follow_rule(a, c, rule, ours, &r)) continue;
       VEC_PUSH(a, p.recipe, r);
+      for (size_t part = 0; part < rule->n && part < RENAME_MAX_PARTS; part++)
+        VEC_PUSH(a, p.used, ((NamedTensor){r.part[part], r.theirs[part]}));
       found = true;
     }
     if (!found && !p.missing++) p.first = ours;
@@ -190,8 +197,9 @@ typedef struct Search { // of the prefixes with which a set fits
 static bool set_fits(void *ud, Checkpoint *c) {
   Search *f = ud;
   Plan p = plan_set(&f->s->arena, c, f->m, f->plan.set, f->want);
-  if (!p.missing) f->plan = p;
-  return !p.missing;
+  bool fits = !p.missing && checkpoint_distinct(p.used.at, p.used.n);
+  if (fits) f->plan = p;
+  return fits;
 }
 
 // Looks for a prefix that the file lacks and the set's names have, also in the place of one that the file has.

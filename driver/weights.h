@@ -36,6 +36,12 @@ typedef bool CheckpointFits(void *ud, Checkpoint *c);
 bool checkpoint_below(Session *s, Checkpoint *c, const char *missing, CheckpointFits *fits, void *ud);
 // The same for a prefix in the place of c->add, if modules stand behind it: one name alone may be any module's.
 bool checkpoint_below_instead(Session *s, Checkpoint *c, const char *missing, CheckpointFits *fits, void *ud);
+// Does every tensor stand for one name? Else a prefix takes one layer for another, or one tower. Sorts the list.
+typedef struct NamedTensor {
+  const StTensor *tensor;
+  const char *name;
+} NamedTensor;
+bool checkpoint_distinct(NamedTensor *list, size_t n);
 // The i-th part of a name that may be missing in front of the names of a file ("bert."), or NULL.
 const char *checkpoint_part(Arena *a, const char *name, size_t i);
 void checkpoint_note_added(Session *s, const Checkpoint *c);

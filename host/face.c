@@ -132,14 +132,14 @@ static int start_model(Face *f) {
   if (s == SY_OK && !f->args.selftest)
     s = sy_weights_check(f->weights, f->weights_bytes, &exec); // a damaged file would give wrong numbers
   if (s == SY_OK) return FACE_OK;
-  if (s == SY_EINVAL && f->args.isa)
+  if ((s == SY_EINVAL || s == SY_EISA) && f->args.isa)
     refuse_isa(f);
   else if (s == SY_EPLAN || s == SY_EWEIGHTS)
     host_fail(&f->err, "%.300s: %s; make it anew with syc weights pack", f->args.weights ? f->args.weights : "weights",
               f->model->strerror((int)s));
   else
     host_fail(&f->err, "%s", f->model->strerror((int)s));
-  return s == SY_EINVAL ? FACE_USAGE : FACE_IO;
+  return s == SY_EINVAL || (s == SY_EISA && f->args.isa) ? FACE_USAGE : FACE_IO;
 }
 
 /* route -------------------------------------------------------------------------------------------------------------

@@ -120,28 +120,45 @@ static const struct {
                   {OP_broadcast, view_broadcast},
                   {OP_retag, view_same}};
 
-Access access_resolve(const Graph *g, Val val) {
-  const Value *v = graph_value(g, val);
-  const Module *m = g->module;
-  Access a = {.base = val, .ok = true};
-  if (v->alias.id) { // stored inside a concat: its strides, at an offset
-    a = access_resolve(g, v->alias);
-    a.offset += v->alias_offset;
-    return a;
-  }
-  if (!is_view(v)) {
-    storage_strides(m, v, a.stride);
-    return a;
-  }
-  // Weight-only views are evaluated when weights are packed, unless they stretch over run-time dims.
-  a = access_resolve(g, v->args[0]);
+// Is a value stored inside another one, or does it read another one's memory? *step: that one.
+static bool stands_on(const Value *v, Val *step) {
+  *step = v->alias.id ? v->alias : is_view(v) ? v->args[0] : NO_VAL;
+  return step->id != 0;
+}
+
+static void apply_view(const Graph *g, const Value *v, Access *a) {
   const Type *from = &graph_value(g, v->args[0])->type;
   for (size_t i = 0; i < sizeof view_table / sizeof *view_table; i++)
     if (view_table[i].op == v->op) {
-      a.ok = a.ok && view_table[i].fn(m, v, from, &a);
-      return a;
+      a->ok = a->ok && view_table[i].fn(g->module, v, from, a);
+      return;
     }
   ICE("access_resolve: %s is a view without a rule", op_info[v->op].name);
+}
+
+// Views of views may be many thousands: they are walked down to the memory and back, without recursion.
+Access access_resolve(const Graph *g, Val val) {
+  enum { USUAL = 64 };
+  Val usual[USUAL], *chain = usual, step, base = val;
+  Arena a = {0};
+  size_t n = 0;
+  while (stands_on(graph_value(g, base), &step)) base = step, n++;
+  if (n > USUAL) chain = ARENA_ARRAY(&a, Val, n);
+  for (size_t i = 0; i < n; i++, val = step) {
+    chain[i] = val;
+    (void)stands_on(graph_value(g, val), &step);
+  }
+  Access out = {.base = base, .ok = true};
+  storage_strides(g->module, graph_value(g, base), out.stride);
+  while (n-- > 0) {
+    const Value *v = graph_value(g, chain[n]);
+    if (v->alias.id) // inside a concat: its strides, at an offset
+      out.offset += v->alias_offset;
+    else // weight-only views are evaluated when weights are packed, unless they stretch over run-time dims
+      apply_view(g, v, &out);
+  }
+  arena_free(&a);
+  return out;
 }
 
 int64_t storage_elements(const Graph *g, Val base) {

@@ -61,7 +61,7 @@ class Model {
     const context = this.reserve(4);
     new Uint8Array(this.memory.buffer).set(new Uint8Array(weights), data);
     const view = this.view();
-    [1, data, weights.byteLength, arena, arenaBytes, 0, 0].forEach((word, i) => view.setUint32(config + 4 * i, word, true));
+    [2, data, weights.byteLength, arena, arenaBytes, 0, 0].forEach((word, i) => view.setUint32(config + 4 * i, word, true));
     this.check(this.exports[`${this.prefix}_init`](context, config), "init");
     this.context = this.view().getUint32(context, true);
     this.calls = this.top; // inputs and outputs of each call lie from here on

@@ -1056,6 +1056,20 @@ Test(driver_weights, names_without_a_prefix) {
   cr_expect_eq(output_count("'student.' and below 'teacher.'; choose with --strip-prefix"), 1);
 }
 
+// A layer, or a tower, is not taken for another one by leaving out one prefix and adding another.
+Test(driver_weights, prefixes_do_not_repeat_layers) {
+  cr_assert_eq(run("weights init vit:tiny -D depth=1 -q -o %s/one.safetensors", dir), 0);
+  cr_expect_eq(run("weights pack vit:tiny -w %s/one.safetensors -o %s/x.syw", dir, dir), 1);
+  cr_expect(output_has("missing") && output_has("encoder_layer_1"));
+  write_text("t.sy", "model t(n = 4) {\n  dim B = 1..2\n  block tower(x, i) {\n    weight w: f32[n]  @net.a\n"
+                     "    weight v: f32[n]  @net.b\n    return x + w + v\n  }\n"
+                     "  route see(x: f32[B, n]) -> y { return tower(x, 0)  @visual }\n"
+                     "  route read(x: f32[B, n]) -> y { return tower(x, 0)  @text }\n}\n");
+  cr_assert_eq(run("weights init %s/t.sy --routes read -q -o %s/read.safetensors", dir, dir), 0);
+  cr_expect_eq(run("weights pack %s/t.sy --routes see -w %s/read.safetensors -o %s/x.syw", dir, dir, dir), 1);
+  cr_expect_eq(run("weights pack %s/t.sy -w %s/read.safetensors -o %s/x.syw", dir, dir, dir), 1);
+}
+
 Test(driver_weights, rename_that_does_not_fit) {
   write_text("r.sy", "rename other {\n  \"fc.weight\" = concat(\"a\", \"b\")\n  \"fc.bias\" = \"c\"\n}\n"
                      "rename second { \"fc.{p}\" = transposed(\"d.{p}\") }\n"
