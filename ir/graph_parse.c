@@ -332,6 +332,23 @@ static bool parse_output(Parser *p) {
 }
 
 // graph = "graph" @name [STRING] "{" {value} {output} "}"
+// Views of views are followed one by one down to their memory, for each of them: what a page makes is merged before, a
+// text may have any number.
+static bool views_are_few(Parser *p, Span span) {
+  enum { MOST = 2000 };
+  const Graph *g = p->g;
+  uint16_t *depth = ARENA_ARRAY(p->m->arena, uint16_t, g->value.n);
+  for (size_t i = 1; i < g->value.n; i++) {
+    const Value *v = &g->value.at[i];
+    if (!(op_info[v->op].flags & F_VIEW) || !v->nargs) continue;
+    depth[i] = (uint16_t)(depth[v->args[0].id] + 1);
+    if (depth[i] <= MOST) continue;
+    diag_error(p->m->diag, "E0223", v->span.file ? v->span : span, "more than %d views of one another", MOST);
+    return false;
+  }
+  return true;
+}
+
 static bool parse_graph(Parser *p) {
   const char *name, *why;
   Span span = irlex_span(&p->lex);
@@ -356,7 +373,7 @@ static bool parse_graph(Parser *p) {
     graph_value(p->g, p->fixup.at[i].part)->alias = target;
   }
   if (!irlex_expect(&p->lex, "}")) return false;
-  if (graph_verify(p->g, &why)) return true;
+  if (graph_verify(p->g, &why)) return views_are_few(p, span);
   diag_error(p->m->diag, "E0223", span, "invalid graph: %s", why);
   return false;
 }

@@ -105,6 +105,16 @@ static void expect_error(const char *text, const char *code, const char *want) {
 #define G(body)                                                                                                        \
   "module \"m\" dims { B = 1..4 } modalities { v \"\" }\ngraph @g {\n%x = input \"x\" : f32[B,2]\n" body "\n}"
 
+// Views of views are followed one by one: as many as that would take minutes.
+Test(graph_text, views_of_views_are_bounded) {
+  Buf b = {0};
+  buf_puts(&b, "module \"m\"\ngraph @g {\n%0 = input \"x\" : f32[2,2]\n");
+  for (int i = 1; i <= 2001; i++) buf_printf(&b, "%%%d = transpose %%%d {perm = [1,0]} : f32[2,2]\n", i, i - 1);
+  buf_puts(&b, "}");
+  expect_error(b.s, "E0223", "more than 2000 views");
+  buf_free(&b);
+}
+
 Test(graph_text, errors) {
   expect_error("", "E0220", "expected `module`");
   expect_error("module \"m", "E0220", "closing quote");
