@@ -97,8 +97,8 @@ static void expect_soon(Vocabulary *v, const char *pattern, size_t bytes) {
 
 static const char *const patterns[] = {
     "a",
-    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa "
-    "aaaaaaaaaaaaaaaaaa ",
+    ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa "
+     "aaaaaaaaaaaaaaaaaa "),
     "\xcc\x81\xcc\xa3",
     "&amp;",
     "\xc3\x83\xc2\xa9",
