@@ -5,7 +5,7 @@
 # a warning, the header as C11 and C++17 behind all headers of C, and LLVM's object must have the functions of the header.
 #
 # Routes, inputs and outputs are tried all at once. Dims, models and prefixes take compilations of their own: a part of
-# them, another one every day; all with NAMES=all (as `scripts/test.sh --ci` sets it).
+# them, another one every day; all with NAMES=all (as `scripts/test.sh --nightly` sets it).
 here=$(cd "$(dirname "$0")" && pwd)
 source=${SOURCE_DIR:-$(cd "$here/../.." && pwd)}
 syc=${1:-${SYC:-$source/build/bin/syc}}
