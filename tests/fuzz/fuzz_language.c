@@ -7,29 +7,12 @@
 // again.
 // dict: sy
 #include "frontend/frontend.h"
+#include "fuzz_library.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static const char library[] = "block linear(x, out) {\n"
-                              "  weight weight: f32[out, width(x)]\n"
-                              "  weight bias: f32[out]\n"
-                              "  return affine(x, weight, bias)\n"
-                              "}\n"
-                              "block norm(x, eps) {\n"
-                              "  weight weight: f32[width(x)]\n"
-                              "  weight bias: f32[width(x)]\n"
-                              "  return layer_norm(x, weight, bias, eps = eps)\n"
-                              "}\n";
-
-static const char *find(void *ud, const char *name, size_t *n, const char **path) {
-  (void)ud, (void)path;
-  if (strcmp(name, "std") != 0) return NULL;
-  *n = sizeof library - 1;
-  return library;
-}
 
 static void check(bool ok, const char *what) {
   if (ok) return;

@@ -2,25 +2,8 @@
 // at its exact size. What fuzz_language.c does not see: the passes, the kernels, and what they touch. Seeds in
 // tests/fuzz/corpus/language. dict: sy
 #include "frontend/frontend.h"
+#include "fuzz_library.h"
 #include "fuzz_program.h"
-
-static const char library[] = "block linear(x, out) {\n"
-                              "  weight weight: f32[out, width(x)]\n"
-                              "  weight bias: f32[out]\n"
-                              "  return affine(x, weight, bias)\n"
-                              "}\n"
-                              "block norm(x, eps) {\n"
-                              "  weight weight: f32[width(x)]\n"
-                              "  weight bias: f32[width(x)]\n"
-                              "  return layer_norm(x, weight, bias, eps = eps)\n"
-                              "}\n";
-
-static const char *find(void *ud, const char *name, size_t *n, const char **path) {
-  (void)ud, (void)path;
-  if (strcmp(name, "std") != 0) return NULL;
-  *n = sizeof library - 1;
-  return library;
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
