@@ -52,10 +52,10 @@ static const char *const includes[] = {
     "#error \"build this file without -ffast-math, -Ofast and their parts: they change its results\"",
     "#endif",
     "#if defined(__clang__)",
-    "#pragma STDC FP_CONTRACT OFF /* gcc: -ffp-contract=off */",
     "#if __clang_major__ >= 12",
     "#pragma float_control(precise, on)",
     "#endif",
+    "#pragma STDC FP_CONTRACT OFF /* gcc: -ffp-contract=off; after float_control, which switches it on */",
     "#endif",
     "",
 };

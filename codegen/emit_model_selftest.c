@@ -123,7 +123,7 @@ static const char *const selftest_lines[] = {
   "/* Does the probe give the bits that were stored when this module was written? */",
   "static $p_status $p__test_probe(const $p__isa_row *isa) {",
   "  const $p__param in = {'i', 'f', $P__PROBE_N};",
-  "  float x[$P__PROBE_N], y[$P__PROBE_N * ($P__PROBE_ROWS + 1)];",
+  "  float x[$P__PROBE_N], y[$P__PROBE_N * ($P__PROBE_ROWS + 2)];",
   "  $p__args args;",
   "  memset(&args, 0, sizeof args);",
   "  memset(y, 0, sizeof y);",

@@ -4,7 +4,11 @@
 
 #include "target.h"
 
-enum { PROBE_N = 32, PROBE_ROWS = 12 }; // numbers in x; rows of y, and one more for sums
+enum {
+  PROBE_N = 32,                         // numbers in x, and in a row of y
+  PROBE_ROWS = 12,                      // rows of y made of vectors
+  PROBE_Y = PROBE_N * (PROBE_ROWS + 2), // one more of scalars, one of sums
+};
 
 Kernel *probe_kernel(Arena *a, const Target *t);
 uint64_t probe_sum(const Kernel *k); // checksum of y, by the interpreter

@@ -231,7 +231,17 @@ bool host_check_preprocess(const cJSON *kase, const char *dir, const char *share
 // ---- tokenize ----
 
 typedef enum { AS_IDS, AS_TEXT, AS_CLEANED, AS_PIECES, AS_TYPES, AS_NORMALISED, AS_SPANS, AS_COUNT } As;
-static const char *const as_name[AS_COUNT] = {"ids", "text", "cleaned", "pieces", "types", "normalised", "spans"};
+enum { BY_BPE = 1 << HOST_CLIP_BPE, BY_WORDPIECE = 1 << HOST_WORDPIECE, BY_SPM = 1 << HOST_SENTENCEPIECE };
+static const struct {
+  const char *name;
+  unsigned by; // kinds of tokenizers that give it; 0: needs none
+} as_row[AS_COUNT] = {[AS_IDS] = {"ids", BY_BPE | BY_WORDPIECE | BY_SPM},
+                      [AS_TEXT] = {"text", BY_BPE | BY_WORDPIECE | BY_SPM},
+                      [AS_CLEANED] = {"cleaned", 0},
+                      [AS_PIECES] = {"pieces", BY_WORDPIECE | BY_SPM},
+                      [AS_TYPES] = {"types", BY_BPE | BY_WORDPIECE | BY_SPM},
+                      [AS_NORMALISED] = {"normalised", BY_SPM},
+                      [AS_SPANS] = {"spans", BY_SPM}};
 
 typedef struct {
   HostTokenizer *tokenizer;
@@ -293,7 +303,7 @@ static bool read_options(Tokenize *k, const cJSON *kase, HostCheckResult *out) {
   const cJSON *pad_to = cJSON_GetObjectItemCaseSensitive(o, "pad_to");
   const char *as = string_of(o, "as");
   const char *map = string_of(o, "map");
-  while (as && k->as < AS_COUNT && strcmp(as, as_name[k->as]) != 0) k->as++;
+  while (as && k->as < AS_COUNT && strcmp(as, as_row[k->as].name) != 0) k->as++;
   if (k->as == AS_COUNT) return settle(out, HOST_SKIP, "results as '%.60s': not built yet", as);
   k->rule = string_of(o, "rule");
   k->max_words = (size_t)int_of(o, "max_words", 0);
@@ -546,6 +556,9 @@ static bool tokenize_steps(Tokenize *k, const cJSON *kase, const char *dir, cons
     k->tokenizer = host_tokenizer_load(path, tokenizer, &err);
     if (!k->tokenizer) return settle(out, HOST_FAIL, "%.250s", err.text);
   }
+  unsigned by = k->rule ? 0 : as_row[k->as].by;
+  if (by && !(k->tokenizer && by >> k->tokenizer->kind & 1))
+    return settle(out, HOST_FAIL, "'%.60s' gives no results as '%s'", tokenizer, as_row[k->as].name);
   if (!load_rows(k, kase, dir, shared, out)) return false;
   const cJSON *rows = k->rows, *step;
   cJSON_ArrayForEach(step, cJSON_GetObjectItemCaseSensitive(kase, "list")) rows = field(rows, step);

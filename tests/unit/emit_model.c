@@ -361,6 +361,8 @@ Test(emit_model, flags_that_change_results, .timeout = 300) {
       {"gcc", "-ffp-contract=off -freciprocal-math -U__RECIPROCAL_MATH__", false, true},
       {"gcc", "-ffp-contract=off -ffinite-math-only", false, true},
       {"clang", "-ffp-contract=off", true, false},
+      {"clang", "-ffp-contract=off -march=haswell", true, false},
+      {"clang", "-march=haswell", true, false},
       {"clang", "-ffp-contract=off -ffast-math", false, true},
       {"clang", "-fassociative-math -fno-signed-zeros -fno-trapping-math", true, true},
       {"clang", "-funsafe-math-optimizations", true, true},

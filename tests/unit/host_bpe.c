@@ -373,3 +373,32 @@ Test(bpe, golden_cases) {
   cJSON_Delete(root);
   free(json);
 }
+
+// What a tokenizer does not give is a failed case, whatever its results are asked as.
+Test(bpe, check_of_what_a_tokenizer_does_not_give) {
+  static const char *const tokenizers[] = {"clean_text", "clip_bpe"};
+  static const char *const as[] = {"ids", "text", "cleaned", "pieces", "types", "normalised", "spans", "words"};
+  char dir_name[] = "/tmp/host_bpe.XXXXXX", text[512], path[64], merges[64];
+  cr_assert_not_null(mkdtemp(dir_name));
+  snprintf(path, sizeof path, "%s/rows.json", dir_name);
+  snprintf(merges, sizeof merges, "%s/merges", dir_name);
+  FILE *f = fopen(path, "w"), *m = fopen(merges, "w");
+  fputs("[[\"a\", [[0, 1]]]]", f);
+  fputs("#version: tiny\na b\n", m);
+  cr_assert(fclose(f) == 0 && fclose(m) == 0);
+  for (unsigned i = 0; i < 16; i++) {
+    snprintf(
+        text, sizeof text,
+        "{\"tokenizer\": \"%s\", \"vocabulary\": \"merges\", \"file\": \"rows.json\", \"input\": 0, \"output\": 1, "
+        "\"options\": {\"as\": \"%s\"}}",
+        tokenizers[i / 8], as[i % 8]);
+    cJSON *c = cJSON_Parse(text);
+    HostCheckResult r;
+    host_check_tokenize(c, dir_name, NULL, &r);
+    cr_expect_eq(r.verdict, i % 8 == 7 ? HOST_SKIP : HOST_FAIL, "%s as %s: %s", tokenizers[i / 8], as[i % 8], r.text);
+    cJSON_Delete(c);
+  }
+  remove(path);
+  remove(merges);
+  rmdir(dir_name);
+}
