@@ -204,16 +204,9 @@ static const cJSON *at_path(const cJSON *v, const char *path) {
   return dot && v ? at_path(v, dot + 1) : v;
 }
 
-static bool of_kind(const char *kinds, const char *kind) {
-  size_t n = strlen(kind);
-  for (const char *at = strstr(kinds, kind); n && at; at = strstr(at + 1, kind))
-    if (at[-1] == ' ' && at[n] == ' ') return true;
-  return false;
-}
-
 static bool check_fields(const cJSON *v, const char *kind, Buf *why) {
   for (size_t i = 0; i < sizeof field / sizeof *field; i++) {
-    if (!of_kind(field[i].kinds, kind)) continue;
+    if (!word_in(field[i].kinds, kind)) continue;
     const cJSON *have = at_path(v, field[i].path);
     if (have ? has_form(have, field[i].form) : !field[i].needed) continue;
     const char *must = form_text[field[i].form];

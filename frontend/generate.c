@@ -24,13 +24,6 @@ static const struct {
     {"masked_word", " start mask end pad beams longest length_penalty ", " start mask end pad ", 2},
 };
 
-static bool has(const char *list, const char *word) {
-  size_t n = strlen(word);
-  for (const char *s = strstr(list, word); s; s = strstr(s + 1, word))
-    if (s[-1] == ' ' && s[n] == ' ') return true;
-  return false;
-}
-
 static const Node *words_of(const Node *n) {
   return n->a && n->a->kind == N_body && n->a->list.n && n->a->list.at[0]->kind == N_words ? n->a->list.at[0] : NULL;
 }
@@ -69,7 +62,7 @@ static bool put_options(Elab *e, Env *env, const Node *n, const char *known, Buf
   buf_printf(out, "words=%s", w->name);
   for (size_t i = 0; i < w->a->list.n; i++) {
     const Node *a = w->a->list.at[i];
-    if (a->kind != N_arg || !a->name || !has(known, a->name)) {
+    if (a->kind != N_arg || !a->name || !word_in(known, a->name)) {
       Diagnostic *g = elab_error(e, "E0132", a->span, "%s has no such option", w->a->name);
       diag_hint(e->diag, g, "its options are%.*s", (int)strlen(known) - 1, known);
       return false;
@@ -108,7 +101,7 @@ bool generate_words(Elab *e, Env *env, const Node *n) {
   }
   static const char *const needed[] = {"start", "mask", "end", "pad"};
   for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
-    if (has(rules[r].required, needed[i]) && !option(n, needed[i])) {
+    if (word_in(rules[r].required, needed[i]) && !option(n, needed[i])) {
       elab_error(e, "E0132", w->a->span, "%s needs '%s'", w->a->name, needed[i]);
       return false;
     }

@@ -26,13 +26,6 @@ static const struct {
 };
 static const char *const words = " shorter square shorter_capped bicubic bilinear nearest first last labels ";
 
-static bool has_word(const char *list, const char *word) {
-  size_t n = strlen(word);
-  for (const char *s = strstr(list, word); s; s = strstr(s + 1, word))
-    if (n && s[-1] == ' ' && s[n] == ' ') return true;
-  return false;
-}
-
 static void hint_words(Elab *e, Diagnostic *g, const char *what, const char *list) {
   diag_hint(e->diag, g, "%s%.*s", what, (int)strlen(list) - 1, list);
 }
@@ -78,12 +71,12 @@ bool prepare_value(Elab *e, Env *env, const Node *n, Buf *out) {
   if (n->kind == N_if && !(n = choose_branch(e, env, n))) return false;
   if ((n->kind == N_ident && !env_find(env, n->name)) || n->kind == N_call) {
     bool call = n->kind == N_call;
-    if (!has_word(words, n->name) && !(call && builtin_exists(n->name))) {
+    if (!word_in(words, n->name) && !(call && builtin_exists(n->name))) {
       Diagnostic *g = elab_error(e, "E0121", n->span, "'%s' is no word of an option", n->name);
       hint_words(e, g, "the words are", words);
       return false;
     }
-    if (has_word(words, n->name)) {
+    if (word_in(words, n->name)) {
       buf_puts(out, n->name);
       return !call || put_list(e, env, &n->list, out, '(', ')');
     }
@@ -186,7 +179,7 @@ static bool layer(Elab *e, const Node *n, Layered *p) {
   if (!p->kind || strcmp(p->kind, n->a->name) != 0) *p = (Layered){.name = n->name, .kind = n->a->name};
   for (size_t i = 0; i < n->a->list.n; i++) {
     const Node *a = n->a->list.at[i];
-    if (a->kind != N_arg || !a->name || !has_word(known, a->name)) {
+    if (a->kind != N_arg || !a->name || !word_in(known, a->name)) {
       hint_words(e, elab_error(e, "E0121", a->span, "%s has no such option", n->a->name), "its options are", known);
       return false;
     }

@@ -88,6 +88,7 @@ void buf_free(Buf *b);
 
 uint64_t hash_bytes(const void *p, size_t n, uint64_t seed); // stable across runs and machines
 int64_t gcd_i64(int64_t a, int64_t b);
+bool word_in(const char *words, const char *word); // is it one of the words between spaces? "" is none
 
 /* digest.c: 128 bits that stand for a content, for keys of caches -------------------------------------------------- */
 typedef struct Digest {

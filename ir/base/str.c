@@ -105,3 +105,13 @@ int64_t gcd_i64(int64_t a, int64_t b) {
   }
   return a < 0 ? -a : a;
 }
+
+bool word_in(const char *words, const char *word) {
+  size_t n = strlen(word);
+  for (words += strspn(words, " "); *words; words += strspn(words, " ")) {
+    size_t length = strcspn(words, " ");
+    if (length == n && !memcmp(words, word, n)) return true;
+    words += length;
+  }
+  return false;
+}

@@ -209,3 +209,17 @@ Test(options, a_line_in_all_its_forms) {
   cr_expect_null(options_near(&s, "strict", 6), "of another command");
   cr_expect_null(options_near(&s, "something", 9));
 }
+
+Test(text, words_of_a_list) {
+  static const struct {
+    const char *words, *word;
+    bool in;
+  } row[] = {{" one two ", "one", true},  {"one two", "two", true},
+             {" one two ", "", false},    {"", "", false},
+             {"  ", " ", false},          {" one two ", " one", false},
+             {" one two ", "e t", false}, {" ones one ", "one", true},
+             {" two ", "tw", false},      {"two", "wo", false},
+             {" op ", " op ", false}};
+  for (unsigned i = 0; i < sizeof row / sizeof *row; i++)
+    cr_expect_eq(word_in(row[i].words, row[i].word), row[i].in, "'%s' in '%s'", row[i].word, row[i].words);
+}
