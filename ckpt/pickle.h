@@ -67,7 +67,7 @@ struct PkValue {
 };
 
 // The value of a pickle of n bytes, which must outlive it. NULL on error, with the offset in the message.
-PkValue *pk_read(const uint8_t *bytes, size_t n, StPool *pool, StError *err);
+SY_MUST_USE PkValue *pk_read(const uint8_t *bytes, size_t n, StPool *pool, StError *err);
 
 // The value of a text key in a dictionary, the last one if it stands there twice; NULL if absent or no dictionary.
 PkValue *pk_get(const PkValue *dict, const char *key);

@@ -5,6 +5,7 @@
 #ifndef SWITCHYARD_CKPT_PICKLE_NAMES_H
 #define SWITCHYARD_CKPT_PICKLE_NAMES_H
 
+#include "common/must_use.h"
 #include "pickle.h"
 
 // The functions that have a meaning (pickle.c).
@@ -38,6 +39,6 @@ typedef struct PkNames {
 PkNames pk_names(StPool *pool, size_t n);
 
 // NULL on error, with *why: "needs too much memory ..." and so on.
-PkName *pk_name_find(PkNames *t, PkText module, PkText name, const char **why);
+SY_MUST_USE PkName *pk_name_find(PkNames *t, PkText module, PkText name, const char **why);
 
 #endif

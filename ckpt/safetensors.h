@@ -26,6 +26,8 @@
 #ifndef SWITCHYARD_CKPT_SAFETENSORS_H
 #define SWITCHYARD_CKPT_SAFETENSORS_H
 
+#include "common/must_use.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -67,15 +69,15 @@ typedef struct StWriter StWriter;
 // ---- reading ----
 
 // Maps and checks a file of either kind. NULL on error, with err filled (err may be NULL everywhere).
-StFile *st_open(const char *path, StError *err);
+SY_MUST_USE StFile *st_open(const char *path, StError *err);
 
 // The same, with the tensors of one dictionary of a PyTorch file: a path of keys, "state_dict_ema" or "ema.module".
 // NULL chooses as torch.h says. Safetensors have no dictionaries: an error.
-StFile *st_open_state(const char *path, const char *state, StError *err);
+SY_MUST_USE StFile *st_open_state(const char *path, const char *state, StError *err);
 
 // The same on n bytes of memory, which must outlive the StFile.
-StFile *st_open_memory(const void *bytes, size_t n, StError *err);
-StFile *st_open_memory_state(const void *bytes, size_t n, const char *state, StError *err);
+SY_MUST_USE StFile *st_open_memory(const void *bytes, size_t n, StError *err);
+SY_MUST_USE StFile *st_open_memory_state(const void *bytes, size_t n, const char *state, StError *err);
 
 // Unmaps; NULL is allowed.
 void st_close(StFile *f);
@@ -108,10 +110,10 @@ int64_t st_elements(const StTensor *t);
 
 // Converts elements [first, first + n) to float. dst has room for n. F64 rounds to nearest, F16 and
 // BF16 are exact. False if the range is outside the tensor or the dtype is not a float.
-bool st_to_f32(const StTensor *t, float *dst, size_t first, size_t n);
+SY_MUST_USE bool st_to_f32(const StTensor *t, float *dst, size_t first, size_t n);
 
 // The same to double, exact for every float type.
-bool st_to_f64(const StTensor *t, double *dst, size_t first, size_t n);
+SY_MUST_USE bool st_to_f64(const StTensor *t, double *dst, size_t first, size_t n);
 
 // Converts n floats to F32, F16 or BF16, rounding to nearest even; dst has room for them, at any alignment. Returns how
 // many finite values became infinite; SIZE_MAX if the dtype is another.
@@ -133,15 +135,15 @@ bool st_dtype_is_float(StDtype d);
 
 // Starts a file of n tensors: checks the descriptions, creates the temporary file and writes the
 // header, padded with spaces so that the data section starts at a multiple of 8 bytes. NULL on error.
-StWriter *st_write_begin(const char *path, size_t n, const StDesc *descs, StError *err);
+SY_MUST_USE StWriter *st_write_begin(const char *path, size_t n, const StDesc *descs, StError *err);
 
 // Appends bytes of tensor data. Calls need not match tensors: the data are one stream in the declared
 // order. False on an I/O error or when more arrives than was declared; the writer stays to be ended.
-bool st_write_data(StWriter *w, const void *data, size_t bytes, StError *err);
+SY_MUST_USE bool st_write_data(StWriter *w, const void *data, size_t bytes, StError *err);
 
 // Flushes to disk, renames over `path` and frees the writer. If anything failed or bytes are missing,
 // the temporary file is removed, the target is untouched and the result is false.
-bool st_write_end(StWriter *w, StError *err);
+SY_MUST_USE bool st_write_end(StWriter *w, StError *err);
 
 // Removes the temporary file and frees the writer; NULL is allowed.
 void st_write_abort(StWriter *w);

@@ -14,9 +14,9 @@ bool st_is_index(const char *path);
 
 // Opens all shards of an index; each name must be in the shard that the index says. Returns their number and sets
 // *files to an array to be freed, with st_close for each; 0 on error.
-size_t st_open_index(const char *path, StFile ***files, StError *err);
+SY_MUST_USE size_t st_open_index(const char *path, StFile ***files, StError *err);
 
 // Calls `each` with the path of every shard, once, without opening it. False on error.
-bool st_index_each(const char *path, void (*each)(void *ud, const char *shard), void *ud, StError *err);
+SY_MUST_USE bool st_index_each(const char *path, void (*each)(void *ud, const char *shard), void *ud, StError *err);
 
 #endif

@@ -16,10 +16,10 @@ typedef struct StPool {
 } StPool;
 
 // `bytes` of zeroed memory, 16-byte aligned. NULL if there is none or the limit is reached.
-void *st_alloc(StPool *p, size_t bytes);
+SY_MUST_USE void *st_alloc(StPool *p, size_t bytes);
 
 // A terminated copy of n bytes; NULL as st_alloc.
-char *st_copy(StPool *p, const char *s, size_t n);
+SY_MUST_USE char *st_copy(StPool *p, const char *s, size_t n);
 
 void st_pool_free(StPool *p);
 
@@ -44,15 +44,15 @@ bool st_fail(StError *err, const char *fmt, ...);
 
 // Bounds nesting and the number of values of JSON text without recursion, before cJSON sees it; refuses zero bytes and
 // \u0000. `what` names the text in messages ("header").
-bool st_json_prescan(const char *what, const char *s, size_t n, StError *err);
+SY_MUST_USE bool st_json_prescan(const char *what, const char *s, size_t n, StError *err);
 
 // Fills an empty StFile from the n bytes of a safetensors file, which must outlive it. False on error.
-bool st_read_header(StFile *f, const uint8_t *file, size_t n, StError *err);
+SY_MUST_USE bool st_read_header(StFile *f, const uint8_t *file, size_t n, StError *err);
 
 // Opens a regular file for reading, never waiting; -1 on error (a pipe, a folder). *bytes: its size.
-int st_open_file(const char *path, size_t *bytes, StError *err);
+SY_MUST_USE int st_open_file(const char *path, size_t *bytes, StError *err);
 
 // Sorts f->byname from f->tensor, f->count of them; false if two have one name.
-bool st_index_names(StFile *f, StError *err);
+SY_MUST_USE bool st_index_names(StFile *f, StError *err);
 
 #endif

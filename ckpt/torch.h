@@ -23,6 +23,6 @@ bool torch_is_legacy(const uint8_t *bytes, size_t n);
 bool torch_refuse_legacy(StError *err);
 
 // Fills an empty StFile from the n bytes of an archive, which must outlive it. False on error.
-bool torch_read(StFile *f, const uint8_t *bytes, size_t n, const char *state, StError *err);
+SY_MUST_USE bool torch_read(StFile *f, const uint8_t *bytes, size_t n, const char *state, StError *err);
 
 #endif

@@ -30,7 +30,7 @@ typedef struct Zip {
 } Zip;
 
 // Reads the directory of n bytes, which must outlive the Zip; memory comes from the pool. False on error.
-bool zip_open(Zip *z, StPool *pool, const uint8_t *bytes, size_t n, StError *err);
+SY_MUST_USE bool zip_open(Zip *z, StPool *pool, const uint8_t *bytes, size_t n, StError *err);
 
 // Entry by exact name; NULL if absent.
 ZipEntry *zip_find(const Zip *z, const char *name);
@@ -38,9 +38,9 @@ ZipEntry *zip_find(const Zip *z, const char *name);
 // The e->size bytes of an entry: in the file if it is stored, else inflated into the pool, once, with its checksum
 // tested. The checksum of stored bytes is not looked at: it would mean reading all of a file that is only mapped.
 // NULL on error.
-const uint8_t *zip_data(ZipEntry *e, StPool *pool, StError *err);
+SY_MUST_USE const uint8_t *zip_data(ZipEntry *e, StPool *pool, StError *err);
 
 // The same for the first n bytes, at most e->size: no more is inflated. The checksum is tested if they are all.
-const uint8_t *zip_front(ZipEntry *e, uint64_t n, StPool *pool, StError *err);
+SY_MUST_USE const uint8_t *zip_front(ZipEntry *e, uint64_t n, StPool *pool, StError *err);
 
 #endif

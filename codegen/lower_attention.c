@@ -552,7 +552,7 @@ static int parts_of(Attention *a, const Type *t, bool by_segment, Part *part) {
   return axis.n;
 }
 
-static bool add_operand(Attention *a, int arg, const char *name, Operand3 *o) {
+SY_MUST_USE static bool add_operand(Attention *a, int arg, const char *name, Operand3 *o) {
   Source s;
   int64_t stride[MAX_RANK];
   Val v = a->anchor->args[arg];
@@ -562,7 +562,7 @@ static bool add_operand(Attention *a, int arg, const char *name, Operand3 *o) {
 }
 
 // The bias is packed once for all its slices (the last layer's query row, one modality's rows and columns).
-static bool add_bias(Attention *a, Val v) {
+SY_MUST_USE static bool add_bias(Attention *a, Val v) {
   const Graph *g = a->lo.g;
   int64_t offset[3] = {0};
   if (!lower_is_packed(g, v)) return lower_fail(&a->lo, v, "the bias of an attention must depend on weights alone");
@@ -574,12 +574,12 @@ static bool add_bias(Attention *a, Val v) {
   a->bias_row = PACK_PITCH(t->dim[2].c);
   a->bias_head = t->dim[1].c * a->bias_row;
   int64_t from = offset[0] * a->bias_head + offset[1] * a->bias_row + offset[2];
-  a->bias = lower_weight(&a->lo, v, "bias", PACK_ROWS, false, t->dim[0].c * a->bias_head - from);
+  if (!lower_weight(&a->lo, v, "bias", PACK_ROWS, false, t->dim[0].c * a->bias_head - from, &a->bias)) return false;
   a->lo.out->arg[a->lo.out->narg - 1].offset = from;
   return true;
 }
 
-static bool add_extra(Attention *a, int arg) {
+SY_MUST_USE static bool add_extra(Attention *a, int arg) {
   Val v = a->anchor->args[arg];
   if (graph_value(a->lo.g, v)->type.dtype == DT_F32) return add_bias(a, v);
   Source s;

@@ -5,6 +5,6 @@
 #include "lower_util.h"
 
 // The kernel of a map group that contains the depthwise convolution `member`; false after reporting.
-bool lower_depthwise(Lowering *lo, Val member);
+SY_MUST_USE bool lower_depthwise(Lowering *lo, Val member);
 
 #endif

@@ -433,7 +433,7 @@ static void add_k_axis(Gemm *g, int64_t extent, int64_t stride) {
 }
 
 // Patches and windows: x is the image itself. The rows of patches are divided into rows and columns of the grid.
-static bool place_windows(Gemm *g, Val windows, const int64_t *stride) {
+static void place_windows(Gemm *g, Val windows, const int64_t *stride) {
   Lowering *lo = &g->lo;
   const Value *w = graph_value(lo->g, windows);
   const Type *image = &graph_value(lo->g, w->args[0])->type;
@@ -457,11 +457,10 @@ static bool place_windows(Gemm *g, Val windows, const int64_t *stride) {
   }
   if (!g->nk) g->kaxis[0].extent = 1, g->kaxis[0].stride = 1, g->nk = 1; // windows of one element
   g->xstride = g->kaxis[g->nk - 1].stride;
-  return true;
 }
 
 // x as a source: its rows run over the domain's rows, its columns over k.
-static bool add_x(Gemm *g, int64_t stride[MAX_RANK]) {
+SY_MUST_USE static bool add_x(Gemm *g, int64_t stride[MAX_RANK]) {
   Lowering *lo = &g->lo;
   Source s;
   Val v = g->anchor->args[0];
@@ -504,10 +503,12 @@ bool lower_gemm(Arena *a, const Graph *g, const Group *grp, const Target *t, Low
   gm.panels = ceil_div(gm.n, PANEL);
   int64_t stride[MAX_RANK];
   if (!add_x(&gm, stride)) return false;
-  gm.w = lower_weight(lo, v->args[1], "w", PACK_PANELS, linear == (trans != 0), gm.panels * PANEL * gm.k);
-  if (v->nargs == 3) gm.bias = lower_weight(lo, v->args[2], "bias", PACK_VECTOR, false, gm.panels * PANEL);
+  bool turned = linear == (trans != 0);
+  if (!lower_weight(lo, v->args[1], "w", PACK_PANELS, turned, gm.panels * PANEL * gm.k, &gm.w)) return false;
+  if (v->nargs == 3 && !lower_weight(lo, v->args[2], "bias", PACK_VECTOR, false, gm.panels * PANEL, &gm.bias))
+    return false;
   if (!lower_sources(lo) || !lower_root(lo)) return false;
-  if (gm.windows && !place_windows(&gm, v->args[0], stride)) return false;
+  if (gm.windows) place_windows(&gm, v->args[0], stride);
   lower_collapse(lo, lo->rank - 1, 4 * (int64_t)t->tile[0].rows);
   if (lo->rank > 4) return lower_fail(lo, grp->anchor, "its rows lie on more than three separate axes");
   choose_tile(&gm);

@@ -211,8 +211,8 @@ static Side side_of(Lowering *lo, const Type *t, const int64_t *stride) {
 
 // Axes of a reshape that both sides share: each run of the finer side. False where the sides cut the elements
 // differently.
-static bool common_axes(Lowering *lo, const Type *from, const int64_t *fs, const Type *to, const int64_t *ts,
-                        Source *src) {
+SY_MUST_USE static bool common_axes(Lowering *lo, const Type *from, const int64_t *fs, const Type *to,
+                                    const int64_t *ts, Source *src) {
   Side f = side_of(lo, from, fs), t = side_of(lo, to, ts);
   Axis axis[4 * MAX_RANK];
   int64_t a[4 * MAX_RANK], b[4 * MAX_RANK];

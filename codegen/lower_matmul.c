@@ -85,7 +85,8 @@ static void emit_row(Lowering *lo, KIdx *at, void *ud) {
 
 // Adds a or b: aligned with the domain in its leading axes; `rows`, `columns` say which own axis is the domain's
 // last but one and last (-1: none).
-static bool add_factor(Lowering *lo, Val v, const char *name, int rows, int columns, size_t *index, int64_t *stride) {
+SY_MUST_USE static bool add_factor(Lowering *lo, Val v, const char *name, int rows, int columns, size_t *index,
+                                   int64_t *stride) {
   Source s;
   if (!lower_stored(lo, v, name, &s, stride)) return false;
   const Type *t = &graph_value(lo->g, v)->type;

@@ -74,7 +74,7 @@ static void dense_strides(const Module *m, const Type *t, int64_t *stride) {
   }
 }
 
-static bool add_arg(Lowering *lo, KernelArg arg, KBufRef buf) {
+SY_MUST_USE static bool add_arg(Lowering *lo, KernelArg arg, KBufRef buf) {
   if (lo->out->narg == MAX_KERNEL_ARGS)
     return lower_fail(lo, lo->grp->root, "the fused group has more than %d operands", MAX_KERNEL_ARGS);
   CHECK(buf.id == lo->out->narg + 1);
@@ -82,10 +82,9 @@ static bool add_arg(Lowering *lo, KernelArg arg, KBufRef buf) {
   return true;
 }
 
-KBufRef lower_weight(Lowering *lo, Val v, const char *name, PackKind pack, bool trans, int64_t elements) {
-  KBufRef b = kb_buf(lo->k, name, graph_value(lo->g, v)->type.dtype, KB_WEIGHT, elements);
-  add_arg(lo, (KernelArg){.val = v, .weight = true, .pack = pack, .trans = trans}, b);
-  return b;
+bool lower_weight(Lowering *lo, Val v, const char *name, PackKind pack, bool trans, int64_t elements, KBufRef *buf) {
+  *buf = kb_buf(lo->k, name, graph_value(lo->g, v)->type.dtype, KB_WEIGHT, elements);
+  return add_arg(lo, (KernelArg){.val = v, .weight = true, .pack = pack, .trans = trans}, *buf);
 }
 
 static bool constant_below(const Graph *g, Val v, double *value) {
@@ -165,7 +164,7 @@ Dim lower_row_count(const Lowering *lo, const Type *t, int axis) {
 }
 
 // embedding: table [V,D], ids [..]; gather_rows: x [B,N,D], rows [B].
-static bool data_sources(Lowering *lo, Val member) {
+SY_MUST_USE static bool data_sources(Lowering *lo, Val member) {
   const Value *v = graph_value(lo->g, member);
   bool table = v->op == OP_embedding;
   Val rows = v->args[1], from = v->args[0];
@@ -289,7 +288,7 @@ bool lower_vectors(const Lowering *lo) {
 // Far beyond any memory, and far below what indices of kernels can hold.
 static const int64_t MOST_ELEMENTS = (int64_t)1 << 34;
 
-static bool check_sizes(Lowering *lo) {
+SY_MUST_USE static bool check_sizes(Lowering *lo) {
   for (size_t i = 1; i < lo->k->buf.n; i++)
     if (lo->k->buf.at[i].n > MOST_ELEMENTS)
       return lower_fail(lo, lo->grp->root, "a tensor of its kernel has more than 2^34 elements");

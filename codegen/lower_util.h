@@ -80,21 +80,23 @@ void lower_domain(Lowering *lo, const Type *t);                              // 
 bool lower_is_member(const Lowering *lo, Val v);
 bool lower_is_packed(const Graph *g, Val v); // evaluated when weights are packed
 // Adds parameter `name` for an operand that is no member; its strides over its own axes go to stride[].
-bool lower_operand(Lowering *lo, Val v, const char *name, Source *s, int64_t stride[MAX_RANK]);
+SY_MUST_USE bool lower_operand(Lowering *lo, Val v, const char *name, Source *s, int64_t stride[MAX_RANK]);
 // The same for kernels that read memory alone: a constant is packed like a weight.
-bool lower_stored(Lowering *lo, Val v, const char *name, Source *s, int64_t stride[MAX_RANK]);
-KBufRef lower_weight(Lowering *lo, Val v, const char *name, PackKind pack, bool trans, int64_t elements);
+SY_MUST_USE bool lower_stored(Lowering *lo, Val v, const char *name, Source *s, int64_t stride[MAX_RANK]);
+// Adds a packed weight as parameter `name`; *buf is set where the result is true.
+SY_MUST_USE bool lower_weight(Lowering *lo, Val v, const char *name, PackKind pack, bool trans, int64_t elements,
+                              KBufRef *buf);
 // An operand of a member of type `member`, aligned with the domain, known to lower_element from then on.
-bool lower_source(Lowering *lo, Val v, const Type *member, const char *name);
-bool lower_sources(Lowering *lo); // of all members but the anchor, in order
-bool lower_root(Lowering *lo);    // the output parameter; after all sources
+SY_MUST_USE bool lower_source(Lowering *lo, Val v, const Type *member, const char *name);
+SY_MUST_USE bool lower_sources(Lowering *lo); // of all members but the anchor, in order
+SY_MUST_USE bool lower_root(Lowering *lo);    // the output parameter; after all sources
 // Joins neighbouring axes of [0, upto) that every operand crosses in one stride, and drops axes of extent 1. An axis
 // longer than `keep` is not joined to a run-time one (its tiles would no longer be constant).
 void lower_collapse(Lowering *lo, int upto, int64_t keep);
 // Divides a constant axis into two: [outer][inner], for every operand and the root.
 void lower_split(Lowering *lo, int axis, int64_t inner);
 bool lower_vectors(const Lowering *lo); // every operand has column stride 0 or 1
-bool lower_finish(Lowering *lo, double flops, double bytes, const char *name, const char *comment);
+SY_MUST_USE bool lower_finish(Lowering *lo, double flops, double bytes, const char *name, const char *comment);
 
 /* emitting */
 typedef void LowerRow(Lowering *lo, KIdx *at, void *ud); // at[]: all axes but the columns are filled
@@ -112,7 +114,7 @@ void lower_columns(Lowering *lo, const Range *r, bool vectors, int unroll, const
 typedef void LowerTile(Lowering *lo, KIdx row, int rows, bool tail, void *ud);
 void lower_tiles(Lowering *lo, const Range *r, int rows, const KIdx *block, int64_t size, LowerTile *body, void *ud);
 // Says that the kernel takes the row numbers of `ids` from a buffer: see IdRead. False: too many, reported.
-bool lower_ids(Lowering *lo, Val member, Val ids, KBufRef from, const int64_t *stride, Dim limit);
+SY_MUST_USE bool lower_ids(Lowering *lo, Val member, Val ids, KBufRef from, const int64_t *stride, Dim limit);
 // Rows of an axis as a limit of row numbers: several run-time parts by their bounds, as they are stored.
 Dim lower_row_count(const Lowering *lo, const Type *t, int axis);
 void lower_data(Lowering *lo, const KIdx *at); // reads the row numbers of embeddings and gathers

@@ -117,7 +117,7 @@ typedef bool LowerFn(Arena *a, const Graph *g, const Group *grp, const Target *t
 LowerFn lower_gemm, lower_attention, lower_row, lower_map;
 
 // Lowers all routes for the given targets. NULL after errors (in Module.diag).
-Program *program_lower(Module *m, const Target *const *target, size_t ntarget);
+SY_MUST_USE Program *program_lower(Module *m, const Target *const *target, size_t ntarget);
 // work.c: what a launch of a group does for given run-time dims, whatever tasks it is divided into.
 typedef struct Work {
   double flops, bytes;
@@ -133,9 +133,9 @@ void program_typical_dims(const Module *m, int64_t *dims);
 // Runs a route lane exactly with the kernels of program target `t`. in/out: caller's tensors in the layout of the C API
 // (pitches by upper bounds); weights: the packed data area; dims by module dim number. workers = 1.
 // `watch` (may be NULL) is called after each step with the step number and the memory of its root.
-bool program_interpret(const Program *p, size_t route, size_t t, const void *weights, const void *const *in,
-                       void *const *out, const int64_t *dims, void (*watch)(void *ud, size_t step, const void *root),
-                       void *ud, const char **err);
+SY_MUST_USE bool program_interpret(const Program *p, size_t route, size_t t, const void *weights, const void *const *in,
+                                   void *const *out, const int64_t *dims,
+                                   void (*watch)(void *ud, size_t step, const void *root), void *ud, const char **err);
 
 /* pack.c: packed weight file
  * ----------------------------------------------------------------------------------------------- */
@@ -149,13 +149,14 @@ typedef struct WeightSource {
   void *ud;
 } WeightSource;
 // Evaluates one packed weight into dst (bytes long). Peak memory: a few rows of doubles beside the tensor.
-bool pack_weight(const Program *p, const PackedWeight *w, const WeightSource *src, void *dst, const char **err);
+SY_MUST_USE bool pack_weight(const Program *p, const PackedWeight *w, const WeightSource *src, void *dst,
+                             const char **err);
 // Writes the whole file: header (magic, version, plan hash, size, checksums per tensor) then data; all or nothing. The
 // first leaves a whole file that is not in its place yet.
-bool pack_into(const Program *p, const WeightSource *src, NewFile *out, void (*progress)(void *ud, double share),
-               void *ud, const char **err);
-bool pack_file(const Program *p, const WeightSource *src, const char *path, void (*progress)(void *ud, double share),
-               void *ud, const char **err);
+SY_MUST_USE bool pack_into(const Program *p, const WeightSource *src, NewFile *out,
+                           void (*progress)(void *ud, double share), void *ud, const char **err);
+SY_MUST_USE bool pack_file(const Program *p, const WeightSource *src, const char *path,
+                           void (*progress)(void *ud, double share), void *ud, const char **err);
 
 /* emit_model.c: the C module
  * ------------------------------------------------------------------------------------------------ */

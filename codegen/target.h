@@ -38,8 +38,9 @@ typedef struct Target {
 
 extern const Target *const targets[]; // NULL-terminated, by rank ascending
 size_t target_count(void);
-const Target *target_by_name(const char *name);
-const IsaRow *target_row(const Target *t, KOp op, DType dt, uint32_t lanes, bool partial); // NULL = not in the target
+SY_MUST_USE const Target *target_by_name(const char *name);
+SY_MUST_USE const IsaRow *target_row(const Target *t, KOp op, DType dt, uint32_t lanes,
+                                     bool partial); // NULL = not in the target
 
 /* emit_c.c: one kernel as one C function body. ------------------------------------------------------------------------
  * The function is

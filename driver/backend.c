@@ -53,7 +53,7 @@ int session_backend(Session *s, unsigned allowed) {
 static void emit_in_child(const Program *p, const EmitLlvm *o, LlvmKind kind, int complaints, FILE *result) {
   const char *err = "";
   Buf out = {0};
-  dup2(complaints, STDERR_FILENO);
+  if (dup2(complaints, STDERR_FILENO) < 0) _exit(1); // what LLVM complains about decides, see emit_apart
   bool ok = llvm_emit(p, o, kind, &out, &err);
   if (!ok) fprintf(stderr, "%s", err);
   ok = ok && fwrite(out.s, 1, out.n, result) == out.n && fflush(result) == 0;

@@ -23,7 +23,7 @@ typedef struct BenchPlan { // what the child hands over
 } BenchPlan;
 
 // Compiles and packs in a child process; false after reporting (by the child).
-bool bench_prepare(Session *s, const char *isa, BenchPlan *plan);
+SY_MUST_USE bool bench_prepare(Session *s, const char *isa, BenchPlan *plan);
 
 // Rate of float fused multiply-adds on `threads` threads, counting two operations each; 0 if not known for the ISA.
 double peak_gflops(const char *isa, unsigned threads);

@@ -177,8 +177,10 @@ static bool digest_of(Session *s, int fd, const struct stat *st, Digest *out) {
   if (settled && read_kept(s, kept, out)) return true;
   struct stat after;
   if (!digest_of_fd(fd, out)) return false;
-  if (settled && fstat(fd, &after) == 0 && digest_equal(facts, facts_of(&after)))
-    (void)file_write(kept, out, sizeof *out, &err); // without it the file is read again, no more
+  if (settled && fstat(fd, &after) == 0 && digest_equal(facts, facts_of(&after))) {
+    bool put = file_write(kept, out, sizeof *out, &err);
+    (void)put; // without it the file is read again, no more
+  }
   return true;
 }
 

@@ -12,6 +12,8 @@
 #ifndef SY_CHECK_H
 #define SY_CHECK_H
 
+#include "common/must_use.h"
+
 #include <cjson/cJSON.h>
 
 #include "weights.h"
@@ -84,16 +86,16 @@ void check_generate(Check *c, const Case *k, CheckResult *r);
 typedef struct Loaded {
   Checkpoint weights, tensors;
 } Loaded;
-bool check_load(Check *c, const Case *k, Loaded *f, Call *call, CheckResult *r);
+SY_MUST_USE bool check_load(Check *c, const Case *k, Loaded *f, Call *call, CheckResult *r);
 void *check_zeros(Check *c, size_t bytes); // in the session's arena, aligned like the buffers of a careful caller
 // Fills the buffer of one input from the case: dims known so far in `dims`, `known`.
-const void *check_input(Check *c, const Module *m, const Type *t, const StTensor *x, const int64_t *dims);
+SY_MUST_USE const void *check_input(Check *c, const Module *m, const Type *t, const StTensor *x, const int64_t *dims);
 bool check_same_dtype(DType want, StDtype have);
 // Adds a verdict over n elements of `got` against the tensor x.
 void check_compare(Check *c, const Case *k, const char *name, const char *shape, DType t, const void *got,
                    const StTensor *x, size_t n, CheckResult *r);
 // The module of a case as elaborated, or NULL with the verdict set.
-Module *check_module(Check *c, const Case *k, const Checkpoint *tensors, CheckResult *r);
+SY_MUST_USE Module *check_module(Check *c, const Case *k, const Checkpoint *tensors, CheckResult *r);
 // The tensor that a case has for an input or output; NULL if none.
 const StTensor *check_tensor(const Case *k, const Checkpoint *tensors, const char *group, const char *name);
 // Largest difference and largest wanted magnitude of n elements; NaN equals NaN only, infinity itself.
@@ -104,13 +106,14 @@ typedef struct Difference {
 void difference_add(Difference *d, size_t i, double got, double want);
 // The module of an op case, or NULL with the verdict set. Weights of the graph carry the names of their tensors; inputs
 // and outputs those of the case.
-Module *check_op_module(Check *c, const Case *k, const Checkpoint *tensors, CheckResult *r);
+SY_MUST_USE Module *check_op_module(Check *c, const Case *k, const Checkpoint *tensors, CheckResult *r);
 
 /* check_layout.c ------------------------------------------------------------------------------------------------------
  */
 // Run-time dims from the shape of one tensor: fills dims where `known` (bit set) is unset, compares where it is set.
 // False if the shape cannot be of this type; *why says so.
-bool layout_dims(const Module *m, const Type *t, const StTensor *x, int64_t *dims, uint32_t *known, const char **why);
+SY_MUST_USE bool layout_dims(const Module *m, const Type *t, const StTensor *x, int64_t *dims, uint32_t *known,
+                             const char **why);
 // Copies between a dense tensor (row-major, run-time extents, segments adjacent) and a buffer whose strides come from
 // the upper bounds of the dims. stride: elements per axis, or NULL for the caller's buffers of the C API.
 typedef struct Layout {
@@ -127,7 +130,7 @@ void layout_load(const Layout *l, const void *buffer, void *dense);
 /* check_run.c ---------------------------------------------------------------------------------------------------------
  */
 // Runs the call in the way chosen. False with the verdict set (SKIP if this machine cannot do it).
-bool check_run(Check *c, const Call *call, CheckResult *r);
+SY_MUST_USE bool check_run(Check *c, const Call *call, CheckResult *r);
 // Why the chosen way cannot be gone here ("this CPU has no avx512"), or NULL.
 const char *check_cannot_run(const Check *c);
 

@@ -69,7 +69,7 @@ static const char *judge_model(Fault *f) {
     Difference d = {0};
     for (size_t e = 0; e < got.n; e++) {
       float want = 0;
-      st_to_f32(x, &want, e, 1);
+      CHECK(st_to_f32(x, &want, e, 1)); // its type and its elements were looked at
       difference_add(&d, e, got.f[e], (double)want);
     }
     if (d.abs > f->atol + f->rtol * d.most)
@@ -125,9 +125,10 @@ static const char *judge_steps(Fault *f) {
   const char *err = NULL;
   void **out = ARENA_ARRAY(&f->a, void *, r->graph->output.n + 1);
   for (size_t i = 0; i < r->graph->output.n; i++) out[i] = arena_alloc(&f->a, f->call->out_bytes[i] + 64);
-  program_interpret(f->call->program, f->call->route, 0, (const char *)w.data + h.data_offset, f->call->in, out,
-                    f->call->dims, watch, f, &err);
+  bool ran = program_interpret(f->call->program, f->call->route, 0, (const char *)w.data + h.data_offset, f->call->in,
+                               out, f->call->dims, watch, f, &err);
   sy_map_close(&w);
+  if (!ran && !f->found) return arena_printf(&f->c->s->arena, "the interpreter refuses the call: %s", err);
   return f->found;
 }
 

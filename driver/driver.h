@@ -85,10 +85,11 @@ void session_note(Session *s, const char *fmt, ...) SY_PRINTF(2, 3); // to stand
 bool session_flush(Session *s); // prints and clears the diagnostics so far; false if there were errors
 // The text of a spec "FILE[:preset]". FILE may be a path, "-" or the name of an embedded model ("models/vit.sy",
 // "vit.sy", "vit"): files win. *preset = NULL if absent. NULL after reporting.
-char *session_read_spec(Session *s, const char *spec, const char **path, const char **preset, size_t *n);
+SY_MUST_USE char *session_read_spec(Session *s, const char *spec, const char **path, const char **preset, size_t *n);
 // Front end: parameters (-D), routes, dims (--dim) applied. extra_* are defines beside the options' (for golden cases).
 // NULL after reporting.
-Module *session_module(Session *s, const char *spec, const Defines *extra, const char *const *routes, size_t nroutes);
+SY_MUST_USE Module *session_module(Session *s, const char *spec, const Defines *extra, const char *const *routes,
+                                   size_t nroutes);
 // Calls `each` for every other preset of the page that session_module read last, compiled with the options given, with
 // the text of its spec, until it returns false. Nothing is reported; presets with mistakes are passed over.
 void session_each_preset(Session *s, bool (*each)(void *ud, const char *spec, const Module *m), void *ud);
@@ -97,21 +98,22 @@ void session_each_preset(Session *s, bool (*each)(void *ud, const char *spec, co
 void session_each_route(Session *s, const char *model, void (*each)(void *ud, const Module *m), void *ud);
 // session_module with the facts of --weights in force: a checkpoint with the names of a `rename` set brings what the
 // set says of parameters and preparations (facts.c). NULL after reporting.
-Module *module_for_weights(Session *s, const char *spec);
+SY_MUST_USE Module *module_for_weights(Session *s, const char *spec);
 // Is a text that was read graph IR instead of a page? It begins with `module "NAME"`, which no page does, or its name
 // ends in .ir.
 bool is_graph_ir(const char *path, const char *text);
 // Is `name` a pass, or NULL? If not: wrong use of `option`, reported.
 bool session_known_pass(Session *s, const char *option, const char *name);
-bool session_passes(Session *s, Module *m); // runs the pipeline with the options (dumps, timings, --stop-after)
+SY_MUST_USE bool session_passes(Session *s,
+                                Module *m); // runs the pipeline with the options (dumps, timings, --stop-after)
 // Targets by name list ("avx2,avx512"; NULL: portable and all of the host's family). Returns the count, 0 after
 // reporting.
-size_t session_targets(Session *s, const char *list, const Target **out);
+SY_MUST_USE size_t session_targets(Session *s, const char *list, const Target **out);
 // Are they sets of a machine, given as a triple ("x86_64-linux-gnu"; NULL: this one)? False after reporting.
-bool session_targets_run(Session *s, const Target *const *t, size_t n, const char *machine);
+SY_MUST_USE bool session_targets_run(Session *s, const Target *const *t, size_t n, const char *machine);
 // Module -> passes -> Program. NULL after reporting.
-Program *session_program(Session *s, Module *m, const Target *const *target, size_t n);
-const char *session_prefix(Session *s, const Module *m); // --prefix, or the model's name as a C identifier
+SY_MUST_USE Program *session_program(Session *s, Module *m, const Target *const *target, size_t n);
+SY_MUST_USE const char *session_prefix(Session *s, const Module *m); // --prefix, or the model's name as a C identifier
 
 /* cc.c: running the C compiler
  * ------------------------------------------------------------------------------------------ */
@@ -129,40 +131,42 @@ typedef struct Made { // what a compiler made, to be put into its place
 // Compiles a program: writes its texts into a temporary folder beside `out`, runs the compiler there; the result is not
 // in its place yet. CC_SO and CC_EXE include the glue; CC_EXE links main, the host library and the runtime. `triple` =
 // cross compiler prefix or NULL. False after reporting.
-bool cc_program(Session *s, const Program *p, const char *prefix, CcKind kind, const char *triple, const char *out,
-                Made *made);
+SY_MUST_USE bool cc_program(Session *s, const Program *p, const char *prefix, CcKind kind, const char *triple,
+                            const char *out, Made *made);
 void cc_made_drop(Made *made);
 extern const char *const cc_libraries[]; // of ours, in an executable; NULL ends
 // The C compiler with its arguments: TRIPLE-gcc, --cc, $CC, or what is here. cc_by_llvm: or is it LLVM's turn?
 StrList cc_words(Session *s, const char *triple);
 bool cc_by_llvm(Session *s, CcKind kind);
 // What the compiler prints with an option ("--version"), or NULL.
-const char *cc_ask(Session *s, const StrList *cc, const char *option);
+SY_MUST_USE const char *cc_ask(Session *s, const StrList *cc, const char *option);
 const char *cc_machine(Session *s); // the triple that the compiler makes code for, or NULL if it does not say
 // Makes a static library of one object, with TRIPLE-ar, ar or llvm-ar. False after reporting.
-bool cc_archive(Session *s, const char *triple, const char *object, const char *result);
+SY_MUST_USE bool cc_archive(Session *s, const char *triple, const char *object, const char *result);
 // Runs a command, waits. Returns its exit status, 127 if it cannot run, 128+n on a signal. Its temporary files go to
 // `dir`, if given.
-int cc_spawn(Session *s, const char *const *argv, const char *dir);
-const char *cc_find(Arena *a, const char *program);       // its path, on PATH or as it is; NULL if absent
-bool cc_have(const char *program);                        // is it there?
-const char *cc_runtime_dir(Session *s, const char *what); // "lib" or "include" of this installation or build tree
+SY_MUST_USE int cc_spawn(Session *s, const char *const *argv, const char *dir);
+const char *cc_find(Arena *a, const char *program); // its path, on PATH or as it is; NULL if absent
+bool cc_have(const char *program);                  // is it there?
+SY_MUST_USE const char *cc_runtime_dir(Session *s,
+                                       const char *what); // "lib" or "include" of this installation or build tree
 
 /* cached.c, cache.c: what was made before
  * --------------------------------------------------------------------------------------------- */
 // A compiled program of the cache, keyed by the content of everything that has a part in it: a second call only returns
 // the path. NULL after reporting.
-const char *cc_cached(Session *s, const Program *p, const char *prefix, CcKind kind, const char *triple);
+SY_MUST_USE const char *cc_cached(Session *s, const Program *p, const char *prefix, CcKind kind, const char *triple);
 // Where the packed weights of a program and the options' checkpoints lie or are to be put. NULL after reporting.
-const char *cached_weights_path(Session *s, const Program *p);
+SY_MUST_USE const char *cached_weights_path(Session *s, const Program *p);
 // The folder of the cache: $XDG_CACHE_HOME/switchyard or ~/.cache/switchyard, private; or a temporary one of this
 // process. NULL after reporting.
-const char *cache_dir(Session *s);
-const char *cache_path(Session *s, const char *name, const char *suffix, const Digest *key); // NAME-KEYSUFFIX in it
-bool file_is_ours(const char *path);   // a regular file of this user that nobody else can write to
-bool folder_is_safe(const char *path); // nobody else can put another file or folder on its way
-bool key_add_file(Session *s, Digester *key, const char *path); // its content. False after reporting
-void key_add_text(Digester *key, const char *text);             // or NULL
+SY_MUST_USE const char *cache_dir(Session *s);
+SY_MUST_USE const char *cache_path(Session *s, const char *name, const char *suffix,
+                                   const Digest *key); // NAME-KEYSUFFIX in it
+bool file_is_ours(const char *path);                   // a regular file of this user that nobody else can write to
+bool folder_is_safe(const char *path);                 // nobody else can put another file or folder on its way
+SY_MUST_USE bool key_add_file(Session *s, Digester *key, const char *path); // its content. False after reporting
+void key_add_text(Digester *key, const char *text);                         // or NULL
 
 /* words.c */
 // The next word of a text, quotes taken off; *text moves behind it. NULL at the end.
@@ -170,11 +174,13 @@ const char *next_word(Arena *a, const char **text);
 
 /* outputs.c: what a command writes takes its place only when all of it is made
  * -------------------------------------------------------------------------- */
-bool output_text(Session *s, const char *path, const Buf *b); // "-" and devices at once. False after reporting
-bool output_made(Session *s, Made *made);                     // owns it from here on
-NewFile *output_file(Session *s, const char *path);           // to write to. NULL after reporting
-bool output_open(Session *s, NewFile *out, const char *path); // the same for a single file that the caller puts
-bool outputs_put(Session *s);                                 // false after reporting
+SY_MUST_USE bool output_text(Session *s, const char *path,
+                             const Buf *b);                     // "-" and devices at once. False after reporting
+SY_MUST_USE bool output_made(Session *s, Made *made);           // owns it from here on
+SY_MUST_USE NewFile *output_file(Session *s, const char *path); // to write to. NULL after reporting
+SY_MUST_USE bool output_open(Session *s, NewFile *out,
+                             const char *path); // the same for a single file that the caller puts
+SY_MUST_USE bool outputs_put(Session *s);       // false after reporting
 void outputs_drop(Session *s);
 
 /* backend.c: C or LLVM
@@ -190,9 +196,10 @@ const char *backend_machine_option(const Session *s);
 int session_backend(Session *s, unsigned allowed);
 // The LLVM back end's object (LLVM_OBJ), text or bitcode of a program. triple: NULL = --target, or this machine. False
 // after reporting.
-bool backend_emit(Session *s, const Program *p, const char *prefix, int kind, bool glue, const char *triple, Buf *out);
+SY_MUST_USE bool backend_emit(Session *s, const Program *p, const char *prefix, int kind, bool glue, const char *triple,
+                              Buf *out);
 // Links dir/PREFIX.o, an object of the LLVM back end, without a C compiler. False after reporting.
-bool backend_link(Session *s, CcKind kind, const char *object, const char *triple, const char *result);
+SY_MUST_USE bool backend_link(Session *s, CcKind kind, const char *object, const char *triple, const char *result);
 // The model of a program, compiled by LLVM and loaded into this process; *handle is for llvm_unload. NULL after
 // reporting.
 struct sy_model;
@@ -202,7 +209,7 @@ const struct sy_model *backend_load(Session *s, const Program *p, void **handle)
  * ------------------------------------------------------------------------------------- */
 // A new folder, beside `beside` (so that a rename into place cannot cross file systems) or in $TMPDIR if NULL. It is
 // removed with its content by temp_remove, at exit, and on signals that end us. NULL after reporting.
-char *temp_dir(Session *s, const char *beside);
+SY_MUST_USE char *temp_dir(Session *s, const char *beside);
 void temp_remove(const char *dir);
 void temp_guard(void); // from here on signals remove folders and unfinished files, and end what runs for us
 // Runs a program in a process group of its own and waits; $TMPDIR is `dir` for it, if given. As cc_spawn.
@@ -228,19 +235,19 @@ typedef struct Checkpoint { // one or more files, later ones win; {0} has none
 // A WeightSource over a checkpoint. Types: F32, F16, BF16, F64 tensors of the right shape.
 WeightSource checkpoint_source(Checkpoint *c);
 // Opens files of any kind, and indexes of shards (.json). False after reporting.
-bool checkpoint_open(Session *s, Checkpoint *c, const char *const *path, size_t n);
+SY_MUST_USE bool checkpoint_open(Session *s, Checkpoint *c, const char *const *path, size_t n);
 void checkpoint_close(Checkpoint *c);
 // Missing and mis-shaped tensors, with near names; with `leftovers` also those that nothing asks for: an error in
 // modules that the model uses, else a note. False after errors. If the names are there below one prefix only, or by a
 // rename of the page, the checkpoint has them from here on.
-bool checkpoint_check(Session *s, Checkpoint *c, const Program *p, bool leftovers);
+SY_MUST_USE bool checkpoint_check(Session *s, Checkpoint *c, const Program *p, bool leftovers);
 // Packs into `path` with a progress bar. False after reporting.
-bool weights_pack(Session *s, const Program *p, const char *path, const Checkpoint *c);
-bool weights_pack_into(Session *s, const Program *p, NewFile *out, const char *path,
-                       const Checkpoint *c); // not in place
+SY_MUST_USE bool weights_pack(Session *s, const Program *p, const char *path, const Checkpoint *c);
+SY_MUST_USE bool weights_pack_into(Session *s, const Program *p, NewFile *out, const char *path,
+                                   const Checkpoint *c); // not in place
 // Deterministic weights for a module, written as safetensors: matrices uniform with the deviation of 1/sqrt(fan-in),
 // "norm"-like vectors near 1, biases small. The same on every machine.
-bool weights_init(Session *s, const Module *m, int64_t seed, const char *path);
+SY_MUST_USE bool weights_init(Session *s, const Module *m, int64_t seed, const char *path);
 // Fills n floats with seeded values in [-1, 1); used for inputs too.
 void seeded_floats(uint64_t seed, const char *name, float *dst, size_t n);
 

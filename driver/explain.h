@@ -2,6 +2,7 @@
 #ifndef SY_EXPLAIN_H
 #define SY_EXPLAIN_H
 
+#include "common/must_use.h"
 #include "weights.h"
 
 typedef struct KernelSum { // launches of one kernel in a route
@@ -33,8 +34,8 @@ typedef struct Facts {
   VEC(RouteFacts) route;
 } Facts;
 
-bool facts_gather(Session *s, const char *spec, Facts *f);        // false after reporting
-const char *facts_parameter(const Facts *f, const FrontParam *p); // source text of its value
+SY_MUST_USE bool facts_gather(Session *s, const char *spec, Facts *f); // false after reporting
+const char *facts_parameter(const Facts *f, const FrontParam *p);      // source text of its value
 // Count and size of the weights; with an infix only those whose path has it as a segment.
 WeightSum facts_sum(const Facts *f, const WeightNames *w, const char *infix);
 
@@ -43,6 +44,6 @@ void explain_route_plan(const Facts *f, const RouteProgram *r, Json *j);
 void explain_packed(const Facts *f, Json *j);
 
 // The facts as JSON to a file, "-" for standard output. False after reporting.
-bool explain_json(Session *s, const char *spec, const char *out);
+SY_MUST_USE bool explain_json(Session *s, const char *spec, const char *out);
 
 #endif

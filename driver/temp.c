@@ -157,7 +157,7 @@ static void become(const Spawn *p, const sigset_t *mask) {
   if (p->apart) setpgid(0, 0);
   if (p->apart) prctl(PR_SET_PDEATHSIG, SIGKILL);
   signal(SIGXFSZ, SIG_DFL);
-  if (p->dir) setenv("TMPDIR", p->dir, 1); // what it leaves lying about lies in our folder
+  if (p->dir && setenv("TMPDIR", p->dir, 1) != 0) _exit(127); // what it leaves lying about lies in our folder
   sigprocmask(SIG_SETMASK, mask, NULL);
   if (p->stdout_file) {
     int fd = open(p->stdout_file, O_WRONLY | O_CREAT | O_TRUNC, 0666);

@@ -33,9 +33,10 @@ const char *checkpoint_prefix(Arena *a, const char *name, const char *end);
 // Looks for the one prefix, in front of `missing`, with which everything is there: sets c->strip. False: there is none,
 // or there are two, which is noted.
 typedef bool CheckpointFits(void *ud, Checkpoint *c);
-bool checkpoint_below(Session *s, Checkpoint *c, const char *missing, CheckpointFits *fits, void *ud);
+SY_MUST_USE bool checkpoint_below(Session *s, Checkpoint *c, const char *missing, CheckpointFits *fits, void *ud);
 // The same for a prefix in the place of c->add, if modules stand behind it: one name alone may be any module's.
-bool checkpoint_below_instead(Session *s, Checkpoint *c, const char *missing, CheckpointFits *fits, void *ud);
+SY_MUST_USE bool checkpoint_below_instead(Session *s, Checkpoint *c, const char *missing, CheckpointFits *fits,
+                                          void *ud);
 // Does every tensor stand for one name? Else a prefix takes one layer for another, or one tower. Sorts the list.
 typedef struct NamedTensor {
   const StTensor *tensor;
@@ -45,15 +46,16 @@ bool checkpoint_distinct(NamedTensor *list, size_t n);
 // The i-th part of a name that may be missing in front of the names of a file ("bert."), or NULL.
 const char *checkpoint_part(Arena *a, const char *name, size_t i);
 void checkpoint_note_added(Session *s, const Checkpoint *c);
-bool checkpoint_lengthen(Session *s, Checkpoint *c, WeightNames *want); // finds and sets c->add, with a note
-bool checkpoint_strip(Session *s, Checkpoint *c, WeightNames *want);    // finds and sets c->strip, with a note
+SY_MUST_USE bool checkpoint_lengthen(Session *s, Checkpoint *c,
+                                     WeightNames *want);                         // finds and sets c->add, with a note
+SY_MUST_USE bool checkpoint_strip(Session *s, Checkpoint *c, WeightNames *want); // finds and sets c->strip, with a note
 
 StDtype weight_dtype(const WeightName *w);          // in which `init` writes it: F32, or the page's F16 or BF16
 void weight_print_shape(Buf *b, const StTensor *t); // "F32[3,4]"
 
 /* checkpoint_leftover.c */
 // Notes the tensors that nothing asks for. False after reporting if some lie in modules of the model.
-bool checkpoint_leftovers(Session *s, const Checkpoint *c, const Module *m, const WeightNames *want);
+SY_MUST_USE bool checkpoint_leftovers(Session *s, const Checkpoint *c, const Module *m, const WeightNames *want);
 
 /* checkpoint_rename.c */
 typedef struct WeightAlias {
@@ -63,13 +65,13 @@ typedef struct WeightAlias {
 const StTensor *checkpoint_alias(const Checkpoint *c, const char *name); // what stands for a name by a rule, or NULL
 bool checkpoint_used(const Checkpoint *c, const StTensor *t);            // does it stand for a weight of another name?
 // Names that are not there are looked for by the rules of the page; a note says which set fits. False after reporting.
-bool checkpoint_rename(Session *s, Checkpoint *c, const Module *m, const WeightNames *want);
+SY_MUST_USE bool checkpoint_rename(Session *s, Checkpoint *c, const Module *m, const WeightNames *want);
 // First below a prefix, then by the rules, then by the rules below a prefix.
 bool checkpoint_fit(Session *s, Checkpoint *c, const Module *m, WeightNames *want);
 
 // The set of the page by which the checkpoint has all weights of a module that it lacks under their own names, or NULL.
 // *own: it has them all under their own names. Nothing is changed or said.
-const char *checkpoint_names(Session *s, Checkpoint *c, const Module *m, bool *own);
+SY_MUST_USE const char *checkpoint_names(Session *s, Checkpoint *c, const Module *m, bool *own);
 
 /* facts.c */
 // Says which other presets of the page have the same weights and differ in what tensors do not show.
@@ -103,8 +105,8 @@ WeightStats weight_stats_f32(const float *x, size_t n); // the same of plain flo
 void seeded_floats_from(uint64_t seed, const char *name, size_t first, float *dst, size_t n);
 
 // Where a command of `syc weights` writes: -o FILE, or a temporary file that _end copies to standard output.
-const char *weights_out_begin(Session *s); // NULL after reporting
-int weights_out_end(Session *s, const char *path);
+SY_MUST_USE const char *weights_out_begin(Session *s); // NULL after reporting
+SY_MUST_USE int weights_out_end(Session *s, const char *path);
 
 int weights_inspect(Session *s); // syc weights inspect FILE
 int weights_convert(Session *s); // syc weights convert FILE... -o FILE

@@ -60,7 +60,7 @@ static bool write_tensor(StWriter *out, Convert *v, size_t i, StError *err) {
     if (same) {
       data = (const uint8_t *)t->data + at * size;
     } else {
-      st_to_f32(t, part, at, k);
+      CHECK(st_to_f32(t, part, at, k)); // floats are converted, to one of the types of wanted_dtype
       v->overflows += st_from_f32(v->desc[i].dtype, part, as, k);
     }
     if (!st_write_data(out, data, k * size, err)) return false;

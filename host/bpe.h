@@ -41,10 +41,10 @@ typedef struct {
 } HostBpeOptions;
 
 // Loads a vocabulary file. NULL on error: unreadable, damaged gzip, no header, a line that is not a merge.
-HostBpe *host_bpe_load(const char *path, HostError *err);
+SY_MUST_USE HostBpe *host_bpe_load(const char *path, HostError *err);
 
 // The same from n bytes of memory, which may be freed afterwards.
-HostBpe *host_bpe_load_memory(const void *bytes, size_t n, HostError *err);
+SY_MUST_USE HostBpe *host_bpe_load_memory(const void *bytes, size_t n, HostError *err);
 
 void host_bpe_free(HostBpe *bpe);
 
@@ -56,13 +56,13 @@ size_t host_bpe_size(const HostBpe *bpe);
 HostBpeOptions host_bpe_clip_options(const HostBpe *bpe, size_t length);
 
 // Ids of n bytes of UTF-8 (invalid bytes count as U+FFFD). *out is overwritten; free with host_ids_free.
-bool host_bpe_encode(const HostBpe *bpe, const char *text, size_t n, const HostBpeOptions *how, HostIds *out,
-                     HostError *err);
+SY_MUST_USE bool host_bpe_encode(const HostBpe *bpe, const char *text, size_t n, const HostBpeOptions *how,
+                                 HostIds *out, HostError *err);
 
 // Text of ids: symbols joined, "</w>" read as a space (so a text usually ends in one), invalid UTF-8 as
 // U+FFFD. malloc'd with a zero byte behind; *bytes (may be NULL) receives the length. NULL if an id is
 // outside the vocabulary.
-char *host_bpe_decode(const HostBpe *bpe, const int32_t *id, size_t n, size_t *bytes, HostError *err);
+SY_MUST_USE char *host_bpe_decode(const HostBpe *bpe, const int32_t *id, size_t n, size_t *bytes, HostError *err);
 
 void host_ids_free(HostIds *ids);
 

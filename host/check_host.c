@@ -402,10 +402,11 @@ static bool check_cleaned(const Tokenize *k, const cJSON *input, const cJSON *wa
   HostText t = {0};
   char *s = cJSON_IsString(input) ? show_zeros(input->valuestring, &n) : NULL, *got = NULL;
   if (s && k->rule)
-    host_clean_sentence(k->rule, k->max_words, s, n, &got, &got_n);
+    got = host_clean_sentence(k->rule, k->max_words, s, n, &got, &got_n) ? got : NULL;
   else if (s && host_text_from_utf8(&t, s, n) && host_clean_text(&t, k->how.fix_text))
     got = host_text_to_utf8(&t, &got_n);
-  bool ok = got ? same_text(got, got_n, want, row, out) : settle(out, HOST_FAIL, "row %zu: no string input", row);
+  bool ok = got ? same_text(got, got_n, want, row, out)
+                : settle(out, HOST_FAIL, s ? "row %zu: it cannot be cleaned" : "row %zu: no string input", row);
   free(got);
   free(s);
   host_text_free(&t);

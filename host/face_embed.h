@@ -2,6 +2,7 @@
 #ifndef SWITCHYARD_HOST_FACE_EMBED_H
 #define SWITCHYARD_HOST_FACE_EMBED_H
 
+#include "common/must_use.h"
 #include "face_parts.h"
 
 /* face_items.c: what vectors are made of -------------------------------------------------------------------------- */
@@ -16,7 +17,7 @@ typedef struct FaceItems {
 } FaceItems;
 // The lines of --lines, or the pictures named and those in the folders named. Free with face_items_free, after an error
 // too.
-bool face_items_gather(FaceItems *items, const FaceArgs *a, HostError *err);
+SY_MUST_USE bool face_items_gather(FaceItems *items, const FaceArgs *a, HostError *err);
 void face_items_free(FaceItems *items);
 // "3 files passed over: 2 WebP, 1 GIF"; *dst is empty if there are none.
 void face_items_passed(const FaceItems *items, char *dst, size_t room);
@@ -38,12 +39,12 @@ typedef struct FacePart {
   char mark[FACE_ROWS_START]; // what rows_part begins with
 } FacePart;
 // Fills the paths; false: too long.
-bool face_part_name(FacePart *p, const char *out);
+SY_MUST_USE bool face_part_name(FacePart *p, const char *out);
 // Opens both files, goes on where a call with the same key stopped or begins anew. A FACE_ code.
-int face_part_open(FacePart *p, const uint64_t key[2], bool restart, const char *program, HostError *err);
+SY_MUST_USE int face_part_open(FacePart *p, const uint64_t key[2], bool restart, const char *program, HostError *err);
 // Adds the rows of items first[0..count), in order.
-bool face_part_add(FacePart *p, const float *rows, const size_t *item, size_t count, HostError *err);
-bool face_part_finish(FacePart *p, HostError *err); // both files get their names
-void face_part_close(FacePart *p, bool remove_all); // remove_all: nothing was made
+SY_MUST_USE bool face_part_add(FacePart *p, const float *rows, const size_t *item, size_t count, HostError *err);
+SY_MUST_USE bool face_part_finish(FacePart *p, HostError *err); // both files get their names
+void face_part_close(FacePart *p, bool remove_all);             // remove_all: nothing was made
 
 #endif

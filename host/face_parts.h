@@ -18,6 +18,7 @@
 #ifndef SWITCHYARD_HOST_FACE_PARTS_H
 #define SWITCHYARD_HOST_FACE_PARTS_H
 
+#include "common/must_use.h"
 #include "common/json.h"
 #include "face.h"
 #include "generate.h"
@@ -44,7 +45,7 @@ typedef struct FaceArgs {
   bool json, time, help, version, describe, selftest, sample, strict, restart, cased, uncased;
 } FaceArgs;
 // Fills *a (free with face_args_free even after an error). False: err says what is wrong with the command line.
-bool face_args_parse(FaceArgs *a, int argc, char **argv, HostError *err);
+SY_MUST_USE bool face_args_parse(FaceArgs *a, int argc, char **argv, HostError *err);
 void face_args_free(FaceArgs *a);
 void face_args_help(const sy_info *info, const char *program, FaceCommand command); // to stdout
 
@@ -55,11 +56,11 @@ bool face_prepares_words(const sy_prepare *p);
 const sy_prepare *face_prepare(const sy_info *info, const char *tensor);
 bool face_prepare_is(const sy_info *info, const char *tensor, const char *kind);
 // The value of a key in an options text as written, in dst; false if the key is absent or the value too long.
-bool face_option(const char *options, const char *key, char *dst, size_t room);
+SY_MUST_USE bool face_option(const char *options, const char *key, char *dst, size_t room);
 bool face_option_is(const char *options, const char *key, const char *text); // is the value this text?
 double face_option_number(const char *options, const char *key, double absent);
 // picture(...): how to preprocess. False with err if the text makes no sense.
-bool face_option_picture(const char *options, HostPreprocess *how, HostError *err);
+SY_MUST_USE bool face_option_picture(const char *options, HostPreprocess *how, HostError *err);
 
 /* face_npy.c ------------------------------------------------------------------------------------------------------ */
 typedef struct FaceArray { // dense, row-major
@@ -70,12 +71,14 @@ typedef struct FaceArray { // dense, row-major
   void *data; // malloc'd
 } FaceArray;
 size_t face_dtype_bytes(char dtype);
-bool face_npy_read(const char *path, FaceArray *out, HostError *err); // f4, f8, i4, i8, b1, u1; little-endian, C order
-bool face_npy_write(const char *path, const FaceArray *a, HostError *err); // "-": to standard output
+SY_MUST_USE bool face_npy_read(const char *path, FaceArray *out,
+                               HostError *err); // f4, f8, i4, i8, b1, u1; little-endian, C order
+SY_MUST_USE bool face_npy_write(const char *path, const FaceArray *a, HostError *err); // "-": to standard output
 void face_array_free(FaceArray *a);
 // The header of a file of `size` bytes at `bytes`: fills out's dtype, rank, dim and n; *start is where the elements
 // begin, as many as the header says. False: err says what is wrong. path is for the message.
-bool face_npy_header(const char *path, const char *bytes, size_t size, FaceArray *out, size_t *start, HostError *err);
+SY_MUST_USE bool face_npy_header(const char *path, const char *bytes, size_t size, FaceArray *out, size_t *start,
+                                 HostError *err);
 // Writes the header of an array, NUL behind it, to dst; returns its bytes, a multiple of 64 below FACE_NPY_HEADER.
 enum { FACE_NPY_HEADER = 512 };
 size_t face_npy_start(const FaceArray *a, char dst[FACE_NPY_HEADER]);
@@ -89,7 +92,7 @@ typedef struct FaceBads { // in the order of their numbers
   FaceBad *at;
   size_t n, shown; // shown: how many of them --json has printed
 } FaceBads;
-bool face_bads_add(FaceBads *b, size_t item, const HostError *why, HostError *err);
+SY_MUST_USE bool face_bads_add(FaceBads *b, size_t item, const HostError *why, HostError *err);
 // Says on stderr what cannot be read and why, each in its line.
 void face_bads_say(const FaceBads *b, const char *program);
 // The error of a run that left out items, behind what was said of each: FACE_OK if there are none. total: items of the
@@ -126,11 +129,11 @@ typedef struct FaceRun { // a route, and one call of it at a time
 } FaceRun;
 // Loads what the whole run needs (vocabulary, --input files), allocates the buffers, counts the items. Free with
 // face_run_free, after an error too.
-bool face_run_start(FaceRun *r, HostError *err);
+SY_MUST_USE bool face_run_start(FaceRun *r, HostError *err);
 void face_run_free(FaceRun *r);
 // Fills the inputs for those of the items [first, first + count) whose pictures can be read and sets the dims. r->count
 // may be 0 then: there is nothing to call.
-bool face_run_fill(FaceRun *r, size_t first, size_t count, HostError *err);
+SY_MUST_USE bool face_run_fill(FaceRun *r, size_t first, size_t count, HostError *err);
 // Of a generate: the rows of the --input files for it, 1 if there are none.
 size_t face_run_given_rows(const FaceRun *r);
 // Takes over the picture that row 0 of an input of another run holds, if the inputs are alike, so that it is not read
@@ -139,18 +142,18 @@ bool face_run_hold(FaceRun *to, const FaceRun *from, const char *path);
 // The same item by item, for routes of one picture or one sentence an item: begin, add at most r->batch of them, end.
 // An item that cannot be read leaves the others as they are.
 void face_run_begin(FaceRun *r);
-bool face_run_add(FaceRun *r, const char *item, HostError *err);
-bool face_run_end(FaceRun *r, HostError *err);
+SY_MUST_USE bool face_run_add(FaceRun *r, const char *item, HostError *err);
+SY_MUST_USE bool face_run_end(FaceRun *r, HostError *err);
 // What a route wants: its numbers of pictures and sentences. False if there is an input that does not follow from them.
 bool face_route_wants(const sy_info *info, const sy_route *route, size_t *pictures, size_t *texts);
 // Output o at its extents, dense; out->data is malloc'd.
-bool face_run_output(const FaceRun *r, unsigned o, FaceArray *out, HostError *err);
+SY_MUST_USE bool face_run_output(const FaceRun *r, unsigned o, FaceArray *out, HostError *err);
 
 /* face_text.c ----------------------------------------------------------------------------------------------------- */
 // Does a prepare kind make ids of sentences?
 bool face_is_tokenizer(const char *kind);
 // Loads --vocab if it is not loaded. False if it is missing, no vocabulary, or one of another kind or size.
-bool face_load_vocabulary(FaceRun *r, const sy_prepare *p, HostError *err);
+SY_MUST_USE bool face_load_vocabulary(FaceRun *r, const sy_prepare *p, HostError *err);
 // The tokenizer's usual ends, and whose ids they are: those of the file or (SentencePiece, xlmr) of XLM-R.
 HostTokenizerOptions face_tokenizer_options(const HostTokenizer *t, const char *options);
 // How sentences are cut, by the options of their prepare and the command line, in r->how.
@@ -158,7 +161,7 @@ void face_text_options(FaceRun *r, const char *options);
 // Says on stderr that a sentence had more than `most` tokens.
 void face_note_cut(const char *sentence, size_t most);
 // Prints what --vocab is to each input of sentences, for --describe.
-bool face_describe_vocabulary(const sy_info *info, const FaceArgs *a, HostError *err);
+SY_MUST_USE bool face_describe_vocabulary(const sy_info *info, const FaceArgs *a, HostError *err);
 // Are there as many labels as the route's outputs of classes have? (labels of another number are other classes' names)
 bool face_labels_fit(const FaceRun *r, HostError *err);
 
@@ -168,7 +171,7 @@ typedef struct FaceWords { // a generate: its rule, who plays which part in its 
   const sy_route *start, *step;
 } FaceWords;
 // The generate of a name, or of the entry point; false if there is none.
-bool face_words_find(const sy_info *info, const char *name, FaceWords *out);
+SY_MUST_USE bool face_words_find(const sy_info *info, const char *name, FaceWords *out);
 // Is it an entry point of a generate? Which, in *w.
 bool face_words_part(const sy_info *info, const sy_route *r, FaceWords *w);
 // Is the tensor of this name the one of a part: "words", "at", "last", "scores"?
@@ -182,10 +185,10 @@ typedef struct FaceWordsShape { // what a WordsInfo points to, and where the run
 } FaceWordsShape;
 // Describes both entry points for words_new. *shape must outlive *info, whose call and ud the caller sets. False with
 // err if they are not those of a generate.
-bool face_words_describe(const FaceWords *w, FaceWordsShape *shape, WordsInfo *info, HostError *err);
+SY_MUST_USE bool face_words_describe(const FaceWords *w, FaceWordsShape *shape, WordsInfo *info, HostError *err);
 // Runs a generate on everything given and prints the sentences. call: one call of an entry point.
 typedef bool FaceCall(void *ud, const sy_route *route, const size_t *dims, const void *const *in, void *const *out);
-bool face_words_run(FaceRun *r, const FaceWords *w, FaceCall *call, void *ud, HostError *err);
+SY_MUST_USE bool face_words_run(FaceRun *r, const FaceWords *w, FaceCall *call, void *ud, HostError *err);
 
 /* face_prompt.c --------------------------------------------------------------------------------------------------- */
 typedef struct FacePrompts {
@@ -193,8 +196,8 @@ typedef struct FacePrompts {
   size_t n;
 } FacePrompts;
 // Free with face_prompts_free, after an error too.
-bool face_prompts_make(FaceRun *r, const FaceWords *w, const GenerateOptions *how, const WordsInfo *info,
-                       FacePrompts *out, HostError *err);
+SY_MUST_USE bool face_prompts_make(FaceRun *r, const FaceWords *w, const GenerateOptions *how, const WordsInfo *info,
+                                   FacePrompts *out, HostError *err);
 void face_prompts_free(FacePrompts *p);
 
 /* face_vectors.c -------------------------------------------------------------------------------------------------- */
@@ -217,15 +220,15 @@ typedef struct FaceModel { // a started model, and what the command line says
 } FaceModel;
 // The first route with an output image_embed or image_features (text_embed or text_features) of f32[N, width] that
 // takes nothing but one picture (sentence); named: that route only, NULL for any. False if there is none.
-bool face_vectors_find(const sy_info *info, FaceKind kind, const char *named, FaceVectors *out);
+SY_MUST_USE bool face_vectors_find(const sy_info *info, FaceKind kind, const char *named, FaceVectors *out);
 // As above, for the commands: a missing route is an error of the command line that says what is looked for.
-int face_vectors_need(const FaceModel *m, FaceKind kind, FaceVectors *out, HostError *err);
+SY_MUST_USE int face_vectors_need(const FaceModel *m, FaceKind kind, FaceVectors *out, HostError *err);
 // Runs what face_run_end has made ready and writes r->count rows of length 1 to dst f32[count, width]. A FACE_ code.
-int face_vectors_call(const FaceModel *m, const FaceVectors *v, FaceRun *r, float *dst, HostError *err);
+SY_MUST_USE int face_vectors_call(const FaceModel *m, const FaceVectors *v, FaceRun *r, float *dst, HostError *err);
 // The vectors of all items that can be read, f32[n, width], malloc'd, in *out. The others go to *bad; if that is NULL,
 // the first of them is an error.
-int face_vectors_all(const FaceModel *m, const FaceVectors *v, const FaceList *items, float **out, FaceBads *bad,
-                     HostError *err);
+SY_MUST_USE int face_vectors_all(const FaceModel *m, const FaceVectors *v, const FaceList *items, float **out,
+                                 FaceBads *bad, HostError *err);
 // Makes v f32[n] of length 1. False if it holds what is not a number or nothing but zeros.
 bool face_unit(float *v, size_t n);
 float face_dot(const float *a, const float *b, size_t n); // the same bits for the same n, whatever the alignment
@@ -234,17 +237,18 @@ float face_dot(const float *a, const float *b, size_t n); // the same bits for t
  */
 // Zero-shot: are the labels classes for pictures, or does a route have classes of its own?
 bool face_zero_wanted(const sy_info *info, const FaceArgs *a);
-int face_zero(const FaceModel *m, HostError *err);
-int face_embed(const FaceModel *m, HostError *err);
-int face_search(const FaceModel *m, HostError *err);
+SY_MUST_USE int face_zero(const FaceModel *m, HostError *err);
+SY_MUST_USE int face_embed(const FaceModel *m, HostError *err);
+SY_MUST_USE int face_search(const FaceModel *m, HostError *err);
 // NAME.npy gives NAME.txt, anything else has .txt put behind it. False if there is no room.
-bool face_names_path(const char *npy, char *dst, size_t room);
+SY_MUST_USE bool face_names_path(const char *npy, char *dst, size_t room);
 
 /* face_show.c ----------------------------------------------------------------------------------------------------- */
 // Prints output o of the call just made.
-bool face_show(FaceRun *r, unsigned o, const FaceArray *a, const HostLabels *labels, HostError *err);
+SY_MUST_USE bool face_show(FaceRun *r, unsigned o, const FaceArray *a, const HostLabels *labels, HostError *err);
 // The best classes of the count items of the call just made; a: f32[items, classes]. p: how the page shows them.
-bool face_show_labels(FaceRun *r, const sy_prepare *p, const FaceArray *a, const HostLabels *labels, HostError *err);
+SY_MUST_USE bool face_show_labels(FaceRun *r, const sy_prepare *p, const FaceArray *a, const HostLabels *labels,
+                                  HostError *err);
 // As JSON: the entries of the items below a number that cannot be read, if they were not printed before.
 void face_show_bad(FaceRun *r, size_t below);
 void face_json_bad(Json *j, const char *kind, const char *name, const HostError *why); // one of them

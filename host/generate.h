@@ -11,6 +11,8 @@
 #ifndef SWITCHYARD_HOST_GENERATE_H
 #define SWITCHYARD_HOST_GENERATE_H
 
+#include "common/must_use.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -46,8 +48,8 @@ typedef struct GenerateOptions {
 // score[batch] (may be NULL) is the summed log-probability over length^length_penalty. False: *err says why; among the
 // reasons: a model whose scores of a sentence that is not finished hold a NaN or +infinity, or nothing but -infinity
 // (*err is then generate_not_a_number).
-bool generate(const GenerateModel *m, const GenerateOptions *o, int64_t batch, const int32_t *prompt, int64_t n,
-              int32_t *ids, float *score, const char **err);
+SY_MUST_USE bool generate(const GenerateModel *m, const GenerateOptions *o, int64_t batch, const int32_t *prompt,
+                          int64_t n, int32_t *ids, float *score, const char **err);
 extern const char generate_not_a_number[];
 
 #endif

@@ -6,6 +6,8 @@
 #ifndef SWITCHYARD_HOST_HOST_H
 #define SWITCHYARD_HOST_HOST_H
 
+#include "common/must_use.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,6 +31,6 @@ bool host_fail_file(HostError *err, const char *path);
 
 // Reads a whole file or a pipe to its end; "-" is standard input. *n receives the number of bytes. The result is
 // malloc'd and has one zero byte behind the content. NULL on error or above `limit` bytes.
-char *host_read_file(const char *path, size_t limit, size_t *n, HostError *err);
+SY_MUST_USE char *host_read_file(const char *path, size_t limit, size_t *n, HostError *err);
 
 #endif

@@ -73,17 +73,17 @@ typedef struct {
 
 // Decodes a file or a pipe; "-" is standard input. On failure *out is empty and err says why. The caller frees with
 // host_image_free.
-bool host_image_load(const char *path, HostImage *out, HostError *err);
+SY_MUST_USE bool host_image_load(const char *path, HostImage *out, HostError *err);
 
 // Decodes n bytes; the kind is recognised by its first bytes.
-bool host_image_decode(const void *bytes, size_t n, HostImage *out, HostError *err);
+SY_MUST_USE bool host_image_decode(const void *bytes, size_t n, HostImage *out, HostError *err);
 
 // What a file is by its first bytes (1024 are enough), whatever it is called: "JPEG", "WebP", "a page of HTML, not the
 // file; ...", "empty"; NULL if that is not known. (image_type.c)
 const char *host_picture_type(const void *bytes, size_t n);
 
 // Allocates width x height x channels bytes, uninitialised; false above HOST_MAX_PIXELS or without memory.
-bool host_image_new(HostImage *out, int width, int height, int channels, HostError *err);
+SY_MUST_USE bool host_image_new(HostImage *out, int width, int height, int channels, HostError *err);
 
 // Frees the pixels and empties the struct; an empty or zeroed struct is allowed.
 void host_image_free(HostImage *im);
@@ -92,22 +92,23 @@ void host_image_free(HostImage *im);
 
 // Pillow's Image.resize of the whole picture to width x height. A HOST_PALETTE picture takes
 // HOST_NEAREST whatever the filter is. `out` is new; it must not be `in`.
-bool host_image_resize(const HostImage *in, int width, int height, HostFilter filter, HostImage *out, HostError *err);
+SY_MUST_USE bool host_image_resize(const HostImage *in, int width, int height, HostFilter filter, HostImage *out,
+                                   HostError *err);
 
 // New RGB picture: grey is repeated, alpha is dropped, inks are turned into light, 16-bit grey is clipped at 255.
-bool host_image_to_rgb(const HostImage *in, HostImage *out, HostError *err);
+SY_MUST_USE bool host_image_to_rgb(const HostImage *in, HostImage *out, HostError *err);
 
 // New crop x crop picture from the middle; the offset is (n - crop) / 2 rounded half to even.
 // Fails if a side is shorter than crop.
-bool host_image_crop(const HostImage *in, int crop, HostImage *out, HostError *err);
+SY_MUST_USE bool host_image_crop(const HostImage *in, int crop, HostImage *out, HostError *err);
 
 // Width and height after host_preprocess of a width x height picture; false if a side would be 0 or
 // the description makes no sense.
-bool host_preprocess_size(int width, int height, const HostPreprocess *how, int *out_width, int *out_height,
-                          HostError *err);
+SY_MUST_USE bool host_preprocess_size(int width, int height, const HostPreprocess *how, int *out_width, int *out_height,
+                                      HostError *err);
 
 // All steps up to u8[H, W, 3].
-bool host_preprocess(const HostImage *in, const HostPreprocess *how, HostImage *rgb, HostError *err);
+SY_MUST_USE bool host_preprocess(const HostImage *in, const HostPreprocess *how, HostImage *rgb, HostError *err);
 
 // dst f32[3, H, W] = (u8 / 255 - mean) / std of an RGB picture, in float arithmetic.
 void host_normalise(const HostImage *rgb, const float mean[3], const float std[3], float *dst);

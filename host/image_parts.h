@@ -4,15 +4,16 @@
 #ifndef SWITCHYARD_HOST_IMAGE_PARTS_H
 #define SWITCHYARD_HOST_IMAGE_PARTS_H
 
+#include "common/must_use.h"
 #include "image.h"
 
 #include <string.h>
 
 enum { HOST_MAX_SIDE = 1000 * 1000 }; // pixels
 
-bool host_decode_jpeg(const uint8_t *bytes, size_t n, HostImage *out, HostError *err);
-bool host_decode_png(const uint8_t *bytes, size_t n, HostImage *out, HostError *err);
-bool host_decode_pnm(const uint8_t *bytes, size_t n, HostImage *out, HostError *err);
+SY_MUST_USE bool host_decode_jpeg(const uint8_t *bytes, size_t n, HostImage *out, HostError *err);
+SY_MUST_USE bool host_decode_png(const uint8_t *bytes, size_t n, HostImage *out, HostError *err);
+SY_MUST_USE bool host_decode_pnm(const uint8_t *bytes, size_t n, HostImage *out, HostError *err);
 
 // Says what the bytes are that no decoder reads, and what helps; false. (image_type.c)
 bool host_picture_refuse(const void *bytes, size_t n, HostError *err);

@@ -26,14 +26,14 @@ typedef struct {
 } HostLabels;
 
 // A line a label. Empty lines at the end do not count, others are an error, as is what is no UTF-8: both name the line.
-bool host_labels_load(const char *path, HostLabels *labels, HostError *err);
+SY_MUST_USE bool host_labels_load(const char *path, HostLabels *labels, HostError *err);
 // Lines as they are, the empty ones too: names of files, sentences. A line break at the end starts no line.
-bool host_lines_load(const char *path, HostLabels *lines, HostError *err);
+SY_MUST_USE bool host_lines_load(const char *path, HostLabels *lines, HostError *err);
 void host_lines_trim(HostLabels *lines); // leaves out empty lines at the end
 void host_labels_free(HostLabels *labels);
 
 // Of a JSON text with a zero byte behind its n bytes; labels->text is that text, which is changed. False: err says
 // what is wrong and at which byte; labels->name may be set.
-bool host_labels_json(HostLabels *labels, size_t n, HostError *err);
+SY_MUST_USE bool host_labels_json(HostLabels *labels, size_t n, HostError *err);
 
 #endif

@@ -10,6 +10,7 @@
 #ifndef SWITCHYARD_HOST_SENTENCEPIECE_H
 #define SWITCHYARD_HOST_SENTENCEPIECE_H
 
+#include "common/must_use.h"
 #include "bpe.h"
 
 typedef struct HostSpm HostSpm;
@@ -27,22 +28,22 @@ typedef struct HostSpmCut { // free with host_spm_cut_free
 } HostSpmCut;
 
 // NULL on error: unreadable, not a model, another kind than unigram.
-HostSpm *host_spm_load(const char *path, HostError *err);
-HostSpm *host_spm_load_memory(const void *bytes, size_t n, HostError *err);
+SY_MUST_USE HostSpm *host_spm_load(const char *path, HostError *err);
+SY_MUST_USE HostSpm *host_spm_load_memory(const void *bytes, size_t n, HostError *err);
 void host_spm_free(HostSpm *m);
 
 size_t host_spm_size(const HostSpm *m);
 bool host_spm_is_byte(const HostSpm *m, int32_t id);      // a piece of byte fallback
 const char *host_spm_piece(const HostSpm *m, int32_t id); // NULL outside the vocabulary
 
-bool host_spm_encode(const HostSpm *m, const char *text, size_t n, HostSpmCut *out, HostError *err);
+SY_MUST_USE bool host_spm_encode(const HostSpm *m, const char *text, size_t n, HostSpmCut *out, HostError *err);
 // The text as normalisation alone leaves it: no U+2581, no prefix (the tool spm_normalize). malloc'd, NULL without
 // memory.
-char *host_spm_normalise(const HostSpm *m, const char *text, size_t n, size_t *bytes);
+SY_MUST_USE char *host_spm_normalise(const HostSpm *m, const char *text, size_t n, size_t *bytes);
 void host_spm_cut_free(HostSpmCut *c);
 
 // Text of ids; malloc'd. NULL if an id is outside the vocabulary.
-char *host_spm_decode(const HostSpm *m, const int32_t *id, size_t n, size_t *bytes, HostError *err);
+SY_MUST_USE char *host_spm_decode(const HostSpm *m, const int32_t *id, size_t n, size_t *bytes, HostError *err);
 
 // Ids of XLMRobertaTokenizer: <s> 0, <pad> 1, </s> 2, <unk> 3, pieces one further than in the model, <mask> last.
 int32_t host_spm_to_xlmr(int32_t id);

@@ -16,6 +16,8 @@
 #ifndef SWITCHYARD_HOST_STRMAP_H
 #define SWITCHYARD_HOST_STRMAP_H
 
+#include "common/must_use.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,9 +46,9 @@ typedef struct StrWalk {
 
 typedef enum StrMapRule { STRMAP_FIRST, STRMAP_LAST } StrMapRule;
 
-bool strmap_init(StrMap *m, size_t n);
+SY_MUST_USE bool strmap_init(StrMap *m, size_t n);
 void strmap_put(StrMap *m, const char *s, size_t n, int32_t value);
-bool strmap_build(StrMap *m, StrMapRule rule); // false: no memory
+SY_MUST_USE bool strmap_build(StrMap *m, StrMapRule rule); // false: no memory
 int32_t strmap_find(const StrMap *m, const char *s, size_t n);
 void strmap_free(StrMap *m);
 

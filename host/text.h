@@ -27,18 +27,18 @@ typedef struct {
 
 // ---- text.c ----
 
-bool host_text_push(HostText *t, uint32_t c);
+SY_MUST_USE bool host_text_push(HostText *t, uint32_t c);
 void host_text_free(HostText *t);
 
 // Appends n bytes of UTF-8.
-bool host_text_from_utf8(HostText *t, const char *s, size_t n);
+SY_MUST_USE bool host_text_from_utf8(HostText *t, const char *s, size_t n);
 
 // Bytes of the character at s (n > 0 bytes left); 0 if they are no UTF-8.
 size_t host_utf8_length(const char *s, size_t n);
 bool host_is_utf8(const char *s, size_t n);
 
 // malloc'd UTF-8 with a zero byte behind it; *n receives the length in bytes. NULL without memory.
-char *host_text_to_utf8(const HostText *t, size_t *n);
+SY_MUST_USE char *host_text_to_utf8(const HostText *t, size_t *n);
 
 // Writes c as UTF-8 to dst (room for 4 bytes) and returns the number of bytes; a surrogate or a value
 // above U+10FFFF is written as U+FFFD.
@@ -52,7 +52,7 @@ bool host_is_blank(uint32_t c);       // what str.strip() strips: White_Space an
 
 // Python's html.unescape: numeric references with the standard's replacements, named ones with or
 // without ';', longest match.
-bool host_unescape_html(HostText *t);
+SY_MUST_USE bool host_unescape_html(HostText *t);
 
 // Removes blanks at both ends.
 void host_strip(HostText *t);
@@ -62,23 +62,23 @@ void host_collapse_blanks(HostText *t);
 
 // Python's str.lower(): full mapping, final sigma included; and the same of each character by itself, whose sigmas are
 // never final. Which tokenizer takes which: text.c.
-bool host_lower(HostText *t);
-bool host_lower_each(HostText *t);
+SY_MUST_USE bool host_lower(HostText *t);
+SY_MUST_USE bool host_lower_each(HostText *t);
 
 // Canonical decomposition and composition, forms NFD and NFC; linear time.
-bool host_decompose(HostText *t);
-bool host_compose(HostText *t);
+SY_MUST_USE bool host_decompose(HostText *t);
+SY_MUST_USE bool host_compose(HostText *t);
 
 // Everything; fix = with host_fix_text.
-bool host_clean_text(HostText *t, bool fix);
+SY_MUST_USE bool host_clean_text(HostText *t, bool fix);
 
 // ---- fixtext.c ----
 
 // The default repairs of ftfy.fix_text: entities, text decoded with the wrong encoding, ligatures, full
 // and half width forms, curly quotes, line breaks, terminal escapes, control characters, NFC.
-bool host_fix_text(HostText *t);
+SY_MUST_USE bool host_fix_text(HostText *t);
 
 // For each "&name;" (ended by ';') its text; used by host_fix_text.
-bool host_unescape_html_strict(HostText *t);
+SY_MUST_USE bool host_unescape_html_strict(HostText *t);
 
 #endif

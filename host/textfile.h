@@ -21,9 +21,9 @@ bool host_is_json(const char *bytes, size_t n);
 
 // Makes the malloc'd *bytes (one zero byte behind the *n) plain UTF-8: drops a byte order mark, converts UTF-16.
 // False: memory, or UTF-16 that is damaged. *bytes may have moved.
-bool host_text_plain(char **bytes, size_t *n, HostError *err);
+SY_MUST_USE bool host_text_plain(char **bytes, size_t *n, HostError *err);
 // host_read_file, then the above, and errors for stand-ins and for zero bytes.
-char *host_text_read(const char *path, size_t limit, size_t *n, HostError *err);
+SY_MUST_USE char *host_text_read(const char *path, size_t limit, size_t *n, HostError *err);
 
 // Lines of a text of n bytes: *line is where one begins, *at where the next does. Returns the bytes of the line, its
 // break (LF or CRLF) left out.

@@ -8,6 +8,7 @@
 #ifndef SWITCHYARD_HOST_TOKENIZER_H
 #define SWITCHYARD_HOST_TOKENIZER_H
 
+#include "common/must_use.h"
 #include "bpe.h"
 #include "sentencepiece.h"
 #include "wordpiece.h"
@@ -31,9 +32,9 @@ typedef struct HostTokenizerOptions {
 } HostTokenizerOptions;
 
 // kind: the name of the only kind that will do; NULL: any. NULL on error.
-HostTokenizer *host_tokenizer_load(const char *path, const char *kind, HostError *err);
+SY_MUST_USE HostTokenizer *host_tokenizer_load(const char *path, const char *kind, HostError *err);
 // The same from the n bytes of a file, which may be freed afterwards.
-HostTokenizer *host_tokenizer_load_memory(const char *bytes, size_t n, const char *kind, HostError *err);
+SY_MUST_USE HostTokenizer *host_tokenizer_load_memory(const char *bytes, size_t n, const char *kind, HostError *err);
 void host_tokenizer_free(HostTokenizer *t);
 const char *
 host_tokenizer_name(HostTokenizerKind kind); // as the pages call it: "clip_bpe", "bert_wordpiece", "sentencepiece"
@@ -45,11 +46,11 @@ size_t host_tokenizer_ids(const HostTokenizer *t, const HostTokenizerOptions *ho
 HostTokenizerOptions host_tokenizer_options(const HostTokenizer *t);
 
 // cut (may be NULL): true if the text was longer than max_length.
-bool host_tokenizer_encode(const HostTokenizer *t, const char *text, size_t n, const HostTokenizerOptions *how,
-                           HostIds *out, bool *cut, HostError *err);
+SY_MUST_USE bool host_tokenizer_encode(const HostTokenizer *t, const char *text, size_t n,
+                                       const HostTokenizerOptions *how, HostIds *out, bool *cut, HostError *err);
 // Text of ids; the options' start, end and pad and other special ids are left out, and with WordPiece and XLM-R ids
 // outside the vocabulary, which a model may have added. malloc'd.
-char *host_tokenizer_decode(const HostTokenizer *t, const int32_t *id, size_t n, const HostTokenizerOptions *how,
-                            size_t *bytes, HostError *err);
+SY_MUST_USE char *host_tokenizer_decode(const HostTokenizer *t, const int32_t *id, size_t n,
+                                        const HostTokenizerOptions *how, size_t *bytes, HostError *err);
 
 #endif

@@ -11,13 +11,14 @@
 #ifndef SWITCHYARD_HOST_WORDPIECE_H
 #define SWITCHYARD_HOST_WORDPIECE_H
 
+#include "common/must_use.h"
 #include "bpe.h"
 
 typedef struct HostWordPiece HostWordPiece;
 
 // NULL on error: unreadable, not UTF-8, no [UNK] in it.
-HostWordPiece *host_wordpiece_load(const char *path, HostError *err);
-HostWordPiece *host_wordpiece_load_memory(const char *bytes, size_t n, HostError *err);
+SY_MUST_USE HostWordPiece *host_wordpiece_load(const char *path, HostError *err);
+SY_MUST_USE HostWordPiece *host_wordpiece_load_memory(const char *bytes, size_t n, HostError *err);
 void host_wordpiece_free(HostWordPiece *w);
 
 size_t host_wordpiece_size(const HostWordPiece *w);
@@ -35,16 +36,18 @@ size_t host_wordpiece_lettered(const HostWordPiece *w, size_t *capitals);
 
 // Ids of n bytes of UTF-8, without anything around them. lower: in lower case, without accents. Free with
 // host_ids_free.
-bool host_wordpiece_encode(const HostWordPiece *w, const char *text, size_t n, bool lower, HostIds *out,
-                           HostError *err);
+SY_MUST_USE bool host_wordpiece_encode(const HostWordPiece *w, const char *text, size_t n, bool lower, HostIds *out,
+                                       HostError *err);
 
 // Text of ids as BertTokenizer.decode gives it: special tokens left out, pieces joined, blanks in front of punctuation
 // removed. malloc'd. NULL if an id is outside the vocabulary.
-char *host_wordpiece_decode(const HostWordPiece *w, const int32_t *id, size_t n, size_t *bytes, HostError *err);
+SY_MUST_USE char *host_wordpiece_decode(const HostWordPiece *w, const int32_t *id, size_t n, size_t *bytes,
+                                        HostError *err);
 
 // Cleaning of captions and questions in front of the tokenizer. Rules: "albef_caption", "albef_question",
 // "blip_caption", "blip_question" (the authors' pre_caption and pre_question); at most max_words words stay. False:
 // unknown rule, no memory.
-bool host_clean_sentence(const char *rule, size_t max_words, const char *text, size_t n, char **out, size_t *bytes);
+SY_MUST_USE bool host_clean_sentence(const char *rule, size_t max_words, const char *text, size_t n, char **out,
+                                     size_t *bytes);
 
 #endif

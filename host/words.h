@@ -40,12 +40,13 @@ typedef struct WordsInfo {
 
 // The options of a generate as the page states them, by the rule's name and its prepare text; lengths that the page
 // leaves open are those of the model. False with err if the rule is unknown.
-bool words_rule(const char *kind, const char *options, int64_t length_bound, GenerateOptions *o, HostError *err);
+SY_MUST_USE bool words_rule(const char *kind, const char *options, int64_t length_bound, GenerateOptions *o,
+                            HostError *err);
 
 typedef struct Words Words;
 // given: by input of the start, buffers of the C API; those of the words and of `last` are ignored. The description,
 // its arrays and the buffers must outlive the result. NULL with err if memory is short or the two entries do not fit.
-Words *words_new(const WordsInfo *info, const void *const *given, HostError *err);
+SY_MUST_USE Words *words_new(const WordsInfo *info, const void *const *given, HostError *err);
 void words_free(Words *w); // NULL is allowed
 GenerateModel words_model(Words *w);
 

@@ -220,7 +220,7 @@ int64_t type_bytes(const Module *m, const Type *t);
 void type_print(Buf *b, const Module *m, const Type *t);    // f32[B,vision: 197 + language: L,768]
 int64_t seg_start(const Module *m, const Type *t, int seg); // first index of a segment on its axis (by bounds)
 int64_t dim_least(const Module *m, Dim d);                  // smallest value
-bool dim_add(Dim a, Dim b, Dim *out);                       // false: two different run-time dims, or overflow
+SY_MUST_USE bool dim_add(Dim a, Dim b, Dim *out);           // false: two different run-time dims, or overflow
 void dim_print(Buf *b, const Module *m, Dim d);             // B, 2*B+1, 197
 // Makes `axis` the segmented axis of t and sets its dim to the sum of the parts (n = 0: takes the segments away).
 void type_set_segs(Type *t, int axis, const Seg *seg, int n);
@@ -234,10 +234,10 @@ Module *module_new(Arena *a, Intern *names, Diag *diag, const char *name);
 Graph *graph_new(Module *m, const char *name);
 // Adds an operation: checks operand count and attributes, infers the type through the operator's shape rule. Reports a
 // user's mistake to Module.diag at `span` and returns NO_VAL. Pure operations are hash-consed.
-Val graph_add(Graph *g, Op op, const Val *args, size_t nargs, const Attr *attrs, size_t nattrs, Span span);
+SY_MUST_USE Val graph_add(Graph *g, Op op, const Val *args, size_t nargs, const Attr *attrs, size_t nattrs, Span span);
 Val graph_input(Graph *g, const char *name, const Type *t, Span span);
-Val graph_weight(Graph *g, const char *name, const Type *t, Span span); // same name and type => same value
-Val graph_scalar(Graph *g, double v, Span span);                        // f32 scalar constant (rank 0)
+SY_MUST_USE Val graph_weight(Graph *g, const char *name, const Type *t, Span span); // same name and type => same value
+Val graph_scalar(Graph *g, double v, Span span);                                    // f32 scalar constant (rank 0)
 void graph_output(Graph *g, const char *name, Val v, Span span);
 Value *graph_value(const Graph *g, Val v);           // v must not be NO_VAL; pointer valid until the next graph_add
 Span value_place(const Value *v);                    // for errors: in the page, or in the IR that was read
@@ -268,10 +268,10 @@ Attr attr_ints(AttrKey k, const int64_t *v, size_t n);
 void module_print(const Module *m, Buf *out);
 void graph_print(const Graph *g, Buf *out);
 // Parses the text form. NULL after reporting to diag; never crashes on any bytes.
-Module *module_parse(Arena *a, Intern *names, Diag *diag, const char *text, size_t n, uint32_t file);
+SY_MUST_USE Module *module_parse(Arena *a, Intern *names, Diag *diag, const char *text, size_t n, uint32_t file);
 // Checks every invariant stated above; false and *why (in the arena) at the first violation.
-bool graph_verify(const Graph *g, const char **why);
-bool module_verify(const Module *m, const char **why);
+SY_MUST_USE bool graph_verify(const Graph *g, const char **why);
+SY_MUST_USE bool module_verify(const Module *m, const char **why);
 
 /* reference evaluator (eval.c): naive loops, double accumulators, independent of the kernels
  * ---------------------------- */
@@ -298,7 +298,7 @@ typedef struct EvalEnv {
 } EvalEnv;
 Tensor tensor_new(Arena *a, DType dt, int rank, const int64_t *dim);
 // Evaluates the values that `want` needs. out[i] receives want[i]. False with env->error set on failure.
-bool graph_eval(const Graph *g, EvalEnv *env, const Val *want, size_t nwant, Tensor *out);
+SY_MUST_USE bool graph_eval(const Graph *g, EvalEnv *env, const Val *want, size_t nwant, Tensor *out);
 
 /* mask expressions (mask.c): the `where` attribute of attention
  * -------------------------------------------------------- */
@@ -311,7 +311,7 @@ typedef struct Mask {
   int32_t index; // MASK_IS: modality; MASK_ARG: operand number
   struct Mask *a, *b;
 } Mask;
-Mask *mask_parse(Arena *a, const Module *m, const char *text); // NULL if malformed
+SY_MUST_USE Mask *mask_parse(Arena *a, const Module *m, const char *text); // NULL if malformed
 const char *mask_text(Arena *a, const Module *m, const Mask *mask);
 
 #endif

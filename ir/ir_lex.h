@@ -48,15 +48,15 @@ void irlex_init(IrLex *l, const char *text, size_t n, uint32_t file, Intern *nam
 void irlex_next(IrLex *l); // IT_END for ever at the end
 Span irlex_span(const IrLex *l);
 bool irlex_error(IrLex *l, const char *code, const char *fmt, ...) SY_PRINTF(3, 4); // at the token; returns false
-bool irlex_is(const IrLex *l, const char *word); // identifier or punctuation with this text
-bool irlex_accept(IrLex *l, const char *word);   // is + next
-bool irlex_expect(IrLex *l, const char *word);   // accept, or an error
-bool irlex_take(IrLex *l, IrTok kind, const char *what,
-                const char **s); // *s = text of the token; error "expected <what>"
-bool irlex_ident(IrLex *l, const char **s);
-bool irlex_string(IrLex *l, const char **s);
-bool irlex_int(IrLex *l, int64_t *i);  // with an optional minus
-bool irlex_float(IrLex *l, double *f); // with an optional minus; integers, inf and nan too
+bool irlex_is(const IrLex *l, const char *word);           // identifier or punctuation with this text
+bool irlex_accept(IrLex *l, const char *word);             // is + next
+SY_MUST_USE bool irlex_expect(IrLex *l, const char *word); // accept, or an error
+SY_MUST_USE bool irlex_take(IrLex *l, IrTok kind, const char *what,
+                            const char **s); // *s = text of the token; error "expected <what>"
+SY_MUST_USE bool irlex_ident(IrLex *l, const char **s);
+SY_MUST_USE bool irlex_string(IrLex *l, const char **s);
+SY_MUST_USE bool irlex_int(IrLex *l, int64_t *i);  // with an optional minus
+SY_MUST_USE bool irlex_float(IrLex *l, double *f); // with an optional minus; integers, inf and nan too
 // The comment between the token before the current one and the end of its line, without # and outer blanks, or NULL.
 const char *irlex_comment(const IrLex *l, Arena *a);
 void irlex_put_string(Buf *b, const char *s); // quotes and escapes: what the lexer reads back as s

@@ -188,11 +188,13 @@ int64_t kernel_scratch_bytes(const Kernel *k); // each scratch buffer rounded up
  */
 void kernel_print(const Kernel *k, Buf *out);      // kernel_print.c
 void kernel_print_body(const Kernel *k, Buf *out); // without name and about: equal text <=> same kernel
-Kernel *kernel_parse(Arena *a, Intern *names, Diag *diag, const char *text, size_t n, uint32_t file); // kernel_parse.c
+SY_MUST_USE Kernel *kernel_parse(Arena *a, Intern *names, Diag *diag, const char *text, size_t n,
+                                 uint32_t file); // kernel_parse.c
 typedef VEC(Kernel *) KernelList;
 // A text of one kernel after the other.
-bool kernels_parse(Arena *a, Intern *names, Diag *diag, const char *text, size_t n, uint32_t file, KernelList *out);
-bool kernel_verify(const Kernel *k, const char **why); // kernel_verify.c; *why in k->arena
+SY_MUST_USE bool kernels_parse(Arena *a, Intern *names, Diag *diag, const char *text, size_t n, uint32_t file,
+                               KernelList *out);
+SY_MUST_USE bool kernel_verify(const Kernel *k, const char **why); // kernel_verify.c; *why in k->arena
 // Rewrites what a target lacks (kernel_legal.c): without fma, fma -> mul, add (rounded twice). In place.
 void kernel_legalise(Kernel *k, bool has_fma);
 // A loop that runs exactly once becomes its body, one that never runs disappears (kernel_legal.c). In place.

@@ -25,9 +25,9 @@ bool rename_way(const char *how, size_t *least, size_t *most);
 const char *rename_problem(Arena *a, const char *ours, const char *theirs);
 
 // Does the pattern, which has no problem, cover the whole name?
-bool rename_match(const char *pattern, const char *name, RenameMatch *m);
+SY_MUST_USE bool rename_match(const char *pattern, const char *name, RenameMatch *m);
 
 // The other pattern of the rule with the texts put in.
-const char *rename_apply(Arena *a, const char *pattern, const RenameMatch *m);
+SY_MUST_USE const char *rename_apply(Arena *a, const char *pattern, const RenameMatch *m);
 
 #endif

@@ -50,12 +50,12 @@ Val cache_fail(Split *p, Val v, const char *why);
 const char *cache_port_name(const Split *p, const char *name); // that name, or one like it that is free
 
 // The counterpart of v in the step; NO_VAL after an error.
-Val cache_rows(Split *p, Val v);
+SY_MUST_USE Val cache_rows(Split *p, Val v);
 
 // Does an attention hide the words behind a word from it, and all words from what is no word? Else: what is wrong.
 const char *cache_disorder(const Split *p, const Value *x);
 bool cache_compares(const Mask *m); // positions of keys and queries
 // Rows of the queries in front of the words, which positions count. False: not constant.
-bool cache_rows_before(const Split *p, const Type *q, int64_t *n);
+SY_MUST_USE bool cache_rows_before(const Split *p, const Type *q, int64_t *n);
 
 #endif

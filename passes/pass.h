@@ -40,7 +40,7 @@ extern const Pass pass_list[];
 extern const size_t pass_count;
 
 // Runs the pipeline. False after an error was reported to Module.diag (a verifier failure is an ICE naming the pass).
-bool passes_run(Module *m, const PassOptions *o);
+SY_MUST_USE bool passes_run(Module *m, const PassOptions *o);
 
 typedef enum GroupKind {
   GROUP_GEMM,      // anchor F_CONTRACTION; elementwise epilogue

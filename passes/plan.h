@@ -27,7 +27,7 @@ typedef struct PlanFault {
 // remarks.c: reports of a finished plan what was fused, what was not and why, and why values lie where they do.
 void plan_remarks(const Graph *g, PlanStage stage);
 // Proves the plan up to a stage. False and the first fault (text in the module's arena or static).
-bool plan_verify(const Graph *g, PlanStage stage, PlanFault *fault);
+SY_MUST_USE bool plan_verify(const Graph *g, PlanStage stage, PlanFault *fault);
 
 /* between plan_groups.c and plan_storage.c */
 typedef struct Plan {
@@ -43,8 +43,8 @@ typedef struct Plan {
 } Plan;
 bool plan_fault(Plan *p, uint32_t id, const char *fmt, ...) SY_PRINTF(3, 4); // false
 bool plan_is_stored(const Plan *p, uint32_t id);                             // root of a group, or a concat of them
-bool plan_check_groups(Plan *p);
-bool plan_check_storage(Plan *p);
-bool plan_check_places(Plan *p);
+SY_MUST_USE bool plan_check_groups(Plan *p);
+SY_MUST_USE bool plan_check_storage(Plan *p);
+SY_MUST_USE bool plan_check_places(Plan *p);
 
 #endif

@@ -32,8 +32,10 @@ bool rule_single_use(const RuleCtx *c, Val v);
 const Value *rule_value(const RuleCtx *c, Val v); // of NO_VAL: operator none, rank 0; builders give NO_VAL for it
 bool rule_is(const RuleCtx *c, Val v, Op op);
 // Builders that keep the span of `at`.
-Val rule_slice(RuleCtx *c, Val x, int axis, int64_t start, Dim len, Span at); // keeps segments that remain whole
-Val rule_op(RuleCtx *c, Op op, const Val *args, size_t n, const Value *like); // same attributes and span as `like`
-Val rule_reshape(RuleCtx *c, Val x, const Type *t, Span at);                  // x itself if it has that type already
+SY_MUST_USE Val rule_slice(RuleCtx *c, Val x, int axis, int64_t start, Dim len,
+                           Span at); // keeps segments that remain whole
+SY_MUST_USE Val rule_op(RuleCtx *c, Op op, const Val *args, size_t n,
+                        const Value *like);                              // same attributes and span as `like`
+SY_MUST_USE Val rule_reshape(RuleCtx *c, Val x, const Type *t, Span at); // x itself if it has that type already
 
 #endif

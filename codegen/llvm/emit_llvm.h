@@ -39,6 +39,6 @@ LLVMValueRef emit_llvm_tasks(Llvm *l, const Kernel *k, const char *name);
 LLVMMetadataRef emit_llvm_file(Llvm *l, const char *path);
 
 // Everything else of a model into l->module: tables, the engine, public functions. False: *err says why.
-bool emit_llvm_model(Llvm *l, const char **err);
+SY_MUST_USE bool emit_llvm_model(Llvm *l, const char **err);
 
 #endif

@@ -24,22 +24,22 @@ const char *llvm_missing(void); // what to install, or NULL if LLVM is there
 const char *llvm_version(void); // "19.1.7"; "" without LLVM
 
 // Targets whose kernels can run on machines of a triple, by rank. 0 with *err if the triple is unknown.
-size_t llvm_targets(const char *triple, const Target **out, const char **err);
+SY_MUST_USE size_t llvm_targets(const char *triple, const Target **out, const char **err);
 
 // The module in a form of output, appended to `out`. False: *err says why (valid until the next call).
-bool llvm_emit(const Program *p, const EmitLlvm *o, LlvmKind kind, Buf *out, const char **err);
+SY_MUST_USE bool llvm_emit(const Program *p, const EmitLlvm *o, LlvmKind kind, Buf *out, const char **err);
 
 // Kernels alone, as functions that may be called from outside, for tests and for reading: NAME and NAME_tasks.
 typedef struct LlvmKernel {
   const Kernel *kernel;
   const char *name;
 } LlvmKernel;
-bool llvm_emit_kernels(const LlvmKernel *k, size_t n, const Target *t, const EmitLlvm *o, LlvmKind kind, Buf *out,
-                       const char **err);
+SY_MUST_USE bool llvm_emit_kernels(const LlvmKernel *k, size_t n, const Target *t, const EmitLlvm *o, LlvmKind kind,
+                                   Buf *out, const char **err);
 
 // Links an object (of llvm_emit, with glue) into this process. NULL: *err says why. *handle is for llvm_unload, after
 // which the model is gone.
-const void *llvm_load(const Buf *object, void **handle, const char **err); // a const sy_model *
-void llvm_unload(void *handle);                                            // NULL is allowed
+SY_MUST_USE const void *llvm_load(const Buf *object, void **handle, const char **err); // a const sy_model *
+void llvm_unload(void *handle);                                                        // NULL is allowed
 
 #endif

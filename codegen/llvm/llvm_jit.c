@@ -38,8 +38,8 @@ static const void *link_object(LLVMOrcLLJITRef jit, const Buf *object, const cha
 const void *llvm_load(const Buf *object, void **handle, const char **err) {
   LLVMOrcLLJITRef jit = NULL;
   *handle = NULL;
-  LLVMInitializeNativeTarget();
-  LLVMInitializeNativeAsmPrinter();
+  if (LLVMInitializeNativeTarget() || LLVMInitializeNativeAsmPrinter())
+    return *err = "this LLVM makes no code for this machine", NULL;
   LLVMErrorRef e = LLVMOrcCreateLLJIT(&jit, NULL);
   if (e) return failed(e, err);
   const void *model = link_object(jit, object, err);

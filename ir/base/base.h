@@ -8,6 +8,7 @@
 #define SY_BASE_H
 
 #include "common/json.h"
+#include "common/must_use.h"
 #include "common/text.h"
 
 #include <stdarg.h>
@@ -108,9 +109,9 @@ const char *digest_hex(Arena *a, const Digest *d); // 32 digits
 /* file.c: whole-file reading and atomic writing ------------------------------------------------------------------- */
 // Reads a whole file ("-" is standard input) of at most 256 MB into the arena, NUL-terminated. NULL on failure with
 // *err = why. Of a pipe with a name the writer has five seconds to come.
-char *file_read(Arena *a, const char *path, size_t *n, const char **err);
+SY_MUST_USE char *file_read(Arena *a, const char *path, size_t *n, const char **err);
 // Writes all or nothing (newfile.h). "-" is standard output; devices and pipes are written to directly.
-bool file_write(const char *path, const void *data, size_t n, const char **err);
+SY_MUST_USE bool file_write(const char *path, const void *data, size_t n, const char **err);
 bool file_is_special(const char *path); // exists and is no regular file: must not be replaced by a rename
 
 /* diag.c: spans and diagnostics ------------------------------------------------------------------------------------ */

@@ -14,6 +14,8 @@
 #ifndef SY_BASE_NEWFILE_H
 #define SY_BASE_NEWFILE_H
 
+#include "common/must_use.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -28,16 +30,17 @@ typedef struct NewFile {
 typedef enum NewFileHow { NEW_FILE_FAST, NEW_FILE_SAFE } NewFileHow;
 
 // All return false with errno. new_file_drop is right after any of them, and on {0}.
-bool new_file_open(NewFile *n, const char *path);
-bool new_file_adopt(NewFile *n, const char *made,
-                    const char *path);           // a file that a program made, in the same file system
-bool new_file_close(NewFile *n, NewFileHow how); // it is whole; it has its old name still
-bool new_file_put(NewFile *n, NewFileHow how);   // whole, and in its place
-bool new_files_put(NewFile *const *list, size_t count, size_t *failed); // all closed; *failed: which could not be put
+SY_MUST_USE bool new_file_open(NewFile *n, const char *path);
+SY_MUST_USE bool new_file_adopt(NewFile *n, const char *made,
+                                const char *path);           // a file that a program made, in the same file system
+SY_MUST_USE bool new_file_close(NewFile *n, NewFileHow how); // it is whole; it has its old name still
+SY_MUST_USE bool new_file_put(NewFile *n, NewFileHow how);   // whole, and in its place
+SY_MUST_USE bool new_files_put(NewFile *const *list, size_t count,
+                               size_t *failed); // all closed; *failed: which could not be put
 void new_file_drop(NewFile *n);
 
 // The file at the end of the links of a path, as opening it for writing would find it, to be freed. NULL with errno.
-char *new_file_target(const char *path);
+SY_MUST_USE char *new_file_target(const char *path);
 // The number of the stream that /dev/stdin, /dev/stdout, /dev/stderr, /dev/fd/N or /proc/self/fd/N names, or -1.
 int stream_of_path(const char *path);
 // Removes all files that are not whole. May be called in a signal handler.

@@ -24,11 +24,12 @@ const Attr *shape_attr(const ShapeCtx *c, AttrKey k); // NULL if absent
 int64_t shape_int(const ShapeCtx *c, AttrKey k, int64_t absent);
 const Type *shape_arg(const ShapeCtx *c, size_t i); // type of operand i, any i
 const char *shape_axis(const ShapeCtx *c, const Type *t,
-                       int axis);                               // "768", "L", "vision: 197 + language: L" for messages
-bool shape_count(const ShapeCtx *c, size_t least, size_t most); // operand count in range, else an error
-bool shape_rank(const ShapeCtx *c, size_t arg, int rank);       // operand has this rank, else an error
-bool shape_float(const ShapeCtx *c);                            // all operands have one floating dtype, else an error
-bool shape_dense_rows(const ShapeCtx *c); // operand 0 has a last axis whose elements are adjacent at run time
+                       int axis); // "768", "L", "vision: 197 + language: L" for messages
+SY_MUST_USE bool shape_count(const ShapeCtx *c, size_t least, size_t most); // operand count in range, else an error
+SY_MUST_USE bool shape_rank(const ShapeCtx *c, size_t arg, int rank);       // operand has this rank, else an error
+SY_MUST_USE bool shape_float(const ShapeCtx *c); // all operands have one floating dtype, else an error
+SY_MUST_USE bool
+shape_dense_rows(const ShapeCtx *c); // operand 0 has a last axis whose elements are adjacent at run time
 bool shape_axis_equal(const Type *a, int i, const Type *b,
                       int j); // same dim; segments equal or absent on one dense side
 // Reports "op: <text>" with both shapes in notes; returns false so that rules can say `return shape_error(...)`.
@@ -44,17 +45,17 @@ bool shape_error(const ShapeCtx *c, const char *code, const char *fmt, ...) SY_P
  * Text of the graph IR: E0220 syntax, E0221 unknown name, E0222 defined twice, E0223 invalid graph. */
 
 // graph_add for operators whose type is declared by the caller (reshape, slice, broadcast, retag, constant).
-Val graph_add_typed(Graph *g, Op op, const Val *args, size_t nargs, const Attr *attrs, size_t nattrs, const Type *t,
-                    Span span);
+SY_MUST_USE Val graph_add_typed(Graph *g, Op op, const Val *args, size_t nargs, const Attr *attrs, size_t nattrs,
+                                const Type *t, Span span);
 
 // The same for graph_parse: nothing is folded or shared, so that the values are exactly the lines of the text.
-Val graph_add_exact(Graph *g, Op op, const Val *args, size_t nargs, const Attr *attrs, size_t nattrs, const Type *t,
-                    Span span);
+SY_MUST_USE Val graph_add_exact(Graph *g, Op op, const Val *args, size_t nargs, const Attr *attrs, size_t nattrs,
+                                const Type *t, Span span);
 // Attributes an operator cannot do without, as a set like OpInfo.attrs.
 uint64_t op_required_attrs(Op op);
 
 // Type of an operation by its shape rule. why: NULL = report to Module.diag, else the text goes there.
-bool op_infer(const Graph *g, const Value *v, const Type *declared, const char **why, Type *out);
+SY_MUST_USE bool op_infer(const Graph *g, const Value *v, const Type *declared, const char **why, Type *out);
 
 typedef bool ShapeFn(const ShapeCtx *c, Type *out);
 // Folders: given an operation about to be added, return an equal existing or simpler value, or NO_VAL.

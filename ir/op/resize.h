@@ -14,8 +14,8 @@ typedef struct ResizePlan {
 bool resize_method_exists(const char *name);
 // How a table of rows_from rows becomes one of rows_to; grid: the new grid, NULL: a square. False if the numbers fit no
 // (square) old grid.
-bool resize_plan(const char *method, int64_t keep, const int64_t *grid, int64_t rows_from, int64_t rows_to,
-                 ResizePlan *p);
+SY_MUST_USE bool resize_plan(const char *method, int64_t keep, const int64_t *grid, int64_t rows_from, int64_t rows_to,
+                             ResizePlan *p);
 // in, out: [rows][width]. Allocates in scratch.
 void resize_run(Arena *scratch, const ResizePlan *p, const double *in, int64_t width, double *out);
 

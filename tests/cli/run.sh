@@ -243,6 +243,12 @@ run 0 "a dump that does not say its pass" emit old.ir -o old2.ir
 says "... is computed anew, and that is said" 'W0001'
 run 1 "an earlier pass of a dump" emit rest.ir --emit=ir@fold
 says "... needs --start-from" 'E0311'
+# functions that say by their result alone that they failed
+dropped() { printf '#include "%s"\nvoid f(void);\nvoid f(void) { %s; }\n' "$1" "$2" | gcc -std=c11 -D_GNU_SOURCE -I"$source" -Werror -c -o dropped.o -x c - 2> err; }
+check "a result that is used compiles" dropped codegen/lower_util.h '(void)!lower_sources(NULL)'
+for call in 'codegen/lower_util.h lower_sources(NULL)' 'ckpt/safetensors.h st_open("",NULL)' 'host/host.h host_read_file("",1,NULL,NULL)' 'ir/base/base.h file_write("","",0,NULL)'; do
+  if dropped "${call%% *}" "${call#* }"; then bad "a failure can be dropped: $call"; else says "a dropped failure does not compile: $call" 'unused.result'; fi
+done
 # kernel IR as a language
 run 0 "kernel IR" emit vit:tiny --isa portable,avx2 --emit=kir -o k.kir
 run 0 "... of kernel IR" emit k.kir --emit=kir -o k2.kir

@@ -74,7 +74,8 @@ static inline void fuzz_run(const Program *p, size_t route, size_t target, const
   for (size_t i = 0; i < g->output.n; i++)
     out[i] = fuzz_tensor(m, &graph_value(g, g->output.at[i].val)->type, data, size, i);
   const char *err = NULL;
-  program_interpret(p, route, target, weights, (const void *const *)in, out, dims, NULL, NULL, &err);
+  if (!program_interpret(p, route, target, weights, (const void *const *)in, out, dims, NULL, NULL, &err) && !err)
+    abort();
   for (size_t i = 0; i < g->input.n; i++) free(in[i]);
   for (size_t i = 0; i < g->output.n; i++) free(out[i]);
   free(in), free(out);

@@ -21,7 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     if ((uint64_t)st_elements(t) * st_dtype_size(t->dtype) != t->bytes) abort();
     if (st_find(f, t->name) != t || st_near(f, t->name) == NULL) abort();
     float x;
-    if (t->bytes) st_to_f32(t, &x, (size_t)st_elements(t) - 1, 1);
+    bool read = t->bytes && st_to_f32(t, &x, (size_t)st_elements(t) - 1, 1);
+    if (read != (t->bytes && st_dtype_is_float(t->dtype))) abort();
   }
   if (total > n) abort();
   st_near(f, "blk.0.ln.g");

@@ -130,7 +130,7 @@ Test(safetensors, rounds_to_half_and_bfloat) {
     uint16_t bits = (uint16_t)h, got;
     float f;
     StTensor t = {.name = "h", .dtype = ST_F16, .rank = 1, .shape = {1}, .data = &bits, .bytes = 2};
-    st_to_f32(&t, &f, 0, 1);
+    cr_assert(st_to_f32(&t, &f, 0, 1));
     st_from_f32(ST_F16, &f, &got, 1);
     if (isnan(f))
       cr_assert((got & 0x7fff) > 0x7c00);

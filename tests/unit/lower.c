@@ -244,6 +244,33 @@ Test(lower_map, many_operands) {
   buf_free(&b);
 }
 
+// An attention that reads as many tensors as a kernel takes arguments has none left for its result: an error, whatever
+// the last operand is (a mask, which is an input, or the bias, which is packed).
+Test(lower_attention, more_operands_than_a_kernel_takes) {
+  for (int bias = 0; bias < 2; bias++) {
+    Buf b = {0}, where = {0}, args = {0};
+    buf_puts(&b, "%1 = input \"x\" : f32[B,4,8]\n");
+    int n = MAX_KERNEL_ARGS - 3 - bias;
+    for (int i = 0; i < n; i++) {
+      buf_printf(&b, "%%%d = input \"m%d\" : bool[B,4]\n", i + 2, i);
+      buf_printf(&args, ", %%%d", i + 2);
+    }
+    for (int i = 0; i + 1 < n; i++) buf_printf(&where, "(and (arg %d) ", i + 3);
+    buf_printf(&where, "(arg %d)", n + 2);
+    for (int i = 0; i + 1 < n; i++) buf_putc(&where, ')');
+    if (bias) buf_printf(&b, "%%%d = weight \"b\" : f32[2,4,4]\n", n + 2);
+    if (bias) buf_printf(&args, ", %%%d", n + 2);
+    buf_printf(&b, "%%40 = attention %%1, %%1, %%1%s {heads = 2, scale = 0x1p+0, where = \"%s\"} : f32[B,4,8]\n",
+               args.s, where.s);
+    buf_puts(&b, "output \"y\" = %40");
+    LowerRun r;
+    lower_run(&r, &(LowerCase){.text = b.s}, "avx2", lengths[0]);
+    cr_expect(r.failed && strstr(r.failed, "more than 16 operands [E0303]"), "%s", r.failed ? r.failed : "it runs");
+    lower_run_free(&r);
+    buf_free(&b), buf_free(&where), buf_free(&args);
+  }
+}
+
 // One picture of 50 tokens has 50 rows, however few pictures there may be; a head's rows are as many as the batch.
 Test(lower_gemm, single_rows_only_of_a_batch) {
   static const struct {
