@@ -14,3 +14,23 @@ foreach(source IN LISTS sources)
   target_link_libraries(${target} PRIVATE sydriver syfront syllvm sycodegen sypasses syir sybase syhost syckpt syrt sycommon m)
   target_link_options(${target} PRIVATE -fsanitize=fuzzer)
 endforeach()
+
+# A small page, compiled to C and packed weights while the targets are built, for those that run a compiled model.
+set(model ${CMAKE_BINARY_DIR}/gen/model)
+set(folder ${PROJECT_SOURCE_DIR}/tests/fuzz/model)
+add_executable(make_model ${folder}/make_model.c)
+sy_target(make_model)
+target_link_libraries(make_model PRIVATE syfront sycodegen sypasses syir sybase sycommon m)
+file(MAKE_DIRECTORY ${model})
+add_custom_command(
+  OUTPUT ${model}/small.c ${model}/small.h ${model}/small_glue.c ${model}/small.syw
+  COMMAND make_model ${folder}/model.sy ${model} small
+  DEPENDS ${folder}/model.sy
+  VERBATIM)
+sy_add_library(syfuzzmodel FILES ${model}/small.c ${model}/small_glue.c LINK syrt m)
+target_include_directories(syfuzzmodel PRIVATE ${PROJECT_SOURCE_DIR}/runtime)
+foreach(target fuzz_face fuzz_weights)
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/tests/fuzz/${target}.c PROPERTIES OBJECT_DEPENDS ${model}/small.syw)
+  target_compile_definitions(${target} PRIVATE SMALL_WEIGHTS="${model}/small.syw" SY_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  target_link_libraries(${target} PRIVATE syfuzzmodel)
+endforeach()

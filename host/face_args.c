@@ -170,7 +170,8 @@ static bool take_option(FaceArgs *a, const OptionItem *it, HostError *err) {
   const Option *o = &options[it->row];
   if (it->kind == OPTION_ELSEWHERE) return refuse(a->command, o, err);
   if (it->kind == OPTION_SURPLUS) return host_fail(err, "--%s takes no value", o->name);
-  if (it->kind == OPTION_LACKING) return host_fail(err, "--%s needs a value: --%s %s", o->name, o->name, o->value);
+  bool lacks = it->kind == OPTION_LACKING || (o->kind == AS_STRING && !*it->value); // an empty name names no file
+  if (lacks) return host_fail(err, "--%s needs a value: --%s %s", o->name, o->name, o->value);
   return set_option(a, o, it->value, err);
 }
 

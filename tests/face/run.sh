@@ -165,6 +165,19 @@ cp merges.txt words.txt
 use 0 "embed: the old one again" clip embed --lines lines.txt -o cut.npy --batch 2 --vocab words.txt
 says "... goes on" 'goes on after'
 
+### names that are empty, as of a variable that is not set
+cp photos/0.ppm empty.ppm
+ls -A > before
+use 2 "embed -o ''" clip embed empty.ppm -o ""
+says "... is said" '--out needs a value'
+for o in out weights labels vocab route isa; do use 2 "--$o=" vit empty.ppm --$o=; done
+check "... nothing is written" sh -c 'ls -A > after; diff before after | grep -v " before$\| after$\| seen$" | grep "^[<>]"; [ $? -eq 1 ]'
+
+### the words that the fuzz target of this command line begins with
+{ ./clip --help && ./clip embed --help && ./clip search --help; } | sed -n 's/^  \(--[a-z-]*\).*/"\1"/p' | sort -u > options
+grep -xo '"--[a-z-]*"' "$source/tests/fuzz/dict/face.dict" | sort -u > words
+check "the dictionary has every option" sh -c 'comm -23 options words | grep . ; [ $? -eq 1 ]'
+
 ### folders
 mkdir mixed && cp photos/0.ppm photos/1.ppm mixed
 for f in a.webp b.WEBP c.gif d.bmp e.heic f.tif notes.txt; do echo > mixed/$f; done

@@ -6,10 +6,13 @@
 // machine; FUZZ_BUDGET=N makes them N times as large.
 #include <sanitizer/allocator_interface.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 int fuzz_one_input(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -32,8 +35,22 @@ static void on_free(const volatile void *p) {
   if (p) atomic_fetch_sub(&live, __sanitizer_get_allocated_size(p));
 }
 
+// A target may run in a folder of its own: what the command line names stays where it is.
+static void make_absolute(int argc, char **argv) {
+  static const char prefix[] = "-artifact_prefix=";
+  char here[3000], path[4096];
+  if (!getcwd(here, sizeof here)) return;
+  for (int i = 1; i < argc; i++) {
+    bool artifacts = !strncmp(argv[i], prefix, sizeof prefix - 1);
+    const char *name = artifacts ? argv[i] + sizeof prefix - 1 : argv[i];
+    if (*name == '/' || *name == '-') continue;
+    snprintf(path, sizeof path, "%s%s/%.1000s", artifacts ? prefix : "", here, name);
+    argv[i] = strdup(path); // for as long as the process lives
+  }
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
-  (void)argc, (void)argv;
+  make_absolute(*argc, *argv);
   const char *more = getenv("FUZZ_BUDGET");
   if (more && atof(more) > 0) times = atof(more);
   __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free);

@@ -4,37 +4,10 @@
 // -fsanitize=fuzzer,address,undefined; seeds in tests/fuzz/corpus/kernel_text/.
 // dict: kir
 #include "codegen/target.h"
+#include "fuzz_kernel.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { MAX_WORK = 20000, MAX_BYTES = 1 << 16 };
-
-static Kernel *parse(Arena *a, Diag *d, const char *text, size_t n) {
-  diag_init(d, a);
-  Intern *names = ARENA_NEW(a, Intern);
-  names->arena = a;
-  return kernel_parse(a, names, d, text, n, diag_add_file(d, "fuzz.kir", text, n));
-}
-
-static bool is_small(const Kernel *k) {
-  double work = 1, bytes = 0, total = 0;
-  double outer[64];
-  size_t depth = 0;
-  for (size_t i = 1; i < k->buf.n; i++) bytes += 4.0 * (double)k->buf.at[i].n;
-  for (size_t i = 1; i < k->ins.n; i++) {
-    const KIns *s = &k->ins.at[i];
-    total += work;
-    if (s->op == K_region) outer[depth++] = work;
-    if (s->op == K_par || s->op == K_loop) {
-      const KVarInfo *v = &k->var.at[s->var.id];
-      outer[depth++] = work;
-      work *= v->hi < v->lo ? 1 : (double)(v->hi - v->lo + 1) / (double)s->step + 1;
-    }
-    if (s->op == K_end) work = outer[--depth];
-  }
-  return total < MAX_WORK && bytes < MAX_BYTES;
-}
 
 static void run(const Kernel *k, Arena *a, const uint8_t *data, size_t size, bool greatest) {
   int64_t dims[MAX_DIMS] = {0};
@@ -71,18 +44,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   Buf first = {0}, second = {0}, c = {0};
   const char *why;
   char *text = arena_strndup(&a, (const char *)data, size);
-  Kernel *k = parse(&a, &d, text, size);
+  Kernel *k = fuzz_kernel_parse(&a, &d, text, size);
   if (!k) {
     if (!d.errors) abort(); // a failure must be explained
     diag_print(&d, &first, false);
   } else {
     if (d.errors || !kernel_verify(k, &why)) abort();
     kernel_print(k, &first);
-    Kernel *again = parse(&a, &d, first.s, first.n);
+    Kernel *again = fuzz_kernel_parse(&a, &d, first.s, first.n);
     if (!again) abort();
     kernel_print(again, &second);
     if (strcmp(first.s, second.s) != 0) abort();
-    if (is_small(k)) {
+    if (fuzz_kernel_small(k)) {
       run(k, &a, data, size, false);
       run(k, &a, data, size, true);
     }

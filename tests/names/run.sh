@@ -5,7 +5,8 @@
 # a warning, the header as C11 and C++17 behind all headers of C, and LLVM's object must have the functions of the header.
 #
 # Routes, inputs and outputs are tried all at once. Dims, models and prefixes take compilations of their own: a part of
-# them, another one every day; all with NAMES=all (as `scripts/test.sh --nightly` sets it).
+# them, another one every day; all with NAMES=all (as `scripts/test.sh --nightly` sets it). What cannot be a name at some
+# place (a word of C as a prefix, a word of the language) is printed with the reason.
 here=$(cd "$(dirname "$0")" && pwd)
 source=${SOURCE_DIR:-$(cd "$here/../.." && pwd)}
 syc=${1:-${SYC:-$source/build/bin/syc}}
@@ -16,6 +17,9 @@ trap 'exit 130' INT TERM HUP
 cd "$dir" || exit 1
 export XDG_CACHE_HOME="$dir/cache" TMPDIR="$dir" LC_ALL=C
 failed=0
+day=$(($(date +%s) / 86400))
+macros=7 # every seventh macro of the headers, other ones every day
+[ "$NAMES" = all ] && macros=1
 
 ok() { echo "ok $1"; }
 bad() {
@@ -85,7 +89,7 @@ sed -i 's/linear_of(x, k)/matmul(x, k)/; /^block/d' page.sy
 sort -u names -o names
 {
   cat names
-  have gcc && echo '#include "all.h"' | gcc -std=gnu11 -dM -E - | awk '{print $2}' | sed 's/(.*//' | awk 'NR % 7 == 0'
+  have gcc && echo '#include "all.h"' | gcc -std=gnu11 -dM -E - | awk '{print $2}' | sed 's/(.*//' | awk -v day="$day" -v n="$macros" '(NR + day) % n == 0'
 } | grep -vxF -f <(tr ' ' '\n' <<< "$own") | sort -u > many
 echo "$(wc -l < names) identifiers, $(wc -l < many) with macros of the headers"
 
@@ -150,7 +154,7 @@ fi
 # ---- dims, models, prefixes: a part of them each day --------------------------------------------------------------------
 parts=16
 [ "$NAMES" = all ] && parts=1
-awk -v parts=$parts -v day=$(($(date +%s) / 86400)) '(NR + day) % parts == 0' names > part
+awk -v parts=$parts -v day="$day" '(NR + day) % parts == 0' names > part
 tried=0
 while mapfile -t -n 12 list && [ ${#list[@]} -gt 0 ]; do
   {
@@ -162,24 +166,79 @@ while mapfile -t -n 12 list && [ ${#list[@]} -gt 0 ]; do
   try "as dims: ${list[*]}" m && tried=$((tried + ${#list[@]}))
 done < part
 [ $tried -eq "$(wc -l < part)" ] && ok "$tried names as run-time dims"
+
+# Modules wait until there are some, and are then compiled by one command; if that fails, each alone.
+batch=()
+compile_batch() {
+  [ ${#batch[@]} -gt 0 ] || return 0
+  local p
+  printf '#include "%s.h"\n' "${batch[@]}" > batch.c
+  cp batch.c batch.cc
+  { ! have gcc || { gcc -std=c11 -O0 -fsyntax-only $warn "${batch[@]/%/.c}" && gcc -std=gnu11 -include all.h -fsyntax-only batch.c; }; } 2> err &&
+    { ! have g++ || g++ -std=gnu++17 -include all.hpp -fsyntax-only batch.cc 2> err; } ||
+    for p in "${batch[@]}"; do compiles "model or prefix $p" "$p"; done
+  for p in "${batch[@]}"; do rm -f "$p.c" "$p.h"; done
+  batch=()
+}
+# emit_named NAME [SYC OPTIONS]: page.sy to NAME.c and NAME.h
+emit_named() {
+  local to=$1
+  shift
+  "$syc" emit page.sy --emit=c --isa=portable "$@" -o "$to.c" > /dev/null 2> err
+}
+model_page() {
+  printf 'model %s() {\n  dim B = 1..4\n  route t(x: f32[B, 4]) -> y: f32[B, 4] { return x + 1.0 }\n' "$1"
+  printf '  route max(x: f32[B, 4]) -> y: f32[B, 4] { return x + 1.0 }\n}\n'
+}
+# A model's module begins its names with the model's name, or with model_NAME. With --prefix NAME it is the same module, or
+# NAME is refused because it cannot be one.
 [ "$NAMES" = all ] || { awk 'NR % 4 == 1' part > few && mv few part; }
-tried=0
+tried=0 : > refused
 while read -r n; do
-  printf 'model %s() {\n  dim B = 1..4\n  route t(x: f32[B, 4]) -> y: f32[B, 4] { return x + 1.0 }\n' "$n" > page.sy
-  printf '  route max(x: f32[B, 4]) -> y: f32[B, 4] { return x + 1.0 }\n}\n' >> page.sy
-  "$syc" emit page.sy --emit=c --isa=portable -o model.c 2> err || bad "model $n: syc"
+  model_page "$n" > page.sy
+  emit_named model || { bad "model $n: syc"; continue; }
   h=$(sed -n 's/^#include "\(.*\)\.h"$/\1/p' model.c | head -n 1)
-  [ "$h" = model ] || mv model.c "$h.c"
-  [ -f "$h.h" ] || mv model.h "$h.h"
-  compiles "model $n" "$h" || continue
-  "$syc" emit page.sy --emit=c --isa=portable --prefix "$n" -o p.c > /dev/null 2> err
-  case $? in
-  0) rm -f "$n.c" "$n.h"; "$syc" emit page.sy --emit=c --isa=portable --prefix "$n" -o "$n.c" 2> err && compiles "prefix $n" "$n" || continue ;;
-  2) grep -q '^syc: .*--prefix' err || bad "prefix $n: no reason" ;;
-  *) bad "prefix $n: exit status" ;;
-  esac
+  [ "$h" = model ] || { mv model.c "$h.c" && mv model.h "$h.h"; }
+  batch+=("$h")
+  if [ "$h" != "$n" ]; then
+    emit_named "$n" --prefix "$n"
+    case $? in
+    0) batch+=("$n") ;;
+    2) if grep -q '^syc: .*--prefix' err; then sed 's/^syc: [^:]*: *//; s/--prefix //; s/; take another.*//' err >> refused; else bad "prefix $n: no reason"; fi ;;
+    *) bad "prefix $n: exit status" ;;
+    esac
+  fi
+  [ ${#batch[@]} -lt 24 ] || compile_batch
   tried=$((tried + 1))
-  rm -f "$h.c" "$h.h" "$n.c" "$n.h"
 done < part
+compile_batch
 [ $tried -eq "$(wc -l < part)" ] && ok "$tried names as models and prefixes"
+echo "$(wc -l < refused) of them cannot be prefixes and are refused with the reason:"
+sed 's/^[^:]*: *//' refused | sort | uniq -c | sort -rn | while read -r n why; do
+  echo "  $n $why: $(grep -F ": $why" refused | sed 's/: .*//' | tr '\n' ' ' | cut -c1-1500)"
+done
+
+# ---- words of the language ----------------------------------------------------------------------------------------------
+# At each place a page either takes such a word as a name, and its C compiles, or says that it is one of its own words.
+declare -A place=(
+  [route]='model m() {\n  dim B = 1..4\n  route @(x: f32[B, 4]) -> y: f32[B, 4] { return x + 1.0 }\n}\n'
+  [input]='model m() {\n  dim B = 1..4\n  route r(@: f32[B, 4]) -> y: f32[B, 4] { return @ + 1.0 }\n}\n'
+  [output]='model m() {\n  dim B = 1..4\n  route r(x: f32[B, 4]) -> @: f32[B, 4] { return x + 1.0 }\n}\n'
+  [dim]='model m() {\n  dim @ = 1..4\n  route r(x: f32[@, 4]) -> y: f32[@, 4] { return x + 1.0 }\n}\n'
+  [model]='model @() {\n  dim B = 1..4\n  route r(x: f32[B, 4]) -> y: f32[B, 4] { return x + 1.0 }\n}\n'
+)
+for where in route input output dim model; do
+  taken='' kept=''
+  for n in $own; do
+    printf "${place[$where]//@/$n}" > page.sy
+    emit_named "w$n" --prefix "w$n"
+    case $? in
+    0) batch+=("w$n") && taken="$taken $n" ;;
+    1) kept="$kept $n" && { grep -q 'error' err || bad "$n as $where: no reason"; } ;;
+    *) bad "$n as $where: exit status" ;;
+    esac
+  done
+  compile_batch
+  ok "words of the language as $where: taken:$taken; kept by the language:$kept"
+done
 exit $((failed > 0))

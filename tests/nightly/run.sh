@@ -3,6 +3,7 @@
 # behind everything else.
 #
 #   threads   every tiny model on 1 to 64 threads under TSan, ASan and UBSan: same bits, no report; wrong calls of the C interface
+#   edited    IR that was edited and still verifies, as C under ASan and UBSan on buffers of their exact size; another seed every day
 #   embed     a folder of pictures embedded, killed at a random moment, resumed: the same file at the end
 #
 # SWITCHYARD_NIGHTLY: how many rounds of each (default 20; 1 is a quick look).
@@ -23,6 +24,12 @@ for spec in ${SWITCHYARD_MODELS:-vit:tiny clip:tiny bert:tiny blip:caption_tiny 
     check "$spec, $rounds rounds, -fsanitize=$s" timeout 3600 ./threads ./m.so w.syw "$rounds"
   done
 done
+
+### edited IR
+if [ -x "$build/tests/diff-edited" ]; then
+  check "edited IR, $rounds times" timeout 7200 "$build/tests/diff-edited" "$rounds" "$(date +%Y%m%d)"
+  tail -n 1 seen
+else skip "edited IR" "the tests are not built"; fi
 
 ### killed and resumed embeds
 "$syc" weights init clip:tiny -q -o c.st && "$syc" build clip:tiny --routes image -q -w c.st -o clip > out 2> err || bad "clip" err
