@@ -152,7 +152,7 @@ fuzz_all() {
 }
 
 if [ $ci = yes ]; then need_packages build test llvm optional; else need_packages build test llvm; fi
-[ $ci = yes ] && export SWITCHYARD_GRAPHS=500 SWITCHYARD_KERNELS=500 SWITCHYARD_FAULTS=40
+[ $ci = yes ] && export SWITCHYARD_GRAPHS=500 SWITCHYARD_KERNELS=500 SWITCHYARD_EDITED=3 SWITCHYARD_FAULTS=40
 [ $nightly = yes ] && export NAMES=all SWITCHYARD_FAULTS=all
 
 build release build || summary
@@ -188,7 +188,7 @@ if [ $ci = yes ]; then
   fuzz_all
 fi
 if [ $nightly = yes ]; then
-  step "loops: threads under sanitizers, killed embeds, every fault (SWITCHYARD_NIGHTLY=${SWITCHYARD_NIGHTLY:-20} rounds)"
+  step "loops: threads under sanitizers, edited IR, killed embeds, every fault (SWITCHYARD_NIGHTLY=${SWITCHYARD_NIGHTLY:-20} rounds)"
   if sh tests/nightly/run.sh build/bin/syc; then pass; else fail "tests/nightly"; fi
   SWITCHYARD_FAULTS=all run_ctest build -R '^faults$'
 fi

@@ -19,7 +19,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-enum { MODELS = 2, KERNELS = 40, TRIES = 4000, MOST_PARTS = 6, RUN_DIMS = 32, TEXT_BYTES = 20000 };
+enum { MODELS = 2, KERNELS = 40, TRIES = 20000, MOST_PARTS = 6, RUN_DIMS = 32, TEXT_BYTES = 20000 };
 
 typedef struct World {
   char dir[64];
@@ -36,7 +36,8 @@ typedef struct Trial { // of one round
   VEC(Case) kernel;
 } Trial;
 
-static const char sanitize[] = "-g -O1 -std=c11 -D_GNU_SOURCE -w -ffp-contract=off -fsanitize=address,undefined "
+// Without optimisation: no access that is written disappears.
+static const char sanitize[] = "-g -O0 -std=c11 -D_GNU_SOURCE -w -ffp-contract=off -fsanitize=address,undefined "
                                "-fno-sanitize-recover=all";
 
 /* what is worked on when something ends the process
@@ -44,9 +45,16 @@ static const char sanitize[] = "-g -O1 -std=c11 -D_GNU_SOURCE -w -ffp-contract=o
 static Text current;
 static uint64_t current_seed;
 
-static void on_abort(int sig) {
-  dprintf(STDOUT_FILENO, "\nFAIL signal %d on %s, seed 0x%llx:\n", sig, current.name, (unsigned long long)current_seed);
+static bool finished;
+
+static void say_current(void) {
+  if (finished) return;
+  dprintf(STDOUT_FILENO, "\nFAIL on %s, seed 0x%llx:\n", current.name, (unsigned long long)current_seed);
   (void)!write(STDOUT_FILENO, current.s, current.n);
+}
+
+static void on_abort(int sig) {
+  say_current();
   signal(sig, SIG_DFL);
   raise(sig);
 }
@@ -69,11 +77,11 @@ static void read_seeds(World *w, const char *pattern, bool kernels) {
   globfree(&found);
 }
 
-// An edited text, or now and then the text itself.
+// A text with one or two edits.
 static Text next_text(World *w, Arena *a, Text t) {
   current_seed = w->seed;
   current = t;
-  current = edited_text(a, t, (unsigned)random_below(&w->seed, 3), &w->seed);
+  current = edited_text(a, t, 1 + (unsigned)random_below(&w->seed, 2), &w->seed);
   w->tried++;
   return current;
 }
@@ -300,9 +308,11 @@ static void run_kernels(Trial *t) {
     return;
   }
   const char *got = file_read(&t->a, arena_printf(&t->a, "%s/out", w->dir), &n, &err);
-  for (size_t i = 0; got && i < t->kernel.n; i++)
-    if (!kernel_is_right(&t->kernel.at[i], got, n, &at))
-      report_kernel(t, &t->kernel.at[i], "other bits than the interpreter's");
+  for (size_t i = 0; got && i < t->kernel.n; i++) {
+    const Case *c = &t->kernel.at[i];
+    current = kernel_text(&t->a, c->kernel);
+    if (!kernel_is_right(c, got, n, &at)) report_kernel(t, c, "other bits than the interpreter's");
+  }
   w->kernels += t->kernel.n;
 }
 
@@ -501,6 +511,8 @@ int main(int argc, char **argv) {
   unsigned long rounds = wish && *wish ? strtoul(wish, NULL, 10) : 1;
   World w = {.seed = argc > 2 ? strtoull(argv[2], NULL, 0) | 1 : 0xed17ed};
   bool keep = argc > 3 && !strcmp(argv[3], "--keep");
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  atexit(say_current); // an internal error ends the process
   signal(SIGABRT, on_abort), signal(SIGSEGV, on_abort), signal(SIGFPE, on_abort);
   bool ready = prepare(&w);
   if (!ready) puts("skipped: no compiler with sanitizers");
@@ -513,6 +525,7 @@ int main(int argc, char **argv) {
     printf("kept: %s\n", w.dir);
   else
     shell("rm -rf %s", w.dir);
+  finished = true;
   printf("%zu edits, %zu accepted; %zu models and %zu kernels run: %zu failures\n", w.tried, w.accepted, w.models,
          w.kernels, w.failures);
   arena_free(&w.seeds);

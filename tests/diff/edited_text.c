@@ -47,11 +47,13 @@ static Text other_number(Arena *a, Text t, uint64_t *seed) {
   Part p = some_part(&t, false, seed);
   if (!p.n || p.n > 9) return t;
   int64_t have = strtoll(t.s + p.at, NULL, 10), v = have;
-  switch (random_below(seed, 4)) {
+  switch (random_below(seed, 8)) {
   case 0: v = few[random_below(seed, sizeof few / sizeof *few)]; break;
   case 1: v = have * 2; break;
   case 2: v = have / 2; break;
-  default: v = have + random_below(seed, 5) - 2; break;
+  default:
+    v = have + (random_below(seed, 2) ? 1 : -1) * (1 + random_below(seed, 2));
+    break; // what an interval may miss
   }
   char number[24];
   int n = snprintf(number, sizeof number, "%lld", (long long)(v < 0 ? 0 : v));
