@@ -94,6 +94,24 @@ static const char *const types[] = {
     "  const char *name;",
     "  uint64_t lo, hi; /* inclusive */",
     "} $p_bound;",
+    "/* A generate: its two routes, what their tensors are for, and how the page says that words are chosen. role and "
+    "rule are",
+    " * numbers of sy_role and sy_rule (switchyard.h): a state (role 5) of the step is in and out, and output `pair` "
+    "of "
+    "the start",
+    " * gives it first; a kept input (6) is output `pair` of the start, a given one (7) is its input `pair`. */",
+    "typedef struct $p_port {",
+    "  unsigned role, pair;",
+    "} $p_port;",
+    "typedef struct $p_generate {",
+    "  const char *name, *prompt; /* prompt: what the words begin with; NULL: start_id */",
+    "  unsigned rule, width;      /* width: words of a step */",
+    "  unsigned start, step;      /* routes */",
+    "  const $p_port *start_in, *start_out, *step_in, *step_out; /* one for each tensor */",
+    "  int64_t start_id, mask_id, end_id, pad_id; /* -1: the page says none */",
+    "  int64_t beams, longest, shortest;          /* longest 0: as long as the words may be */",
+    "  double length_penalty, repetition_penalty;",
+    "} $p_generate;",
     "typedef struct $p_info {",
     "  const char *model;",
     "  uint64_t plan_hash, weights_bytes, shared_bytes, scratch_bytes;",
@@ -103,6 +121,8 @@ static const char *const types[] = {
     "  const char *const *isa; /* compiled instruction sets, worst first */",
     "  const $p_prepare *prepare;",
     "  const char *built; /* with which preset, names and parameters: \"preset=base, size=224, ..\" */",
+    "  unsigned ngenerate;",
+    "  const $p_generate *generate;",
     "} $p_info;",
     "",
     "/* The least arena for calls of a route ($P_ROUTE_COUNT: of any) with these run-time dims, one value for each of "
@@ -176,7 +196,7 @@ static void emit_sizes(const Program *p, const ModelNames *n, Buf *out) {
                u, n->dim_macro[i], (long long)m->dim[i].hi);
 }
 
-static void emit_elements(const Module *m, const NamedVal *list, size_t count, const Graph *g, const char **macro,
+static void emit_elements(const Module *m, const Port *list, size_t count, const Graph *g, const char **macro,
                           Buf *out) {
   for (size_t i = 0; i < count; i++) {
     const Type *t = &graph_value(g, list[i].val)->type;
@@ -200,13 +220,6 @@ static const char *c_type(DType d) {
                                              [DT_I32] = "int32_t",
                                              [DT_BOOL] = "unsigned char"};
   return name[d];
-}
-
-// Does the route read what this output held before the call (a cache of a generate's step)?
-static bool is_in_place(const Graph *g, const char *output) {
-  for (size_t i = 1; i < g->value.n; i++)
-    if (g->value.at[i].op == OP_state && !strcmp(value_str(&g->value.at[i], A_name), output)) return true;
-  return false;
 }
 
 static void emit_layout_note(const Module *m, const char *name, const Type *t, bool in_place, Buf *out) {
@@ -249,8 +262,8 @@ static void emit_route_decl(const Program *p, const ModelNames *n, size_t at, Bu
   for (size_t i = 0; i < g->input.n; i++)
     emit_layout_note(p->module, r->input[i], &graph_value(g, g->input.at[i].val)->type, false, out);
   for (size_t i = 0; i < g->output.n; i++)
-    emit_layout_note(p->module, r->output[i], &graph_value(g, g->output.at[i].val)->type,
-                     is_in_place(g, g->output.at[i].name), out);
+    emit_layout_note(p->module, r->output[i], &graph_value(g, g->output.at[i].val)->type, g->output.at[i].state.id != 0,
+                     out);
   buf_puts(out, " * Row-major; no alignment beyond that of the element type. */\n");
   emit_prototype(p, n, at, out);
   buf_puts(out, ";\n");

@@ -7,6 +7,7 @@
 //   static const vit_tensor vit_info_classify_in[] = {{"image", "f32", 4, {{0, 1, 0, 32}, ...}, 4816896u, 19267584u}};
 #include "emit_model.h"
 
+#include "generates.h"
 #include "runtime/weights_format.h"
 
 #include <string.h>
@@ -20,7 +21,7 @@ static void emit_axis(const Module *m, const Type *t, int d, Buf *out) {
     buf_printf(out, "{%lld, %d, %d, %llu}", (long long)x.c, x.k, x.k ? (int)x.sym : -1, bound);
 }
 
-static void emit_tensors(const Graph *g, const NamedVal *list, size_t count, const char *type, const char *own,
+static void emit_tensors(const Graph *g, const Port *list, size_t count, const char *type, const char *own,
                          const char *id, const char *what, Buf *out) {
   const Module *m = g->module;
   if (!count) return;
@@ -122,6 +123,7 @@ void emit_info(const Program *p, const EmitModel *o, const ModelNames *n, const 
     }
     buf_puts(out, "};\n");
   }
+  size_t ngenerate = emit_generates(p, type, x, out);
   buf_printf(out, "static const %s_info %s_info_table = {\n    ", type, x);
   emit_string(out, m->name);
   buf_printf(out, ", %s_PLAN_HASH, %s_WEIGHTS_BYTES, %s_SHARED_BYTES, %s_SCRATCH_BYTES,\n    %zu, %zu, ", n->upper,
@@ -137,7 +139,8 @@ void emit_info(const Program *p, const EmitModel *o, const ModelNames *n, const 
   else
     buf_puts(out, "NULL,\n    ");
   emit_string(out, m->built ? m->built : "");
-  buf_puts(out, "};\n");
+  if (ngenerate) buf_printf(out, ", %zu, %s_info_generate};\n", ngenerate, x);
+  if (!ngenerate) buf_puts(out, ", 0, NULL};\n");
 }
 
 /* the glue ------------------------------------------------------------------------------------------------------------

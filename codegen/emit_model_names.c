@@ -102,7 +102,7 @@ static void route_function(NameSet *s, ModelNames *n, const Graph *g, RouteNames
   r->dims = graph_dims_used(g);
 }
 
-static const char **tensor_macros(NameSet *s, const ModelNames *n, const RouteNames *r, const NamedVal *list,
+static const char **tensor_macros(NameSet *s, const ModelNames *n, const RouteNames *r, const Port *list,
                                   size_t count) {
   const Form form[] = {{true, true, arena_printf(s->a, "%s_", r->macro + strlen(n->upper)), "_ELEMENTS"}};
   const char **macro = ARENA_ARRAY(s->a, const char *, count + 1);
@@ -111,7 +111,7 @@ static const char **tensor_macros(NameSet *s, const ModelNames *n, const RouteNa
   return macro;
 }
 
-static const char **tensor_locals(const NameSet *header, const ModelNames *n, NameSet *locals, const NamedVal *list,
+static const char **tensor_locals(const NameSet *header, const ModelNames *n, NameSet *locals, const Port *list,
                                   size_t count) {
   const char **name = ARENA_ARRAY(locals->a, const char *, count + 1);
   for (size_t i = 0; i < count; i++) name[i] = take_local(header, n, locals, list[i].name);

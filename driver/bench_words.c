@@ -71,7 +71,7 @@ static bool timed_step(void *ud, int64_t rows, int64_t at, int64_t n, const int3
 // The ids that the sentences begin with: those of the input file, else the rule's start, else a made-up one.
 static void take_prompt(Run *r) {
   const Bench *b = r->b;
-  size_t i = r->info.part.start_words;
+  size_t i = face_words_input(&r->w);
   const int32_t *ids = b->in[i];
   size_t pitch = r->info.length_bound, n = b->given[i] ? b->dims[r->shape.length_dim] : 1;
   r->prompt_length = n + (r->how.masked && !b->given[i] ? 1 : 0);
@@ -106,16 +106,15 @@ static bool set_up(Run *r, Bench *b) {
   *r = (Run){.b = b};
   if (!face_words_part(info, b->route, &r->w)) return bench_fail(b, b->route->name, "is no part of a generate");
   if (r->w.start != b->route) return bench_fail(b, b->route->name, "measure the whole generate instead: --routes NAME");
-  if (!face_words_describe(&r->w, &r->shape, &r->info, &err) ||
-      !words_rule(r->w.rule->kind, r->w.rule->options, (int64_t)r->info.length_bound, &r->how, &err))
-    return bench_fail(b, r->w.rule->name, err.text);
+  if (!face_words_describe(&r->w, &r->shape, &r->info, &err)) return bench_fail(b, r->w.is->name, err.text);
+  words_options(r->w.is, (int64_t)r->info.length_bound, &r->how);
   r->info.call = call_entry;
   r->info.ud = r;
   r->how.beams = 1;
   r->batch = b->dims[r->shape.batch_dim];
   take_prompt(r);
   if (!choose_length(r)) return false;
-  w->name = r->w.rule->name;
+  w->name = r->w.is->name;
   w->prompt = r->prompt_length;
   w->batch = r->batch;
   w->vocab = r->info.vocab;
@@ -130,7 +129,7 @@ static bool search(Run *r, double *ms) {
   HostError err = {0};
   const char *why = NULL;
   Words *w = words_new(&r->info, b->in, &err);
-  if (!w) return bench_fail(b, r->w.rule->name, err.text);
+  if (!w) return bench_fail(b, r->w.is->name, err.text);
   r->model = words_model(w);
   r->timed = r->model;
   r->timed.ud = r;
@@ -143,8 +142,8 @@ static bool search(Run *r, double *ms) {
       generate(&r->timed, &r->how, (int64_t)r->batch, r->prompt, (int64_t)r->prompt_length, b->words.ids, NULL, &why);
   *ms = bench_now_ms() - from - r->start_ms;
   words_free(w);
-  if (!ok) return bench_fail(b, r->w.rule->name, why ? why : "the search failed");
-  return r->steps ? true : bench_fail(b, r->w.rule->name, "the sentence ended at its first word; try another --seed");
+  if (!ok) return bench_fail(b, r->w.is->name, why ? why : "the search failed");
+  return r->steps ? true : bench_fail(b, r->w.is->name, "the sentence ended at its first word; try another --seed");
 }
 
 static bool timed_search(void *ud, double *ms) {

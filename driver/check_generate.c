@@ -1,9 +1,9 @@
 // check_generate.c: one `generate` case: the search loop of host/generate.c over the two entry points that the compiler
-// derived (NAME_start, NAME_step), run in the way that `syc check` was asked for. Ids must be equal, scores within the
+// derived, run in the way that `syc check` was asked for. Ids must be equal, scores within the
 // tolerance of the case.
 #include "check.h"
+#include "codegen/generates.h"
 #include "host/generate.h"
-#include "host/face_parts.h"
 #include "host/words.h"
 
 #include <stdlib.h>
@@ -64,61 +64,44 @@ static bool call_entry(void *ud, bool step, size_t rows, size_t length, const vo
   return check_is_foreign(s->c) ? call_whole(s, g, &call, rows) : check_run(s->c, &call, s->r);
 }
 
-static const WordsTensor *tensors_of(Search *s, const Graph *g, const NamedVal *list, size_t n, size_t **bytes) {
+static const WordsTensor *tensors_of(Search *s, const Graph *g, const Port *list, const sy_port *port, size_t n,
+                                     size_t **bytes) {
   WordsTensor *t = ARENA_ARRAY(&s->c->s->arena, WordsTensor, n + 1);
   *bytes = ARENA_ARRAY(&s->c->s->arena, size_t, n + 1);
   for (size_t i = 0; i < n; i++) {
     const Type *type = &graph_value(g, list[i].val)->type;
     (*bytes)[i] = (size_t)type_bytes(g->module, type);
     bool by_row = type->rank && type->dim[0].k == 1 && type->dim[0].sym == s->batch_sym;
-    t[i] = (WordsTensor){list[i].name, (*bytes)[i], by_row ? (size_t)type_extent(g->module, type, 0) : 0};
+    t[i] = (WordsTensor){list[i].name, (*bytes)[i], by_row ? (size_t)type_extent(g->module, type, 0) : 0, port[i]};
   }
   return t;
 }
 
-static WordsEntry entry_of(Search *s, bool step) {
+static WordsEntry entry_of(Search *s, const sy_generate *x, bool step) {
   const Graph *g = entry(s->call, step);
+  const sy_port *in = step ? x->step_in : x->start_in, *out = step ? x->step_out : x->start_out;
   WordsEntry e = {.ninput = g->input.n, .noutput = g->output.n};
-  e.input = tensors_of(s, g, g->input.at, g->input.n, &s->in_bytes[step]);
-  e.output = tensors_of(s, g, g->output.at, g->output.n, &s->out_bytes[step]);
+  e.input = tensors_of(s, g, g->input.at, in, g->input.n, &s->in_bytes[step]);
+  e.output = tensors_of(s, g, g->output.at, out, g->output.n, &s->out_bytes[step]);
   return e;
 }
 
-// The rule of a generate, and who plays which part in its steps. False: there is none of this name.
-static bool rule_of(const Module *m, const char *name, const Prepare **rule, const Prepare **steps) {
-  *rule = *steps = NULL;
-  for (size_t i = 0; name && i < m->prepare.n; i++) {
-    const Prepare *p = &m->prepare.at[i];
-    bool is_rule = !strcmp(p->kind, "next_word") || !strcmp(p->kind, "masked_word");
-    if (strcmp(p->name, name) != 0) continue;
-    if (is_rule) *rule = p;
-    if (!strcmp(p->kind, "steps")) *steps = p;
-  }
-  return *rule && *steps;
+// The generate of a name, whose routes are the two of the program; NULL: there is none.
+static const sy_generate *find_generate(const Call *call, Arena *a, const char *name) {
+  size_t n;
+  const sy_generate *all = program_generates(call->program, a, &n);
+  for (size_t i = 0; name && i < n; i++)
+    if (!strcmp(all[i].name, name) && call->program->route.n == 2 && !all[i].start && all[i].step == 1) return &all[i];
+  return NULL;
 }
 
-// The number of the input or output that plays a part; n: none does.
-static size_t part_of(const Prepare *steps, const char *part, const NamedVal *list, size_t n) {
-  size_t i = 0;
-  while (i < n && !face_option_is(steps->options, part, list[i].name)) i++;
-  return i;
-}
-
-static bool parts_of(const Call *call, const Prepare *steps, WordsParts *p) {
-  const Graph *a = entry(call, false), *b = entry(call, true);
-  *p = (WordsParts){.start_words = part_of(steps, "words", a->input.at, a->input.n),
-                    .last = part_of(steps, "last", a->input.at, a->input.n),
-                    .start_scores = part_of(steps, "scores", a->output.at, a->output.n),
-                    .step_words = part_of(steps, "words", b->input.at, b->input.n),
-                    .at = part_of(steps, "at", b->input.at, b->input.n),
-                    .step_scores = part_of(steps, "scores", b->output.at, b->output.n)};
-  return p->start_words < a->input.n && p->last < a->input.n && p->start_scores < a->output.n &&
-         p->step_words < b->input.n && p->at < b->input.n && p->step_scores < b->output.n;
+static const Type *role_type(const Graph *g, const Port *list, Role role) { // generates_verify: there is one
+  while (list->role != role) list++;
+  return &graph_value(g, list->val)->type;
 }
 
 // The inputs that the case gives, by input of the start; and the number of sequences.
-static const void **fill(Check *c, const Case *k, Search *s, const Checkpoint *tensors, const WordsParts *part,
-                         CheckResult *r) {
+static const void **fill(Check *c, const Case *k, Search *s, const Checkpoint *tensors, CheckResult *r) {
   const Graph *g = entry(s->call, false);
   const Module *m = g->module;
   const void **in = ARENA_ARRAY(&c->s->arena, const void *, g->input.n + 1);
@@ -129,7 +112,7 @@ static const void **fill(Check *c, const Case *k, Search *s, const Checkpoint *t
     for (size_t i = 0; i < g->input.n; i++) {
       const char *name = g->input.at[i].name;
       const Type *t = &graph_value(g, g->input.at[i].val)->type;
-      if (i == part->start_words || i == part->last) continue;
+      if (g->input.at[i].role != ROLE_data) continue; // the search fills it
       const StTensor *x = check_tensor(k, tensors, "inputs", name);
       if (!x || !check_same_dtype(t->dtype, x->dtype)) {
         check_settle(c, r, FAIL, "the case has no fitting tensor for input '%s'", name);
@@ -146,13 +129,12 @@ static const void **fill(Check *c, const Case *k, Search *s, const Checkpoint *t
 }
 
 // The words that every sequence starts from: [batch][n].
-static int32_t *prompt_of(Check *c, const Case *k, const Checkpoint *tensors, const Prepare *rule, int64_t *batch,
+static int32_t *prompt_of(Check *c, const Case *k, const Checkpoint *tensors, const char *prompt, int64_t *batch,
                           int64_t *n, const GenerateOptions *o, CheckResult *r) {
-  char name[64];
-  if (face_option(rule->options, "prompt", name, sizeof name)) {
-    const StTensor *x = check_tensor(k, tensors, "inputs", name);
+  if (prompt) {
+    const StTensor *x = check_tensor(k, tensors, "inputs", prompt);
     if (!x || x->dtype != ST_I32 || x->rank != 2) {
-      check_settle(c, r, FAIL, "the case has no prompt '%s'", name);
+      check_settle(c, r, FAIL, "the case has no prompt '%s'", prompt);
       return NULL;
     }
     *batch = x->shape[0];
@@ -171,12 +153,10 @@ static int32_t *prompt_of(Check *c, const Case *k, const Checkpoint *tensors, co
 }
 
 // Is the search that the case was made with the one that the page asks for?
-static bool same_rule(const cJSON *g, const char *kind) {
-  static const char *const names[][2] = {{"next_word", "hf"}, {"masked_word", "beit3"}}; // page, case
+static bool same_rule(const cJSON *g, unsigned asked) {
+  static const char *const names[RULE_COUNT] = {[RULE_next_word] = "hf", [RULE_masked_word] = "beit3"}; // of cases
   const char *rule = json_text(g, "rule");
-  for (size_t i = 0; rule && i < sizeof names / sizeof *names; i++)
-    if (!strcmp(names[i][0], kind)) return !strcmp(names[i][1], rule);
-  return !rule;
+  return !rule || !strcmp(names[asked], rule);
 }
 
 static void override(const cJSON *g, GenerateOptions *o) {
@@ -248,34 +228,27 @@ static bool search_all(Search *s, const WordsInfo *info, const void *const *in, 
 
 static bool search(Check *c, const Case *k, Loaded *f, Call *call, CheckResult *r) {
   const Module *m = call->program->module;
-  const Prepare *rule, *steps;
+  const sy_generate *x = find_generate(call, &c->s->arena, json_text(k->json, "route"));
   Search s = {.c = c, .r = r, .call = call};
-  WordsParts part;
-  if (!rule_of(m, json_text(k->json, "route"), &rule, &steps) || call->program->route.n != 2 ||
-      !parts_of(call, steps, &part))
-    return check_settle(c, r, FAIL, "the route is no generate");
+  if (!x) return check_settle(c, r, FAIL, "the route is no generate");
   const Graph *start = entry(call, false);
-  const Type *t = &graph_value(start, start->input.at[part.start_words].val)->type;
-  const Type *scores = &graph_value(start, start->output.at[part.start_scores].val)->type;
+  const Type *t = role_type(start, start->input.at, ROLE_words);
   s.batch_sym = t->dim[0].sym;
   s.length_sym = t->dim[1].sym;
-  WordsInfo info = {
-      .start = entry_of(&s, false), .step = entry_of(&s, true), .part = part, .call = call_entry, .ud = &s};
+  WordsInfo info = {.start = entry_of(&s, x, false), .step = entry_of(&s, x, true), .call = call_entry, .ud = &s};
   info.batch_bound = (size_t)type_extent(m, t, 0);
   info.length_bound = (size_t)type_extent(m, t, 1);
-  info.vocab = (size_t)scores->dim[1].c;
+  info.vocab = (size_t)role_type(start, start->output.at, ROLE_scores)->dim[1].c;
   GenerateOptions o;
-  HostError err = {0};
-  if (!words_rule(rule->kind, rule->options, (int64_t)info.length_bound, &o, &err))
-    return check_settle(c, r, FAIL, "%s", err.text);
+  words_options(x, (int64_t)info.length_bound, &o);
   const cJSON *how = cJSON_GetObjectItemCaseSensitive(k->json, "generate");
-  if (!same_rule(how, rule->kind))
-    return check_settle(c, r, FAIL, "the page searches by %s, the case by rule '%s'", rule->kind,
+  if (!same_rule(how, x->rule))
+    return check_settle(c, r, FAIL, "the page searches by %s, the case by rule '%s'", rule_info[x->rule].name,
                         json_text(how, "rule"));
   override(how, &o);
-  const void **in = fill(c, k, &s, &f->tensors, &part, r);
+  const void **in = fill(c, k, &s, &f->tensors, r);
   Sentences all = {.count = in ? call->dims[s.batch_sym] : 0};
-  all.prompt = in ? prompt_of(c, k, &f->tensors, rule, &all.count, &all.length, &o, r) : NULL;
+  all.prompt = in ? prompt_of(c, k, &f->tensors, x->prompt, &all.count, &all.length, &o, r) : NULL;
   if (!all.prompt) return false;
   all.ids = ARENA_ARRAY(&c->s->arena, int32_t, (size_t)(all.count * o.max_length) + 1);
   all.score = ARENA_ARRAY(&c->s->arena, float, (size_t)all.count + 1);

@@ -163,7 +163,7 @@ static const char *type_text(const Facts *f, const Graph *g, Val v) {
   return text;
 }
 
-static void print_ports(const Facts *f, const Graph *g, const NamedVal *v, size_t n, const char *what) {
+static void print_ports(const Facts *f, const Graph *g, const Port *v, size_t n, const char *what) {
   for (size_t i = 0; i < n; i++) text_line(stdout, "    %s %-18s %s", what, v[i].name, type_text(f, g, v[i].val));
 }
 

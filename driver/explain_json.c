@@ -73,7 +73,7 @@ static void put_weights(const Facts *f, Json *j) {
   json_end(j);
 }
 
-static void put_ports(const Facts *f, Json *j, const char *key, const Graph *g, const NamedVal *v, size_t n) {
+static void put_ports(const Facts *f, Json *j, const char *key, const Graph *g, const Port *v, size_t n) {
   json_array(j, key);
   for (size_t i = 0; i < n; i++) {
     Buf b = {0};

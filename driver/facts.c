@@ -4,7 +4,8 @@
 //   names    a file with the names of a `rename` set is compiled with that set in force (module_for_weights)
 //   presets  where the tensors fit several presets that differ in such facts, a note says so (facts_note_presets)
 //
-// Facts are texts of options, "eps=1e-6, mean=[0.5, 0.5, 0.5]": Module.built and the options of each prepare.
+// Facts are texts of options, "eps=1e-6, mean=[0.5, 0.5, 0.5]": Module.built, the options of each prepare and of each
+// generate.
 #include "weights.h"
 
 #include <string.h>
@@ -60,6 +61,22 @@ static const Prepare *find_prepare(const Module *m, const char *name) {
   return NULL;
 }
 
+static const Generate *find_generate(const Module *m, const char *name) {
+  for (size_t i = 0; i < m->generate.n; i++)
+    if (!strcmp(m->generate.at[i].name, name)) return &m->generate.at[i];
+  return NULL;
+}
+
+// Options of a search: "end=102, longest=20".
+static const char *search_text(Arena *a, const Generate *x) {
+  Buf b = {0};
+  for (size_t i = 0; x && i < search_option_count; i++)
+    buf_printf(&b, "%s%s=%.9g", i ? ", " : "", search_option[i].name, search_get(&x->option, i));
+  const char *s = arena_strdup(a, b.s ? b.s : "");
+  buf_free(&b);
+  return s;
+}
+
 // The facts of a module that differ from those of another of the same page, "" if none do.
 static const char *facts_beside(Arena *a, const Module *m, const Module *other) {
   Buf b = {0};
@@ -67,6 +84,10 @@ static const char *facts_beside(Arena *a, const Module *m, const Module *other) 
   for (size_t i = 0; i < m->prepare.n; i++) {
     const Prepare *p = &m->prepare.at[i], *q = find_prepare(other, p->name);
     put_new(&b, p->name, p->options, q && !strcmp(p->kind, q->kind) ? q->options : "");
+  }
+  for (size_t i = 0; i < m->generate.n; i++) {
+    const Generate *x = &m->generate.at[i];
+    put_new(&b, x->name, search_text(a, x), search_text(a, find_generate(other, x->name)));
   }
   const char *s = arena_strdup(a, b.s ? b.s : "");
   buf_free(&b);

@@ -197,7 +197,7 @@ CtVal weight_use(Elab *e, const Node *n, Env *env, const char *scope) {
   if (!v.id) return CT_ERROR;
   if (!known) {
     weight_add(e, (WeightDecl){key, t, n->span});
-    VEC_PUSH(e->arena, e->m->weight, ((NamedVal){key, NO_VAL, n->span}));
+    VEC_PUSH(e->arena, e->m->weight, ((DeclaredWeight){key, n->span}));
   }
   *val_names(e, v) = names;
   return ct_tensor(v);

@@ -237,7 +237,9 @@ const char *front_comment_above(Arena *a, const char *text, uint32_t at);
 
 /* prepare.c */
 bool prepare_value(Elab *e, Env *env, const Node *n, Buf *out); // text of an option's value
-void rename_add(Elab *e, const Node *n);                        // rename.c
+// The branch of an `if` that counts: one expression. NULL after reporting.
+const Node *prepare_branch(Elab *e, Env *env, const Node *n);
+void rename_add(Elab *e, const Node *n); // rename.c
 // The preparations of the model, as its preset and then the set of names change them.
 void prepare_model(Elab *e, const Node *model, const Node *preset, const Node *set);
 void put_real(Buf *out, double x); // the shortest text that reads back as x

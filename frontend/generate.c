@@ -6,23 +6,11 @@
 //   }
 //
 // The body is written for whole sequences, like a route; the pass `cache` derives from it what the first call computes
-// and what a further word costs. `start` is an input (the prompt) or a list of ids. The rule and its options are
-// recorded in the module as a Prepare of the generate's name: kind "next_word", options "words=text, prompt=prompt,
-// ...".
+// and what a further word costs. `start` is an input (the prompt) or an id. The rule and its options (ir/generate.def)
+// are recorded in the module as a Generate; the words and the scores are ports of the roles `words` and `scores`.
 #include "elab.h"
 
 #include <string.h>
-
-static const struct {
-  const char *kind, *options; // names each with a blank before and behind; the first `required` must be given
-  const char *required;
-  int64_t width; // words of a step
-} rules[] = {
-    // the scores of the last word choose the next one (Hugging Face's search)
-    {"next_word", " start end pad beams longest shortest length_penalty repetition_penalty ", " start end pad ", 1},
-    // a mask word stands behind the last word; its scores choose the word that replaces it (BEiT-3)
-    {"masked_word", " start mask end pad beams longest length_penalty ", " start mask end pad ", 2},
-};
 
 static const Node *words_of(const Node *n) {
   return n->a && n->a->kind == N_body && n->a->list.n && n->a->list.at[0]->kind == N_words ? n->a->list.at[0] : NULL;
@@ -56,23 +44,47 @@ static bool is_words_type(const Type *t) {
          (t->dim[0].k == 0 || t->dim[0].sym != l->sym);
 }
 
-static bool put_options(Elab *e, Env *env, const Node *n, const char *known, Buf *out) {
-  const Node *w = words_of(n);
-  const char *prompt = generate_prompt(n);
-  buf_printf(out, "words=%s", w->name);
-  for (size_t i = 0; i < w->a->list.n; i++) {
-    const Node *a = w->a->list.at[i];
-    if (a->kind != N_arg || !a->name || !word_in(known, a->name)) {
-      Diagnostic *g = elab_error(e, "E0132", a->span, "%s has no such option", w->a->name);
-      diag_hint(e->diag, g, "its options are%.*s", (int)strlen(known) - 1, known);
+static void hint_options(Elab *e, Diagnostic *g, GenerateRule rule) {
+  Buf b = {0};
+  for (size_t i = 0; i < search_option_count; i++)
+    if (search_option[i].rules >> rule & 1) buf_printf(&b, "%s%s", b.n ? " " : "", search_option[i].name);
+  diag_hint(e->diag, g, "its options are %s", b.s);
+  buf_free(&b);
+}
+
+// A number of the page: an id may stand in a list, [102]. False after reporting.
+static bool option_number(Elab *e, Env *env, const Node *n, const SearchOption *o, double *out) {
+  const Node *at = n;
+  if (o->kind == OPTION_ID && n->kind == N_list && n->list.n == 1) at = n->list.at[0];
+  if (at->kind == N_arg) at = at->a;
+  if (at->kind == N_if && !(at = prepare_branch(e, env, at))) return false;
+  CtVal v = at->kind == N_list ? (CtVal){.kind = CV_STR} : eval(e, env, at);
+  if (v.kind == CV_ERROR) return false;
+  bool whole = v.kind == CV_INT && !v.d.k;
+  *out = whole ? (double)v.d.c : v.f;
+  if ((whole && *out <= INT32_MAX) || (v.kind == CV_REAL && o->kind == OPTION_REAL))
+    if (*out >= o->least) return true;
+  static const char *const what[] = {"the id of a word", "a whole number", "a number"};
+  elab_error(e, "E0132", n->span, o->least > 0 ? "'%s' is %s, at least %g" : "'%s' is %s", o->name, what[o->kind],
+             o->least);
+  return false;
+}
+
+static bool take_options(Elab *e, Env *env, const Node *n, Generate *x) {
+  const NodeList *list = &words_of(n)->a->list;
+  x->prompt = generate_prompt(n);
+  for (size_t i = 0; i < list->n; i++) {
+    const Node *a = list->at[i];
+    size_t k = 0;
+    double value;
+    while (k < search_option_count && a->name && strcmp(search_option[k].name, a->name) != 0) k++;
+    if (a->kind != N_arg || !a->name || k == search_option_count || !(search_option[k].rules >> x->rule & 1)) {
+      hint_options(e, elab_error(e, "E0132", a->span, "%s has no such option", rule_info[x->rule].name), x->rule);
       return false;
     }
-    bool is_prompt = prompt && !strcmp(a->name, "start");
-    buf_printf(out, ", %s=", is_prompt ? "prompt" : a->name);
-    if (is_prompt)
-      buf_puts(out, prompt);
-    else if (!prepare_value(e, env, a->a, out))
-      return false;
+    if (a->a->kind == N_ident && a->a->name == x->prompt) continue;
+    if (!option_number(e, env, a->a, &search_option[k], &value)) return false;
+    search_set(&x->option, k, value);
   }
   return true;
 }
@@ -87,34 +99,27 @@ bool generate_words(Elab *e, Env *env, const Node *n) {
                type_text(e, &t, &names));
     return false;
   }
-  size_t r = 0, nrule = sizeof rules / sizeof *rules;
-  while (r < nrule && strcmp(rules[r].kind, w->a->name) != 0) r++;
-  if (r == nrule) {
+  Generate x = {n->name, n->name_span, rule_by_name(w->a->name), e->g, NULL, NULL, search_defaults()};
+  if (x.rule == RULE_COUNT) {
     Diagnostic *g = elab_error(e, "E0132", w->a->name_span, "there is no rule '%s'", w->a->name);
     diag_hint(e->diag, g, "the rules are next_word and masked_word");
     return false;
   }
-  if (dim_bound(e->m, t.dim[1]) < rules[r].width) {
+  if (dim_bound(e->m, t.dim[1]) < rule_info[x.rule].width) {
     elab_error(e, "E0132", w->type->span, "%s needs sentences of at least %lld words, '%s' ends at %lld", w->a->name,
-               (long long)rules[r].width, e->m->dim[t.dim[1].sym].name, (long long)dim_bound(e->m, t.dim[1]));
+               (long long)rule_info[x.rule].width, e->m->dim[t.dim[1].sym].name, (long long)dim_bound(e->m, t.dim[1]));
     return false;
   }
-  static const char *const needed[] = {"start", "mask", "end", "pad"};
-  for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
-    if (word_in(rules[r].required, needed[i]) && !option(n, needed[i])) {
-      elab_error(e, "E0132", w->a->span, "%s needs '%s'", w->a->name, needed[i]);
+  for (size_t i = 0; i < search_option_count; i++)
+    if (search_option[i].needed && (search_option[i].rules >> x.rule & 1) && !option(n, search_option[i].name)) {
+      elab_error(e, "E0132", w->a->span, "%s needs '%s'", w->a->name, search_option[i].name);
       return false;
     }
-  Buf out = {0};
-  bool ok = put_options(e, env, n, rules[r].options, &out);
-  if (ok) {
-    Prepare p = {n->name, rules[r].kind, arena_strdup(e->arena, out.s)};
-    VEC_PUSH(e->arena, e->m->prepare, p);
-  }
-  buf_free(&out);
-  if (!ok) return false;
+  if (!take_options(e, env, n, &x)) return false;
+  VEC_PUSH(e->arena, e->m->generate, x);
   Val v = graph_input(e->g, w->name, &t, w->span);
   if (!v.id) return false;
+  graph_input_port(e->g, v)->role = ROLE_words;
   *val_names(e, v) = names;
   env_set(e, env, w->name, ct_tensor(v), w->name_span);
   return true;
@@ -128,6 +133,7 @@ void generate_scores(Elab *e, const Node *n, CtVal v) {
               dim_equal(t->dim[0], words->dim[0]) && dim_equal(t->dim[1], words->dim[1]);
   if (fits) {
     graph_output(e->g, "scores", v.v, n->name_span);
+    e->g->output.at[e->g->output.n - 1].role = ROLE_scores;
     return;
   }
   Diagnostic *g = elab_error(e, "E0132", n->name_span, "'%s' must return the scores of its words, not %s", n->name,

@@ -50,8 +50,7 @@ static bool put_list(Elab *e, Env *env, const NodeList *l, Buf *out, char open, 
   return true;
 }
 
-// The branch of an `if` that counts: one expression. NULL after reporting.
-static const Node *choose_branch(Elab *e, Env *env, const Node *n) {
+const Node *prepare_branch(Elab *e, Env *env, const Node *n) {
   bool take;
   while (n->kind == N_if) {
     if (!want_bool(e, eval(e, env, n->a), n->a->span, "the condition of 'if'", &take)) return NULL;
@@ -68,7 +67,7 @@ static const Node *choose_branch(Elab *e, Env *env, const Node *n) {
 }
 
 bool prepare_value(Elab *e, Env *env, const Node *n, Buf *out) {
-  if (n->kind == N_if && !(n = choose_branch(e, env, n))) return false;
+  if (n->kind == N_if && !(n = prepare_branch(e, env, n))) return false;
   if ((n->kind == N_ident && !env_find(env, n->name)) || n->kind == N_call) {
     bool call = n->kind == N_call;
     if (!word_in(words, n->name) && !(call && builtin_exists(n->name))) {

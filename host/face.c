@@ -169,7 +169,7 @@ static int route_fit(const Face *f, const sy_route *r, const FaceWords *words) {
   int named = 0;
   for (unsigned i = 0; i < r->ninput; i++) {
     const char *name = r->input[i].name;
-    if (words && face_words_fills(words, name)) continue;
+    if (words && face_words_fills(words, i)) continue;
     if (named_input(&f->args, name)) {
       named++;
     } else if (face_prepare_is(info, name, "picture")) {
@@ -199,13 +199,10 @@ static bool begun(const FaceArgs *a, const FaceWords *w) {
 static int pick_route(Face *f) {
   const sy_info *info = f->model->info;
   int best = -1;
-  for (unsigned i = 0; i < info->nprepare; i++) { // a generate, by name or as what the model is for
-    FaceWords w;
-    const char *name = info->prepare[i].name;
-    if (!face_words_find(info, name, &w) || (f->args.route && strcmp(f->args.route, name) != 0)) continue;
-    char prompt[64];
-    bool prompted = face_option(w.rule->options, "prompt", prompt, sizeof prompt);
-    int fit = route_fit(f, w.start, &w), given = (f->args.image.n > 0) + (f->args.text.n > 0 && !prompted);
+  for (unsigned i = 0; i < info->ngenerate; i++) { // a generate, by name or as what the model is for
+    FaceWords w = face_words_at(info, i);
+    if (f->args.route && strcmp(f->args.route, w.is->name) != 0) continue;
+    int fit = route_fit(f, w.start, &w), given = (f->args.image.n > 0) + (f->args.text.n > 0 && !w.is->prompt);
     if (begun(&f->args, &w)) given++, fit++;
     if (!f->args.route && (fit < given || !given || f->args.out)) continue;
     f->generates = true;
@@ -430,7 +427,7 @@ static int run_route(Face *f) {
   if (f->generates) f->run.words = &f->words;
   if (f->generates && f->args.out) {
     host_fail(&f->err, "--out writes tensors, and %.60s gives sentences; --json has them with their ids",
-              f->words.rule->name);
+              f->words.is->name);
     return FACE_USAGE;
   }
   code = check_stream(f);
@@ -439,7 +436,7 @@ static int run_route(Face *f) {
   f->run.labels = &f->labels;
   if (!face_labels_fit(&f->run, &f->err)) return FACE_IO;
   if (!face_run_start(&f->run, &f->err)) return f->run.usage ? FACE_USAGE : FACE_IO;
-  begin_results(f, f->generates ? f->words.rule->name : f->run.route->name);
+  begin_results(f, f->generates ? f->words.is->name : f->run.route->name);
   code = run_batches(f);
   end_results(f);
   return f->nan && (!code || f->run.left_out) ? FACE_CHECK : code;

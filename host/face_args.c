@@ -218,10 +218,10 @@ static void help_routes(const sy_info *info) {
     FaceWords w;
     if (face_words_part(info, &info->route[r], &w)) {
       if (w.start != &info->route[r]) continue;
-      printf("  %-16s", w.rule->name);
+      printf("  %-16s", w.is->name);
       size_t n = 0;
       for (unsigned i = 0; i < w.start->ninput; i++)
-        if (!face_words_fills(&w, w.start->input[i].name)) printf("%s%s", n++ ? ", " : "", w.start->input[i].name);
+        if (!face_words_fills(&w, i)) printf("%s%s", n++ ? ", " : "", w.start->input[i].name);
       printf(" -> a sentence\n");
       continue;
     }
@@ -233,15 +233,8 @@ static void help_routes(const sy_info *info) {
   }
 }
 
-static bool writes_sentences(const sy_info *info) {
-  FaceWords w;
-  for (unsigned i = 0; i < info->nprepare; i++)
-    if (face_words_find(info, info->prepare[i].name, &w)) return true;
-  return false;
-}
-
 static void help_options(const sy_info *info, FaceCommand command) {
-  bool words = writes_sentences(info);
+  bool words = info->ngenerate > 0;
   printf("\noptions:\n");
   for (size_t i = 0; i < OPTION_COUNT; i++) {
     if (!(options[i].with >> command & 1) || ((options[i].with & WORDS) && !words)) continue;

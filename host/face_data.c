@@ -36,8 +36,7 @@ static bool is_listed(const FaceRun *r, unsigned i) {
   return p && face_option(p->options, "of", of, sizeof of) && !strcmp(of, "labels");
 }
 static bool is_text(const FaceRun *r, unsigned i) {
-  return text_prepare(r, i) && !is_listed(r, i) &&
-         (!r->words || !face_words_is(r->words, "words", r->route->input[i].name));
+  return text_prepare(r, i) && !is_listed(r, i) && (!r->words || face_words_input(r->words) != i);
 }
 
 // An input that follows from a sentence: NAME_mask (true = no padding) and NAME_type (all 0).
@@ -62,7 +61,7 @@ static bool is_patches(const FaceRun *r, unsigned i) {
 
 // The words of a generate and where they stand, which the search fills.
 static bool is_search(const FaceRun *r, unsigned i) {
-  return r->words && face_words_fills(r->words, r->route->input[i].name);
+  return r->words && face_words_fills(r->words, i);
 }
 
 // Lets an axis hold n rows: sets its dim, or checks the one set before. `fewer`: a constant axis may hold less.
@@ -395,11 +394,8 @@ static bool fill_patches(FaceRun *r, unsigned i, HostError *err) {
 // Does the first axis of an input count the sequences of a generate?
 static bool counts_items(const FaceRun *r, unsigned i) {
   const sy_tensor *t = &r->route->input[i];
-  unsigned words = 0;
-  while (r->words && words < r->route->ninput && !face_words_is(r->words, "words", r->route->input[words].name))
-    words++;
-  return r->words && words < r->route->ninput && t->rank && t->axis[0].dim >= 0 &&
-         t->axis[0].dim == r->route->input[words].axis[0].dim;
+  return r->words && t->rank && t->axis[0].dim >= 0 &&
+         t->axis[0].dim == r->route->input[face_words_input(r->words)].axis[0].dim;
 }
 
 size_t face_run_given_rows(const FaceRun *r) {

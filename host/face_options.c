@@ -12,16 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool face_prepares_words(const sy_prepare *p) {
-  static const char *const kinds[] = {"next_word", "masked_word", "steps"};
-  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-    if (!strcmp(p->kind, kinds[i])) return true;
-  return false;
-}
-
 const sy_prepare *face_prepare(const sy_info *info, const char *tensor) {
   for (unsigned i = 0; i < info->nprepare; i++)
-    if (!strcmp(info->prepare[i].name, tensor) && !face_prepares_words(&info->prepare[i])) return &info->prepare[i];
+    if (!strcmp(info->prepare[i].name, tensor)) return &info->prepare[i];
   return NULL;
 }
 
@@ -72,12 +65,6 @@ bool face_option(const char *options, const char *key, char *dst, size_t room) {
   memcpy(dst, value, len);
   dst[len] = 0;
   return true;
-}
-
-bool face_option_is(const char *options, const char *key, const char *text) {
-  size_t len;
-  const char *value = option_value(options, key, &len);
-  return value && len == strlen(text) && !memcmp(value, text, len);
 }
 
 double face_option_number(const char *options, const char *key, double absent) {

@@ -50,14 +50,11 @@ void face_args_free(FaceArgs *a);
 void face_args_help(const sy_info *info, const char *program, FaceCommand command); // to stdout
 
 /* face_options.c -------------------------------------------------------------------------------------------------- */
-// Is it about a generate, not about a tensor?
-bool face_prepares_words(const sy_prepare *p);
 // The prepare entry of a tensor; NULL: none.
 const sy_prepare *face_prepare(const sy_info *info, const char *tensor);
 bool face_prepare_is(const sy_info *info, const char *tensor, const char *kind);
 // The value of a key in an options text as written, in dst; false if the key is absent or the value too long.
 SY_MUST_USE bool face_option(const char *options, const char *key, char *dst, size_t room);
-bool face_option_is(const char *options, const char *key, const char *text); // is the value this text?
 double face_option_number(const char *options, const char *key, double absent);
 // picture(...): how to preprocess. False with err if the text makes no sense.
 SY_MUST_USE bool face_option_picture(const char *options, HostPreprocess *how, HostError *err);
@@ -166,17 +163,15 @@ SY_MUST_USE bool face_describe_vocabulary(const sy_info *info, const FaceArgs *a
 bool face_labels_fit(const FaceRun *r, HostError *err);
 
 /* face_words.c ---------------------------------------------------------------------------------------------------- */
-typedef struct FaceWords { // a generate: its rule, who plays which part in its steps, and its two entry points
-  const sy_prepare *rule, *steps;
+typedef struct FaceWords { // a generate and its two entry points
+  const sy_generate *is;
   const sy_route *start, *step;
 } FaceWords;
-// The generate of a name, or of the entry point; false if there is none.
-SY_MUST_USE bool face_words_find(const sy_info *info, const char *name, FaceWords *out);
+FaceWords face_words_at(const sy_info *info, unsigned i); // number i of info->generate
 // Is it an entry point of a generate? Which, in *w.
 bool face_words_part(const sy_info *info, const sy_route *r, FaceWords *w);
-// Is the tensor of this name the one of a part: "words", "at", "last", "scores"?
-bool face_words_is(const FaceWords *w, const char *part, const char *name);
-bool face_words_fills(const FaceWords *w, const char *input); // is it an input that the search fills?
+unsigned face_words_input(const FaceWords *w);             // the number of the words among the inputs of the start
+bool face_words_fills(const FaceWords *w, unsigned input); // is it an input of the start that the search fills?
 // Is --input NAME what its sentences begin with: the page's prompt, or the words themselves?
 bool face_words_begin(const FaceWords *w, const char *name);
 typedef struct FaceWordsShape { // what a WordsInfo points to, and where the run-time dims are

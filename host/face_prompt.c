@@ -108,10 +108,9 @@ static bool of_sentences(const Maker *m, const sy_prepare *p, HostError *err) {
 
 bool face_prompts_make(FaceRun *r, const FaceWords *w, const GenerateOptions *how, const WordsInfo *info,
                        FacePrompts *out, HostError *err) {
-  char name[64];
   Maker m = {r, w, how, info->vocab, out};
-  bool prompted = face_option(w->rule->options, "prompt", name, sizeof name);
-  const sy_prepare *p = face_prepare(r->info, prompted ? name : w->start->input[info->part.start_words].name);
+  const char *prompt = w->is->prompt;
+  const sy_prepare *p = face_prepare(r->info, prompt ? prompt : w->start->input[face_words_input(w)].name);
   if (!load_tokenizer(&m, p, err)) return false;
   if (r->prompt.data) {
     r->usage = false; // it is the file's fault
@@ -119,9 +118,9 @@ bool face_prompts_make(FaceRun *r, const FaceWords *w, const GenerateOptions *ho
     r->usage = true;
     return true;
   }
-  if (prompted && (!p || !face_is_tokenizer(p->kind)))
-    return host_fail(err, "the page does not say how %s is made: --input %s=FILE.npy has its ids", name, name);
-  if (prompted) return of_sentences(&m, p, err);
+  if (prompt && (!p || !face_is_tokenizer(p->kind)))
+    return host_fail(err, "the page does not say how %s is made: --input %s=FILE.npy has its ids", prompt, prompt);
+  if (prompt) return of_sentences(&m, p, err);
   const int32_t start[2] = {how->start_id, how->mask_id};
   return make_room(&m, 1, err) && of_row(&m, 0, start, how->masked ? 2 : 1, err);
 }

@@ -11,40 +11,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const sy_route *route_of(const sy_info *info, const sy_prepare *steps, const char *part) {
-  for (unsigned i = 0; i < info->nroute; i++)
-    if (face_option_is(steps->options, part, info->route[i].name)) return &info->route[i];
-  return NULL;
+FaceWords face_words_at(const sy_info *info, unsigned i) {
+  const sy_generate *g = &info->generate[i];
+  return (FaceWords){g, &info->route[g->start], &info->route[g->step]};
 }
 
-bool face_words_find(const sy_info *info, const char *name, FaceWords *out) {
-  *out = (FaceWords){0};
-  for (unsigned i = 0; i < info->nprepare; i++) {
-    const sy_prepare *p = &info->prepare[i];
-    if (strcmp(p->name, name) != 0 || !face_prepares_words(p)) continue;
-    *(strcmp(p->kind, "steps") ? &out->rule : &out->steps) = p;
-  }
-  if (!out->rule || !out->steps) return false;
-  out->start = route_of(info, out->steps, "start");
-  out->step = route_of(info, out->steps, "step");
-  return out->start && out->step;
+static bool fills(const FaceWords *w, unsigned input, sy_role role) {
+  return w->is->start_in[input].role == (unsigned)role;
 }
 
-bool face_words_is(const FaceWords *w, const char *part, const char *name) {
-  return face_option_is(w->steps->options, part, name);
+unsigned face_words_input(const FaceWords *w) {
+  unsigned i = 0;
+  while (i + 1 < w->start->ninput && !fills(w, i, SY_ROLE_WORDS)) i++;
+  return i;
 }
 
-bool face_words_fills(const FaceWords *w, const char *input) {
-  return face_words_is(w, "words", input) || face_words_is(w, "last", input) || face_words_is(w, "at", input);
+bool face_words_fills(const FaceWords *w, unsigned input) {
+  return fills(w, input, SY_ROLE_WORDS) || fills(w, input, SY_ROLE_LAST);
 }
 
 bool face_words_begin(const FaceWords *w, const char *name) {
-  return face_option_is(w->rule->options, "prompt", name) || face_words_is(w, "words", name);
+  bool prompt = w->is->prompt && !strcmp(w->is->prompt, name);
+  return prompt || !strcmp(w->start->input[face_words_input(w)].name, name);
 }
 
 bool face_words_part(const sy_info *info, const sy_route *r, FaceWords *w) {
-  for (unsigned i = 0; i < info->nprepare; i++)
-    if (face_words_find(info, info->prepare[i].name, w) && (w->start == r || w->step == r)) return true;
+  for (unsigned i = 0; i < info->ngenerate; i++) {
+    *w = face_words_at(info, i);
+    if (w->start == r || w->step == r) return true;
+  }
   return false;
 }
 
@@ -71,10 +66,14 @@ static bool call_entry(void *ud, bool step, size_t rows, size_t length, const vo
   return c->call(c->ud, step ? c->w->step : c->w->start, dims, in, out);
 }
 
-static const WordsTensor *tensors(WordsTensor *dst, const sy_tensor *t, unsigned n, int batch_dim) {
+static const WordsTensor *tensors(WordsTensor *dst, const sy_tensor *t, const sy_port *port, unsigned n,
+                                  int batch_dim) {
   for (unsigned i = 0; i < n; i++) {
     bool by_row = t[i].rank && t[i].axis[0].dim == batch_dim;
-    dst[i] = (WordsTensor){t[i].name, (size_t)t[i].bytes, by_row ? (size_t)t[i].axis[0].bound : 0};
+    dst[i] = (WordsTensor){.name = t[i].name,
+                           .bytes = (size_t)t[i].bytes,
+                           .rows = by_row ? (size_t)t[i].axis[0].bound : 0,
+                           .port = port[i]};
   }
   return dst;
 }
@@ -86,39 +85,26 @@ static void show_progress(void *ud, int64_t length, int64_t most) {
   progress_bar("", (double)length / (double)most, text);
 }
 
-// The number of the tensor that plays a part; n: none does.
-static size_t part_of(const FaceWords *w, const char *part, const sy_tensor *list, unsigned n) {
-  unsigned i = 0;
-  while (i < n && !face_words_is(w, part, list[i].name)) i++;
-  return i;
-}
-
 bool face_words_describe(const FaceWords *w, FaceWordsShape *shape, WordsInfo *info, HostError *err) {
   const sy_route *s = w->start, *t = w->step;
-  WordsParts p = {.start_words = part_of(w, "words", s->input, s->ninput),
-                  .last = part_of(w, "last", s->input, s->ninput),
-                  .start_scores = part_of(w, "scores", s->output, s->noutput),
-                  .step_words = part_of(w, "words", t->input, t->ninput),
-                  .at = part_of(w, "at", t->input, t->ninput),
-                  .step_scores = part_of(w, "scores", t->output, t->noutput)};
-  bool ok = p.start_words < s->ninput && p.last < s->ninput && p.start_scores < s->noutput &&
-            p.step_words < t->ninput && p.at < t->ninput && p.step_scores < t->noutput &&
-            s->ninput <= FACE_MAX_TENSORS && s->noutput <= FACE_MAX_TENSORS && t->ninput <= FACE_MAX_TENSORS &&
-            t->noutput <= FACE_MAX_TENSORS;
-  const sy_tensor *words = ok ? &s->input[p.start_words] : NULL, *scores = ok ? &s->output[p.start_scores] : NULL;
+  unsigned scored = 0;
+  while (scored + 1 < s->noutput && w->is->start_out[scored].role != SY_ROLE_SCORES) scored++;
+  bool ok = s->ninput && s->noutput && s->ninput <= FACE_MAX_TENSORS && s->noutput <= FACE_MAX_TENSORS &&
+            t->ninput <= FACE_MAX_TENSORS && t->noutput <= FACE_MAX_TENSORS;
+  const sy_tensor *words = ok ? &s->input[face_words_input(w)] : NULL, *scores = ok ? &s->output[scored] : NULL;
   ok = ok && words->rank == 2 && scores->rank == 2 && words->axis[0].dim >= 0 && words->axis[1].dim >= 0;
-  if (!ok) return host_fail(err, "the program's description of %s makes no sense", w->rule->name);
+  if (!ok) return host_fail(err, "the program's description of %s makes no sense", w->is->name);
   shape->batch_dim = words->axis[0].dim;
   shape->length_dim = words->axis[1].dim;
   int b = shape->batch_dim;
-  *info = (WordsInfo){.start = {s->ninput, s->noutput, tensors(shape->tensor[0], s->input, s->ninput, b),
-                                tensors(shape->tensor[1], s->output, s->noutput, b)},
-                      .step = {t->ninput, t->noutput, tensors(shape->tensor[2], t->input, t->ninput, b),
-                               tensors(shape->tensor[3], t->output, t->noutput, b)},
-                      .part = p,
-                      .batch_bound = (size_t)words->axis[0].bound,
-                      .length_bound = (size_t)words->axis[1].bound,
-                      .vocab = (size_t)scores->axis[1].bound};
+  *info =
+      (WordsInfo){.start = {s->ninput, s->noutput, tensors(shape->tensor[0], s->input, w->is->start_in, s->ninput, b),
+                            tensors(shape->tensor[1], s->output, w->is->start_out, s->noutput, b)},
+                  .step = {t->ninput, t->noutput, tensors(shape->tensor[2], t->input, w->is->step_in, t->ninput, b),
+                           tensors(shape->tensor[3], t->output, w->is->step_out, t->noutput, b)},
+                  .batch_bound = (size_t)words->axis[0].bound,
+                  .length_bound = (size_t)words->axis[1].bound,
+                  .vocab = (size_t)scores->axis[1].bound};
   return true;
 }
 
@@ -126,7 +112,7 @@ bool face_words_describe(const FaceWords *w, FaceWordsShape *shape, WordsInfo *i
 static bool options(Captions *c, const WordsInfo *info, HostError *err) {
   const FaceArgs *a = c->r->args;
   GenerateOptions *o = &c->how;
-  if (!words_rule(c->w->rule->kind, c->w->rule->options, (int64_t)info->length_bound, o, err)) return false;
+  words_options(c->w->is, (int64_t)info->length_bound, o);
   if (!a->sample && (a->temperature > 0 || a->top_p > 0 || a->top_k || a->seed))
     return host_fail(err, "--temperature, --top-p, --top-k and --seed go with --sample");
   if (a->sample && a->beams > 1) return host_fail(err, "--sample draws one sentence: no --beams");
@@ -179,7 +165,7 @@ static bool show(Captions *c, size_t k, const int32_t *ids, float score, HostErr
     face_show_bad(r, item);
     json_object(j, NULL);
     json_string(j, "image", name);
-    json_string(j, c->w->rule->name, blank);
+    json_string(j, c->w->is->name, blank);
     json_float(j, "score", score);
     json_array(j, "ids");
     for (size_t i = 0; i < n; i++) json_integer(j, NULL, ids[i]);
@@ -205,7 +191,7 @@ static bool search(Captions *c, Words *w, size_t count, const int32_t *words, si
   if (ok || err->text[0]) return ok; // else the options do not fit the model
   r->nan = why == generate_not_a_number;
   r->usage = !r->nan;
-  return host_fail(err, "%s: %s%s", c->w->rule->name, why ? why : "the search failed",
+  return host_fail(err, "%s: %s%s", c->w->is->name, why ? why : "the search failed",
                    r->nan ? "; are the weights those of this model?" : "");
 }
 
@@ -240,7 +226,7 @@ static bool count_items(Captions *c, HostError *err) {
   size_t count[] = {r->total, c->prompts.n, face_run_given_rows(r)};
   for (size_t i = 1; i < 3; i++) {
     if (count[i] > 1 && r->total > 1 && count[i] != r->total)
-      return host_fail(err, "%s: %zu %s for %zu items", c->w->rule->name, count[i],
+      return host_fail(err, "%s: %zu %s for %zu items", c->w->is->name, count[i],
                        i == 1 ? "prompts" : "rows of an input", r->total);
     if (count[i] > 1) r->total = count[i];
   }

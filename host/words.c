@@ -1,7 +1,6 @@
 // words.c: see words.h. Invariants: caches hold `rows` sequences, in row order of the last call; image[r] is the
 // picture (row of the start) that sequence r belongs to; kept[i] holds kept_of[0..] pictures' rows in row order.
 #include "words.h"
-#include "face_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +21,8 @@ typedef struct Kept { // an input of the step that the start or the caller gave
 struct Words {
   const WordsInfo *info;
   const void *const *given;
-  int32_t *text, *last, *at; // by bounds
+  size_t start_words, last, start_scores, step_words, step_at, step_scores; // by number of input or output
+  int32_t *text, *last_word, *at;                                           // by bounds
   const void **in;
   void **out, **start_out;
   State *state;
@@ -31,9 +31,9 @@ struct Words {
   int32_t *image, *next, *kept_of; // by sequence
 };
 
-static size_t find(const WordsTensor *list, size_t n, const char *name) {
+size_t words_with_role(const WordsTensor *list, size_t n, sy_role role) {
   size_t i = 0;
-  while (i < n && strcmp(list[i].name, name) != 0) i++;
+  while (i < n && list[i].port.role != (unsigned)role) i++;
   return i;
 }
 
@@ -47,8 +47,9 @@ static size_t row_bytes(const WordsTensor *t) {
 
 static bool add_state(Words *w, size_t step_out, HostError *err) {
   const WordsTensor *t = &w->info->step.output[step_out];
-  size_t o = find(w->info->start.output, w->info->start.noutput, t->name);
-  if (o == w->info->start.noutput || w->info->start.output[o].bytes != t->bytes || !t->rows)
+  size_t o = t->port.pair;
+  if (t->port.role != SY_ROLE_STATE || o >= w->info->start.noutput || w->info->start.output[o].bytes != t->bytes ||
+      !t->rows)
     return host_fail(err, "the step changes '%.60s', which the start does not give", t->name);
   State *s = &w->state[w->nstate++];
   *s = (State){w->start_out[o], room(1, t->bytes), row_bytes(t), o, step_out};
@@ -58,14 +59,29 @@ static bool add_state(Words *w, size_t step_out, HostError *err) {
 static bool add_kept(Words *w, size_t step_in, HostError *err) {
   const WordsTensor *t = &w->info->step.input[step_in];
   const WordsEntry *start = &w->info->start;
-  size_t o = find(start->output, start->noutput, t->name), i = find(start->input, start->ninput, t->name);
-  bool is_output = o < start->noutput;
-  if (!is_output && i == start->ninput) return host_fail(err, "the step reads '%.60s', which nothing gives", t->name);
-  if ((is_output ? start->output[o].bytes : start->input[i].bytes) != t->bytes)
+  bool kept = t->port.role == SY_ROLE_KEPT, known = kept || t->port.role == SY_ROLE_GIVEN;
+  size_t from = t->port.pair;
+  if (!known || from >= (kept ? start->noutput : start->ninput))
+    return host_fail(err, "the step reads '%.60s', which nothing gives", t->name);
+  if ((kept ? start->output : start->input)[from].bytes != t->bytes)
     return host_fail(err, "start and step have '%.60s' in different sizes", t->name);
   Kept *k = &w->kept[w->nkept++];
-  *k = (Kept){is_output ? w->start_out[o] : w->given[i], room(1, t->bytes), row_bytes(t), step_in};
+  *k = (Kept){kept ? w->start_out[from] : w->given[from], room(1, t->bytes), row_bytes(t), step_in};
   return k->rows || host_no_memory(err);
+}
+
+static bool find_roles(Words *w, HostError *err) {
+  const WordsEntry *s = &w->info->start, *t = &w->info->step;
+  w->start_words = words_with_role(s->input, s->ninput, SY_ROLE_WORDS);
+  w->last = words_with_role(s->input, s->ninput, SY_ROLE_LAST);
+  w->start_scores = words_with_role(s->output, s->noutput, SY_ROLE_SCORES);
+  w->step_words = words_with_role(t->input, t->ninput, SY_ROLE_WORDS);
+  w->step_at = words_with_role(t->input, t->ninput, SY_ROLE_AT);
+  w->step_scores = words_with_role(t->output, t->noutput, SY_ROLE_SCORES);
+  if (w->start_words < s->ninput && w->last < s->ninput && w->start_scores < s->noutput && w->step_words < t->ninput &&
+      w->step_at < t->ninput && w->step_scores < t->noutput)
+    return true;
+  return host_fail(err, "start and step have not all of the words, their place and their scores");
 }
 
 static bool set_up(Words *w, HostError *err) {
@@ -74,8 +90,9 @@ static bool set_up(Words *w, HostError *err) {
   if (f->start.ninput > MAX_TENSORS || f->step.ninput > MAX_TENSORS || f->start.noutput > MAX_TENSORS ||
       f->step.noutput > MAX_TENSORS)
     return host_fail(err, "more than %d tensors", MAX_TENSORS);
+  if (!find_roles(w, err)) return false;
   w->text = room(rows * f->length_bound, sizeof *w->text);
-  w->last = room(rows, sizeof *w->last);
+  w->last_word = room(rows, sizeof *w->last_word);
   w->at = room(rows, sizeof *w->at);
   w->image = room(rows, sizeof *w->image);
   w->next = room(rows, sizeof *w->next);
@@ -85,15 +102,15 @@ static bool set_up(Words *w, HostError *err) {
   w->start_out = room(f->start.noutput, sizeof *w->start_out);
   w->state = room(f->step.noutput, sizeof *w->state);
   w->kept = room(f->step.ninput, sizeof *w->kept);
-  if (!w->text || !w->last || !w->at || !w->image || !w->next || !w->kept_of || !w->in || !w->out || !w->start_out ||
-      !w->state || !w->kept)
+  if (!w->text || !w->last_word || !w->at || !w->image || !w->next || !w->kept_of || !w->in || !w->out ||
+      !w->start_out || !w->state || !w->kept)
     return host_no_memory(err);
   for (size_t i = 0; i < f->start.noutput; i++)
-    if (i != f->part.start_scores && !(w->start_out[i] = room(1, f->start.output[i].bytes))) return host_no_memory(err);
+    if (i != w->start_scores && !(w->start_out[i] = room(1, f->start.output[i].bytes))) return host_no_memory(err);
   for (size_t i = 0; i < f->step.noutput; i++)
-    if (i != f->part.step_scores && !add_state(w, i, err)) return false;
+    if (i != w->step_scores && !add_state(w, i, err)) return false;
   for (size_t i = 0; i < f->step.ninput; i++)
-    if (i != f->part.step_words && i != f->part.at && !add_kept(w, i, err)) return false;
+    if (i != w->step_words && i != w->step_at && !add_kept(w, i, err)) return false;
   return true;
 }
 
@@ -115,8 +132,8 @@ void words_free(Words *w) {
   for (size_t i = 0; i < w->nstate; i++) free(w->state[i].other), w->start_out[w->state[i].start_out] = w->state[i].now;
   for (size_t i = 0; i < w->nkept; i++) free(w->kept[i].rows);
   for (size_t i = 0; w->start_out && i < w->info->start.noutput; i++) free(w->start_out[i]);
-  void *all[] = {w->text, w->last, w->at,        w->image, w->next, w->kept_of,
-                 w->in,   w->out,  w->start_out, w->state, w->kept};
+  void *all[] = {w->text, w->last_word, w->at,        w->image, w->next, w->kept_of,
+                 w->in,   w->out,       w->start_out, w->state, w->kept};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
   free(w);
 }
@@ -133,13 +150,13 @@ static bool start(void *ud, int64_t batch, int64_t n, const int32_t *words, floa
   for (size_t i = 0; i < w->nstate; i++) w->start_out[w->state[i].start_out] = w->state[i].now;
   put_words(w, (size_t)batch, (size_t)n, w->info->length_bound, words);
   for (int64_t b = 0; b < batch; b++) {
-    w->last[b] = (int32_t)n - 1;
+    w->last_word[b] = (int32_t)n - 1;
     w->image[b] = (int32_t)b;
   }
   for (size_t i = 0; i < e->ninput; i++) w->in[i] = w->given[i];
-  w->in[w->info->part.start_words] = w->text;
-  w->in[w->info->part.last] = w->last;
-  size_t s = w->info->part.start_scores;
+  w->in[w->start_words] = w->text;
+  w->in[w->last] = w->last_word;
+  size_t s = w->start_scores;
   w->start_out[s] = scores;
   w->batch = w->rows = (size_t)batch;
   w->nimage_kept = 0;
@@ -198,10 +215,10 @@ static bool step(void *ud, int64_t rows, int64_t at, int64_t n, const int32_t *p
   put_words(w, (size_t)rows, (size_t)n, (size_t)n, words);
   for (int64_t r = 0; r < rows; r++) w->at[r] = (int32_t)at;
   spread(w);
-  w->in[w->info->part.step_words] = w->text;
-  w->in[w->info->part.at] = w->at;
+  w->in[w->step_words] = w->text;
+  w->in[w->step_at] = w->at;
   for (size_t i = 0; i < w->nstate; i++) w->out[w->state[i].step_out] = w->state[i].now;
-  w->out[w->info->part.step_scores] = scores;
+  w->out[w->step_scores] = scores;
   return w->info->call(w->info->ud, true, (size_t)rows, (size_t)(at + n), w->in, w->out);
 }
 
@@ -210,25 +227,17 @@ GenerateModel words_model(Words *w) {
       w, (int64_t)w->info->vocab, (int64_t)w->info->length_bound, (int64_t)w->info->batch_bound, start, step};
 }
 
-// The first id of "[30522]".
-static int32_t first_id(const char *options, const char *key, int32_t absent) {
-  char text[64];
-  if (!face_option(options, key, text, sizeof text)) return absent;
-  return (int32_t)strtol(text[0] == '[' ? text + 1 : text, NULL, 10);
-}
-
-bool words_rule(const char *kind, const char *options, int64_t length_bound, GenerateOptions *o, HostError *err) {
-  *o = (GenerateOptions){.masked = !strcmp(kind, "masked_word"), .temperature = 1, .top_p = 1, .repetition_penalty = 1};
-  if (!o->masked && strcmp(kind, "next_word") != 0) return host_fail(err, "there is no rule '%.60s'", kind);
-  o->start_id = first_id(options, "start", -1);
-  o->end_id = first_id(options, "end", -1);
-  o->pad_id = first_id(options, "pad", 0);
-  o->mask_id = first_id(options, "mask", -1);
-  o->beams = (int64_t)face_option_number(options, "beams", 1);
-  o->max_length = (int64_t)face_option_number(options, "longest", (double)length_bound);
-  o->min_length = (int64_t)face_option_number(options, "shortest", 0);
-  o->length_penalty = face_option_number(options, "length_penalty", 1);
-  o->repetition_penalty = face_option_number(options, "repetition_penalty", 1);
-  if (o->max_length > length_bound) o->max_length = length_bound;
-  return true;
+void words_options(const sy_generate *g, int64_t length_bound, GenerateOptions *o) {
+  *o = (GenerateOptions){.masked = g->rule == SY_RULE_MASKED_WORD,
+                         .start_id = (int32_t)g->start_id,
+                         .end_id = (int32_t)g->end_id,
+                         .pad_id = (int32_t)g->pad_id,
+                         .mask_id = (int32_t)g->mask_id,
+                         .beams = g->beams,
+                         .max_length = g->longest && g->longest < length_bound ? g->longest : length_bound,
+                         .min_length = g->shortest,
+                         .length_penalty = g->length_penalty,
+                         .repetition_penalty = g->repetition_penalty,
+                         .temperature = 1,
+                         .top_p = 1};
 }

@@ -1,5 +1,5 @@
-// words.h - a compiled `generate` behind the callbacks of generate.h: its two entry points (NAME_start, NAME_step), the
-// caches between them, and what the start computed once for each picture.
+// words.h - a compiled `generate` behind the callbacks of generate.h: its two entry points, the caches between them,
+// and what the start computed once for each picture. Which tensor is for what is said by its role, never by its name.
 //
 //   Words *w = words_new(&info, given, &err);
 //   GenerateModel m = words_model(w);
@@ -13,6 +13,7 @@
 
 #include "generate.h"
 #include "host.h"
+#include "runtime/switchyard.h"
 
 #include <stddef.h>
 
@@ -20,28 +21,24 @@ typedef struct WordsTensor { // an input or output
   const char *name;
   size_t bytes; // of the caller's buffer, by bounds
   size_t rows;  // bound of axis 0 if that counts the sequences, else 0
+  sy_port port; // what it is for
 } WordsTensor;
 typedef struct WordsEntry {
   size_t ninput, noutput;
   const WordsTensor *input, *output;
 } WordsEntry;
-typedef struct WordsParts { // who plays which part, by number of input or output
-  size_t start_words, last, start_scores;
-  size_t step_words, at, step_scores;
-} WordsParts;
 typedef struct WordsInfo {
   WordsEntry start, step;
-  WordsParts part;
   size_t batch_bound, length_bound, vocab;
   // One call of an entry point with `rows` sequences of `length` words in all. False: the call failed.
   bool (*call)(void *ud, bool step, size_t rows, size_t length, const void *const *in, void *const *out);
   void *ud;
 } WordsInfo;
 
-// The options of a generate as the page states them, by the rule's name and its prepare text; lengths that the page
-// leaves open are those of the model. False with err if the rule is unknown.
-SY_MUST_USE bool words_rule(const char *kind, const char *options, int64_t length_bound, GenerateOptions *o,
-                            HostError *err);
+// The options of a generate as the page states them; lengths that the page leaves open are those of the model.
+void words_options(const sy_generate *g, int64_t length_bound, GenerateOptions *o);
+// The first of n tensors with a role; n: there is none.
+size_t words_with_role(const WordsTensor *list, size_t n, sy_role role);
 
 typedef struct Words Words;
 // given: by input of the start, buffers of the C API; those of the words and of `last` are ignored. The description,

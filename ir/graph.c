@@ -38,7 +38,6 @@ const OpHooks op_hooks[OP_COUNT] = {
 #define BIT(k) (1ull << A_##k)
 static const uint64_t required[OP_COUNT] = {
     [OP_input] = BIT(name),
-    [OP_state] = BIT(name),
     [OP_weight] = BIT(name),
     [OP_constant] = BIT(value),
     [OP_compare] = BIT(cmp),
@@ -318,7 +317,7 @@ Val graph_add_exact(Graph *g, Op op, const Val *args, size_t nargs, const Attr *
                     Span span) {
   Val v = add(g, op, args, nargs, attrs, nattrs, t, span, true);
   if (v.id && op == OP_input) {
-    NamedVal in = {value_str(graph_value(g, v), A_name), v, span};
+    Port in = {.name = value_str(graph_value(g, v), A_name), .val = v, .span = span};
     VEC_PUSH(g->module->arena, g->input, in);
   }
   return v;
@@ -355,7 +354,7 @@ void graph_output(Graph *g, const char *name, Val v, Span span) {
       return;
     }
   graph_value(g, v);
-  NamedVal out = {intern(g->module->names, name), v, span};
+  Port out = {.name = intern(g->module->names, name), .val = v, .span = span};
   VEC_PUSH(g->module->arena, g->output, out);
 }
 
@@ -378,6 +377,7 @@ static bool *mark_needed(const Graph *g) {
       if (!seen[x->args[i].id]) stack[n++] = x->args[i].id, seen[x->args[i].id] = true;
   }
   for (size_t i = 0; i < g->input.n; i++) seen[g->input.at[i].val.id] = true; // the signature stays
+  for (size_t i = 0; i < g->output.n; i++) seen[g->output.at[i].state.id] = true;
   free(stack);
   return seen;
 }
@@ -463,7 +463,10 @@ void graph_compact(Graph *g) {
     value[i].alias_offset = 0; // the concat it was stored in is dead: it has no place any more
     if (value[i].place.kind == PLACE_ALIAS) value[i].place = (Place){0};
   }
-  for (size_t i = 0; i < g->output.n; i++) g->output.at[i].val.id = number[g->output.at[i].val.id];
+  for (size_t i = 0; i < g->output.n; i++) {
+    g->output.at[i].val.id = number[g->output.at[i].val.id];
+    g->output.at[i].state.id = number[g->output.at[i].state.id];
+  }
   for (size_t i = 0; i < g->input.n; i++) g->input.at[i].val.id = number[g->input.at[i].val.id];
   free(mem);
   g->value.at = value;

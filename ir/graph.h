@@ -139,18 +139,39 @@ enum {
   MAX_KERNEL_ARGS = 16, // tensors that a group reads and writes
 };
 
-typedef struct NamedVal {
+/* Ports: the inputs and outputs of a route. roles.def lists what one may be for. */
+typedef enum Role {
+#define ROLE(name, where, pair, doc) ROLE_##name,
+#include "roles.def"
+#undef ROLE
+  ROLE_COUNT
+} Role;
+enum { PORT_IN = 1, PORT_OUT = 2, PORT_INOUT = 4 };     // directions
+enum { PAIR_NONE, PAIR_INPUT, PAIR_OUTPUT, PAIR_KEPT }; // KEPT: an output's pair is an input, and the other way
+typedef struct RoleInfo {
   const char *name;
+  unsigned where; // directions that it may have
+  int pair;
+  const char *doc;
+} RoleInfo;
+extern const RoleInfo role_info[ROLE_COUNT];
+
+typedef struct Port {
+  const char *name; // for people: nothing goes by it
   Val val;
   Span span;
-} NamedVal;
+  Role role;
+  uint32_t pair;  // roles with a pair: the number of the port in the other route of its generate
+  Val state;      // of an output that is in and out: the value (an OP_state) that it holds before the call
+  int64_t offset; // role param: bytes into the block of parameters
+} Port;
 
 typedef struct Graph {
   const char *name; // route
   const char *about;
   VEC(Value) value; // [0] is the null value
-  VEC(NamedVal) output;
-  VEC(NamedVal) input; // in order of declaration
+  VEC(Port) output;
+  VEC(Port) input; // in order of declaration
   struct Module *module;
   struct GraphCons *cons;   // hash table of graph.c: equal pure operations are one value
   bool trial;               // a rewrite rule builds: what a shape rule refuses is no mistake of the author's
@@ -179,6 +200,56 @@ typedef struct Rename { // a weight under other names: ours = how(theirs ...); p
   size_t n;
 } Rename;
 
+/* A `generate`: generate.def lists rules and options. The front end writes it, with the whole-sequence graph as its
+ * start; the pass `cache` makes start and step. */
+typedef enum GenerateRule {
+#define RULE(name, width, doc) RULE_##name,
+#include "generate.def"
+  RULE_COUNT
+} GenerateRule;
+typedef struct RuleInfo {
+  const char *name;
+  int64_t width; // words of a step
+  const char *doc;
+} RuleInfo;
+extern const RuleInfo rule_info[RULE_COUNT];
+
+typedef struct SearchOptions {
+#define OPTION_ID int64_t
+#define OPTION_COUNT int64_t
+#define OPTION_REAL double
+#define OPTION(name, kind, absent, least, rules, needed, doc) OPTION_##kind name;
+#include "generate.def"
+#undef OPTION_ID
+#undef OPTION_COUNT
+#undef OPTION_REAL
+} SearchOptions;
+typedef struct SearchOption { // a member of SearchOptions
+  const char *name;
+  enum { OPTION_ID, OPTION_COUNT, OPTION_REAL } kind;
+  double absent, least;
+  unsigned rules; // bit 1 << GenerateRule: that rule has it
+  bool needed;    // by the rules that have it
+  size_t offset;
+  const char *doc;
+} SearchOption;
+extern const SearchOption search_option[];
+extern const size_t search_option_count;
+
+typedef struct Generate {
+  const char *name; // of the page
+  Span span;
+  GenerateRule rule;
+  Graph *start, *step; // step NULL: `cache` has not run, and `start` gives the scores of all words
+  const char *prompt;  // the input of the page that the words begin with, or NULL: option.start
+  SearchOptions option;
+} Generate;
+
+typedef struct DeclaredWeight {
+  const char *name;
+  Span span;
+} DeclaredWeight;
+
 typedef struct Module {
   Arena *arena;
   Intern *names;
@@ -191,9 +262,10 @@ typedef struct Module {
   size_t nmodality;
   VEC(Graph *) graph;
   VEC(Prepare) prepare;
+  VEC(Generate) generate;
   VEC(Rename) rename;
-  const char *built;    // what it was built with: "preset=base, size=224, ..", for people; NULL if unknown
-  VEC(NamedVal) weight; // every weight the source declares for the routes compiled, in order (name only; for reports)
+  const char *built;          // what it was built with: "preset=base, size=224, ..", for people; NULL if unknown
+  VEC(DeclaredWeight) weight; // every weight the source declares for the routes compiled, in order; for reports
 } Module;
 
 /* op table (generated from ops.def in graph.c) --------------------------------------------------------------------- */
@@ -258,6 +330,21 @@ bool graph_is_weight_only(const Graph *g, Val v); // depends on weights and cons
 // them.
 const uint32_t *graph_users(const Graph *g, Val v, size_t *n);
 
+/* ports and generates (ports.c)
+ * ------------------------------------------------------------------------------------------------------------ */
+Port *graph_input_port(const Graph *g, Val v);            // of an OP_input
+Port *graph_state_port(const Graph *g, Val state);        // the output that a state belongs to, NULL: none
+unsigned port_direction(const Port *p, bool input);       // PORT_IN, ..
+Role role_by_name(const char *name);                      // ROLE_COUNT if there is none
+GenerateRule rule_by_name(const char *name);              // RULE_COUNT if there is none
+SearchOptions search_defaults(void);                      // what counts where a page says nothing
+double search_get(const SearchOptions *s, size_t option); // by number in search_option
+void search_set(SearchOptions *s, size_t option, double value);
+// What is wrong with the roles of a graph, or with a generate's two graphs and their pairs; NULL: nothing. In the
+// module's arena.
+const char *ports_problem(const Graph *g);
+const char *generate_problem(const Module *m, const Generate *x);
+
 Attr attr_int(AttrKey k, int64_t i);
 Attr attr_float(AttrKey k, double f);
 Attr attr_str(AttrKey k, const char *s);
@@ -272,6 +359,7 @@ SY_MUST_USE Module *module_parse(Arena *a, Intern *names, Diag *diag, const char
 // Checks every invariant stated above; false and *why (in the arena) at the first violation.
 SY_MUST_USE bool graph_verify(const Graph *g, const char **why);
 SY_MUST_USE bool module_verify(const Module *m, const char **why);
+SY_MUST_USE bool generates_verify(const Module *m, const char **why); // what module_verify checks beside the graphs
 
 /* reference evaluator (eval.c): naive loops, double accumulators, independent of the kernels
  * ---------------------------- */

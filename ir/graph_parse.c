@@ -238,6 +238,21 @@ static bool parse_place(Parser *p, Place *place) {
   return irlex_error(&p->lex, "E0220", "expected a place: a number, input, output, weight, arena, alias or none");
 }
 
+// role = "role" name ["pair" INT] ["offset" INT]
+static bool parse_role(Parser *p, Port *port) {
+  int64_t n = 0;
+  if (!irlex_accept(&p->lex, "role")) return true;
+  if (p->lex.tok == IT_IDENT) port->role = role_by_name(p->lex.s);
+  if (p->lex.tok != IT_IDENT || port->role == ROLE_COUNT)
+    return irlex_error(&p->lex, "E0221", "expected a role: data, words, at, .. (ir/roles.def)");
+  irlex_next(&p->lex);
+  if (role_info[port->role].pair != PAIR_NONE) {
+    if (!irlex_expect(&p->lex, "pair") || !parse_count(p, MAX_LISTED, &n)) return false;
+    port->pair = (uint32_t)n;
+  }
+  return port->role != ROLE_param || (irlex_expect(&p->lex, "offset") && parse_count(p, INT64_MAX / 2, &port->offset));
+}
+
 // notes = ["group" INT] ["pitch" INT] [at] ["in" %value] ["shift" INT]
 static bool parse_notes(Parser *p, Value *v, const char **alias, Span *alias_span) {
   int64_t n = 0;
@@ -270,7 +285,7 @@ static bool parse_operands(Parser *p, Op op, Val **args, size_t *n) {
   return irlex_error(&p->lex, "E0220", "%s takes %d operands, has %zu", op_info[op].name, want, list.n);
 }
 
-// value = %name "=" op [STRING] [operands] [attrs] ":" type notes
+// value = %name "=" op [STRING] [operands] [attrs] ":" type [role] notes        role: of inputs
 static bool parse_value(Parser *p) {
   const char *name, *word, *alias = NULL;
   Val *args;
@@ -278,6 +293,7 @@ static bool parse_value(Parser *p) {
   Attr attr[ATTR_COUNT];
   Type type;
   Value notes = {0};
+  Port port = {0};
   Span span = irlex_span(&p->lex), alias_span = NO_SPAN;
   if (name_find(p, p->lex.s).id) return fail(p, "E0222", "two values are called", p->lex.s);
   if (!irlex_take(&p->lex, IT_LOCAL, "a value", &name) || !irlex_expect(&p->lex, "=")) return false;
@@ -293,7 +309,8 @@ static bool parse_value(Parser *p) {
     return irlex_error(&p->lex, "E0223", "more than %d inputs", MAX_LISTED);
   if (!parse_operands(p, op, &args, &nargs)) return false;
   if (irlex_accept(&p->lex, "{") && !parse_attrs(p, op, attr, &nattr)) return false;
-  if (!irlex_expect(&p->lex, ":") || !parse_type(p, &type) || !parse_notes(p, &notes, &alias, &alias_span))
+  if (!irlex_expect(&p->lex, ":") || !parse_type(p, &type) || (op == OP_input && !parse_role(p, &port)) ||
+      !parse_notes(p, &notes, &alias, &alias_span))
     return false;
   Val v = graph_add_exact(p->g, op, args, nargs, attr, nattr, &type, span);
   if (!v.id) return false;
@@ -304,6 +321,10 @@ static bool parse_value(Parser *p) {
     diag_error(p->m->diag, "E0223", span, "%s gives %s, not the declared type", op_info[op].name, b.s);
     buf_free(&b);
     return false;
+  }
+  if (op == OP_input) {
+    Port *made_port = &p->g->input.at[p->g->input.n - 1];
+    made_port->role = port.role, made_port->pair = port.pair, made_port->offset = port.offset;
   }
   made->group = notes.group;
   made->pitch = notes.pitch;
@@ -318,7 +339,7 @@ static bool parse_value(Parser *p) {
   return true;
 }
 
-// output = "output" STRING "=" %value
+// output = "output" STRING "=" %value ["changes" %value] [role]
 static bool parse_output(Parser *p) {
   const char *name;
   Val v;
@@ -328,7 +349,10 @@ static bool parse_output(Parser *p) {
   if (before == MAX_LISTED) return irlex_error(&p->lex, "E0223", "more than %d outputs", MAX_LISTED);
   if (!irlex_string(&p->lex, &name) || !irlex_expect(&p->lex, "=") || !parse_use(p, &v)) return false;
   graph_output(p->g, name, v, span);
-  return p->g->output.n > before;
+  if (p->g->output.n == before) return false;
+  Port *out = &p->g->output.at[before];
+  if (irlex_accept(&p->lex, "changes") && !parse_use(p, &out->state)) return false;
+  return parse_role(p, out);
 }
 
 // graph = "graph" @name [STRING] "{" {value} {output} "}"
@@ -446,9 +470,58 @@ static bool parse_rename(Parser *p) {
   return true;
 }
 
+// @name of a graph above
+static bool parse_route(Parser *p, Graph **g) {
+  const char *name;
+  IrLex at = p->lex;
+  if (!irlex_take(&p->lex, IT_GLOBAL, "a graph name like @caption_start", &name)) return false;
+  for (size_t i = 0; i < p->m->graph.n; i++)
+    if (p->m->graph.at[i]->name == name) return *g = p->m->graph.at[i], true;
+  return fail((p->lex = at, p), "E0221", "there is no graph called", name);
+}
+
+// options = "{" name "=" (INT | FLOAT) {"," ...} "}"
+static bool parse_search(Parser *p, Generate *x) {
+  unsigned seen = 0;
+  do {
+    size_t i = 0;
+    double value;
+    while (i < search_option_count && !irlex_is(&p->lex, search_option[i].name)) i++;
+    if (i == search_option_count || !(search_option[i].rules >> x->rule & 1))
+      return irlex_error(&p->lex, "E0221", "%s has no such option", rule_info[x->rule].name);
+    if (seen >> i & 1) return fail(p, "E0222", "option given twice:", search_option[i].name);
+    seen |= 1u << i;
+    irlex_next(&p->lex);
+    if (!irlex_expect(&p->lex, "=")) return false;
+    IrLex at = p->lex;
+    if (!irlex_float(&p->lex, &value)) return false;
+    bool whole = search_option[i].kind == OPTION_REAL || (value <= INT32_MAX && value == (double)(int64_t)value);
+    if (!(value >= search_option[i].least) || !whole)
+      return irlex_error((p->lex = at, &p->lex), "E0223", "%s cannot be this number", search_option[i].name);
+    search_set(&x->option, i, value);
+  } while (irlex_accept(&p->lex, ","));
+  return irlex_expect(&p->lex, "}");
+}
+
+// generate = "generate" STRING rule "start" @graph ["step" @graph] ["prompt" STRING] [options]
+static bool parse_generate(Parser *p) {
+  Generate x = {.rule = RULE_COUNT, .option = search_defaults(), .span = irlex_span(&p->lex)};
+  if (p->m->generate.n == MAX_LISTED) return irlex_error(&p->lex, "E0223", "more than %d generates", MAX_LISTED);
+  if (!irlex_string(&p->lex, &x.name)) return false;
+  if (p->lex.tok == IT_IDENT) x.rule = rule_by_name(p->lex.s);
+  if (x.rule == RULE_COUNT) return irlex_error(&p->lex, "E0221", "expected a rule: next_word or masked_word");
+  irlex_next(&p->lex);
+  if (!irlex_expect(&p->lex, "start") || !parse_route(p, &x.start)) return false;
+  if (irlex_accept(&p->lex, "step") && !parse_route(p, &x.step)) return false;
+  if (irlex_accept(&p->lex, "prompt") && !irlex_string(&p->lex, &x.prompt)) return false;
+  if (irlex_accept(&p->lex, "{") && !parse_search(p, &x)) return false;
+  VEC_PUSH(p->m->arena, p->m->generate, x);
+  return true;
+}
+
 // module = "module" STRING ["after" pass] ["dims" dims] ["modalities" modalities] ["built" STRING]
 //          {"prepare" STRING STRING STRING}
-//          {rename} {"weight" STRING} {graph}
+//          {rename} {"weight" STRING} {graph} {generate}
 static bool parse_module(Parser *p) {
   if (irlex_accept(&p->lex, "after") && !irlex_ident(&p->lex, &p->m->after)) return false;
   if (irlex_accept(&p->lex, "dims") && !parse_dims(p)) return false;
@@ -459,12 +532,19 @@ static bool parse_module(Parser *p) {
   while (irlex_accept(&p->lex, "rename"))
     if (!parse_rename(p)) return false;
   while (irlex_accept(&p->lex, "weight")) {
-    NamedVal w = {.span = irlex_span(&p->lex)};
+    DeclaredWeight w = {.span = irlex_span(&p->lex)};
     if (!irlex_string(&p->lex, &w.name)) return false;
     VEC_PUSH(p->m->arena, p->m->weight, w);
   }
   while (irlex_accept(&p->lex, "graph"))
     if (!parse_graph(p)) return false;
+  while (irlex_accept(&p->lex, "generate"))
+    if (!parse_generate(p)) return false;
+  const char *why = NULL;
+  if (p->lex.tok == IT_END && !generates_verify(p->m, &why)) {
+    diag_error(p->m->diag, "E0223", irlex_span(&p->lex), "invalid generate: %s", why);
+    return false;
+  }
   return p->lex.tok == IT_END || irlex_error(&p->lex, "E0220", "expected a graph or the end of the text");
 }
 

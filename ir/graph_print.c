@@ -78,12 +78,20 @@ static void print_comment(Buf *b, const Module *m, const Value *v) {
   buf_free(&c);
 }
 
+static void print_role(Buf *b, const Port *p) {
+  if (p->role == ROLE_data) return;
+  buf_printf(b, " role %s", role_info[p->role].name);
+  if (role_info[p->role].pair != PAIR_NONE) buf_printf(b, " pair %u", p->pair);
+  if (p->role == ROLE_param) buf_printf(b, " offset %lld", (long long)p->offset);
+}
+
 static void print_value(Buf *b, const Graph *g, const Value *v, const uint32_t *number, uint32_t id) {
   buf_printf(b, "  %%%u = %s", number[id], op_info[v->op].name);
   for (uint32_t i = 0; i < v->nargs; i++) buf_printf(b, "%s%%%u", i ? ", " : " ", number[v->args[i].id]);
   print_attrs(b, v);
   buf_puts(b, " : ");
   type_print(b, g->module, &v->type);
+  if (v->op == OP_input) print_role(b, graph_input_port(g, (Val){id}));
   if (v->group) buf_printf(b, " group %u", v->group);
   if (v->pitch) buf_printf(b, " pitch %lld", (long long)v->pitch);
   print_place(b, v);
@@ -109,10 +117,37 @@ void graph_print(const Graph *g, Buf *out) {
   for (size_t i = 0; i < g->output.n; i++) {
     buf_puts(out, "  output ");
     irlex_put_string(out, g->output.at[i].name);
-    buf_printf(out, " = %%%u\n", number[g->output.at[i].val.id]);
+    buf_printf(out, " = %%%u", number[g->output.at[i].val.id]);
+    if (g->output.at[i].state.id) buf_printf(out, " changes %%%u", number[g->output.at[i].state.id]);
+    print_role(out, &g->output.at[i]);
+    buf_putc(out, '\n');
   }
   buf_puts(out, "}\n");
   free(number);
+}
+
+// generate "caption" next_word start @caption_start step @caption_step {start = 1, end = 2}
+static void print_generate(Buf *out, const Generate *x) {
+  buf_puts(out, "generate ");
+  irlex_put_string(out, x->name);
+  buf_printf(out, " %s start @%s", rule_info[x->rule].name, x->start->name);
+  if (x->step) buf_printf(out, " step @%s", x->step->name);
+  if (x->prompt) {
+    buf_puts(out, " prompt ");
+    irlex_put_string(out, x->prompt);
+  }
+  const char *open = " {";
+  for (size_t i = 0; i < search_option_count; i++) {
+    double v = search_get(&x->option, i);
+    if (v == search_option[i].absent) continue;
+    buf_printf(out, "%s%s = ", open, search_option[i].name);
+    if (search_option[i].kind == OPTION_REAL)
+      irlex_put_float(out, v);
+    else
+      buf_printf(out, "%lld", (long long)v);
+    open = ", ";
+  }
+  buf_puts(out, *open == ',' ? "}\n" : "\n");
 }
 
 void module_print(const Module *m, Buf *out) {
@@ -158,4 +193,5 @@ void module_print(const Module *m, Buf *out) {
     buf_putc(out, '\n');
   }
   for (size_t i = 0; i < m->graph.n; i++) graph_print(m->graph.at[i], out);
+  for (size_t i = 0; i < m->generate.n; i++) print_generate(out, &m->generate.at[i]);
 }

@@ -103,7 +103,7 @@ static const char *check_place(const Graph *g, const Value *v) {
   }
 }
 
-static const char *name_problem(const Graph *g, const NamedVal *x, bool input) {
+static const char *name_problem(const Graph *g, const Port *x, bool input) {
   uint32_t id = x->val.id;
   if (!id || id >= g->value.n || g->value.at[id].dead) return "does not exist";
   if (input && g->value.at[id].op != OP_input) return "is no input operator";
@@ -111,12 +111,12 @@ static const char *name_problem(const Graph *g, const NamedVal *x, bool input) {
 }
 
 static int by_name(const void *a, const void *b) {
-  return strcmp((*(const NamedVal *const *)a)->name, (*(const NamedVal *const *)b)->name);
+  return strcmp((*(const Port *const *)a)->name, (*(const Port *const *)b)->name);
 }
 
 // A name that is there twice, or NULL.
-static const char *repeated_name(const NamedVal *list, size_t n) {
-  const NamedVal **sorted = malloc((n + 1) * sizeof *sorted);
+static const char *repeated_name(const Port *list, size_t n) {
+  const Port **sorted = malloc((n + 1) * sizeof *sorted);
   if (!sorted) out_of_memory((n + 1) * sizeof *sorted);
   for (size_t i = 0; i < n; i++) sorted[i] = &list[i];
   if (n) qsort(sorted, n, sizeof *sorted, by_name);
@@ -127,7 +127,7 @@ static const char *repeated_name(const NamedVal *list, size_t n) {
   return twice;
 }
 
-static bool check_names(const Graph *g, const NamedVal *list, size_t n, bool input, const char **why) {
+static bool check_names(const Graph *g, const Port *list, size_t n, bool input, const char **why) {
   const char *name = NULL, *wrong_how = NULL;
   for (size_t i = 0; i < n && !wrong_how; i++) wrong_how = name_problem(g, &list[i], input), name = list[i].name;
   if (!wrong_how && (name = repeated_name(list, n))) wrong_how = "is there twice";
@@ -136,7 +136,7 @@ static bool check_names(const Graph *g, const NamedVal *list, size_t n, bool inp
   return false;
 }
 
-// A state is changed in place: by one put_rows, which is the output of the state's name.
+// A state is changed in place: by one put_rows, which is the output that the state belongs to.
 static const char *check_state(const Graph *g, uint32_t id) {
   const Value *v = &g->value.at[id];
   if (v->op == OP_put_rows && (!v->args[0].id || g->value.at[v->args[0].id].op != OP_state))
@@ -145,13 +145,21 @@ static const char *check_state(const Graph *g, uint32_t id) {
     if (g->value.at[v->args[i].id].op == OP_state && (v->op != OP_put_rows || i))
       return "reads a state that put_rows changes";
   if (v->op != OP_state) return NULL;
-  const char *name = value_str(v, A_name);
-  for (size_t i = 0; name && i < g->output.n; i++) {
-    if (strcmp(g->output.at[i].name, name) != 0) continue;
-    const Value *put = &g->value.at[g->output.at[i].val.id];
-    return put->op == OP_put_rows && put->args[0].id == id ? NULL : "the output of this state is not its put_rows";
+  const Port *p = graph_state_port(g, (Val){id});
+  if (!p) return "no output changes this state";
+  const Value *put = &g->value.at[p->val.id];
+  return put->op == OP_put_rows && put->args[0].id == id ? NULL : "the output of this state is not its put_rows";
+}
+
+static const char *check_changes(const Graph *g) {
+  for (size_t i = 0; i < g->output.n; i++) {
+    uint32_t id = g->output.at[i].state.id;
+    bool state = id < g->value.n && !g->value.at[id].dead && g->value.at[id].op == OP_state;
+    if (id && (!state || graph_state_port(g, (Val){id}) != &g->output.at[i]))
+      return arena_printf(g->module->arena, "@%s: the output \"%s\" changes %s", g->name, g->output.at[i].name,
+                          state ? "a state that another one changes" : "something that is no state");
   }
-  return "no output has the name of this state";
+  return NULL;
 }
 
 bool graph_verify(const Graph *g, const char **why) {
@@ -175,11 +183,42 @@ bool graph_verify(const Graph *g, const char **why) {
         arena_printf(g->module->arena, "@%s: %zu input operators but %zu inputs listed", g->name, inputs, g->input.n);
     return false;
   }
-  return check_names(g, g->input.at, g->input.n, true, why) && check_names(g, g->output.at, g->output.n, false, why);
+  if (!check_names(g, g->input.at, g->input.n, true, why) || !check_names(g, g->output.at, g->output.n, false, why))
+    return false;
+  const char *bad = check_changes(g);
+  if (!bad) bad = ports_problem(g);
+  if (bad) *why = bad;
+  return !bad;
+}
+
+// A state or kept port without a generate has no counterpart.
+static bool in_generate(const Module *m, const Graph *g) {
+  for (size_t i = 0; i < m->generate.n; i++)
+    if (m->generate.at[i].start == g || m->generate.at[i].step == g) return true;
+  return false;
+}
+
+static const char *stray_pair(const Graph *g) {
+  for (size_t i = 0; i < g->input.n + g->output.n; i++) {
+    const Port *p = i < g->input.n ? &g->input.at[i] : &g->output.at[i - g->input.n];
+    if (role_info[p->role].pair != PAIR_NONE)
+      return arena_printf(g->module->arena, "@%s: \"%s\" has a counterpart, and its route belongs to no generate",
+                          g->name, p->name);
+  }
+  return NULL;
+}
+
+bool generates_verify(const Module *m, const char **why) {
+  const char *bad = NULL;
+  for (size_t i = 0; i < m->generate.n && !bad; i++) bad = generate_problem(m, &m->generate.at[i]);
+  for (size_t i = 0; i < m->graph.n && !bad; i++)
+    if (!in_generate(m, m->graph.at[i])) bad = stray_pair(m->graph.at[i]);
+  if (bad) *why = bad;
+  return !bad;
 }
 
 bool module_verify(const Module *m, const char **why) {
   for (size_t i = 0; i < m->graph.n; i++)
     if (!graph_verify(m->graph.at[i], why)) return false;
-  return true;
+  return generates_verify(m, why);
 }

@@ -11,10 +11,12 @@
 // that a step needs and that is no weight (what an image gave: keys and values of cross-attention) is kept from the
 // start. Positions that the source counts from the first word (a slice 0:L of a table) are counted from `at`.
 //
-// Which port plays which part is said in the module, for whoever runs the search: a Prepare of the generate's name and
-// the kind "steps". The names are those above unless the page took them.
+// Who runs the search goes by the roles of the ports and by their pairs (ir/roles.def), and by the Generate of the
+// module, which this pass gives its step:
 //
-//   prepare "caption" "steps" "start=caption_start, step=caption_step, words=text, at=at, last=last, scores=scores"
+//   generate "caption" next_word start @caption_start step @caption_step {start = 1, end = 2}
+//
+// Names are for people: those above, with a number behind them if the page took them.
 //
 // This is right only if no row depends on a later one. The pass proves it from the masks: words see no later words, and
 // what is not words sees no words; where it cannot, it says which operator is in the way (E0304).
@@ -38,7 +40,7 @@ Val cache_fail(Split *p, Val v, const char *why) {
 
 /* names that the page has not taken
  * ------------------------------------------------------------------------------------ */
-static bool lists(const NamedVal *list, size_t n, const char *name) {
+static bool lists(const Port *list, size_t n, const char *name) {
   for (size_t i = 0; i < n; i++)
     if (!strcmp(list[i].name, name)) return true;
   return false;
@@ -137,29 +139,23 @@ static Val last_scores(const Split *p, Val v) {
   return graph_add_typed(p->s, OP_reshape, &v, 1, NULL, 0, &one, at);
 }
 
-static Val find_input(const Graph *g, const char *options) {
-  const char *name = options + strlen("words=");
-  size_t n = strcspn(name, ",");
-  for (size_t i = 0; i < g->input.n; i++)
-    if (strlen(g->input.at[i].name) == n && !memcmp(g->input.at[i].name, name, n)) return g->input.at[i].val;
-  return NO_VAL;
+// What the front end made fits (generate_problem); a text may have more outputs.
+static bool fits_rule(Module *m, const Graph *g) {
+  for (size_t i = 0; i < g->input.n + g->output.n; i++) {
+    Role role = i < g->input.n ? g->input.at[i].role : g->output.at[i - g->input.n].role;
+    bool fits = i < g->input.n ? role == ROLE_words || role == ROLE_data : g->output.n == 1;
+    if (fits) continue;
+    diag_error(m->diag, "E0304", NO_SPAN, "the graph @%s has more than its inputs, words and one output of scores",
+               g->name);
+    return false;
+  }
+  return true;
 }
 
-static bool fits_rule(Module *m, const Graph *g, Val words) {
-  if (!words.id || g->output.n != 1) {
-    diag_error(m->diag, "E0304", NO_SPAN, "the graph @%s has no input of words and one output of scores", g->name);
-    return false;
-  }
-  const Type *t = &graph_value(g, words)->type;
-  if (t->rank != 2 || t->nseg || t->dtype != DT_I32 || t->dim[1].k != 1 || t->dim[1].c ||
-      (t->dim[0].k && (t->dim[0].sym == t->dim[1].sym || t->dim[0].k != 1 || t->dim[0].c))) {
-    diag_error(m->diag, "E0304", NO_SPAN, "the words of @%s are no i32[B,L]", g->name);
-    return false;
-  }
-  const Type *s = &graph_value(g, g->output.at[0].val)->type;
-  bool rows = s->rank == 3 && dim_equal(s->dim[0], t->dim[0]) && dim_equal(s->dim[1], t->dim[1]);
-  if (!rows) diag_error(m->diag, "E0304", NO_SPAN, "the scores of @%s are no [B,L,vocab]", g->name);
-  return rows;
+static Val words_of(const Graph *g) {
+  size_t i = 0;
+  while (g->input.at[i].role != ROLE_words) i++;
+  return g->input.at[i].val;
 }
 
 static void allot(Split *p, Arena *scratch) {
@@ -173,18 +169,31 @@ static void allot(Split *p, Arena *scratch) {
   for (int need = NEED_ROWS; need <= NEED_ALL; need++) p->made[need] = ARENA_ARRAY(scratch, Val, n);
 }
 
-static void record(const Split *p, const char *start) {
-  Module *m = p->m;
-  const char *words = value_str(graph_value(p->g, p->words), A_name);
-  Prepare steps = {p->g->name, "steps",
-                   arena_printf(m->arena, "start=%s, step=%s, words=%s, at=%s, last=%s, scores=%s", start, p->s->name,
-                                words, p->at_name, p->last_name, p->scores_name)};
-  VEC_PUSH(m->arena, m->prepare, steps);
+static Val role_input(Graph *g, const char *name, const Type *t, Role role, Span span) {
+  Val v = graph_input(g, name, t, span);
+  graph_input_port(g, v)->role = role;
+  return v;
 }
 
-static bool split_graph(Module *m, Graph *g, const Prepare *rule, Arena *scratch) {
-  Split p = {.m = m, .g = g, .words = find_input(g, rule->options), .width = strcmp(rule->kind, "next_word") ? 2 : 1};
-  if (!fits_rule(m, g, p.words)) return false;
+// The scores first, as in the start; the counterparts of the states count from there.
+static void scores_first(Graph *s) {
+  Port last = s->output.at[s->output.n - 1];
+  for (size_t i = s->output.n - 1; i > 0; i--) s->output.at[i] = s->output.at[i - 1];
+  s->output.at[0] = last;
+}
+
+// The ports of the start name their counterparts.
+static void pair_back(Graph *g, const Graph *s) {
+  for (size_t i = 0; i < s->output.n; i++)
+    if (s->output.at[i].role == ROLE_state) g->output.at[s->output.at[i].pair].pair = (uint32_t)i;
+  for (size_t i = 0; i < s->input.n; i++)
+    if (s->input.at[i].role == ROLE_kept) g->output.at[s->input.at[i].pair].pair = (uint32_t)i;
+}
+
+static bool split_graph(Module *m, Generate *x, Arena *scratch) {
+  Graph *g = x->start;
+  if (!fits_rule(m, g)) return false;
+  Split p = {.m = m, .g = g, .words = words_of(g), .width = rule_info[x->rule].width};
   const Type words = graph_value(g, p.words)->type, at = {.dtype = DT_I32, .rank = 1, .dim = {words.dim[0]}};
   const Span span = graph_value(g, p.words)->span;
   Type row = words;
@@ -195,42 +204,35 @@ static bool split_graph(Module *m, Graph *g, const Prepare *rule, Arena *scratch
   p.s = graph_new(m, graph_name(m, g->name, "_step"));
   p.s->about = arena_printf(m->arena, "%s: one more word, W = %d", g->name, (int)p.width);
   row.dim[1] = DIM(p.width);
-  p.made[NEED_ROWS][p.words.id] = graph_input(p.s, value_str(graph_value(g, p.words), A_name), &row, span);
+  p.made[NEED_ROWS][p.words.id] = role_input(p.s, value_str(graph_value(g, p.words), A_name), &row, ROLE_words, span);
   g->output.at[0].name = ""; // its name is free again
-  p.scores_name = g->output.at[0].name = cache_port_name(&p, "scores");
-  p.at_name = cache_port_name(&p, "at");
-  p.last_name = cache_port_name(&p, "last");
-  p.at = graph_input(p.s, p.at_name, &at, span);
+  g->output.at[0].name = cache_port_name(&p, "scores");
+  p.at = role_input(p.s, cache_port_name(&p, "at"), &at, ROLE_at, span);
+  const char *last = cache_port_name(&p, "last");
   Val scores = g->output.at[0].val, step = cache_rows(&p, scores);
   if (!step.id) return false;
-  graph_output(p.s, p.scores_name, last_scores(&p, step), span);
-  for (size_t i = p.s->output.n - 1; i > 0; i--) { // first, as in the start
-    NamedVal last = p.s->output.at[i];
-    p.s->output.at[i] = p.s->output.at[i - 1];
-    p.s->output.at[i - 1] = last;
-  }
-  Val pick[2] = {scores, graph_input(g, p.last_name, &at, span)};
+  graph_output(p.s, g->output.at[0].name, last_scores(&p, step), span);
+  scores_first(p.s);
+  p.s->output.at[0].role = ROLE_scores;
+  Val pick[2] = {scores, role_input(g, last, &at, ROLE_last, span)};
   g->output.at[0].val = graph_add(g, OP_gather_rows, pick, 2, NULL, 0, span);
+  pair_back(g, p.s);
   g->about = arena_printf(m->arena, "%s: the first words; scores of word last[b]", g->name);
-  const char *start = graph_name(m, g->name, "_start");
-  record(&p, start);
-  g->name = start;
+  g->name = graph_name(m, g->name, "_start");
+  x->step = p.s;
   return g->output.at[0].val.id != 0;
 }
 
 size_t pass_cache(Module *m, Arena *scratch, const PassOptions *o) {
   (void)o;
-  size_t changes = 0, graphs = m->graph.n;
-  for (size_t i = 0; i < graphs; i++)
-    for (size_t k = 0; k < m->prepare.n; k++) {
-      const Prepare r = m->prepare.at[k]; // a copy: the list grows
-      bool rule = !strcmp(r.kind, "next_word") || !strcmp(r.kind, "masked_word");
-      if (!rule || strcmp(r.name, m->graph.at[i]->name) != 0 || strncmp(r.options, "words=", 6) != 0) continue;
-      ArenaMark mark = arena_mark(scratch);
-      bool ok = split_graph(m, m->graph.at[i], &r, scratch);
-      arena_reset(scratch, mark);
-      if (!ok) return changes;
-      changes++;
-    }
+  size_t changes = 0;
+  for (size_t i = 0; i < m->generate.n; i++) {
+    if (m->generate.at[i].step) continue;
+    ArenaMark mark = arena_mark(scratch);
+    bool ok = split_graph(m, &m->generate.at[i], scratch);
+    arena_reset(scratch, mark);
+    if (!ok) return changes;
+    changes++;
+  }
   return changes;
 }

@@ -31,7 +31,6 @@ typedef struct Split {
   Arena *scratch;
   bool waiting, failed;
   int ncache, nkept;
-  const char *at_name, *last_name, *scores_name;
 } Split;
 enum { NO_BATCH = -1, LOST_BATCH = -2 }; // the sentences are no axis; they are a part of one
 

@@ -149,6 +149,29 @@ static Val copy_all(Split *p, Val v) {
   return graph_add_typed(p->s, x->op, args, x->nargs, x->attr, x->nattr, &x->type, x->span);
 }
 
+// What the caller gave the start, given to every step.
+static Val given(Split *p, Val v) {
+  const Value *x = value_of(p, v);
+  Val in = graph_input(p->s, value_str(x, A_name), &x->type, x->span);
+  Port *port = graph_input_port(p->s, in);
+  port->role = ROLE_given;
+  port->pair = (uint32_t)(graph_input_port(p->g, v) - p->g->input.at);
+  return in;
+}
+
+// An output of the start, given to every step.
+static Val kept(Split *p, Val v) {
+  const Value *x = value_of(p, v);
+  const char *name = cache_port_name(p, arena_printf(p->m->arena, "kept_%d", p->nkept++));
+  graph_output(p->g, name, v, x->span);
+  p->g->output.at[p->g->output.n - 1].role = ROLE_kept;
+  Val in = graph_input(p->s, name, &x->type, x->span);
+  Port *port = graph_input_port(p->s, in);
+  port->role = ROLE_kept;
+  port->pair = (uint32_t)(p->g->output.n - 1);
+  return in;
+}
+
 // Computed again from weights, or for all words from positions, or kept from the start.
 static Val make_all(Split *p, Val v) {
   const Value *x = value_of(p, v);
@@ -159,12 +182,7 @@ static Val make_all(Split *p, Val v) {
   }
   if (p->many[v.id]) return cache_fail(p, v, "it depends on how many words there are");
   if (p->weights[v.id]) return copy_all(p, v);
-  const char *name = value_str(x, A_name);
-  if (x->op != OP_input) {
-    name = cache_port_name(p, arena_printf(p->m->arena, "kept_%d", p->nkept++));
-    graph_output(p->g, name, v, x->span);
-  }
-  return graph_input(p->s, name, &x->type, x->span);
+  return x->op == OP_input ? given(p, v) : kept(p, v);
 }
 
 /* rows by position
@@ -342,12 +360,16 @@ static Val cache(Split *p, Val v) {
   }
   Type row = rows_type(p, &t);
   const char *name = cache_port_name(p, arena_printf(p->m->arena, "cache_%d", p->ncache++));
-  Attr a = attr_str(A_name, name), start = attr_int(A_start, w.before);
-  Val args[3] = {make(p, v, OP_state, NULL, 0, &a, 1, &t), as(p, v, OP_reshape, rows, &row), p->at};
+  Attr start = attr_int(A_start, w.before);
+  Val args[3] = {make(p, v, OP_state, NULL, 0, NULL, 0, &t), as(p, v, OP_reshape, rows, &row), p->at};
   Val put = make(p, v, OP_put_rows, args, 3, &start, 1, NULL);
   if (!put.id) return NO_VAL;
   graph_output(p->g, name, all, at);
   graph_output(p->s, name, put, at);
+  Port *first = &p->g->output.at[p->g->output.n - 1], *own = &p->s->output.at[p->s->output.n - 1];
+  first->role = own->role = ROLE_state;
+  own->pair = (uint32_t)(p->g->output.n - 1);
+  own->state = args[0];
   return p->cached[v.id] = as(p, v, OP_reshape, put, &type);
 }
 

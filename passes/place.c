@@ -135,7 +135,6 @@ static Range arena_range(const Graph *g, const Live *l) {
 }
 
 // Goes through the groups in order, with the ranges in use at each: what is written must not meet one of them.
-// Goes through the groups in order, with the ranges in use at each: what is written must not meet one of them.
 bool place_check(const Graph *g, Val *a, Val *b) {
   Arena scratch = {0};
   LiveList l = place_live(g, &scratch);
@@ -226,13 +225,9 @@ static void place_graph(Graph *g, Arena *scratch) {
     Val out = storage_of(g, g->output.at[i].val);
     graph_value(g, out)->place = (Place){.kind = PLACE_OUTPUT, .index = (uint32_t)i};
   }
-  for (uint32_t i = 1; i < g->value.n; i++) { // a state is where the output of its name is
-    Value *v = &g->value.at[i];
-    if (v->op != OP_state) continue;
-    for (size_t k = 0; k < g->output.n; k++)
-      if (!strcmp(g->output.at[k].name, value_str(v, A_name)))
-        v->place = (Place){.kind = PLACE_OUTPUT, .index = (uint32_t)k};
-  }
+  for (size_t i = 0; i < g->output.n; i++) // a state is where its output is
+    if (g->output.at[i].state.id)
+      graph_value(g, g->output.at[i].state)->place = (Place){.kind = PLACE_OUTPUT, .index = (uint32_t)i};
   LiveList l = place_live(g, scratch);
   qsort(l.at, l.n, sizeof *l.at, by_size);
   Times times = times_new(&l, scratch);

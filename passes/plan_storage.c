@@ -2,7 +2,7 @@
 //
 // Rows: only what is stored has a pitch. A part of a stored concat lies in it, at exactly the rows that concat gives
 // it, so parts are disjoint and inside; nothing else lies in another value. Places: inputs, outputs and states are
-// where their names say, each other stored value has a range of the arena that no value shares which lives at the same
+// where their ports say, each other stored value has a range of the arena that no value shares which lives at the same
 // time, and nothing else has a place.
 #include "place.h"
 #include "plan.h"
@@ -103,10 +103,8 @@ static Place *wanted_places(const Plan *p) {
     if (plan_is_stored(p, id)) want[id].kind = graph_value(g, (Val){id})->alias.id ? PLACE_ALIAS : PLACE_ARENA;
   for (size_t i = 0; i < g->input.n; i++) want[g->input.at[i].val.id] = (Place){PLACE_INPUT, (uint32_t)i, 0};
   for (size_t i = 0; i < g->output.n; i++) want[g->output.at[i].val.id] = (Place){PLACE_OUTPUT, (uint32_t)i, 0};
-  for (size_t i = 0; i < g->output.n; i++) { // a state is where the output of its name is
-    const Value *put = graph_value(g, g->output.at[i].val);
-    if (put->op == OP_put_rows) want[put->args[0].id] = (Place){PLACE_OUTPUT, (uint32_t)i, 0};
-  }
+  for (size_t i = 0; i < g->output.n; i++) // a state is where its output is
+    if (g->output.at[i].state.id) want[g->output.at[i].state.id] = (Place){PLACE_OUTPUT, (uint32_t)i, 0};
   return want;
 }
 

@@ -127,6 +127,31 @@ typedef struct sy_route {
 typedef struct sy_prepare { // how a host fills an input or shows an output
   const char *name, *kind, *options;
 } sy_prepare;
+// What a tensor of a generate's routes is for. `pair` is the number of its counterpart in the other route.
+typedef enum sy_role {
+  SY_ROLE_DATA,
+  SY_ROLE_WORDS,  // in: ids, i32[B,L] of the start, i32[B,width] of the step
+  SY_ROLE_LAST,   // in: number of the word whose scores the start gives, i32[B]
+  SY_ROLE_AT,     // in: place of the step's first word, i32[B]
+  SY_ROLE_SCORES, // out: f32[B,vocab]
+  SY_ROLE_STATE,  // out of the start; the step changes it in place
+  SY_ROLE_KEPT,   // out of the start, in of every step
+  SY_ROLE_GIVEN,  // in of every step: what the start was given as input `pair`
+  SY_ROLE_PARAM
+} sy_role;
+typedef enum sy_rule { SY_RULE_NEXT_WORD, SY_RULE_MASKED_WORD } sy_rule; // see host/generate.h
+typedef struct sy_port {
+  unsigned role, pair;
+} sy_port;
+typedef struct sy_generate { // sentences word by word: two routes, and how the page says that words are chosen
+  const char *name, *prompt; // prompt: name of what the words begin with; NULL: start_id
+  unsigned rule, width;      // width: words of a step
+  unsigned start, step;      // routes
+  const sy_port *start_in, *start_out, *step_in, *step_out; // one for each tensor
+  int64_t start_id, mask_id, end_id, pad_id;                // -1: the page says none
+  int64_t beams, longest, shortest;                         // longest 0: as long as the words may be
+  double length_penalty, repetition_penalty;
+} sy_generate;
 typedef struct sy_bound {
   const char *name;
   uint64_t lo, hi;
@@ -140,6 +165,8 @@ typedef struct sy_info {
   const char *const *isa; // compiled instruction sets, worst first
   const sy_prepare *prepare;
   const char *built; // with which preset, names and parameters: "preset=base, size=224, .."
+  unsigned ngenerate;
+  const sy_generate *generate;
 } sy_info;
 
 typedef struct sy_config {

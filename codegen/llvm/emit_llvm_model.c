@@ -10,6 +10,7 @@
 #include "emit_llvm.h"
 
 #include "codegen/emit_model.h"
+#include "codegen/generates.h"
 #include "codegen/probe.h"
 #include "engine_bitcode.h"
 #include "runtime/weights_format.h"
@@ -222,7 +223,7 @@ static LLVMValueRef axis_row(Llvm *l, const Type *t, int d) {
              c64(l, bound));
 }
 
-static LLVMValueRef tensors_table(Llvm *l, const char *name, const Graph *g, const NamedVal *list, size_t n) {
+static LLVMValueRef tensors_table(Llvm *l, const char *name, const Graph *g, const Port *list, size_t n) {
   Rows rows = {0};
   for (size_t i = 0; i < n; i++) {
     const Type *t = &graph_value(g, list[i].val)->type;
@@ -278,6 +279,29 @@ static uint64_t weights_bytes(const Program *p) {
   return sy_weights_data_offset(p->weight.n) + p->weight_bytes;
 }
 
+static LLVMValueRef ports_table(Llvm *l, const sy_port *port, size_t n) {
+  Rows rows = {0};
+  for (size_t i = 0; i < n; i++) VEC_PUSH(&l->arena, rows, ROW(l, c32(l, port[i].role), c32(l, port[i].pair)));
+  return table(l, ".ports", &rows);
+}
+
+static LLVMValueRef generates_table(Llvm *l, const char *name, size_t *n) {
+  Rows rows = {0};
+  const sy_generate *all = program_generates(l->p, &l->arena, n);
+  for (size_t i = 0; i < *n; i++) {
+    const sy_generate *x = &all[i];
+    const Graph *s = l->p->route.at[x->start].graph, *t = l->p->route.at[x->step].graph;
+    VEC_PUSH(&l->arena, rows,
+             ROW(l, text(l, x->name), text(l, x->prompt), c32(l, x->rule), c32(l, x->width), c32(l, x->start),
+                 c32(l, x->step), ports_table(l, x->start_in, s->input.n), ports_table(l, x->start_out, s->output.n),
+                 ports_table(l, x->step_in, t->input.n), ports_table(l, x->step_out, t->output.n),
+                 c64(l, (uint64_t)x->start_id), c64(l, (uint64_t)x->mask_id), c64(l, (uint64_t)x->end_id),
+                 c64(l, (uint64_t)x->pad_id), c64(l, (uint64_t)x->beams), c64(l, (uint64_t)x->longest),
+                 c64(l, (uint64_t)x->shortest), cf64(l, x->length_penalty), cf64(l, x->repetition_penalty)));
+  }
+  return table(l, name, &rows);
+}
+
 static void info_table(Llvm *l, const ModelNames *n, const char *name, bool steps, LLVMValueRef dims) {
   const Program *p = l->p;
   const Module *m = p->module;
@@ -290,12 +314,15 @@ static void info_table(Llvm *l, const ModelNames *n, const char *name, bool step
     const Prepare *q = &m->prepare.at[i];
     VEC_PUSH(&l->arena, prepare, ROW(l, text(l, q->name), text(l, q->kind), text(l, q->options ? q->options : "")));
   }
+  size_t ngenerate;
+  LLVMValueRef generate = generates_table(l, arena_printf(&l->arena, "%s_generate", name), &ngenerate);
   constant(l, name,
            ROW(l, text(l, m->name), c64(l, p->plan_hash), c64(l, weights_bytes(p)), c64(l, (uint64_t)p->arena_bytes),
                c64(l, (uint64_t)p->scratch_bytes), c32(l, m->ndim), c32(l, p->route.n), c32(l, p->ntarget),
                c32(l, m->prepare.n), dims, routes_table(l, n, steps),
                table(l, arena_printf(&l->arena, "%s_isas", name), &isas),
-               table(l, arena_printf(&l->arena, "%s_prepare", name), &prepare), text(l, m->built ? m->built : "")));
+               table(l, arena_printf(&l->arena, "%s_prepare", name), &prepare), text(l, m->built ? m->built : ""),
+               c32(l, ngenerate), generate));
 }
 
 static LLVMValueRef bounds_table(Llvm *l) {

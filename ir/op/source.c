@@ -5,6 +5,7 @@
 //   %2 = weight "cls_token" : f32[1,1,768]
 //   %3 = constant {value = 0x1p-1} : f32[]
 //   %4 = iota {axis = 1} : i32[14,14]        element (y, x) is x
+//   %5 = state : f32[B,L,32]                 of  output "keys" = %9 changes %5
 // Sources have no operands; their type is taken as declared (graph_add checks that it is well-formed).
 #include "op.h"
 #include "movement.h"
@@ -41,15 +42,22 @@ bool shape_declared(const ShapeCtx *c, Type *out) {
   return declared_rule[c->op](c, out);
 }
 
-void ref_input(const RefCtx *c, Tensor *out) {
-  const char *name = value_str(c->v, A_name);
+static void take_input(const RefCtx *c, const char *name, Tensor *out) {
   if (!c->env->input || !c->env->input(c->env->ud, name, &c->v->type, out))
     *c->error = arena_printf(c->g->module->arena, "no value for the input %s", name);
 }
 
-// A state is handed to the evaluator like an input.
+void ref_input(const RefCtx *c, Tensor *out) {
+  take_input(c, value_str(c->v, A_name), out);
+}
+
+// A state is handed to the evaluator like an input, under the name of its output.
 void ref_state(const RefCtx *c, Tensor *out) {
-  ref_input(c, out);
+  const Port *p = graph_state_port(c->g, (Val){(uint32_t)(c->v - c->g->value.at)});
+  if (p)
+    take_input(c, p->name, out);
+  else
+    *c->error = "a state belongs to no output";
 }
 
 // A checkpoint of another grid: its table, resized as the page allows.

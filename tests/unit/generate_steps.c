@@ -1,6 +1,7 @@
 // generate_steps.c: pages with a `generate`, compiled for real: after the first words and after each further one, the
 // scores of the compiled steps (kernels in the interpreter, through host/words.c as a program does it) against those
 // that the reference evaluator gives for the whole sequence. Two sentences, which change their rows on the way.
+#include "codegen/generates.h"
 #include "host/words.h"
 #include "program_check.h"
 
@@ -141,68 +142,39 @@ static const Page pages[] = {
     {"itself alone", PAGE(IMAGE, LOOK("one", "key == query") LOOK("two", "not (key != query)"))},
 };
 
-// "start=g_start, step=g_step, words=text, at=at, ..": does this one play the part?
-static bool plays(const Module *m, const char *key, const char *name) {
-  const Prepare *p = &m->prepare.at[m->prepare.n - 1];
-  cr_assert_str_eq(p->kind, "steps");
-  char want[128], have[512];
-  snprintf(want, sizeof want, " %s=%s,", key, name);
-  snprintf(have, sizeof have, " %s,", p->options);
-  return strstr(have, want);
-}
-
 typedef struct Run {
   Arena *a;
   const Program *p;
   const char *weights;
+  const sy_generate *is;
 } Run;
-
-static size_t route_of(const Program *p, const char *key) {
-  size_t i = 0;
-  while (i < p->route.n && !plays(p->module, key, p->route.at[i].graph->name)) i++;
-  cr_assert(i < p->route.n);
-  return i;
-}
 
 static bool call_entry(void *ud, bool step, size_t rows, size_t length, const void *const *in, void *const *out) {
   Run *r = ud;
   int64_t dims[MAX_DIMS] = {(int64_t)rows, (int64_t)length};
   const char *err = "";
-  bool ok =
-      program_interpret(r->p, route_of(r->p, step ? "step" : "start"), 0, r->weights, in, out, dims, NULL, NULL, &err);
+  bool ok = program_interpret(r->p, step ? r->is->step : r->is->start, 0, r->weights, in, out, dims, NULL, NULL, &err);
   cr_assert(ok, "%s", err);
   return ok;
 }
 
-static WordsTensor *tensors(Arena *a, const Graph *g, const NamedVal *list, size_t n) {
+static WordsTensor *tensors(Arena *a, const Graph *g, const Port *list, const sy_port *port, size_t n) {
   WordsTensor *t = ARENA_ARRAY(a, WordsTensor, n + 1);
   for (size_t i = 0; i < n; i++) {
     const Type *type = &graph_value(g, list[i].val)->type;
     bool by_row = type->rank && type->dim[0].k;
     t[i] = (WordsTensor){list[i].name, (size_t)type_bytes(g->module, type),
-                         by_row ? (size_t)type_extent(g->module, type, 0) : 0};
+                         by_row ? (size_t)type_extent(g->module, type, 0) : 0, port[i]};
   }
   return t;
 }
 
-static size_t part(const Module *m, const char *key, const NamedVal *list, size_t n) {
-  const Prepare *p = &m->prepare.at[m->prepare.n - 1];
-  for (size_t i = 0; i < n; i++)
-    if (plays(m, key, list[i].name)) return i;
-  cr_assert_fail("nothing plays the part %s of %s", key, p->options);
-  return n;
-}
-
-static WordsInfo describe(Arena *a, const Program *p) {
-  const Module *m = p->module;
-  const Graph *s = p->route.at[route_of(p, "start")].graph, *t = p->route.at[route_of(p, "step")].graph;
-  return (WordsInfo){.start = {s->input.n, s->output.n, tensors(a, s, s->input.at, s->input.n),
-                               tensors(a, s, s->output.at, s->output.n)},
-                     .step = {t->input.n, t->output.n, tensors(a, t, t->input.at, t->input.n),
-                              tensors(a, t, t->output.at, t->output.n)},
-                     .part = {part(m, "words", s->input.at, s->input.n), part(m, "last", s->input.at, s->input.n),
-                              part(m, "scores", s->output.at, s->output.n), part(m, "words", t->input.at, t->input.n),
-                              part(m, "at", t->input.at, t->input.n), part(m, "scores", t->output.at, t->output.n)},
+static WordsInfo describe(Arena *a, const Program *p, const sy_generate *x) {
+  const Graph *s = p->route.at[x->start].graph, *t = p->route.at[x->step].graph;
+  return (WordsInfo){.start = {s->input.n, s->output.n, tensors(a, s, s->input.at, x->start_in, s->input.n),
+                               tensors(a, s, s->output.at, x->start_out, s->output.n)},
+                     .step = {t->input.n, t->output.n, tensors(a, t, t->input.at, x->step_in, t->input.n),
+                              tensors(a, t, t->output.at, x->step_out, t->output.n)},
                      .batch_bound = 4,
                      .length_bound = WORDS,
                      .vocab = VOCAB,
@@ -288,10 +260,13 @@ static void run_page(const char *name, const char *page, int64_t first) {
   Arena a = {0};
   Module *m = page_compile(&a, page);
   Program *p = lower_for(m, &targets[0], 1);
-  Run run = {&a, p, pack_all(p, &a)};
-  WordsInfo info = describe(&a, p);
+  size_t generates;
+  const sy_generate *is = program_generates(p, &a, &generates);
+  cr_assert_eq(generates, 1);
+  Run run = {&a, p, pack_all(p, &a), is};
+  WordsInfo info = describe(&a, p, is);
   info.ud = &run;
-  const Graph *s = p->route.at[route_of(p, "start")].graph;
+  const Graph *s = p->route.at[is->start].graph;
   const void **given = ARENA_ARRAY(&a, const void *, s->input.n + 1);
   for (size_t i = 0; i < s->input.n; i++) given[i] = input_buffer(&a, m, s, i);
   HostError err = {0};
@@ -304,7 +279,7 @@ static void run_page(const char *name, const char *page, int64_t first) {
   for (int64_t b = 0; b < SENTENCES; b++)
     for (int64_t i = 0; i < first; i++) prompt[b * first + i] = words[b][i];
   float scores[SENTENCES * VOCAB];
-  Given seen = {words, s->input.at[info.part.start_words].name, of, first};
+  Given seen = {words, s->input.at[words_with_role(info.start.input, s->input.n, SY_ROLE_WORDS)].name, of, first};
   cr_assert(model.start(model.ud, SENTENCES, first, prompt, scores));
   compare_scores(page, name, &seen, scores);
   for (int64_t at = first; at < WORDS; at++) {

@@ -220,15 +220,15 @@ typedef struct Case {
        0,                                                                                                                \
        NUM(2, 3)},                                                                                                       \
       {"state",                                                                                                          \
-       "%1 = state \"x\" : f32[2,3,1]\n%2 = input \"y\" : f32[2,1,1]\n%3 = input \"z\" : i32[2]\n%4 = put_rows %1, "     \
-       "%2, %3 {start = 1} : f32[2,3,1]\noutput \"x\" = %4",                                                             \
+       "%1 = state : f32[2,3,1]\n%2 = input \"y\" : f32[2,1,1]\n%3 = input \"z\" : i32[2]\n%4 = put_rows %1, "           \
+       "%2, %3 {start = 1} : f32[2,3,1]\noutput \"x\" = %4 changes %1",                                                  \
        LIST(1, 2, 3, 4, 5, 6),                                                                                           \
        LIST(8, 9),                                                                                                       \
        LIST(0, 1),                                                                                                       \
        NUM(1, 8, 3, 4, 5, 9)},                                                                                           \
       {"put_rows",                                                                                                       \
-       "%1 = state \"x\" : f32[2,3,1]\n%2 = input \"y\" : f32[2,1,1]\n%3 = input \"z\" : i32[2]\n%4 = put_rows %1, "     \
-       "%2, %3 {start = 1} : f32[2,3,1]\noutput \"x\" = %4",                                                             \
+       "%1 = state : f32[2,3,1]\n%2 = input \"y\" : f32[2,1,1]\n%3 = input \"z\" : i32[2]\n%4 = put_rows %1, "           \
+       "%2, %3 {start = 1} : f32[2,3,1]\noutput \"x\" = %4 changes %1",                                                  \
        LIST(1, 2, 3, 4, 5, 6),                                                                                           \
        LIST(8, 9),                                                                                                       \
        LIST(1, 0),                                                                                                       \
@@ -309,8 +309,8 @@ Test(graph_eval, errors) {
   expect_failure(text, LIST(1, 2, 3, 4, 5, 6), NULL, 1, "no value for the input y");
   expect_failure(text, LIST(1, 2, 3, 4, 5, 6), LIST(0, 0), 5, "B = 5 is outside 1..4");
   snprintf(text, sizeof text, "%s%s}", head,
-           "%1 = state \"x\" : f32[1,3,1]\n%2 = constant {value = 5} : f32[1,2,1]\n%3 = input \"y\" : i32[1]\n"
-           "%4 = put_rows %1, %2, %3 {start = 1} : f32[1,3,1]\noutput \"x\" = %4");
+           "%1 = state : f32[1,3,1]\n%2 = constant {value = 5} : f32[1,2,1]\n%3 = input \"y\" : i32[1]\n"
+           "%4 = put_rows %1, %2, %3 {start = 1} : f32[1,3,1]\noutput \"x\" = %4 changes %1");
   expect_failure(text, LIST(1, 2, 3), LIST(1), 1, "rows 2..3 are outside 0..2");
   snprintf(text, sizeof text, "%s%s}", head, IN("i32[1]") "%2 = mul %1, %1 : i32[1]\n" RETURN("%2"));
   expect_failure(text, LIST(65536), NULL, 1, "does not fit into i32");

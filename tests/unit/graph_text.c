@@ -59,6 +59,53 @@ Test(graph_text, notes_and_dims) {
   same_again("module \"\"\n");
 }
 
+#define START                                                                                                          \
+  "graph @s {\n"                                                                                                       \
+  "  %1 = input \"image\" : f32[B,3]\n"                                                                                \
+  "  %2 = input \"text\" : i32[B,L] role words\n"                                                                      \
+  "  %3 = input \"last\" : i32[B] role last\n"                                                                         \
+  "  %4 = weight \"w\" : f32[9,5]\n"                                                                                   \
+  "  %5 = embedding %4, %2 : f32[B,L,5]\n"                                                                             \
+  "  %6 = gather_rows %5, %3 : f32[B,5]\n"                                                                             \
+  "  output \"y\" = %6 role scores\n"                                                                                  \
+  "  output \"c\" = %5 role state pair 1\n"                                                                            \
+  "  output \"k\" = %1 role kept pair 2\n"                                                                             \
+  "}\n"
+#define STEP                                                                                                           \
+  "graph @t {\n"                                                                                                       \
+  "  %1 = input \"text\" : i32[B,1] role words\n"                                                                      \
+  "  %2 = input \"at\" : i32[B] role at\n"                                                                             \
+  "  %3 = input \"k\" : f32[B,3] role kept pair 2\n"                                                                   \
+  "  %4 = input \"image\" : f32[B,3] role given pair 0\n"                                                              \
+  "  %5 = weight \"w\" : f32[9,5]\n"                                                                                   \
+  "  %6 = embedding %5, %1 : f32[B,1,5]\n"                                                                             \
+  "  %7 = state : f32[B,L,5]\n"                                                                                        \
+  "  %8 = put_rows %7, %6, %2 {start = 0} : f32[B,L,5]\n"                                                              \
+  "  %9 = reshape %6 : f32[B,5]\n"                                                                                     \
+  "  output \"y\" = %9 role scores\n"                                                                                  \
+  "  output \"c\" = %8 changes %7 role state pair 1\n"                                                                 \
+  "}\n"
+#define GENERATE                                                                                                       \
+  "generate \"g\" next_word start @s step @t prompt \"first words\" {end = 2, length_penalty = 0x1.8p+0}\n"
+#define SEARCH_HEAD "module \"m\" dims { B = 1..4, L = 1..6 }\n"
+
+Test(graph_text, roles_and_generates) {
+  same_again(SEARCH_HEAD START STEP GENERATE);
+  same_again(SEARCH_HEAD "graph @s {\n"
+                         "  %1 = input \"t\" : i32[B,L] role words\n"
+                         "  %2 = weight \"w\" : f32[9,5]\n"
+                         "  %3 = embedding %2, %1 : f32[B,L,5]\n"
+                         "  output \"y\" = %3 role scores\n"
+                         "}\n"
+                         "generate \"g\" masked_word start @s {start = 1, mask = 3, end = 2, beams = 4}\n");
+  same_again("module \"m\"\n"
+             "graph @a {\n"
+             "  %1 = input \"w\" : f32[16] role param offset 0\n"
+             "  %2 = input \"v\" : f32[3] role param offset 64\n"
+             "  output \"y\" = %2\n"
+             "}\n");
+}
+
 // Values that folding and sharing would remove must stay.
 Test(graph_text, nothing_is_folded) {
   same_again("module \"m\"\n"
@@ -113,6 +160,49 @@ Test(graph_text, views_of_views_are_bounded) {
   buf_puts(&b, "}");
   expect_error(b.s, "E0223", "more than 2000 views");
   buf_free(&b);
+}
+
+// The text with `old` replaced by `with` is refused.
+static void expect_changed(const char *old, const char *with, const char *code, const char *want) {
+  const char *text = SEARCH_HEAD START STEP GENERATE, *at = strstr(text, old);
+  cr_assert(at, "%s", old);
+  Buf b = {0};
+  buf_printf(&b, "%.*s%s%s", (int)(at - text), text, with, at + strlen(old));
+  expect_error(b.s, code, want);
+  buf_free(&b);
+}
+
+Test(graph_text, roles_that_do_not_fit) {
+  expect_changed("role words", "role verbs", "E0221", "expected a role");
+  expect_changed("role words", "role scores", "E0223", "has a role that no input has");
+  expect_changed("= %6 role scores", "= %6 role at", "E0223", "has a role that no output has");
+  expect_changed("= %6 role scores", "= %6", "E0223", "has no output of role scores");
+  expect_changed("%1 = input \"image\" : f32[B,3]", "%1 = input \"image\" : i32[B] role last", "E0223",
+                 "has a role that another port has");
+  expect_changed("i32[B] role last", "i32[B]", "E0223", "has no input of role last");
+  expect_changed("i32[B,1] role words", "i32[B,2] role words", "E0223", "type");
+  expect_changed("role state pair 1", "role state pair 0", "E0223", "counterpart");
+  expect_changed("role state pair 1", "role state pair 7", "E0223", "has no counterpart");
+  expect_changed("role state pair 1", "role state", "E0220", "pair");
+  expect_changed("role kept pair 2\n  %4", "role kept pair 1\n  %4", "E0223", "counterpart");
+  expect_changed("role given pair 0", "role given pair 1", "E0223", "has another type for \"image\"");
+  expect_changed("role given pair 0", "", "E0223", "has a role that does not fit");
+  expect_changed(" changes %7", "", "E0223", "no output changes this state");
+  expect_changed("= %9 role scores", "= %9 changes %6 role scores", "E0223", "something that is no state");
+  expect_changed("changes %7 role state pair 1", "changes %7 role scores", "E0223", "in and out");
+  expect_changed("next_word start", "third_word start", "E0221", "expected a rule");
+  expect_changed("start @s", "start @q", "E0221", "no graph called q");
+  expect_changed("step @t ", "", "E0223", "has another type for role scores");
+  expect_changed(GENERATE, "", "E0223", "belongs to no generate");
+  expect_changed("{end = 2", "{mask = 2", "E0221", "no such option");
+  expect_changed("{end = 2", "{end = 2, end = 3", "E0222", "given twice");
+  expect_changed("{end = 2", "{end = -2", "E0223", "cannot be this number");
+  expect_changed("{end = 2", "{end = 1.5", "E0223", "cannot be this number");
+  expect_changed("{end = 2", "{beams = 0", "E0223", "cannot be this number");
+  expect_error(G("%y = input \"p\" : f32[99] role param offset 0 %z = input \"q\" : f32[3] role param offset 64"),
+               "E0223", "overlaps another parameter");
+  expect_error(G("%y = input \"p\" : f32[99] role param offset 4"), "E0223", "multiple of 64");
+  expect_error(G("output \"y\" = %x role param offset 0"), "E0223", "no output has");
 }
 
 Test(graph_text, errors) {

@@ -44,7 +44,7 @@ typedef struct Run {
 // Looks at a model on one instruction set; `way` is "LLVM" or a compiler.
 typedef void LookFn(const Run *r, const sy_model *m, size_t target, const char *way);
 
-static void make_buffers(const Run *r, const void **in, void **out) {
+__attribute__((unused)) static void make_buffers(const Run *r, const void **in, void **out) {
   const Graph *g = r->p->route.at[0].graph;
   for (size_t i = 0; i < g->input.n; i++)
     in[i] = caller_buffer(r->a, r->p->module, &graph_value(g, g->input.at[i].val)->type, r->dims, &r->want->in[i]);
