@@ -268,8 +268,7 @@ bool op_infer(const Graph *g, const Value *v, const Type *declared, const char *
 static Val add(Graph *g, Op op, const Val *args, size_t nargs, const Attr *attrs, size_t nattrs, const Type *t,
                Span span, bool exact) {
   CHECK(op > OP_none && op < OP_COUNT);
-  if (op_info[op].nargs >= 0 && (size_t)op_info[op].nargs != nargs)
-    ICE("%s takes %d operands, has %zu", op_info[op].name, op_info[op].nargs, nargs);
+  if (!op_takes(op, nargs)) ICE("%s takes %d operands, has %zu", op_info[op].name, op_info[op].nargs, nargs);
   for (size_t i = 0; i < nargs; i++) {
     if (!args[i].id) return NO_VAL;
     if (graph_value(g, args[i])->dead) ICE("%s: operand %zu was erased", op_info[op].name, i + 1);

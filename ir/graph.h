@@ -100,6 +100,7 @@ enum { // flags of an operator; passes ask these, never an operator's name
   F_DATA = 1 << 8,        // reads rows chosen by data (embedding, gather)
   F_APART = 1 << 9, // its kernel goes through the elements in an order of its own: nothing is computed in front of it
   F_WINDOWS = 1 << 10, // places of an image, which a product reads where they lie
+  F_WRITES = 1 << 11,  // changes operand 0 in place (effects.c); operands behind its own ones only come before it
 };
 
 typedef struct Val {
@@ -344,6 +345,19 @@ void search_set(SearchOptions *s, size_t option, double value);
 // module's arena.
 const char *ports_problem(const Graph *g);
 const char *generate_problem(const Module *m, const Generate *x);
+
+/* reads and writes (effects.c)
+ * --------------------------------------------------------------------------------------------------------------- */
+bool op_takes(Op op, size_t nargs);          // may the operator have so many operands?
+uint32_t value_operands(const Value *v);     // operands that it reads; those behind them only come before it
+bool value_is_version(const Value *v);       // a state, or what a write made of it: memory of the state's output
+const char *effects_problem(const Graph *g); // NULL if every read of what is overwritten comes before its write
+// By value: it is memory that a later write changes. NULL if the graph writes nothing. A pass makes no new readers of
+// it.
+bool *graph_overwritten(const Graph *g, Arena *a);
+// Lets reads of what is overwritten come before their writes, as operands of these where nothing else does; takes away
+// what is not needed for that.
+void graph_order_writes(Graph *g);
 
 Attr attr_int(AttrKey k, int64_t i);
 Attr attr_float(AttrKey k, double f);

@@ -32,6 +32,8 @@ typedef struct Parser {
   VEC(Fixup) fixup;
 } Parser;
 
+typedef VEC(Val) ValList;
+
 static bool fail(Parser *p, const char *code, const char *what, const char *name) {
   return irlex_error(&p->lex, code, "%s %s", what, name);
 }
@@ -269,27 +271,35 @@ static bool parse_notes(Parser *p, Value *v, const char **alias, Span *alias_spa
   return !irlex_accept(&p->lex, "shift") || parse_count(p, INT64_MAX, &v->alias_offset);
 }
 
-// operands = %value {"," %value}
-static bool parse_operands(Parser *p, Op op, Val **args, size_t *n) {
-  VEC(Val) list = {0};
+// values = %value {"," %value}
+static bool parse_values(Parser *p, ValList *list) {
   while (p->lex.tok == IT_LOCAL) {
     Val v;
     if (!parse_use(p, &v)) return false;
-    VEC_PUSH(p->m->arena, list, v);
+    VEC_PUSH(p->m->arena, *list, v);
     if (!irlex_accept(&p->lex, ",")) break;
   }
+  return true;
+}
+
+// operands = [values] ["after" values]        after: of writing operators
+static bool parse_operands(Parser *p, Op op, Val **args, size_t *n) {
+  ValList list = {0};
+  if (!parse_values(p, &list)) return false;
+  int want = op_info[op].nargs;
+  if (want >= 0 && (size_t)want != list.n)
+    return irlex_error(&p->lex, "E0220", "%s takes %d operands, has %zu", op_info[op].name, want, list.n);
+  if ((op_info[op].flags & F_WRITES) && irlex_accept(&p->lex, "after") && !parse_values(p, &list)) return false;
   *args = list.at;
   *n = list.n;
-  int want = op_info[op].nargs;
-  if (want < 0 || (size_t)want == list.n) return true;
-  return irlex_error(&p->lex, "E0220", "%s takes %d operands, has %zu", op_info[op].name, want, list.n);
+  return true;
 }
 
 // value = %name "=" op [STRING] [operands] [attrs] ":" type [role] notes        role: of inputs
 static bool parse_value(Parser *p) {
   const char *name, *word, *alias = NULL;
-  Val *args;
-  size_t nargs, nattr = 0;
+  Val *args = NULL;
+  size_t nargs = 0, nattr = 0;
   Attr attr[ATTR_COUNT];
   Type type;
   Value notes = {0};

@@ -87,7 +87,8 @@ static void print_role(Buf *b, const Port *p) {
 
 static void print_value(Buf *b, const Graph *g, const Value *v, const uint32_t *number, uint32_t id) {
   buf_printf(b, "  %%%u = %s", number[id], op_info[v->op].name);
-  for (uint32_t i = 0; i < v->nargs; i++) buf_printf(b, "%s%%%u", i ? ", " : " ", number[v->args[i].id]);
+  for (uint32_t i = 0; i < v->nargs; i++)
+    buf_printf(b, "%s%%%u", i == value_operands(v) ? " after " : i ? ", " : " ", number[v->args[i].id]);
   print_attrs(b, v);
   buf_puts(b, " : ");
   type_print(b, g->module, &v->type);

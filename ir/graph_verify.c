@@ -21,7 +21,7 @@ static bool wrong(const Graph *g, uint32_t id, const char **why, const char *wha
 static const char *check_operands(const Graph *g, uint32_t id) {
   const Value *v = &g->value.at[id];
   if (v->op <= OP_none || v->op >= OP_COUNT) return "unknown operator";
-  if (op_info[v->op].nargs >= 0 && (uint32_t)op_info[v->op].nargs != v->nargs) return "wrong number of operands";
+  if (!op_takes(v->op, v->nargs)) return "wrong number of operands";
   for (uint32_t i = 0; i < v->nargs; i++) {
     if (!v->args[i].id || v->args[i].id >= g->value.n) return "an operand does not exist";
     if (g->value.at[v->args[i].id].dead) return "an operand was erased";
@@ -136,21 +136,6 @@ static bool check_names(const Graph *g, const Port *list, size_t n, bool input, 
   return false;
 }
 
-// A state is changed in place: by one put_rows, which is the output that the state belongs to.
-static const char *check_state(const Graph *g, uint32_t id) {
-  const Value *v = &g->value.at[id];
-  if (v->op == OP_put_rows && (!v->args[0].id || g->value.at[v->args[0].id].op != OP_state))
-    return "put_rows changes something that is no state";
-  for (uint32_t i = 0; i < v->nargs; i++)
-    if (g->value.at[v->args[i].id].op == OP_state && (v->op != OP_put_rows || i))
-      return "reads a state that put_rows changes";
-  if (v->op != OP_state) return NULL;
-  const Port *p = graph_state_port(g, (Val){id});
-  if (!p) return "no output changes this state";
-  const Value *put = &g->value.at[p->val.id];
-  return put->op == OP_put_rows && put->args[0].id == id ? NULL : "the output of this state is not its put_rows";
-}
-
 static const char *check_changes(const Graph *g) {
   for (size_t i = 0; i < g->output.n; i++) {
     uint32_t id = g->output.at[i].state.id;
@@ -172,7 +157,6 @@ bool graph_verify(const Graph *g, const char **why) {
     if (!bad) bad = check_type(g, v);
     if (!bad) bad = check_alias(g, v);
     if (!bad) bad = check_place(g, v);
-    if (!bad) bad = check_state(g, id);
     if (!bad && v->op == OP_resize_table && !graph_is_weight_only(g, v->args[0]))
       bad = "a table that is resized depends on weights alone";
     if (bad) return wrong(g, id, why, bad);
@@ -186,6 +170,7 @@ bool graph_verify(const Graph *g, const char **why) {
   if (!check_names(g, g->input.at, g->input.n, true, why) || !check_names(g, g->output.at, g->output.n, false, why))
     return false;
   const char *bad = check_changes(g);
+  if (!bad) bad = effects_problem(g);
   if (!bad) bad = ports_problem(g);
   if (bad) *why = bad;
   return !bad;

@@ -60,7 +60,7 @@ static bool same_shape(const Type *a, const Type *b) {
 static uint32_t reads_of(const Fuser *f, Val v, uint32_t group) {
   const Value *x = val(f, v);
   uint32_t n = 0;
-  for (uint32_t i = 0; i < x->nargs; i++) {
+  for (uint32_t i = 0; i < value_operands(x); i++) {
     const Value *arg = val(f, x->args[i]);
     n += arg->op != OP_constant && !(group && arg->group == group);
   }
@@ -75,8 +75,8 @@ static uint32_t group_to_join(const Fuser *f, Val v) {
     Val u = e->args[i];
     const Value *o = val(f, u);
     if (!o->group || u.id < best_id) continue;
-    if ((flags_of(f, u) & F_VIEW) || o->op == OP_put_rows) continue; // a copy; a state changed in place
-    if (flags_of(f, u) & F_ATTENTION) continue;                      // it stores its rows itself
+    if (flags_of(f, u) & (F_VIEW | F_WRITES)) continue; // a copy; a state changed in place
+    if (flags_of(f, u) & F_ATTENTION) continue;         // it stores its rows itself
     if (!same_shape(&o->type, &e->type)) continue;
     if (!single_use(f, u)) continue; // it must be stored
     if (f->reads[o->group] + reads_of(f, v, o->group) > MOST_READS) continue;

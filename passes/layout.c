@@ -15,6 +15,7 @@ enum { ROW_ALIGN = 16, ALIAS_BYTES = 2048 };
 static bool *outputs(const Graph *g, Arena *scratch) {
   bool *is = ARENA_ARRAY(scratch, bool, g->value.n);
   for (size_t i = 0; i < g->output.n; i++) is[g->output.at[i].val.id] = true;
+  for (uint32_t i = 1; i < g->value.n; i++) is[i] = is[i] || value_is_version(&g->value.at[i]);
   return is;
 }
 

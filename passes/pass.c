@@ -157,6 +157,7 @@ bool passes_run(Module *m, const PassOptions *o) {
     double ms = o->time ? now_ms() - t : 0;
     arena_free(&scratch);
     if (m->diag->errors > errors) return false;
+    for (size_t k = 0; k < m->graph.n && plan_stage(i + 1) == PLAN_NONE; k++) graph_order_writes(m->graph.at[k]);
     if (o->verify) verify_after(m, i);
     if (o->after) o->after(o->ud, p->name, m, changes, ms);
   }

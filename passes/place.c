@@ -41,6 +41,8 @@ LiveList place_live(const Graph *g, Arena *a) {
     Val out = storage_of(g, g->output.at[i].val);
     by_value[out.id].last = (uint32_t)groups.n;
   }
+  for (uint32_t i = 1; i < g->value.n; i++) // so is what is on the way to one
+    if (by_value[i].first != UINT32_MAX && value_is_version(&g->value.at[i])) by_value[i].last = (uint32_t)groups.n;
   LiveList list = {ARENA_ARRAY(a, Live, g->value.n), 0};
   for (uint32_t i = 1; i < g->value.n; i++) {
     if (by_value[i].first == UINT32_MAX) continue;
@@ -228,6 +230,9 @@ static void place_graph(Graph *g, Arena *scratch) {
   for (size_t i = 0; i < g->output.n; i++) // a state is where its output is
     if (g->output.at[i].state.id)
       graph_value(g, g->output.at[i].state)->place = (Place){.kind = PLACE_OUTPUT, .index = (uint32_t)i};
+  for (uint32_t i = 1; i < g->value.n; i++) // and so is what writes make of it
+    if (op_info[g->value.at[i].op].flags & F_WRITES)
+      g->value.at[i].place = graph_value(g, g->value.at[i].args[0])->place;
   LiveList l = place_live(g, scratch);
   qsort(l.at, l.n, sizeof *l.at, by_size);
   Times times = times_new(&l, scratch);

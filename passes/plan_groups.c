@@ -1,6 +1,6 @@
 // plan_groups.c: proves that groups make kernels (plan.h). Per group, in what lower_*.c rely on:
 //
-//   copy (a view), attention, put_rows   alone
+//   copy (a view), attention, a write    alone
 //   product    nothing in front of it, but patches or windows as its first operand; elementwise work of its shape
 //   behind row        elementwise work and rows chosen by data in front of its first operand, in that operand's shape;
 //              elementwise work of the result's shape behind
@@ -160,7 +160,7 @@ static bool check_group(Kin *k) {
     uint32_t id = k->grp->member.at[i].id, flags = flags_of(p, id);
     if ((flags & F_SOURCE) || val(p, id)->op == OP_concat)
       return plan_fault(p, id, "%s has no kernel, so it has no group", op_info[val(p, id)->op].name);
-    if (n > 1 && ((flags & (F_VIEW | F_ATTENTION)) || val(p, id)->op == OP_put_rows))
+    if (n > 1 && ((flags & (F_VIEW | F_ATTENTION)) || (flags & F_WRITES)))
       return plan_fault(p, id, "%s has a group of its own",
                         (flags & F_VIEW) ? "the copy of a view" : op_info[val(p, id)->op].name);
     if (p->packed[id] && !(flags & F_VIEW))

@@ -105,6 +105,8 @@ static Place *wanted_places(const Plan *p) {
   for (size_t i = 0; i < g->output.n; i++) want[g->output.at[i].val.id] = (Place){PLACE_OUTPUT, (uint32_t)i, 0};
   for (size_t i = 0; i < g->output.n; i++) // a state is where its output is
     if (g->output.at[i].state.id) want[g->output.at[i].state.id] = (Place){PLACE_OUTPUT, (uint32_t)i, 0};
+  for (uint32_t id = 1; id < g->value.n; id++) // and so is what writes make of it
+    if (op_info[g->value.at[id].op].flags & F_WRITES) want[id] = want[g->value.at[id].args[0].id];
   return want;
 }
 

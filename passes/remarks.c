@@ -96,7 +96,7 @@ static const char *apart_because(const Remarks *r, uint32_t id, uint32_t arg, Bu
   if (from & F_VIEW) return "it is a copy that another layout needs";
   if (flags & F_ELEMENTWISE) {
     if (from & F_ATTENTION) return "an attention stores its rows itself";
-    if (x->op == OP_put_rows) return "a state is changed in place";
+    if (from & F_WRITES) return "a state is changed in place";
     return same_shape(&v->type, &x->type) ? NULL : "its shape differs";
   }
   if ((flags & F_ROWWISE) && !(flags & F_CONTRACTION) && (from & (F_CONTRACTION | F_ATTENTION | F_ROWWISE)))

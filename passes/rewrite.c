@@ -70,8 +70,9 @@ typedef struct Sweep {
   const char *pass;
   const Rule *rule;
   size_t nrule, *budget, changes;
-  VEC(uint32_t) todo; // values made by rules of this sweep that rules are to look at
-  VEC(uint32_t) gone; // values that may have lost their last user
+  const bool *overwritten; // memory that a write changes, by value below c.known; NULL: there is none
+  VEC(uint32_t) todo;      // values made by rules of this sweep that rules are to look at
+  VEC(uint32_t) gone;      // values that may have lost their last user
   Arena *scratch;
 } Sweep;
 
@@ -98,6 +99,21 @@ static void bury(Sweep *s, uint32_t id) {
   }
 }
 
+static bool is_overwritten(const Sweep *s, Val v) {
+  return s->overwritten && v.id < s->c.known && s->overwritten[v.id];
+}
+
+// Whoever reads what is overwritten does so before the write, and stays who he is: no rule makes another reader, or a
+// reader of a value one of the memory behind it.
+static bool moves_read(const Sweep *s, uint32_t old, Val with, uint32_t before) {
+  if (!s->overwritten) return false;
+  if (is_overwritten(s, with) && !is_overwritten(s, (Val){old})) return true;
+  for (uint32_t made = before; made < s->c.g->value.n; made++)
+    for (uint32_t i = 0; i < s->c.g->value.at[made].nargs; i++)
+      if (is_overwritten(s, s->c.g->value.at[made].args[i])) return true;
+  return false;
+}
+
 // Applies the first rule that fits value i, and lists the values that it made.
 static void apply(Sweep *s, uint32_t i) {
   Graph *g = s->c.g;
@@ -107,6 +123,10 @@ static void apply(Sweep *s, uint32_t i) {
     Val with = s->rule[r].fn(&s->c, (Val){i});
     g->trial = false;
     if (!with.id || with.id == i) continue;
+    if (moves_read(s, i, with, before)) {
+      for (uint32_t made = before; made < g->value.n; made++) g->value.at[made].dead = true;
+      continue;
+    }
     if (--*s->budget == 0) ICE("%s: rule %s does not end", s->pass, s->rule[r].name);
     const Type *was = &graph_value(g, (Val){i})->type, *is = &graph_value(g, with)->type;
     if (!type_equal(was, is)) ICE("%s: rule %s changes the type of %%%u", s->pass, s->rule[r].name, i);
@@ -127,6 +147,7 @@ static size_t sweep(Graph *g, Arena *scratch, const PassOptions *o, const char *
              .rule = rules,
              .nrule = n,
              .budget = budget,
+             .overwritten = graph_overwritten(g, scratch),
              .scratch = scratch};
   for (uint32_t i = 1; i < s.c.known; i++) {
     s.c.follow = false;

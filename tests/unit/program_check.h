@@ -42,20 +42,27 @@ static void *caller_buffer(Arena *a, const Module *m, const Type *t, const int64
 typedef struct Want {
   size_t n;
   Tensor in[16], out[16];
+  Tensor state[16]; // of an output that is in and out: what it holds before the call
 } Want;
 
 __attribute__((unused)) static void reference(Arena *a, const Graph *g, const int64_t *dims, int ids, Want *w) {
   EvalEnv env = {.arena = a, .weight = value_in, .input = value_in, .ud = &ids};
   memcpy(env.dim, dims, sizeof env.dim);
-  Val want[32];
-  size_t nin = g->input.n, nout = g->output.n;
+  Val want[48], old[16];
+  size_t nin = g->input.n, nout = g->output.n, nold = 0;
   for (size_t i = 0; i < nin; i++) want[i] = g->input.at[i].val;
   for (size_t i = 0; i < nout; i++) want[nin + i] = g->output.at[i].val;
-  Tensor got[32];
+  for (size_t i = 0; i < nout; i++)
+    if (g->output.at[i].state.id) old[nold++] = g->output.at[i].state;
+  memcpy(want + nin + nout, old, nold * sizeof *old);
+  Tensor got[48];
   cr_assert(g->input.n <= 16 && g->output.n <= 16);
-  cr_assert(graph_eval(g, &env, want, nin + nout, got), "%s", env.error);
+  cr_assert(graph_eval(g, &env, want, nin + nout + nold, got), "%s", env.error);
   memcpy(w->in, got, nin * sizeof *got);
   memcpy(w->out, got + nin, nout * sizeof *got);
+  const Tensor *held = got + nin + nout;
+  for (size_t i = 0; i < nout; i++)
+    if (g->output.at[i].state.id) w->state[i] = *held++;
   w->n = nout;
 }
 
@@ -69,7 +76,8 @@ __attribute__((unused)) static void compare(const Program *p, size_t route, size
   for (size_t i = 0; i < g->input.n; i++)
     in[i] = caller_buffer(&a, p->module, &graph_value(g, g->input.at[i].val)->type, dims, &w->in[i]);
   for (size_t i = 0; i < w->n; i++)
-    out[i] = caller_buffer(&a, p->module, &graph_value(g, g->output.at[i].val)->type, dims, NULL);
+    out[i] = caller_buffer(&a, p->module, &graph_value(g, g->output.at[i].val)->type, dims,
+                           g->output.at[i].state.id ? &w->state[i] : NULL);
   const char *err = "";
   cr_assert(program_interpret(p, route, target, weights, in, out, dims, NULL, NULL, &err), "%s: %s", what, err);
   for (size_t i = 0; i < w->n; i++) {

@@ -49,7 +49,8 @@ __attribute__((unused)) static void make_buffers(const Run *r, const void **in, 
   for (size_t i = 0; i < g->input.n; i++)
     in[i] = caller_buffer(r->a, r->p->module, &graph_value(g, g->input.at[i].val)->type, r->dims, &r->want->in[i]);
   for (size_t i = 0; i < r->want->n; i++)
-    out[i] = caller_buffer(r->a, r->p->module, &graph_value(g, g->output.at[i].val)->type, r->dims, NULL);
+    out[i] = caller_buffer(r->a, r->p->module, &graph_value(g, g->output.at[i].val)->type, r->dims,
+                           g->output.at[i].state.id ? &r->want->state[i] : NULL);
 }
 
 static void through_llvm(const Run *r, LookFn *look) {
