@@ -80,7 +80,7 @@ static bool read_before(const Graph *g, const Group *grp, size_t member, uint32_
   uint32_t id = graph_value(g, grp->member.at[member])->args[arg].id;
   for (size_t m = 0; m <= member; m++) {
     const Value *v = graph_value(g, grp->member.at[m]);
-    for (uint32_t i = 0; i < (m == member ? arg : v->nargs); i++)
+    for (uint32_t i = 0; i < (m == member ? arg : value_operands(v)); i++)
       if (v->args[i].id == id) return true;
   }
   return false;
@@ -92,7 +92,7 @@ Work group_work(const Graph *g, const Group *grp, const int64_t *dims) {
   for (size_t m = 0; m < grp->member.n; m++) {
     const Value *v = graph_value(g, grp->member.at[m]);
     w.flops += flops_of(g, v, dims);
-    for (uint32_t i = 0; i < v->nargs; i++)
+    for (uint32_t i = 0; i < value_operands(v); i++)
       if (graph_value(g, v->args[i])->group != grp->id && !read_before(g, grp, m, i))
         w.bytes += bytes_of(g, v, i, dims);
   }

@@ -78,7 +78,7 @@ static void put_reads(const Graph *g, const Group *grp, Json *j, uint32_t *seen)
   json_array(j, "reads");
   for (size_t m = 0; m < grp->member.n; m++) {
     const Value *v = graph_value(g, grp->member.at[m]);
-    for (uint32_t i = 0; i < v->nargs; i++) {
+    for (uint32_t i = 0; i < value_operands(v); i++) {
       if (graph_value(g, v->args[i])->group == grp->id) continue;
       uint32_t base = access_resolve(g, v->args[i]).base.id;
       if (seen[base] == grp->id || g->value.at[base].place.kind == PLACE_NONE) continue;

@@ -30,7 +30,7 @@ LiveList place_live(const Graph *g, Arena *a) {
     by_value[out.id].last = (uint32_t)s;
     for (size_t k = 0; k < grp->member.n; k++) {
       const Value *v = graph_value(g, grp->member.at[k]);
-      for (uint32_t i = 0; i < v->nargs; i++) {
+      for (uint32_t i = 0; i < value_operands(v); i++) {
         if (graph_value(g, v->args[i])->group == grp->id) continue;
         Val in = storage_of(g, v->args[i]);
         if (by_value[in.id].first != UINT32_MAX) by_value[in.id].last = (uint32_t)s;

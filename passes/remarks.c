@@ -109,8 +109,8 @@ static void say_apart(const Remarks *r, const Group *grp) {
     uint32_t id = grp->member.at[m].id;
     const Value *v = val(r, id);
     bool first = true;
-    for (uint32_t i = 0; i < v->nargs; i++) first = first && val(r, v->args[i].id)->group != grp->id;
-    for (uint32_t i = 0; first && i < v->nargs; i++) {
+    for (uint32_t i = 0; i < value_operands(v); i++) first = first && val(r, v->args[i].id)->group != grp->id;
+    for (uint32_t i = 0; first && i < value_operands(v); i++) {
       uint32_t arg = v->args[i].id;
       Buf b = {0};
       const char *why = r->number[arg] ? apart_because(r, id, arg, &b) : NULL;

@@ -136,6 +136,14 @@ static void run_page(const Names *n, const char *dir, unsigned with, uint32_t nu
   arena_free(&a);
 }
 
+// Names that the compiler gives are for people: nobody compares with them. (rgb = last is an option of pictures.)
+Test(generate_names, nobody_looks_for_them) {
+  int status = system("cd " SOURCE_DIR " && ! grep -rnE --include='*.[chyl]' 'str(n?cmp|n?casecmp|str)\\([^;]*"
+                      "\"(words|at|last|scores|steps?|start|_start|_step|cache_|kept_|next_word|masked_word)[=\"0-9%]' "
+                      "ir passes codegen frontend host driver runtime | grep -v rgb_last >&2");
+  cr_expect_eq(status, 0, "a name of a port is compared with");
+}
+
 Test(generate_names, any_name, .timeout = 3000) {
   Arena a = {0};
   unsigned all = 0;
