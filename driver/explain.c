@@ -8,6 +8,8 @@
 //   syc explain clip:b32 --routes image
 //   ... compiling image drops 148 of 302 weights, 63.4 M of 151.3 M parameters
 #include "explain.h"
+
+#include "embedded.h"
 #include "codegen/model_facts.h"
 
 #include <stdlib.h>
@@ -275,17 +277,37 @@ static bool is_code(const char *s) { // E0123, W0001
   return strspn(s + 1, "0123456789") == 4;
 }
 
+// The example of a code, from its section of docs/errors.md: what stands in fences is indented instead.
+static void print_example(const char *code) {
+  const EmbeddedFile *page = embedded_find("docs/errors.md");
+  char head[16];
+  snprintf(head, sizeof head, "\n## %s:", code);
+  const char *at = page ? strstr(page->text, head) : NULL, *end = at ? strstr(at + 1, "\n## ") : NULL;
+  if (at) at = strstr(at, "\n```\n");
+  if (!at || (end && at > end)) return;
+  if (!end) end = at + strlen(at);
+  bool inside = false;
+  for (const char *next; at < end; at = next) {
+    const char *line = at + 1;
+    next = line + strcspn(line, "\n");
+    if (!strncmp(line, "```", 3))
+      inside = !inside;
+    else if (next < end || *line)
+      printf("%s%.*s\n", inside ? "    " : "", (int)(next - line), line);
+  }
+}
+
 static int explain_code(Session *s, const char *code) {
   const char *text = diag_explain(code);
   if (!text) return session_fail(s, EXIT_USAGE, "there is no diagnostic %s (syc explain codes lists them)", code);
   fputs(text, stdout);
-  if (*text && text[strlen(text) - 1] != '\n') putchar('\n');
+  print_example(code);
   return EXIT_OK;
 }
 
 static int list_codes(void) {
   static const char *const row[][2] = {
-#define CODE(code, title, explanation) {#code, title},
+#define CODE(code, title, example, explanation) {#code, title},
 #include "ir/base/diag_codes.def"
 #undef CODE
   };

@@ -309,7 +309,9 @@ static bool parse_value(Parser *p) {
   if (!irlex_take(&p->lex, IT_LOCAL, "a value", &name) || !irlex_expect(&p->lex, "=")) return false;
   span.hi = (uint32_t)p->lex.at;
   Op op = p->lex.tok == IT_IDENT ? op_by_name(p->lex.s) : OP_none;
-  if (op == OP_none) return irlex_error(&p->lex, "E0221", "expected an operator");
+  if (op == OP_none && p->lex.tok == IT_IDENT)
+    return irlex_error(&p->lex, "E0221", "there is no operator '%.60s'", p->lex.s);
+  if (op == OP_none) return irlex_error(&p->lex, "E0220", "expected an operator");
   irlex_next(&p->lex);
   if ((op_info[op].attrs >> A_name & 1)) {
     if (!irlex_string(&p->lex, &word)) return false;

@@ -20,7 +20,7 @@ typedef struct CodeInfo {
 } CodeInfo;
 
 static const CodeInfo codes[] = {
-#define CODE(code, title, text) {#code, #code ": " title "\n\n" text},
+#define CODE(code, title, example, text) {#code, #code ": " title "\n\n" text},
 #include "diag_codes.def"
 #undef CODE
 };

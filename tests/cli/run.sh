@@ -1026,7 +1026,9 @@ for f in brief out; do
 done
 run 0 "explain --json" explain vit:tiny --json
 check "... is JSON" is_json out
-run 0 "explain a code" explain E0008
+run 0 "explain a code" explain E0101
+says "... with its example" "^    name_unknown.sy:5:12: error: .*E0101" out
+says "... as a program" "^    model m(n = 4) {" out
 run 2 "explain a code that is not there" explain E9999
 run 0 "bench" bench vit:tiny --routes classify --rounds 3 --threads 1 --isa avx2
 run 0 "bench of a generate" bench blip:caption_tiny --routes caption --words 4 --rounds 2 --threads 1 -o words.safetensors

@@ -1,7 +1,8 @@
 // diag_codes.c: the table of diagnostic codes, the sources and docs/errors.md agree.
 //
 // What must hold: every "E0123" in the sources has an explanation; every code in the table is used somewhere; codes
-// ascend; docs/errors.md is what the table says. SWITCHYARD_UPDATE_DOCS=1 writes the page instead of comparing it.
+// ascend; each has an example in tests/err, whose messages have this code alone; docs/errors.md is what the table and
+// the examples say. SWITCHYARD_UPDATE_DOCS=1 writes the page instead of comparing it.
 #include "ir/base/base.h"
 
 #include <criterion/criterion.h>
@@ -11,10 +12,10 @@
 #include <string.h>
 
 typedef struct Code {
-  const char *code, *title, *text;
+  const char *code, *title, *example, *text;
 } Code;
 static const Code table[] = {
-#define CODE(code, title, text) {#code, title, text},
+#define CODE(code, title, example, text) {#code, title, example, text},
 #include "ir/base/diag_codes.def"
 #undef CODE
 };
@@ -78,13 +79,59 @@ Test(diag_codes, every_code_is_explained) {
   cr_expect_null(diag_explain("E9999"));
 }
 
-static void render(Buf *out) {
+// A file of tests/err, NULL if there is none.
+static const char *example_file(Arena *a, const char *stem, const char *suffix) {
+  size_t n;
+  const char *err = "";
+  return file_read(a, arena_printf(a, "%s/tests/err/%s%s", SY_SOURCE_DIR, stem, suffix), &n, &err);
+}
+
+// Messages have the code that they are the example of, and no other.
+static void check_messages(const Code *c, const char *text) {
+  bool found = false;
+  for (const char *p = strchr(text, '['); p; p = strchr(p + 1, '[')) {
+    if ((p[1] != 'E' && p[1] != 'W') || strspn(p + 2, "0123456789") != 4 || p[6] != ']') continue;
+    cr_expect(!strncmp(p + 1, c->code, 5), "tests/err/%s.err: %.5s in the example of %s", c->example, p + 1, c->code);
+    found = true;
+  }
+  cr_expect(found, "tests/err/%s.err does not have %s", c->example, c->code);
+}
+
+// The program, the command and what it says, as tests/err/run.sh runs it.
+static void render_example(Arena *a, const Code *c, Buf *out) {
+  static const char none[] = "none: ";
+  if (!strncmp(c->example, none, sizeof none - 1)) {
+    buf_printf(out, "\nNo example: %s.\n", c->example + sizeof none - 1);
+    return;
+  }
+  const char *suffix = ".sy", *text = example_file(a, c->example, suffix);
+  if (!text) text = example_file(a, c->example, suffix = ".ir");
+  const char *says = example_file(a, c->example, ".err"), *args = example_file(a, c->example, ".args");
+  cr_assert(text && says, "%s: the example tests/err/%s is not there", c->code, c->example);
+  check_messages(c, says);
+  if (!args) args = "--emit=ir";
+  buf_printf(out, "\n```\n%s```\n\n`syc emit %.*s %s%s` says\n\n```\n%s```\n", text, (int)strcspn(args, "\n"), args,
+             c->example, suffix, says);
+}
+
+static void render(Arena *a, Buf *out) {
   buf_puts(out,
            "# Errors\n\n"
            "Every message of the compiler about a program carries a code. `syc explain E0204` prints its entry; this "
-           "page has them\nall. It is made from `ir/base/diag_codes.def` (`tests/unit/diag_codes.c` compares the two; "
-           "`SWITCHYARD_UPDATE_DOCS=1`\nwrites it anew).\n");
-  for (size_t i = 0; i < CODES; i++) buf_printf(out, "\n## %s: %s\n\n%s", table[i].code, table[i].title, table[i].text);
+           "page has them\nall, each with an example: what it says is compared with what the compiler says "
+           "(`tests/err`). The page is made from\n`ir/base/diag_codes.def` and those examples "
+           "(`tests/unit/diag_codes.c` compares; `SWITCHYARD_UPDATE_DOCS=1` writes it anew).\n");
+  for (size_t i = 0; i < CODES; i++) {
+    buf_printf(out, "\n## %s: %s\n\n%s", table[i].code, table[i].title, table[i].text);
+    render_example(a, &table[i], out);
+  }
+}
+
+// The only codes without an example are those that cannot have one.
+Test(diag_codes, few_have_no_example) {
+  static const char *const without = "E0002 E0010";
+  for (size_t i = 0; i < CODES; i++)
+    cr_expect_eq(!strncmp(table[i].example, "none: ", 6), word_in(without, table[i].code), "%s", table[i].code);
 }
 
 Test(diag_codes, page_is_up_to_date) {
@@ -92,7 +139,7 @@ Test(diag_codes, page_is_up_to_date) {
   Buf page = {0};
   size_t n;
   const char *err = "", *path = arena_printf(&a, "%s/docs/errors.md", SY_SOURCE_DIR);
-  render(&page);
+  render(&a, &page);
   if (getenv("SWITCHYARD_UPDATE_DOCS")) {
     cr_assert(file_write(path, page.s, page.n, &err), "%s: %s", path, err);
   } else {
