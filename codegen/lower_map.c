@@ -98,7 +98,7 @@ KVal emit_cast(Kernel *k, const Value *v, const KVal *arg) {
 
 EmitFn *const lower_emit[OP_COUNT] = {
     [OP_none] = emit_none,
-#define GOP(name, nargs, attrs, flags, shape, fold, grad, emit, doc) [OP_##name] = emit_##emit,
+#define GOP(name, nargs, required, optional, flags, shape, fold, grad, emit, call, doc) [OP_##name] = emit_##emit,
 #include "ir/ops.def"
 #undef GOP
 };

@@ -127,7 +127,7 @@ KVal lower_in(Lowering *lo, KVal scalar, uint32_t lanes); // a scalar in `lanes`
 
 // Vector code of the elementwise operators (lower_map.c); the operands have the operator's types, bools as masks.
 typedef KVal EmitFn(Kernel *k, const Value *v, const KVal *arg);
-#define GOP(name, nargs, attrs, flags, shape, fold, grad, emit, doc) EmitFn emit_##emit;
+#define GOP(name, nargs, required, optional, flags, shape, fold, grad, emit, call, doc) EmitFn emit_##emit;
 #include "ir/ops.def"
 #undef GOP
 extern EmitFn *const lower_emit[OP_COUNT];

@@ -277,11 +277,12 @@ static bool is_code(const char *s) { // E0123, W0001
   return strspn(s + 1, "0123456789") == 4;
 }
 
-// The example of a code, from its section of docs/errors.md: what stands in fences is indented instead.
-static void print_example(const char *code) {
+// The example of the code that a text begins with, from its section of docs/errors.md: what stands in fences is
+// indented instead.
+static void print_example(const char *text) {
   const EmbeddedFile *page = embedded_find("docs/errors.md");
   char head[16];
-  snprintf(head, sizeof head, "\n## %s:", code);
+  snprintf(head, sizeof head, "\n## %.5s:", text);
   const char *at = page ? strstr(page->text, head) : NULL, *end = at ? strstr(at + 1, "\n## ") : NULL;
   if (at) at = strstr(at, "\n```\n");
   if (!at || (end && at > end)) return;
@@ -301,15 +302,17 @@ static int explain_code(Session *s, const char *code) {
   const char *text = diag_explain(code);
   if (!text) return session_fail(s, EXIT_USAGE, "there is no diagnostic %s (syc explain codes lists them)", code);
   fputs(text, stdout);
-  print_example(code);
+  print_example(text); // begins with the code, which may be the present one of an old one
   return EXIT_OK;
 }
 
 static int list_codes(void) {
   static const char *const row[][2] = {
 #define CODE(code, title, example, explanation) {#code, title},
+#define RETIRED(code, other)
 #include "ir/base/diag_codes.def"
 #undef CODE
+#undef RETIRED
   };
   for (size_t i = 0; i < sizeof row / sizeof *row; i++) printf("%s  %s\n", row[i][0], row[i][1]);
   return EXIT_OK;

@@ -119,6 +119,7 @@ typedef struct Elab {
   size_t weight_slots;
   Env *model_env;
   VEC(DimNames) dimname; // by value id of g
+  PageNames page;        // the words of messages about the operation at hand
   // position of the evaluation
   Unit *unit_now;
   bool in_model; // blocks of the model are visible
@@ -190,6 +191,7 @@ const char *type_text(Elab *e, const Type *t, const DimNames *names);
 const char *val_text(Elab *e, Val v);
 const char *axis_text(Elab *e, Val v, int axis);
 DimNames *val_names(Elab *e, Val v);
+const char *const *val_axes(const PageNames *p, Val v); // the same for the messages of shape rules
 // v with the declared type: adds or drops segment tags; reports `what` if it does not fit.
 CtVal coerce(Elab *e, CtVal v, const Type *t, const DimNames *names, Span at, const char *what);
 CtVal add_op(Elab *e, Op op, const Val *args, size_t n, const Attr *attr, size_t nattr, Span at);
@@ -204,7 +206,7 @@ CtVal eval_multiway(Elab *e, Env *env, const Node *n);
 CtVal eval_switch(Elab *e, Env *env, const Node *n);
 CtVal eval_as(Elab *e, Env *env, const Node *n);
 
-/* elab_tensor.c: operators on tensors, with checked shapes */
+/* elab_tensor.c: operators on tensors; verb: what messages call it */
 CtVal tensor_binary(Elab *e, AstOp op, CtVal a, CtVal b, Span at);
 CtVal tensor_elementwise(Elab *e, Op op, const char *verb, CtVal a, CtVal b, const Attr *attr, size_t nattr, Span at);
 bool number_for(Elab *e, CtVal v, DType dt, Span at, double *x); // v as an element of type dt
@@ -216,8 +218,9 @@ CtVal mask_compare(Elab *e, AstOp op, CtVal a, CtVal b, Span at);
 CtVal mask_logic(Elab *e, AstOp op, CtVal a, CtVal b, Span at);
 CtVal mask_is(Elab *e, CtVal a, const char *modality, Span at, Span name_at);
 CtVal mask_arg(Elab *e, CtVal tensor, Span at);
-// Text of the `where` attribute (NULL: everything is visible); appends the bool tensors it reads to args[*n].
-bool mask_lower(Elab *e, CtVal where, Span at, Val *args, size_t *n, size_t max, const char **text);
+// Text of the `where` attribute (NULL: everything is visible); appends the bool tensors it reads to args[*n], and where
+// they are read to place[*n].
+bool mask_lower(Elab *e, CtVal where, Span at, Val *args, Span *place, size_t *n, size_t max, const char **text);
 
 /* elab_call.c: calls of blocks; elab_builtin.c: calls of builtins */
 typedef struct CallArg {
@@ -230,7 +233,7 @@ CtVal eval_call(Elab *e, Env *env, const Node *n);
 // Calls builtin `name`. False if there is none.
 bool builtin_call(Elab *e, const char *name, const CallArg *arg, size_t n, Span at, CtVal *out);
 bool builtin_exists(const char *name);
-void builtin_names(const char *name, const char **best, size_t *dist);
+void builtin_names(Elab *e, const char *name, const char **best, size_t *dist);
 
 /* list.c: the comment lines directly above offset `at` of a text, joined; "" if none */
 const char *front_comment_above(Arena *a, const char *text, uint32_t at);

@@ -1,10 +1,11 @@
-// elab_builtin.c: the builtins: one row of `table` each, with its parameters ("x, gain?" : ? = optional, * = any
-// number).
+// elab_builtin.c: the builtins: the operators that ir/ops.def lets pages call, and a few functions that are none.
 //
 //   affine(x, weight, bias, transposed = true)     layer_norm(x, gain, bias, eps = 1e-6)     width(x)
 //
-// Arguments are bound to parameters by position or name before the function runs; functions check kinds and shapes and
-// add graph operations. On compile-time numbers exp, log, sqrt, min and max compute numbers.
+// Arguments are bound to parameters by position or name; then call_operator makes operands and attributes of them as
+// the signature in ops.def says, or a function of its own where that is not enough. Kinds of arguments are checked
+// here, shapes and ranges by the shape rules of ir/op, which speak of this call in their messages (PageNames). On
+// compile-time numbers exp, log, sqrt, min and max compute numbers.
 #include "elab.h"
 
 #include <math.h>
@@ -20,6 +21,11 @@ typedef struct Call {
   Span at;
 } Call;
 typedef CtVal BuiltinFn(Elab *e, Call *c);
+typedef struct Param {
+  char name[16];
+  AttrKey key; // the attribute that it gives; ATTR_COUNT: an operand
+  bool optional;
+} Param;
 
 static bool given(const Call *c, int i) {
   return c->slot[i].kind != CV_NONE;
@@ -40,8 +46,10 @@ static bool is_one_number(CtVal v) {
 /* elementwise
  * ------------------------------------------------------------------------------------------------------------------ */
 
-static CtVal call_unary(Elab *e, Call *c) {
-  if (is_one_number(c->slot[0]) && (c->op == OP_exp || c->op == OP_log || c->op == OP_sqrt)) {
+static CtVal call_operator(Elab *e, Call *c);
+
+static CtVal call_function(Elab *e, Call *c) {
+  if (is_one_number(c->slot[0])) {
     double x, y;
     if (!want_real(e, c->slot[0], c->span[0], "the operand", &x)) return CT_ERROR;
     y = c->op == OP_exp ? exp(x) : c->op == OP_log ? log(x) : sqrt(x);
@@ -49,8 +57,7 @@ static CtVal call_unary(Elab *e, Call *c) {
     elab_error(e, "E0108", c->at, "%s(%g) is no finite number", c->name, x);
     return CT_ERROR;
   }
-  if (!tensor_at(e, c, 0, "x")) return CT_ERROR;
-  return add_op(e, c->op, &c->slot[0].v, 1, NULL, 0, c->at);
+  return call_operator(e, c);
 }
 
 static CtVal call_minmax(Elab *e, Call *c) {
@@ -87,167 +94,100 @@ static CtVal call_cast(Elab *e, Call *c) {
   return add_op(e, OP_cast, &c->slot[0].v, 1, &to, 1, c->at);
 }
 
-/* contractions
- * -------------------------------------------------------------------------------------------------------------------
+/* operators
+ * ----------------------------------------------------------------------------------------------------------------------
  */
 
-static CtVal call_affine(Elab *e, Call *c) {
-  bool trans = false;
-  if (!tensor_at(e, c, 0, "x") || !tensor_at(e, c, 1, "weight")) return CT_ERROR;
-  if (given(c, 2) && !tensor_at(e, c, 2, "bias")) return CT_ERROR;
-  if (given(c, 3) && !want_bool(e, c->slot[3], c->span[3], role(e, c, "transposed"), &trans)) return CT_ERROR;
-  const Type *x = val_type(e, c->slot[0].v), *w = val_type(e, c->slot[1].v);
-  if (w->rank == 2 && x->rank > 0) {
-    int in = trans ? 0 : 1, last = x->rank - 1;
-    if (!dim_equal(x->dim[last], w->dim[in])) {
-      Diagnostic *g = elab_error(e, "E0251", c->at, "the weight %s takes %s columns, but x is %s with %s",
-                                 val_text(e, c->slot[1].v), axis_text(e, c->slot[1].v, in), val_text(e, c->slot[0].v),
-                                 axis_text(e, c->slot[0].v, last));
-      if (dim_equal(x->dim[last], w->dim[1 - in]))
-        diag_hint(e->diag, g, "the weight looks transposed: affine(x, weight, transposed = %s) takes [%s]",
-                  trans ? "false" : "true", trans ? "out, in" : "in, out");
+static size_t split(const char *s, Op op, Param *p, bool *many);
+
+// One number for rows and columns, or a list of two. Absent: 1.
+static bool want_pair(Elab *e, Call *c, int slot, const char *what, int64_t *out) {
+  CtVal v = given(c, slot) ? c->slot[slot] : ct_int(1);
+  bool list = v.kind == CV_LIST && v.n == 2;
+  for (int i = 0; i < 2; i++)
+    if (!want_int(e, list ? v.item[i] : v, c->span[slot], role(e, c, what), INT32_MIN, INT32_MAX, &out[i]))
+      return false;
+  return true;
+}
+
+// An argument as an attribute, of the kind that the attribute has. Absent: 0, false, [1, 1].
+static bool want_attr(Elab *e, Call *c, int slot, const Param *p, Attr *out) {
+  const char *what = role(e, c, p->name);
+  *out = (Attr){.key = p->key};
+  if (attr_info[p->key].kind == AK_INTS) {
+    int64_t *v = ARENA_ARRAY(e->arena, int64_t, 2);
+    *out = attr_ints(p->key, v, 2);
+    return want_pair(e, c, slot, p->name, v);
+  }
+  if (!given(c, slot)) return true;
+  if (attr_info[p->key].kind == AK_FLOAT) return want_real(e, c->slot[slot], c->span[slot], what, &out->f);
+  CHECK(attr_info[p->key].kind == AK_INT);
+  if (p->key != A_trans) return want_int(e, c->slot[slot], c->span[slot], what, INT32_MIN, INT32_MAX, &out->i);
+  bool yes = false; // the one that is a truth value in the language
+  bool ok = want_bool(e, c->slot[slot], c->span[slot], what, &yes);
+  out->i = yes;
+  return ok;
+}
+
+// Adds the operation with the names and places of its operands for the messages of its shape rule.
+static CtVal add_named(Elab *e, Call *c, const Val *args, const char *const *name, const Span *at, size_t n,
+                       const Attr *attr, size_t nattr, const Span *attr_at) {
+  PageNames was = e->page;
+  e->page.call = c->name, e->page.operand = name, e->page.at = at, e->page.n = n, e->page.attr_at = attr_at;
+  CtVal v = add_op(e, c->op, args, n, attr, nattr, c->at);
+  e->page = was;
+  return v;
+}
+
+// An operator as its signature in ir/ops.def says: operands and attributes.
+static CtVal call_operator(Elab *e, Call *c) {
+  Param p[MAX_SLOTS];
+  bool many;
+  size_t np = split(op_info[c->op].call, c->op, p, &many), n = 0, nattr = 0, absent = 0;
+  Val args[MAX_SLOTS];
+  const char *name[MAX_SLOTS];
+  Span at[MAX_SLOTS], attr_at[ATTR_COUNT] = {{0}};
+  Attr attr[MAX_SLOTS];
+  for (size_t i = 0; i < np; i++) {
+    if (p[i].key != ATTR_COUNT) {
+      if (!want_attr(e, c, (int)i, &p[i], &attr[nattr++])) return CT_ERROR;
+      attr_at[p[i].key] = c->span[i];
+    } else if (!given(c, (int)i)) {
+      absent = i;
+    } else if (absent) {
+      elab_error(e, "E0103", c->span[i], "'%s' of %s needs '%s'", p[i].name, c->name, p[absent].name);
       return CT_ERROR;
+    } else {
+      if (!tensor_at(e, c, (int)i, p[i].name)) return CT_ERROR;
+      name[n] = p[i].name, at[n] = c->span[i], args[n++] = c->slot[i].v;
     }
   }
-  Val args[] = {c->slot[0].v, c->slot[1].v, c->slot[2].v};
-  Attr a = attr_int(A_trans, trans);
-  return add_op(e, OP_linear, args, given(c, 2) ? 3 : 2, &a, 1, c->at);
-}
-
-static CtVal call_matmul(Elab *e, Call *c) {
-  bool trans = false;
-  if (!tensor_at(e, c, 0, "a") || !tensor_at(e, c, 1, "b")) return CT_ERROR;
-  if (given(c, 2) && !want_bool(e, c->slot[2], c->span[2], role(e, c, "transposed"), &trans)) return CT_ERROR;
-  const Type *x = val_type(e, c->slot[0].v), *y = val_type(e, c->slot[1].v);
-  if (x->rank > 1 && y->rank > 1) {
-    int in = trans ? y->rank - 1 : y->rank - 2;
-    if (!dim_equal(x->dim[x->rank - 1], y->dim[in])) {
-      Diagnostic *g =
-          elab_error(e, "E0252", c->at, "cannot multiply the matrices %s and %s: %s columns meet %s %s",
-                     val_text(e, c->slot[0].v), val_text(e, c->slot[1].v), axis_text(e, c->slot[0].v, x->rank - 1),
-                     axis_text(e, c->slot[1].v, in), trans ? "columns" : "rows");
-      if (dim_equal(x->dim[x->rank - 1], y->dim[trans ? y->rank - 2 : y->rank - 1]))
-        diag_hint(e->diag, g, "the second one looks transposed: matmul(a, b, transposed = %s)",
-                  trans ? "false" : "true");
-      return CT_ERROR;
-    }
-  }
-  Val args[] = {c->slot[0].v, c->slot[1].v};
-  Attr a = attr_int(A_trans, trans);
-  return add_op(e, OP_matmul, args, 2, &a, 1, c->at);
-}
-
-/* rows
- * -----------------------------------------------------------------------------------------------------------------------------
- */
-
-static bool want_eps(Elab *e, Call *c, int i, double absent, double *eps) {
-  *eps = absent;
-  if (!given(c, i)) return true;
-  if (!want_real(e, c->slot[i], c->span[i], role(e, c, "eps"), eps)) return false;
-  if (*eps >= 0) return true;
-  elab_error(e, "E0130", c->span[i], "eps is %g, must not be negative", *eps);
-  return false;
-}
-
-static CtVal call_layer_norm(Elab *e, Call *c) {
-  double eps;
-  if (!tensor_at(e, c, 0, "x") || !want_eps(e, c, 3, 0, &eps)) return CT_ERROR;
-  Val args[3] = {c->slot[0].v};
-  size_t n = 1;
-  static const char *const what[] = {"x", "gain", "bias"};
-  for (int i = 1; i < 3; i++) {
-    if (!given(c, i)) continue;
-    if (!tensor_at(e, c, i, what[i])) return CT_ERROR;
-    if ((size_t)i != n) {
-      elab_error(e, "E0103", c->span[i], "a bias needs a gain");
-      return CT_ERROR;
-    }
-    args[n++] = c->slot[i].v;
-    const Type *x = val_type(e, args[0]), *g = val_type(e, args[i]);
-    if (x->rank && g->rank == 1 && !dim_equal(x->dim[x->rank - 1], g->dim[0])) {
-      elab_error(e, "E0253", c->span[i], "the %s is %s, but the rows of %s have %s columns", what[i],
-                 val_text(e, args[i]), val_text(e, args[0]), axis_text(e, args[0], x->rank - 1));
-      return CT_ERROR;
-    }
-  }
-  Attr a = attr_float(A_eps, eps);
-  return add_op(e, OP_layer_norm, args, n, &a, 1, c->at);
-}
-
-static CtVal call_top_k(Elab *e, Call *c) {
-  int64_t count;
-  if (!tensor_at(e, c, 0, "x") || !want_int(e, c->slot[1], c->span[1], role(e, c, "k"), 1, INT32_MAX, &count))
-    return CT_ERROR;
-  Attr a = attr_int(A_count, count);
-  return add_op(e, OP_top_k, &c->slot[0].v, 1, &a, 1, c->at);
-}
-
-static CtVal call_l2_norm(Elab *e, Call *c) {
-  double eps;
-  if (!tensor_at(e, c, 0, "x") || !want_eps(e, c, 1, 0, &eps)) return CT_ERROR;
-  Attr a = attr_float(A_eps, eps);
-  return add_op(e, OP_l2_norm, &c->slot[0].v, 1, &a, 1, c->at);
+  return add_named(e, c, args, name, at, n, attr, nattr, attr_at);
 }
 
 /* attention
  * --------------------------------------------------------------------------------------------------------------------------
  */
 
-enum { AT_Q, AT_K, AT_V, AT_HEADS, AT_SCALE, AT_WHERE, AT_MASKED, AT_START, AT_BIAS };
-
-static bool attention_shapes(Elab *e, Call *c, int64_t heads) {
-  static const char *const what[] = {"q", "k", "v"};
-  for (int i = 0; i < 3; i++) {
-    if (!tensor_at(e, c, i, what[i])) return false;
-    const Type *t = val_type(e, c->slot[i].v);
-    if (t->rank != 3) {
-      elab_error(e, "E0254", c->span[i], "'%s' of attention is [B, rows, columns], this is %s", what[i],
-                 val_text(e, c->slot[i].v));
-      return false;
-    }
-    if (t->dim[2].k || t->dim[2].c % heads) {
-      elab_error(e, "E0254", c->span[i], "%lld heads do not divide the columns of '%s', %s", (long long)heads, what[i],
-                 val_text(e, c->slot[i].v));
-      return false;
-    }
-  }
-  const Type *q = val_type(e, c->slot[0].v), *k = val_type(e, c->slot[1].v), *v = val_type(e, c->slot[2].v);
-  if (!dim_equal(q->dim[0], k->dim[0]) || !dim_equal(q->dim[2], k->dim[2]) || !dim_equal(k->dim[0], v->dim[0]) ||
-      !dim_equal(k->dim[1], v->dim[1])) {
-    elab_error(e, "E0254", c->at, "q %s, k %s and v %s do not fit together", val_text(e, c->slot[0].v),
-               val_text(e, c->slot[1].v), val_text(e, c->slot[2].v));
-    return false;
-  }
-  return true;
-}
-
-// [heads, queries, keys] by upper bounds: x of `language: L + vision: 197` with L <= 40 takes [heads, 237, 237].
-static bool attention_bias(Elab *e, Call *c, int64_t heads) {
-  if (!tensor_at(e, c, AT_BIAS, "bias")) return false;
-  const Type *t = val_type(e, c->slot[AT_BIAS].v);
-  int64_t want[3] = {heads, type_extent(e->m, val_type(e, c->slot[AT_Q].v), 1),
-                     type_extent(e->m, val_type(e, c->slot[AT_K].v), 1)};
-  bool fits = t->rank == 3 && t->dtype == DT_F32;
-  for (int d = 0; fits && d < 3; d++) fits = !t->dim[d].k && t->dim[d].c == want[d];
-  if (fits) return true;
-  elab_error(e, "E0254", c->span[AT_BIAS],
-             "'bias' of attention must be f32[%lld,%lld,%lld] (heads, queries, keys), this is %s", (long long)want[0],
-             (long long)want[1], (long long)want[2], val_text(e, c->slot[AT_BIAS].v));
-  return false;
-}
+enum { AT_Q, AT_K, AT_V, AT_HEADS, AT_SCALE, AT_WHERE, AT_MASKED, AT_START, AT_BIAS, MAX_ATTENTION = 13 };
 
 static CtVal call_attention(Elab *e, Call *c) {
+  static const char *const what[MAX_ATTENTION] = {"q", "k", "v"};
   int64_t heads, start = 0;
   double scale = 0, masked = 0;
-  Val args[13];
+  Val args[MAX_ATTENTION];
+  Span at[MAX_ATTENTION], attr_at[ATTR_COUNT] = {{0}};
+  const char *name[MAX_ATTENTION] = {NULL};
   Attr attr[5];
-  size_t n = 3, na = 0;
+  size_t n = 0, na = 0;
   const char *where;
   if (!want_int(e, c->slot[AT_HEADS], c->span[AT_HEADS], "'heads' of attention", 1, 65536, &heads)) return CT_ERROR;
-  if (!attention_shapes(e, c, heads)) return CT_ERROR;
-  for (int i = 0; i < 3; i++) args[i] = c->slot[i].v;
-  scale = 1 / sqrt((double)(val_type(e, args[0])->dim[2].c / heads));
+  for (; n < 3; n++) {
+    if (!tensor_at(e, c, (int)n, what[n])) return CT_ERROR;
+    args[n] = c->slot[n].v, at[n] = c->span[n], name[n] = what[n];
+  }
+  const Type *q = val_type(e, args[0]);
+  if (q->rank == 3) scale = 1 / sqrt((double)(q->dim[2].c / heads));
   if (given(c, AT_SCALE) && !want_real(e, c->slot[AT_SCALE], c->span[AT_SCALE], "'scale' of attention", &scale))
     return CT_ERROR;
   attr[na++] = attr_int(A_heads, heads);
@@ -257,92 +197,27 @@ static CtVal call_attention(Elab *e, Call *c) {
     attr[na++] = attr_float(A_masked, masked);
   }
   CtVal mask = given(c, AT_WHERE) ? c->slot[AT_WHERE] : ct_bool(true);
-  if (!mask_lower(e, mask, c->span[AT_WHERE], args, &n, sizeof args / sizeof args[0] - 2, &where)) return CT_ERROR;
+  if (!mask_lower(e, mask, c->span[AT_WHERE], args, at, &n, MAX_ATTENTION - 2, &where)) return CT_ERROR;
   if (where) attr[na++] = attr_str(A_where, where);
-  if (given(c, AT_START) && c->slot[AT_START].kind == CV_TENSOR)
-    args[n++] = c->slot[AT_START].v;
-  else if (given(c, AT_START)) {
+  if (given(c, AT_START) && c->slot[AT_START].kind == CV_TENSOR) {
+    name[n] = "start", at[n] = c->span[AT_START], args[n++] = c->slot[AT_START].v;
+  } else if (given(c, AT_START)) {
     if (!want_int(e, c->slot[AT_START], c->span[AT_START], "'start' of attention", 0, INT32_MAX, &start))
       return CT_ERROR;
     attr[na++] = attr_int(A_qstart, start);
   }
   bool no_bias = c->slot[AT_BIAS].kind == CV_BOOL && !c->slot[AT_BIAS].b; // bias = false, as where = true
   if (given(c, AT_BIAS) && !no_bias) {
-    if (!attention_bias(e, c, heads)) return CT_ERROR;
-    args[n++] = c->slot[AT_BIAS].v;
+    if (!tensor_at(e, c, AT_BIAS, "bias")) return CT_ERROR;
+    name[n] = "bias", at[n] = c->span[AT_BIAS], args[n++] = c->slot[AT_BIAS].v;
   }
-  return add_op(e, OP_attention, args, n, attr, na, c->at);
-}
-
-/* rows by data
- * ------------------------------------------------------------------------------------------------------------------------
- */
-
-static CtVal call_two(Elab *e, Call *c) {
-  if (!tensor_at(e, c, 0, "the first operand") || !tensor_at(e, c, 1, "the second operand")) return CT_ERROR;
-  Val args[] = {c->slot[0].v, c->slot[1].v};
-  if (val_type(e, args[1])->dtype != DT_I32) {
-    elab_error(e, "E0255", c->span[1], "%s takes row numbers of i32, this is %s", c->name, val_text(e, args[1]));
-    return CT_ERROR;
-  }
-  return add_op(e, c->op, args, 2, NULL, 0, c->at);
+  attr_at[A_heads] = c->span[AT_HEADS];
+  return add_named(e, c, args, name, at, n, attr, na, attr_at);
 }
 
 /* movement
  * -----------------------------------------------------------------------------------------------------------------------------
  */
-
-static CtVal call_patchify(Elab *e, Call *c) {
-  int64_t patch;
-  if (!tensor_at(e, c, 0, "image") || !want_int(e, c->slot[1], c->span[1], "'patch' of patchify", 1, 65536, &patch))
-    return CT_ERROR;
-  const Type *t = val_type(e, c->slot[0].v);
-  if (t->rank == 4 && !t->dim[2].k && !t->dim[3].k && (t->dim[2].c < patch || t->dim[3].c < patch)) {
-    elab_error(e, "E0130", c->at, "a patch of %lld pixels does not fit into %s", (long long)patch,
-               val_text(e, c->slot[0].v));
-    return CT_ERROR;
-  }
-  Attr a = attr_int(A_patch, patch);
-  return add_op(e, OP_patchify, &c->slot[0].v, 1, &a, 1, c->at);
-}
-
-// windows(x, kernel, stride): one number for rows and columns, or a list of two.
-static bool want_pair(Elab *e, Call *c, int slot, const char *what, int64_t *out) {
-  CtVal v = c->slot[slot];
-  bool list = v.kind == CV_LIST && v.n == 2;
-  for (int i = 0; i < 2; i++)
-    if (!want_int(e, list ? v.item[i] : v, c->span[slot], role(e, c, what), 1, INT32_MAX, &out[i])) return false;
-  return true;
-}
-
-static CtVal call_windows(Elab *e, Call *c) {
-  int64_t *v = ARENA_ARRAY(e->arena, int64_t, 4);
-  v[2] = v[3] = 1;
-  if (!tensor_at(e, c, 0, "x") || !want_pair(e, c, 1, "kernel", v)) return CT_ERROR;
-  if (given(c, 2) && !want_pair(e, c, 2, "stride", v + 2)) return CT_ERROR;
-  Attr a[] = {attr_ints(A_kernel, v, 2), attr_ints(A_stride, v + 2, 2)};
-  return add_op(e, OP_windows, &c->slot[0].v, 1, a, 2, c->at);
-}
-
-// depthwise(x, kernel, bias, stride): stride as for windows
-static CtVal call_depthwise(Elab *e, Call *c) {
-  int64_t *v = ARENA_ARRAY(e->arena, int64_t, 2);
-  v[0] = v[1] = 1;
-  if (!tensor_at(e, c, 0, "x") || !tensor_at(e, c, 1, "kernel")) return CT_ERROR;
-  if (given(c, 2) && !tensor_at(e, c, 2, "bias")) return CT_ERROR;
-  if (given(c, 3) && !want_pair(e, c, 3, "stride", v)) return CT_ERROR;
-  if (val_type(e, c->slot[1].v)->rank != 3) {
-    Diagnostic *g =
-        elab_error(e, "E0250", c->span[1], "the kernel of depthwise is [rows, columns, channels], this is %s",
-                   val_text(e, c->slot[1].v));
-    diag_hint(e->diag, g,
-              "a kernel as PyTorch stores it, [channels, 1, rows, columns], is taken by convolve_depthwise");
-    return CT_ERROR;
-  }
-  Val args[] = {c->slot[0].v, c->slot[1].v, c->slot[2].v};
-  Attr a = attr_ints(A_stride, v, 2);
-  return add_op(e, OP_depthwise, args, given(c, 2) ? 3 : 2, &a, 1, c->at);
-}
 
 // A list of axis lengths as the type of `like`. Segments of `like` stay where an axis keeps place and length.
 static bool want_shape(Elab *e, Call *c, const Type *like, Type *t, DimNames *names) {
@@ -428,28 +303,11 @@ static CtVal call_concat(Elab *e, Call *c) {
     elab_error(e, "E0103", c->at, "concat needs at least one tensor");
     return CT_ERROR;
   }
-  const Type *first = val_type(e, args[0]);
-  if (!want_axis(e, c->slot[0], given(c, 0) ? c->span[0] : c->at, first->rank, 1, &axis)) return CT_ERROR;
-  for (size_t i = 1; i < n; i++) {
-    const Type *t = val_type(e, args[i]);
-    bool fits = t->rank == first->rank && t->dtype == first->dtype;
-    for (int d = 0; fits && d < t->rank; d++) fits = d == axis || dim_equal(t->dim[d], first->dim[d]);
-    if (!fits) {
-      elab_error(e, "E0256", c->at, "cannot join %s and %s along axis %lld: all other axes must be equal",
-                 val_text(e, args[0]), val_text(e, args[i]), (long long)axis);
-      return CT_ERROR;
-    }
-    bool tagged = t->nseg && t->segaxis == axis;
-    if (tagged != (first->nseg && first->segaxis == axis)) {
-      Diagnostic *g = elab_error(e, "E0256", c->at, "cannot join %s and %s: one has segments, the other has none",
-                                 val_text(e, args[0]), val_text(e, args[i]));
-      diag_hint(e->diag, g, "tag it: 'x as %s'", e->m->nmodality ? e->m->modality[0].name : "vision");
-      return CT_ERROR;
-    }
-  }
+  if (!want_axis(e, c->slot[0], given(c, 0) ? c->span[0] : c->at, val_type(e, args[0])->rank, 1, &axis))
+    return CT_ERROR;
   if (n == 1) return c->slot[1];
   Attr a = attr_int(A_axis, axis);
-  return add_op(e, OP_concat, args, n, &a, 1, c->at);
+  return add_named(e, c, args, NULL, c->span + 1, n, &a, 1, NULL);
 }
 
 static CtVal call_fill(Elab *e, Call *c) {
@@ -512,109 +370,107 @@ static CtVal call_require(Elab *e, Call *c) {
  * ----------------------------------------------------------------------------------------------------------------------------------
  */
 
-static const struct Builtin {
-  const char *name, *params;
+// Operators whose arguments are more than operands and attributes; the others that ops.def lets pages call are done by
+// call_operator. `number`: it computes on compile-time numbers too, and needs no graph then.
+static const struct {
+  BuiltinFn *fn;
+  bool number;
+} special[OP_COUNT] = {
+    [OP_exp] = {call_function, true},     [OP_log] = {call_function, true},         [OP_sqrt] = {call_function, true},
+    [OP_minimum] = {call_minmax, true},   [OP_maximum] = {call_minmax, true},       [OP_select] = {call_select, false},
+    [OP_cast] = {call_cast, false},       [OP_attention] = {call_attention, false}, [OP_reshape] = {call_shape, false},
+    [OP_broadcast] = {call_shape, false}, [OP_transpose] = {call_transpose, false}, [OP_concat] = {call_concat, false},
+    [OP_constant] = {call_fill, false},   [OP_iota] = {call_range, false},
+};
+
+// What is no operator.
+static const struct {
+  const char *call;
+  BuiltinFn *fn;
+  bool tensor; // works on tensors
+} others[] = {
+    {"bound(n)", call_bound, false},
+    {"width(x)", call_extent, true},
+    {"length(x)", call_extent, true},
+    {"extent(x axis)", call_extent, true},
+    {"require(condition text?)", call_require, false},
+};
+enum { NOTHERS = sizeof others / sizeof others[0] };
+
+typedef struct Builtin {
+  const char *call; // as in ops.def
   Op op;
   bool tensor; // needs a graph
   BuiltinFn *fn;
-} table[] = {
-    {"exp", "x", OP_exp, false, call_unary},
-    {"log", "x", OP_log, false, call_unary},
-    {"sqrt", "x", OP_sqrt, false, call_unary},
-    {"tanh", "x", OP_tanh, true, call_unary},
-    {"sigmoid", "x", OP_sigmoid, true, call_unary},
-    {"relu", "x", OP_relu, true, call_unary},
-    {"gelu", "x", OP_gelu, true, call_unary},
-    {"gelu_tanh", "x", OP_gelu_tanh, true, call_unary},
-    {"quick_gelu", "x", OP_quick_gelu, true, call_unary},
-    {"swish", "x", OP_swish, true, call_unary},
-    {"softmax", "x", OP_softmax, true, call_unary},
-    {"log_softmax", "x", OP_log_softmax, true, call_unary},
-    {"reduce_sum", "x", OP_reduce_sum, true, call_unary},
-    {"reduce_max", "x", OP_reduce_max, true, call_unary},
-    {"argmax", "x", OP_argmax, true, call_unary},
-    {"top_k", "x k", OP_top_k, true, call_top_k},
-    {"min", "a b", OP_minimum, false, call_minmax},
-    {"max", "a b", OP_maximum, false, call_minmax},
-    {"select", "condition a b", OP_select, true, call_select},
-    {"cast", "x to", OP_cast, true, call_cast},
-    {"affine", "x weight bias? transposed?", OP_linear, true, call_affine},
-    {"matmul", "a b transposed?", OP_matmul, true, call_matmul},
-    {"layer_norm", "x gain? bias? eps", OP_layer_norm, true, call_layer_norm},
-    {"l2_norm", "x eps?", OP_l2_norm, true, call_l2_norm},
-    {"attention", "q k v heads scale? where? masked? start? bias?", OP_attention, true, call_attention},
-    {"embedding", "table ids", OP_embedding, true, call_two},
-    {"gather_rows", "x rows", OP_gather_rows, true, call_two},
-    {"patchify", "image patch", OP_patchify, true, call_patchify},
-    {"windows", "x kernel stride?", OP_windows, true, call_windows},
-    {"depthwise", "x kernel bias? stride?", OP_depthwise, true, call_depthwise},
-    {"reshape", "x shape", OP_reshape, true, call_shape},
-    {"broadcast", "x shape", OP_broadcast, true, call_shape},
-    {"transpose", "x axes?", OP_transpose, true, call_transpose},
-    {"concat", "axis? *", OP_concat, true, call_concat},
-    {"fill", "value type", OP_constant, true, call_fill},
-    {"range", "n", OP_iota, true, call_range},
-    {"bound", "n", OP_none, false, call_bound},
-    {"width", "x", OP_none, true, call_extent},
-    {"length", "x", OP_none, true, call_extent},
-    {"extent", "x axis", OP_none, true, call_extent},
-    {"require", "condition text?", OP_none, false, call_require},
-};
-enum { NBUILTIN = sizeof table / sizeof table[0] };
+} Builtin;
 
-static const struct Builtin *find(const char *name) {
-  for (size_t i = 0; i < NBUILTIN; i++)
-    if (strcmp(table[i].name, name) == 0) return &table[i];
-  return NULL;
+// Number i of all, false behind the last: those of operators first.
+static bool builtin_at(size_t i, Builtin *b) {
+  if (i < OP_COUNT) {
+    BuiltinFn *fn = special[i].fn;
+    *b = (Builtin){op_info[i].call, (Op)i, !special[i].number, fn ? fn : call_operator};
+  } else if (i < OP_COUNT + NOTHERS) {
+    *b = (Builtin){others[i - OP_COUNT].call, OP_none, others[i - OP_COUNT].tensor, others[i - OP_COUNT].fn};
+  }
+  return i < OP_COUNT + NOTHERS;
+}
+
+static bool find(const char *name, Builtin *b) {
+  size_t n = strlen(name);
+  for (size_t i = 0; builtin_at(i, b); i++)
+    if (n && !strncmp(b->call, name, n) && b->call[n] == '(') return true;
+  return false;
 }
 
 bool builtin_exists(const char *name) {
-  return find(name) != NULL;
+  Builtin b;
+  return find(name, &b);
 }
 
-void builtin_names(const char *name, const char **best, size_t *dist) {
-  for (size_t i = 0; i < NBUILTIN; i++) near_name(name, table[i].name, best, dist);
+void builtin_names(Elab *e, const char *name, const char **best, size_t *dist) {
+  Builtin b;
+  for (size_t i = 0; builtin_at(i, &b); i++)
+    if (*b.call) near_name(name, intern_n(e->names, b.call, strcspn(b.call, "(")), best, dist);
 }
 
-typedef struct Param {
-  char name[16];
-  bool optional;
-} Param;
-
-// Splits "x gain? *" into parameters; *many if the last one takes any number.
-static size_t split(const char *s, Param *p, bool *many) {
+// Splits "affine(x weight bias? transposed:trans?)" into parameters; *many if it takes any number of operands.
+static size_t split(const char *s, Op op, Param *p, bool *many) {
   size_t n = 0;
   *many = false;
-  while (*s) {
-    size_t len = strcspn(s, " ?");
+  for (s += strcspn(s, "(") + 1; *s != ')'; s += strspn(s, " ?")) {
+    size_t len = strcspn(s, " ?:)"), end = strcspn(s, " ?)");
     if (*s == '*') {
       *many = true;
     } else {
-      memcpy(p[n].name, s, len);
-      p[n].name[len] = 0;
-      p[n++].optional = s[len] == '?';
+      Param *one = &p[n++];
+      *one = (Param){.key = ATTR_COUNT, .optional = s[end] == '?'};
+      memcpy(one->name, s, len);
+      const char *attr = len < end ? s + len + 1 : s;
+      for (int k = 0; k < ATTR_COUNT; k++)
+        if ((op_info[op].attrs >> k & 1) && strlen(attr_info[k].name) == (size_t)(s + end - attr) &&
+            !strncmp(attr_info[k].name, attr, (size_t)(s + end - attr)))
+          one->key = (AttrKey)k;
     }
-    s += len;
-    s += strspn(s, " ?");
+    s += end;
   }
   return n;
 }
 
-static void hint_signature(Elab *e, Diagnostic *g, const struct Builtin *b) {
+static void hint_signature(Elab *e, Diagnostic *g, const Builtin *b) {
   Param p[MAX_SLOTS];
   bool many;
-  size_t n = split(b->params, p, &many);
+  size_t n = split(b->call, b->op, p, &many);
   Buf s = {0};
   if (many) buf_puts(&s, "x, ...");
   for (size_t i = 0; i < n; i++) buf_printf(&s, "%s%s%s", s.n ? ", " : "", p[i].name, p[i].optional ? "?" : "");
-  diag_hint(e->diag, g, "it is %s(%s)", b->name, s.s ? s.s : "");
+  diag_hint(e->diag, g, "it is %.*s(%s)", (int)strcspn(b->call, "("), b->call, s.s ? s.s : "");
   buf_free(&s);
 }
 
-static bool bind(Elab *e, const struct Builtin *b, const CallArg *arg, size_t n, Call *c) {
+static bool bind(Elab *e, const Builtin *b, const CallArg *arg, size_t n, Call *c) {
   Param p[MAX_SLOTS];
   bool many;
-  size_t np = split(b->params, p, &many), next = 0;
+  size_t np = split(b->call, b->op, p, &many), next = 0;
   for (size_t i = 0; i < n; i++) {
     size_t k = next;
     if (arg[i].name) {
@@ -623,7 +479,7 @@ static bool bind(Elab *e, const struct Builtin *b, const CallArg *arg, size_t n,
         const char *best = NULL;
         size_t dist = 0;
         for (size_t j = 0; j < np; j++) near_name(arg[i].name, p[j].name, &best, &dist);
-        Diagnostic *g = elab_error(e, "E0104", arg[i].name_span, "%s has no parameter '%s'", b->name, arg[i].name);
+        Diagnostic *g = elab_error(e, "E0104", arg[i].name_span, "%s has no parameter '%s'", c->name, arg[i].name);
         if (best)
           hint_near(e, g, arena_strdup(e->arena, best));
         else
@@ -636,7 +492,7 @@ static bool bind(Elab *e, const struct Builtin *b, const CallArg *arg, size_t n,
       next++;
     }
     if (k >= MAX_SLOTS || (!many && k >= np)) {
-      Diagnostic *g = elab_error(e, "E0103", c->at, "too many arguments for %s", b->name);
+      Diagnostic *g = elab_error(e, "E0103", c->at, "too many arguments for %s", c->name);
       hint_signature(e, g, b);
       return false;
     }
@@ -649,7 +505,7 @@ static bool bind(Elab *e, const struct Builtin *b, const CallArg *arg, size_t n,
   }
   for (size_t k = 0; k < np; k++) {
     if (given(c, (int)k) || p[k].optional) continue;
-    Diagnostic *g = elab_error(e, "E0103", c->at, "%s needs a value for '%s'", b->name, p[k].name);
+    Diagnostic *g = elab_error(e, "E0103", c->at, "%s needs a value for '%s'", c->name, p[k].name);
     hint_signature(e, g, b);
     return false;
   }
@@ -657,15 +513,15 @@ static bool bind(Elab *e, const struct Builtin *b, const CallArg *arg, size_t n,
 }
 
 bool builtin_call(Elab *e, const char *name, const CallArg *arg, size_t n, Span at, CtVal *out) {
-  const struct Builtin *b = find(name);
-  if (!b) return false;
-  Call c = {.name = b->name, .op = b->op, .at = at};
+  Builtin b;
+  if (!find(name, &b)) return false;
+  Call c = {.name = name, .op = b.op, .at = at};
   for (size_t i = 0; i < MAX_SLOTS; i++) c.slot[i] = CT_NONE, c.span[i] = at;
   *out = CT_ERROR;
-  if (!e->g && b->tensor) {
+  if (!e->g && b.tensor) {
     elab_error(e, "E0012", at, "%s works on tensors, and outside routes and blocks there are none", name);
     return true;
   }
-  if (bind(e, b, arg, n, &c)) *out = b->fn(e, &c);
+  if (bind(e, &b, arg, n, &c)) *out = b.fn(e, &c);
   return true;
 }

@@ -15,7 +15,7 @@ static CtVal unknown_call(Elab *e, const Node *n) {
   size_t dist = 0;
   Diagnostic *g = elab_error(e, "E0102", n->name_span, "no block is called '%s'", n->name);
   block_names(e, n->name, &best, &dist);
-  builtin_names(n->name, &best, &dist);
+  builtin_names(e, n->name, &best, &dist);
   if (best)
     hint_near(e, g, best);
   else if (e->unit_now && e->unit_now->use.n == 0)

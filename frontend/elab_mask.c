@@ -83,6 +83,7 @@ CtVal mask_arg(Elab *e, CtVal tensor, Span at) {
 typedef struct Lowering {
   Elab *e;
   Val *args;
+  Span *place;
   size_t *n, max;
   Buf text;
   bool ok;
@@ -96,13 +97,9 @@ static void lower_arg(Lowering *l, const MaskTree *t) {
     l->ok = false;
     return;
   }
-  if (i == *l->n) l->args[(*l->n)++] = t->tensor;
-  const Type *have = val_type(l->e, t->tensor), *k = val_type(l->e, l->args[1]);
-  if (k->rank == 3 && (!dim_equal(have->dim[1], k->dim[1]) || !dim_equal(have->dim[0], k->dim[0]))) {
-    Diagnostic *g = elab_error(l->e, "E0254", t->span, "the mask is %s, but the keys are %s", val_text(l->e, t->tensor),
-                               val_text(l->e, l->args[1]));
-    if (k->nseg > 1) diag_hint(l->e->diag, g, "cover every segment: concat(fill(true, bool[B, n]), mask)");
-    l->ok = false;
+  if (i == *l->n) {
+    l->args[i] = t->tensor;
+    l->place[(*l->n)++] = t->span;
   }
   buf_printf(&l->text, "(arg %zu)", i);
 }
@@ -139,7 +136,7 @@ static void lower(Lowering *l, const MaskTree *t) { // at most as deep as the so
   }
 }
 
-bool mask_lower(Elab *e, CtVal where, Span at, Val *args, size_t *n, size_t max, const char **text) {
+bool mask_lower(Elab *e, CtVal where, Span at, Val *args, Span *place, size_t *n, size_t max, const char **text) {
   *text = NULL;
   if (where.kind == CV_ERROR) return false;
   if (where.kind == CV_BOOL && where.b) return true;
@@ -152,7 +149,7 @@ bool mask_lower(Elab *e, CtVal where, Span at, Val *args, size_t *n, size_t max,
     if (where.kind == CV_TENSOR) diag_hint(e->diag, g, "read a mask tensor at the key: where = mask[key]");
     return false;
   }
-  Lowering l = {.e = e, .args = args, .n = n, .max = max, .ok = true};
+  Lowering l = {.e = e, .args = args, .place = place, .n = n, .max = max, .ok = true};
   lower(&l, where.mask);
   if (l.ok) *text = intern_n(e->names, l.text.s, l.text.n);
   buf_free(&l.text);

@@ -1,4 +1,4 @@
-// elab_tensor.c: operators between tensors, with a shape check whose message speaks the language's terms.
+// elab_tensor.c: operators between tensors.
 //
 //   x + y   elementwise with NumPy's broadcasting; a number beside a tensor becomes a scalar constant of its type
 //   x < y   compare; and, or on bool tensors
@@ -33,54 +33,16 @@ CtVal tensor_lift(Elab *e, CtVal v, DType dt, Span at) {
   return add_typed(e, OP_constant, NO_VAL, &a, 1, &t, at);
 }
 
-static bool is_one(Dim d) {
-  return dim_equal(d, DIM(1));
-}
-
-// Do the two broadcast? If not, *axis counts from the right.
-static bool broadcasts(const Type *a, const Type *b, int *axis) {
-  int n = a->rank < b->rank ? a->rank : b->rank;
-  for (int i = 1; i <= n; i++) {
-    Dim x = a->dim[a->rank - i], y = b->dim[b->rank - i];
-    *axis = i;
-    if (!dim_equal(x, y) && !is_one(x) && !is_one(y)) return false;
-  }
-  return true;
-}
-
-static void broadcast_error(Elab *e, const char *verb, CtVal a, CtVal b, int axis, Span at) {
-  const Type *x = val_type(e, a.v), *y = val_type(e, b.v);
-  int i = x->rank - axis, j = y->rank - axis;
-  Diagnostic *g = elab_error(e, "E0250", at, "cannot %s %s and %s: %s does not match %s", verb, val_text(e, a.v),
-                             val_text(e, b.v), axis_text(e, a.v, i), axis_text(e, b.v, j));
-  if (x->rank == 2 && y->rank == 2 && dim_equal(x->dim[0], y->dim[1]) && dim_equal(x->dim[1], y->dim[0]))
-    diag_hint(e->diag, g, "one of them looks transposed: transpose(x) swaps the last two axes");
-  else if (x->nseg && y->nseg && x->segaxis == i && y->segaxis == j)
-    diag_hint(e->diag, g, "the segments differ; concat(a, b) joins segments, x[:, %s] selects one",
-              e->m->modality[x->seg[0].modality].name);
-  else if (x->rank != y->rank && x->rank > 1 && y->rank > 1)
-    diag_hint(e->diag, g, "axes are aligned from the last one; reshape(x, [...]) adds axes of length 1");
-}
-
 CtVal tensor_elementwise(Elab *e, Op op, const char *verb, CtVal a, CtVal b, const Attr *attr, size_t nattr, Span at) {
   if (a.kind == CV_ERROR || b.kind == CV_ERROR) return CT_ERROR;
   if (a.kind != CV_TENSOR && b.kind == CV_TENSOR) a = tensor_lift(e, a, val_type(e, b.v)->dtype, at);
   if (b.kind != CV_TENSOR && a.kind == CV_TENSOR) b = tensor_lift(e, b, val_type(e, a.v)->dtype, at);
   if (!want_tensor(e, a, at, "an operand") || !want_tensor(e, b, at, "an operand")) return CT_ERROR;
-  const Type *x = val_type(e, a.v), *y = val_type(e, b.v);
-  if (x->dtype != y->dtype) {
-    Diagnostic *g = elab_error(e, "E0255", at, "cannot %s %s and %s: the element types differ", verb, val_text(e, a.v),
-                               val_text(e, b.v));
-    diag_hint(e->diag, g, "convert one: cast(x, %s)", dtype_info[x->dtype == DT_F32 ? x->dtype : y->dtype].name);
-    return CT_ERROR;
-  }
-  int axis;
-  if (!broadcasts(x, y, &axis)) {
-    broadcast_error(e, verb, a, b, axis, at);
-    return CT_ERROR;
-  }
   Val args[] = {a.v, b.v};
-  return add_op(e, op, args, 2, attr, nattr, at);
+  e->page.call = verb;
+  CtVal v = add_op(e, op, args, 2, attr, nattr, at);
+  e->page.call = NULL;
+  return v;
 }
 
 CtVal tensor_binary(Elab *e, AstOp op, CtVal a, CtVal b, Span at) {

@@ -15,6 +15,10 @@ DimNames *val_names(Elab *e, Val v) {
   return &e->dimname.at[v.id];
 }
 
+const char *const *val_axes(const PageNames *p, Val v) {
+  return val_names(p->ud, v)->at;
+}
+
 int modality_find(const Module *m, const char *name) {
   for (size_t i = 0; i < m->nmodality; i++)
     if (strcmp(m->modality[i].name, name) == 0) return (int)i;
@@ -35,42 +39,9 @@ void modality_unknown(Elab *e, const char *name, Span at) {
 /* text
  * ----------------------------------------------------------------------------------------------------------------- */
 
-static void put_dim(Elab *e, Buf *b, Dim d, const char *name) {
-  if (d.k && d.sym == DIM_SEGS)
-    buf_puts(b, "?");
-  else if (!d.k && name)
-    buf_printf(b, "%s=%lld", name, (long long)d.c);
-  else if (!d.k)
-    buf_printf(b, "%lld", (long long)d.c);
-  else if (d.c > 0)
-    buf_printf(b, "%lld + ", (long long)d.c);
-  if (!d.k || d.sym == DIM_SEGS) return;
-  if (d.k != 1) buf_printf(b, "%d*", (int)d.k);
-  buf_puts(b, e->m->dim[d.sym].name);
-  if (d.c < 0) buf_printf(b, " - %lld", -(long long)d.c);
-}
-
-static void put_axis(Elab *e, Buf *b, const Type *t, const DimNames *names, int i) {
-  const char *name = names ? names->at[i] : NULL;
-  if (!t->nseg || t->segaxis != i) {
-    put_dim(e, b, t->dim[i], name);
-    return;
-  }
-  for (int s = 0; s < t->nseg; s++) {
-    buf_printf(b, "%s%s: ", s ? " + " : "", e->m->modality[t->seg[s].modality].name);
-    put_dim(e, b, t->seg[s].len, NULL);
-  }
-}
-
 const char *type_text(Elab *e, const Type *t, const DimNames *names) {
   Buf b = {0};
-  buf_puts(&b, dtype_info[t->dtype].name);
-  if (t->rank) buf_putc(&b, '[');
-  for (int i = 0; i < t->rank; i++) {
-    if (i) buf_puts(&b, ", ");
-    put_axis(e, &b, t, names, i);
-  }
-  if (t->rank) buf_putc(&b, ']');
+  type_speak(&b, e->m, t, names ? names->at : NULL);
   const char *s = arena_strndup(e->arena, b.s, b.n);
   buf_free(&b);
   return s;
@@ -82,7 +53,7 @@ const char *val_text(Elab *e, Val v) {
 
 const char *axis_text(Elab *e, Val v, int axis) {
   Buf b = {0};
-  put_axis(e, &b, val_type(e, v), val_names(e, v), axis);
+  axis_speak(&b, e->m, val_type(e, v), val_names(e, v)->at, axis);
   const char *s = arena_strndup(e->arena, b.s, b.n);
   buf_free(&b);
   return s;

@@ -447,6 +447,8 @@ Module *front_compile(Arena *a, Intern *names, Diag *diag, const char *path, con
   const Node *preset, *set = NULL;
   size_t before = diag->errors;
   e.m = module_new(a, names, diag, "");
+  e.page = (PageNames){.axes = val_axes, .ud = &e};
+  e.m->page = &e.page;
   e.main = load(&e, file_stem(&e, path), path, text, n);
   const Node *model = diag->errors == before ? choose_entry(&e, path, &preset) : NULL;
   if (model && names_in_force(&e, &set)) {
@@ -459,5 +461,6 @@ Module *front_compile(Arena *a, Intern *names, Diag *diag, const char *path, con
     if (diag->errors == before) build_routes(&e, model);
   }
   drop_repeated(diag);
+  e.m->page = NULL;
   return diag->errors == before ? e.m : NULL;
 }

@@ -21,44 +21,19 @@ const AttrInfo attr_info[ATTR_COUNT] = {
 #undef ATTR
 
 const OpInfo op_info[OP_COUNT] = {
-    [OP_none] = {"none", 0, 0, 0, "no operation"},
-#define GOP(name_, nargs_, attrs_, flags_, shaperule_, folder_, grad_, emit_, doc_)                                    \
-  [OP_##name_] = {#name_, nargs_, attrs_, flags_, doc_},
+    [OP_none] = {"none", 0, 0, 0, 0, "", "no operation"},
+#define GOP(name_, nargs_, required_, optional_, flags_, shaperule_, folder_, grad_, emit_, call_, doc_)               \
+  [OP_##name_] = {#name_, nargs_, (required_) | (optional_), required_, flags_, call_, doc_},
 #include "ops.def"
 #undef GOP
 };
 
 const OpHooks op_hooks[OP_COUNT] = {
-#define GOP(name_, nargs_, attrs_, flags_, shaperule_, folder_, grad_, emit_, doc_)                                    \
+#define GOP(name_, nargs_, required_, optional_, flags_, shaperule_, folder_, grad_, emit_, call_, doc_)               \
   [OP_##name_] = {shape_##shaperule_, fold_##folder_, ref_##name_},
 #include "ops.def"
 #undef GOP
 };
-
-#define BIT(k) (1ull << A_##k)
-static const uint64_t required[OP_COUNT] = {
-    [OP_input] = BIT(name),
-    [OP_weight] = BIT(name),
-    [OP_constant] = BIT(value),
-    [OP_compare] = BIT(cmp),
-    [OP_cast] = BIT(to),
-    [OP_top_k] = BIT(count),
-    [OP_resize_table] = BIT(method) | BIT(grid),
-    [OP_layer_norm] = BIT(eps),
-    [OP_l2_norm] = BIT(eps),
-    [OP_attention] = BIT(heads),
-    [OP_patchify] = BIT(patch),
-    [OP_windows] = BIT(kernel) | BIT(stride),
-    [OP_depthwise] = BIT(stride),
-    [OP_transpose] = BIT(perm),
-    [OP_slice] = BIT(axis) | BIT(start),
-    [OP_concat] = BIT(axis),
-};
-#undef BIT
-
-uint64_t op_required_attrs(Op op) {
-  return required[op];
-}
 
 Op op_by_name(const char *name) {
   for (int op = OP_none + 1; op < OP_COUNT; op++)
@@ -246,6 +221,7 @@ static Attr *copy_attrs(Graph *g, Op op, const Attr *attrs, size_t n) {
 }
 
 bool op_infer(const Graph *g, const Value *v, const Type *declared, const char **why_not, Type *out) {
+  Diagnostic *said = NULL;
   ShapeCtx c = {.g = g,
                 .op = v->op,
                 .span = v->span,
@@ -254,10 +230,10 @@ bool op_infer(const Graph *g, const Value *v, const Type *declared, const char *
                 .attr = v->attr,
                 .nattr = v->nattr,
                 .declared = declared,
-                .why = why_not};
-  for (size_t i = 0; i < c.nargs && i < 16; i++) c.arg[i] = shape_arg(&c, i);
+                .why = why_not,
+                .said = &said};
   for (int k = 0; k < ATTR_COUNT; k++)
-    if ((required[v->op] >> k & 1) && !shape_attr(&c, (AttrKey)k))
+    if ((op_info[v->op].required >> k & 1) && !shape_attr(&c, (AttrKey)k))
       return shape_error(&c, "E0212", "needs the attribute %s", attr_info[k].name);
   if (op_info[v->op].nargs < 0 && !c.nargs) return shape_error(&c, "E0201", "takes at least one operand");
   if (!op_hooks[v->op].shape(&c, out)) return false;

@@ -82,7 +82,7 @@ typedef struct Attr {
 /* Operators: ops.def is the only list. */
 typedef enum Op {
   OP_none,
-#define GOP(name, nargs, attrs, flags, shape, fold, grad, emit, doc) OP_##name,
+#define GOP(name, nargs, required, optional, flags, shape, fold, grad, emit, call, doc) OP_##name,
 #include "ops.def"
 #undef GOP
   OP_COUNT
@@ -265,17 +265,20 @@ typedef struct Module {
   VEC(Prepare) prepare;
   VEC(Generate) generate;
   VEC(Rename) rename;
-  const char *built;          // what it was built with: "preset=base, size=224, ..", for people; NULL if unknown
-  VEC(DeclaredWeight) weight; // every weight the source declares for the routes compiled, in order; for reports
+  const char *built;            // what it was built with: "preset=base, size=224, ..", for people; NULL if unknown
+  VEC(DeclaredWeight) weight;   // every weight the source declares for the routes compiled, in order; for reports
+  const struct PageNames *page; // how the page speaks of what is being added (op/op.h); NULL: nobody speaks of it
 } Module;
 
 /* op table (generated from ops.def in graph.c) --------------------------------------------------------------------- */
 typedef struct ShapeCtx ShapeCtx; // see op/op.h
 typedef struct OpInfo {
   const char *name;
-  int nargs;      // -1: one or more
-  uint64_t attrs; // set of allowed keys, bit 1 << AttrKey
+  int nargs;         // -1: one or more
+  uint64_t attrs;    // set of allowed keys, bit 1 << AttrKey
+  uint64_t required; // those of them that must be there
   uint32_t flags;
+  const char *call; // how a page calls it, "affine(x weight bias? transposed:trans?)"; "": not at all
   const char *doc;
 } OpInfo;
 extern const OpInfo op_info[OP_COUNT];
@@ -295,6 +298,10 @@ int64_t seg_start(const Module *m, const Type *t, int seg); // first index of a 
 int64_t dim_least(const Module *m, Dim d);                  // smallest value
 SY_MUST_USE bool dim_add(Dim a, Dim b, Dim *out);           // false: two different run-time dims, or overflow
 void dim_print(Buf *b, const Module *m, Dim d);             // B, 2*B+1, 197
+// As pages write them: f32[B, vision: 197 + language: L, dim=768]. names: what to call the length of each axis, members
+// may be NULL; NULL: none.
+void type_speak(Buf *b, const Module *m, const Type *t, const char *const *names);
+void axis_speak(Buf *b, const Module *m, const Type *t, const char *const *names, int axis);
 // Makes `axis` the segmented axis of t and sets its dim to the sum of the parts (n = 0: takes the segments away).
 void type_set_segs(Type *t, int axis, const Seg *seg, int n);
 bool type_is_dense(const Type *t); // no run-time segment before the last: dense at run time without the segments too

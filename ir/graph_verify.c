@@ -39,7 +39,7 @@ static const char *check_attrs(const Value *v) {
     if (attr_info[a->key].kind == AK_STR && !a->s) return "a text attribute is NULL";
     seen |= 1ull << a->key;
   }
-  return op_required_attrs(v->op) & ~seen ? "a required attribute is missing" : NULL;
+  return op_info[v->op].required & ~seen ? "a required attribute is missing" : NULL;
 }
 
 static const char *check_type(const Graph *g, const Value *v) {

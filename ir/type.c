@@ -176,3 +176,41 @@ void type_print(Buf *b, const Module *m, const Type *t) {
   }
   buf_putc(b, ']');
 }
+
+/* as pages write them
+ * --------------------------------------------------------------------------------------------------- */
+static void dim_speak(Buf *b, const Module *m, Dim d, const char *name) {
+  if (d.k && d.sym == DIM_SEGS)
+    buf_puts(b, "?");
+  else if (!d.k && name)
+    buf_printf(b, "%s=%lld", name, (long long)d.c);
+  else if (!d.k)
+    buf_printf(b, "%lld", (long long)d.c);
+  else if (d.c > 0)
+    buf_printf(b, "%lld + ", (long long)d.c);
+  if (!d.k || d.sym == DIM_SEGS) return;
+  if (d.k != 1) buf_printf(b, "%d*", (int)d.k);
+  buf_puts(b, m->dim[d.sym].name);
+  if (d.c < 0) buf_printf(b, " - %lld", -(long long)d.c);
+}
+
+void axis_speak(Buf *b, const Module *m, const Type *t, const char *const *names, int axis) {
+  if (!t->nseg || t->segaxis != axis) {
+    dim_speak(b, m, t->dim[axis], names ? names[axis] : NULL);
+    return;
+  }
+  for (int s = 0; s < t->nseg; s++) {
+    buf_printf(b, "%s%s: ", s ? " + " : "", m->modality[t->seg[s].modality].name);
+    dim_speak(b, m, t->seg[s].len, NULL);
+  }
+}
+
+void type_speak(Buf *b, const Module *m, const Type *t, const char *const *names) {
+  buf_puts(b, dtype_info[t->dtype].name);
+  if (t->rank) buf_putc(b, '[');
+  for (int i = 0; i < t->rank; i++) {
+    if (i) buf_puts(b, ", ");
+    axis_speak(b, m, t, names, i);
+  }
+  if (t->rank) buf_putc(b, ']');
+}

@@ -165,7 +165,7 @@ bool diag_place(const Diag *d, Span s, const char **path, uint32_t *line, uint32
 // notes.
 void diag_print(const Diag *d, Buf *out, bool colour);
 void diag_print_json(const Diag *d, Buf *out); // {"diagnostics":[{...}]}
-// The long explanation of a code ("syc explain E0123"), or NULL.
+// The long explanation of a code ("syc explain E0123"), or NULL; of a code of earlier versions that of the present one.
 const char *diag_explain(const char *code);
 
 /* Internal compiler error: prints "syc: internal error: ..." with the place in our source and exits with 70 through the

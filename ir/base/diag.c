@@ -21,8 +21,17 @@ typedef struct CodeInfo {
 
 static const CodeInfo codes[] = {
 #define CODE(code, title, example, text) {#code, #code ": " title "\n\n" text},
+#define RETIRED(code, other)
 #include "diag_codes.def"
 #undef CODE
+#undef RETIRED
+};
+static const char *const retired[][2] = {
+#define CODE(code, title, example, text)
+#define RETIRED(code, other) {#code, #other},
+#include "diag_codes.def"
+#undef CODE
+#undef RETIRED
 };
 
 static const struct {
@@ -271,6 +280,8 @@ void diag_print_json(const Diag *d, Buf *out) {
 }
 
 const char *diag_explain(const char *code) {
+  for (size_t i = 0; i < sizeof retired / sizeof retired[0]; i++)
+    if (strcmp(retired[i][0], code) == 0) return diag_explain(retired[i][1]);
   for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
     if (strcmp(codes[i].code, code) == 0) return codes[i].text;
   return NULL;

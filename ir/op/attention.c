@@ -29,13 +29,12 @@ static bool check_mask(const ShapeCtx *c, const Mask *m) {
 
 static bool check_heads(const ShapeCtx *c) {
   int64_t heads = shape_int(c, A_heads, 0);
-  static const char *const role[3] = {"query", "key", "value"};
-  if (heads < 1) return shape_error(c, "E0208", "heads = %lld, must be at least 1", (long long)heads);
+  if (heads < 1) return shape_error_attr(c, A_heads, "E0208", "heads = %lld, must be at least 1", (long long)heads);
   for (size_t i = 0; i < 3; i++) {
     const Type *t = shape_arg(c, i);
     if (!dim_is_const(t->dim[2]) || t->dim[2].c % heads)
-      return shape_error(c, "E0204", "the %s has %s columns, which %lld heads do not divide", role[i],
-                         shape_axis(c, t, 2), (long long)heads);
+      return shape_error_at(c, i, "E0204", "%lld heads do not divide the columns of %s, %s", (long long)heads,
+                            shape_who(c, i), shape_type(c, i));
   }
   return true;
 }
@@ -46,8 +45,9 @@ static bool check_bias(const ShapeCtx *c, size_t arg, const Type *q, const Type 
   int64_t heads = shape_int(c, A_heads, 0), want[3] = {heads, type_extent(m, q, 1), type_extent(m, k, 1)};
   bool fits = t->rank == 3;
   for (int d = 0; fits && d < 3; d++) fits = dim_is_const(t->dim[d]) && t->dim[d].c == want[d];
-  return fits || shape_error(c, "E0204", "the bias (operand %zu) must be f32[%lld,%lld,%lld]: heads, queries, keys",
-                             arg + 1, (long long)want[0], (long long)want[1], (long long)want[2]);
+  return fits ||
+         shape_error_at(c, arg, "E0204", "the bias must be f32[%lld,%lld,%lld] (heads, queries, keys), this is %s",
+                        (long long)want[0], (long long)want[1], (long long)want[2], shape_type(c, arg));
 }
 
 // Operands 3..: masks, the position of query 0, the bias.
@@ -64,18 +64,17 @@ static bool check_extra(const ShapeCtx *c, const Type *q, const Type *k) {
       if (++positions > 1) return shape_error(c, "E0201", "more than one operand with the position of query 0");
       if (!shape_rank(c, i, 1)) return false;
     } else if (t->dtype != DT_BOOL) {
-      return shape_error(c, "E0203",
-                         "operand %zu has %s elements, needs bool (a mask), i32 (a position) or f32 (a bias)", i + 1,
-                         dtype_info[t->dtype].name);
+      return shape_error_at(c, i, "E0203", "%s has %s elements, needs bool (a mask), i32 (a position) or f32 (a bias)",
+                            shape_who(c, i), dtype_info[t->dtype].name);
     } else if (!shape_rank(c, i, 2)) {
       return false;
     } else if (!shape_axis_equal(k, 1, t, 1)) {
-      return shape_error(c, "E0204", "there are %s keys but the mask (operand %zu) has %s", shape_axis(c, k, 1), i + 1,
-                         shape_axis(c, t, 1));
+      return shape_error_at(c, i, "E0204", "the mask is %s, but the keys are %s", shape_type(c, i), shape_type(c, 1)),
+             k->nseg > 1 && shape_hint(c, "cover every segment: concat(fill(true, bool[B, n]), mask)");
     }
     if (!shape_axis_equal(k, 0, t, 0))
-      return shape_error(c, "E0204", "the batch is %s but operand %zu has %s", shape_axis(c, k, 0), i + 1,
-                         shape_axis(c, t, 0));
+      return shape_error_at(c, i, "E0204", "the batch is %s but %s has %s", shape_axis(c, k, 0), shape_who(c, i),
+                            shape_axis(c, t, 0));
   }
   return true;
 }
@@ -84,7 +83,8 @@ bool shape_attention(const ShapeCtx *c, Type *out) {
   if (!shape_count(c, 3, 16)) return false;
   const Type *q = shape_arg(c, 0), *k = shape_arg(c, 1), *v = shape_arg(c, 2);
   for (size_t i = 0; i < 3; i++)
-    if (!shape_rank(c, i, 3)) return false;
+    if (shape_arg(c, i)->rank != 3)
+      return shape_error_at(c, i, "E0202", "%s is [B, rows, columns], this is %s", shape_who(c, i), shape_type(c, i));
   ShapeCtx qkv = *c;
   qkv.nargs = 3;
   if (!shape_float(&qkv) || !check_heads(c)) return false;
@@ -92,8 +92,8 @@ bool shape_attention(const ShapeCtx *c, Type *out) {
     return shape_error(c, "E0204", "batches differ: query %s, key %s, value %s", shape_axis(c, q, 0),
                        shape_axis(c, k, 0), shape_axis(c, v, 0));
   if (!dim_equal(q->dim[2], k->dim[2]))
-    return shape_error(c, "E0204", "the query has %s columns but the key has %s", shape_axis(c, q, 2),
-                       shape_axis(c, k, 2));
+    return shape_error(c, "E0204", "the query %s has %s columns but the key %s has %s", shape_type(c, 0),
+                       shape_axis(c, q, 2), shape_type(c, 1), shape_axis(c, k, 2));
   if (!shape_axis_equal(k, 1, v, 1))
     return shape_error(c, "E0204", "there are %s keys but %s values", shape_axis(c, k, 1), shape_axis(c, v, 1));
   if (!check_extra(c, q, k)) return false;

@@ -18,7 +18,8 @@ static bool grid_of(const ShapeCtx *c, const int64_t kernel[2], const int64_t st
   *out = *x;
   for (int i = 0; i < 2; i++) {
     int64_t k = kernel[i], s = stride[i], n = x->dim[1 + i].c;
-    if (k < 1 || k > n || s < 1 || (s > MOST_STRIDE && s > n))
+    if (s < 1) return shape_error_attr(c, A_stride, "E0208", "a stride of %lld, must be at least 1", (long long)s);
+    if (k < 1 || k > n || (s > MOST_STRIDE && s > n))
       return shape_error(c, "E0208", "windows of %lld with stride %lld do not fit into %lld", (long long)k,
                          (long long)s, (long long)n);
     out->dim[1 + i] = DIM((n - k) / s + 1);
@@ -66,8 +67,11 @@ void ref_windows(const RefCtx *c, Tensor *out) {
  * ------------------------------------------------------------------------------------------------------------ */
 
 bool shape_depthwise(const ShapeCtx *c, Type *out) {
-  if (!shape_count(c, 2, 3) || !is_image(c) || !shape_rank(c, 1, 3)) return false;
+  if (!shape_count(c, 2, 3) || !is_image(c)) return false;
   const Type *x = shape_arg(c, 0), *kernel = shape_arg(c, 1);
+  if (kernel->rank != 3)
+    return shape_error_at(c, 1, "E0202", "the kernel is [rows, columns, channels], this is %s", shape_type(c, 1)),
+           shape_hint(c, "a kernel as PyTorch stores it, [channels, 1, rows, columns], is taken by convolve_depthwise");
   const Attr *stride = shape_attr(c, A_stride);
   if (!stride || stride->nv != 2) return shape_error(c, "E0208", "the stride has rows and columns");
   for (int i = 0; i < 3; i++)

@@ -13,6 +13,33 @@
 /* Shape rules
  * ---------------------------------------------------------------------------------------------------------- */
 
+// Operand before `arg` whose axis, aligned with axis j of the result, has that length: the one to name in a message.
+static size_t partner_of(const ShapeCtx *c, const Type *out, int j, size_t arg) {
+  size_t k = arg;
+  while (k-- > 0) {
+    const Type *t = shape_arg(c, k);
+    int i = t->rank - (out->rank - j);
+    if (i >= 0 && dim_equal(t->dim[i], out->dim[j])) return k;
+  }
+  return 0;
+}
+
+static bool lengths_differ(const ShapeCtx *c, const Type *out, int j, size_t arg, int i, bool segments) {
+  size_t k = partner_of(c, out, j, arg);
+  const Type *a = shape_arg(c, k), *b = shape_arg(c, arg);
+  shape_error(c, segments ? "E0205" : "E0204",
+              "%s and %s: %s does not match %s; lengths must be equal, or one of them 1", shape_type(c, k),
+              shape_type(c, arg), shape_axis(c, a, a->rank - (out->rank - j)), shape_axis(c, b, i));
+  if (segments)
+    return shape_hint(c, "the segments differ; concat(a, b) joins segments, x[:, %s] selects one",
+                      c->g->module->modality[a->seg[0].modality].name);
+  if (a->rank == 2 && b->rank == 2 && dim_equal(a->dim[0], b->dim[1]) && dim_equal(a->dim[1], b->dim[0]))
+    return shape_hint(c, "one of them looks transposed: transpose(x) swaps the last two axes");
+  if (a->rank != b->rank && a->rank > 1 && b->rank > 1)
+    return shape_hint(c, "axes are aligned from the last one; reshape(x, [...]) adds axes of length 1");
+  return false;
+}
+
 // Joins axis j of *out (which has segments or not) with axis i of t.
 static bool join_axis(const ShapeCtx *c, Type *out, int j, size_t arg, int i) {
   const Type *t = shape_arg(c, arg);
@@ -20,15 +47,13 @@ static bool join_axis(const ShapeCtx *c, Type *out, int j, size_t arg, int i) {
   bool seg_out = out->nseg && out->segaxis == j, seg_t = t->nseg && t->segaxis == i;
   if (dim_equal(out->dim[j], t->dim[i])) {
     if (seg_out && seg_t && !shape_axis_equal(out, j, t, i))
-      return shape_error(c, "E0205", "axis %d has the segments %s in one operand and %s in operand %zu", j,
-                         shape_axis(c, out, j), shape_axis(c, t, i), arg + 1);
+      return shape_error(c, "E0205", "axis %d has the segments %s and, in %s, %s", j, shape_axis(c, out, j),
+                         shape_who(c, arg), shape_axis(c, t, i));
     if (!shape_axis_equal(out, j, t, i))
-      return shape_error(c, "E0206", "axis %d is %s in one operand and %s in operand %zu; give both the same segments",
-                         j, shape_axis(c, out, j), shape_axis(c, t, i), arg + 1);
+      return shape_error(c, "E0206", "axis %d is %s and, in %s, %s; give both the same segments", j,
+                         shape_axis(c, out, j), shape_who(c, arg), shape_axis(c, t, i));
   } else if (!one_out && !one_t) {
-    return shape_error(c, seg_out && seg_t ? "E0205" : "E0204",
-                       "axis %d is %s in one operand and %s in operand %zu; they must be equal, or one of them 1", j,
-                       shape_axis(c, out, j), shape_axis(c, t, i), arg + 1);
+    return lengths_differ(c, out, j, arg, i, seg_out && seg_t);
   }
   if (one_out && !one_t) {
     if (seg_out) type_set_segs(out, 0, NULL, 0); // one tagged element stretched: the longer side's segments count
@@ -62,8 +87,8 @@ static bool same_dtype(const ShapeCtx *c, size_t first) {
   DType want = shape_arg(c, first)->dtype;
   for (size_t i = first + 1; i < c->nargs; i++)
     if (shape_arg(c, i)->dtype != want)
-      return shape_error(c, "E0203", "operand %zu has %s elements but operand %zu has %s; cast one of them", first + 1,
-                         dtype_info[want].name, i + 1, dtype_info[shape_arg(c, i)->dtype].name);
+      return shape_error(c, "E0203", "%s and %s have different element types", shape_type(c, first), shape_type(c, i)),
+             shape_hint(c, "convert one: cast(x, %s)", dtype_info[want == DT_F32 ? want : shape_arg(c, i)->dtype].name);
   return true;
 }
 
@@ -80,7 +105,7 @@ bool shape_same(const ShapeCtx *c, Type *out) {
   if (!whole && !shape_float(c)) return false;
   if (!(op_info[c->op].flags & F_ELEMENTWISE) && !shape_dense_rows(c)) return false;
   const Attr *eps = shape_attr(c, A_eps);
-  if (eps && !(eps->f >= 0)) return shape_error(c, "E0208", "eps = %g is negative or not a number", eps->f);
+  if (eps && !(eps->f >= 0)) return shape_error_attr(c, A_eps, "E0208", "eps is %g, must not be negative", eps->f);
   *out = *shape_arg(c, 0);
   return true;
 }
@@ -88,15 +113,15 @@ bool shape_same(const ShapeCtx *c, Type *out) {
 bool shape_logical(const ShapeCtx *c, Type *out) {
   for (size_t i = 0; i < c->nargs; i++)
     if (shape_arg(c, i)->dtype != DT_BOOL)
-      return shape_error(c, "E0203", "operand %zu has %s elements, needs bool", i + 1,
-                         dtype_info[shape_arg(c, i)->dtype].name);
+      return shape_error_at(c, i, "E0203", "%s has %s elements, needs bool", shape_who(c, i),
+                            dtype_info[shape_arg(c, i)->dtype].name);
   return broadcast_args(c, 0, out);
 }
 
 bool shape_select(const ShapeCtx *c, Type *out) {
   if (shape_arg(c, 0)->dtype != DT_BOOL)
-    return shape_error(c, "E0203", "the condition has %s elements, needs bool",
-                       dtype_info[shape_arg(c, 0)->dtype].name);
+    return shape_error_at(c, 0, "E0203", "the condition has %s elements, needs bool",
+                          dtype_info[shape_arg(c, 0)->dtype].name);
   return same_dtype(c, 1) && broadcast_args(c, 1, out);
 }
 

@@ -10,7 +10,8 @@
 
 static bool want_ids(const ShapeCtx *c) {
   DType t = shape_arg(c, 1)->dtype;
-  return t == DT_I32 || shape_error(c, "E0203", "the ids (operand 2) have %s elements, need i32", dtype_info[t].name);
+  return t == DT_I32 ||
+         shape_error_at(c, 1, "E0203", "row numbers are i32, %s is %s", shape_who(c, 1), shape_type(c, 1));
 }
 
 bool shape_embedding(const ShapeCtx *c, Type *out) {

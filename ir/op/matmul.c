@@ -14,14 +14,19 @@ bool shape_linear(const ShapeCtx *c, Type *out) {
   if (trans != 0 && trans != 1) return shape_error(c, "E0208", "trans = %lld, must be 0 or 1", (long long)trans);
   int last = x->rank - 1, wk = trans ? 0 : 1;
   if (w->nseg) return shape_error(c, "E0205", "the weight is segmented (%s)", shape_axis(c, w, w->segaxis));
-  if (!dim_equal(x->dim[last], w->dim[wk]))
-    return shape_error(c, "E0204", "x has %s columns but the weight takes %s", shape_axis(c, x, last),
-                       shape_axis(c, w, wk));
+  if (!dim_equal(x->dim[last], w->dim[wk])) {
+    shape_error(c, "E0204", "the weight %s takes %s columns, but x is %s with %s", shape_type(c, 1),
+                shape_axis(c, w, wk), shape_type(c, 0), shape_axis(c, x, last));
+    if (dim_equal(x->dim[last], w->dim[1 - wk]))
+      shape_hint(c, "the weight looks transposed: affine(x, weight, transposed = %s) takes [%s]",
+                 trans ? "false" : "true", trans ? "out, in" : "in, out");
+    return false;
+  }
   if (c->nargs == 3) {
     if (!shape_rank(c, 2, 1)) return false;
     if (!shape_axis_equal(shape_arg(c, 2), 0, w, 1 - wk))
-      return shape_error(c, "E0204", "the weight gives %s columns but the bias has %s", shape_axis(c, w, 1 - wk),
-                         shape_axis(c, shape_arg(c, 2), 0));
+      return shape_error_at(c, 2, "E0204", "the weight %s gives %s columns but the bias has %s", shape_type(c, 1),
+                            shape_axis(c, w, 1 - wk), shape_axis(c, shape_arg(c, 2), 0));
   }
   *out = *x;
   if (x->nseg && x->segaxis == last) type_set_segs(out, 0, NULL, 0);
@@ -36,19 +41,23 @@ bool shape_matmul(const ShapeCtx *c, Type *out) {
   if (trans != 0 && trans != 1) return shape_error(c, "E0208", "trans = %lld, must be 0 or 1", (long long)trans);
   if (a->rank < 2 || b->rank < 2) return shape_error(c, "E0202", "both operands need at least two axes");
   if (b->rank != 2 && b->rank != a->rank)
-    return shape_error(c, "E0202", "operand 1 has %d axes, so operand 2 needs %d or 2, has %d", a->rank, a->rank,
-                       b->rank);
+    return shape_error(c, "E0202", "%s has %d axes, so %s needs %d or 2, has %d", shape_who(c, 0), a->rank,
+                       shape_who(c, 1), a->rank, b->rank);
   int ak = a->rank - 1, bk = b->rank - (trans ? 1 : 2), bn = b->rank - (trans ? 2 : 1);
   for (int i = 0; i + 2 < b->rank; i++)
     if (!shape_axis_equal(a, i, b, i))
-      return shape_error(c, "E0204", "axis %d is %s in operand 1 and %s in operand 2", i, shape_axis(c, a, i),
-                         shape_axis(c, b, i));
-  if (!dim_equal(a->dim[ak], b->dim[bk]))
-    return shape_error(c, "E0204", "operand 1 has %s columns but operand 2 has %s %s", shape_axis(c, a, ak),
-                       shape_axis(c, b, bk), trans ? "columns" : "rows");
+      return shape_error(c, "E0204", "axis %d is %s in %s and %s in %s", i, shape_axis(c, a, i), shape_who(c, 0),
+                         shape_axis(c, b, i), shape_who(c, 1));
+  if (!dim_equal(a->dim[ak], b->dim[bk])) {
+    shape_error(c, "E0204", "cannot multiply the matrices %s and %s: %s columns meet %s %s", shape_type(c, 0),
+                shape_type(c, 1), shape_axis(c, a, ak), shape_axis(c, b, bk), trans ? "columns" : "rows");
+    if (dim_equal(a->dim[ak], b->dim[bn]))
+      shape_hint(c, "the second one looks transposed: matmul(a, b, transposed = %s)", trans ? "false" : "true");
+    return false;
+  }
   if (!shape_axis_equal(a, ak, b, bk))
-    return shape_error(c, "E0205", "the summed axis is %s in operand 1 and %s in operand 2", shape_axis(c, a, ak),
-                       shape_axis(c, b, bk));
+    return shape_error(c, "E0205", "the summed axis is %s in %s and %s in %s", shape_axis(c, a, ak), shape_who(c, 0),
+                       shape_axis(c, b, bk), shape_who(c, 1));
   *out = *a;
   if (a->nseg && a->segaxis == ak) type_set_segs(out, 0, NULL, 0);
   out->dim[ak] = b->dim[bn];

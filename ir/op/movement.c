@@ -39,7 +39,11 @@ static bool declared_dtype(const ShapeCtx *c, const Type *x) {
 
 static const char *text_of(const ShapeCtx *c, const Type *t) {
   Buf b = {0};
-  type_print(&b, c->g->module, t);
+  if (c->nargs && t == shape_arg(c, 0)) return shape_type(c, 0);
+  if (c->g->module->page)
+    type_speak(&b, c->g->module, t, NULL);
+  else
+    type_print(&b, c->g->module, t);
   const char *s = arena_strdup(c->g->module->arena, b.s);
   buf_free(&b);
   return s;
@@ -218,16 +222,21 @@ void ref_slice(const RefCtx *c, Tensor *out) {
 
 static bool concat_fits(const ShapeCtx *c, const Type *first, const Type *t, size_t i, int axis) {
   if (t->dtype != first->dtype)
-    return shape_error(c, "E0203", "operand 1 has %s elements but operand %zu has %s", dtype_info[first->dtype].name,
-                       i + 1, dtype_info[t->dtype].name);
+    return shape_error(c, "E0203", "cannot join %s and %s: the element types differ", shape_type(c, 0),
+                       shape_type(c, i));
   if (t->rank != first->rank)
-    return shape_error(c, "E0202", "operand 1 has %d axes but operand %zu has %d", first->rank, i + 1, t->rank);
+    return shape_error(c, "E0202", "cannot join %s and %s: the numbers of axes differ", shape_type(c, 0),
+                       shape_type(c, i));
   for (int d = 0; d < t->rank; d++)
     if (d != axis && !shape_axis_equal(first, d, t, d))
-      return shape_error(c, "E0204", "axis %d is %s in operand 1 but %s in operand %zu", d, shape_axis(c, first, d),
-                         shape_axis(c, t, d), i + 1);
+      return shape_error(c, "E0204",
+                         "cannot join %s and %s along axis %d: all other axes must be equal, but axis %d is %s and %s",
+                         shape_type(c, 0), shape_type(c, i), axis, d, shape_axis(c, first, d), shape_axis(c, t, d));
   if (is_segmented(t, axis) != is_segmented(first, axis))
-    return shape_error(c, "E0205", "some operands have segments on axis %d and some have none; tag all of them", axis);
+    return shape_error(c, "E0205",
+                       "cannot join %s and %s: one has segments on axis %d, the other has none; tag all of them",
+                       shape_type(c, 0), shape_type(c, i), axis),
+           shape_hint(c, "tag it: 'x as %s'", c->g->module->nmodality ? c->g->module->modality[0].name : "vision");
   return true;
 }
 
@@ -348,8 +357,7 @@ bool shape_patchify(const ShapeCtx *c, Type *out) {
       return shape_error(c, "E0206", "channels, height and width of the image must be constant, axis %d is %s", i,
                          shape_axis(c, x, i));
   if (p < 1 || p > x->dim[2].c || p > x->dim[3].c)
-    return shape_error(c, "E0208", "patches of side %lld do not fit into an image of %lld x %lld", (long long)p,
-                       (long long)x->dim[2].c, (long long)x->dim[3].c);
+    return shape_error(c, "E0208", "patches of %lld pixels a side do not fit into %s", (long long)p, shape_type(c, 0));
   *out = *x;
   out->rank = 3;
   out->dim[1] = DIM(x->dim[2].c / p * (x->dim[3].c / p));

@@ -13,12 +13,12 @@ bool shape_norm(const ShapeCtx *c, Type *out) {
   if (!shape_count(c, 1, 3) || !shape_float(c) || !shape_dense_rows(c)) return false;
   const Type *x = shape_arg(c, 0);
   double eps = shape_attr(c, A_eps)->f;
-  if (!(eps >= 0)) return shape_error(c, "E0208", "eps = %g is negative or not a number", eps);
+  if (!(eps >= 0)) return shape_error_attr(c, A_eps, "E0208", "eps is %g, must not be negative", eps);
   for (size_t i = 1; i < c->nargs; i++) {
     if (!shape_rank(c, i, 1)) return false;
     if (!shape_axis_equal(x, x->rank - 1, shape_arg(c, i), 0))
-      return shape_error(c, "E0204", "x has %s columns but the %s has %s", shape_axis(c, x, x->rank - 1),
-                         i == 1 ? "gain" : "bias", shape_axis(c, shape_arg(c, i), 0));
+      return shape_error_at(c, i, "E0204", "the %s is %s, but the rows of %s have %s columns", i == 1 ? "gain" : "bias",
+                            shape_type(c, i), shape_type(c, 0), shape_axis(c, x, x->rank - 1));
   }
   *out = *x;
   return true;
@@ -44,7 +44,7 @@ bool shape_top_k(const ShapeCtx *c, Type *out) {
   int64_t count = shape_int(c, A_count, 0);
   if (!shape_reduce(c, out)) return false;
   if (count < 1 || count > INT32_MAX)
-    return shape_error(c, "E0208", "count = %lld, must be at least 1", (long long)count);
+    return shape_error_attr(c, A_count, "E0208", "%lld elements of a row, must be at least 1", (long long)count);
   out->dim[out->rank - 1] = DIM(count);
   out->dtype = DT_I32;
   return true;

@@ -1,6 +1,6 @@
 // op.h: the hooks of the operator table. A family file ir/op/<family>.c holds, for each of its operators, its shape
-// rule, folder and reference, together. The prototypes are generated from ops.def, so a missing hook is a link error
-// and a hook without a row is a compile error (-Wmissing-prototypes).
+// rule, folder and reference, together. The prototypes are generated from ops.def, so a missing hook is a link
+// error. How to add an operator: docs/operators.md.
 #ifndef SY_OP_H
 #define SY_OP_H
 
@@ -14,17 +14,31 @@ struct ShapeCtx {
   Span span;
   size_t nargs;
   const Val *args;
-  const Type *arg[16]; // types of the first 16 operands
   const Attr *attr;
   size_t nattr;
   const Type *declared;
-  const char **why; // set: shape_error stores its text here and reports nothing (graph_verify)
+  const char **why;  // set: shape_error stores its text here and reports nothing (graph_verify)
+  Diagnostic **said; // what shape_error reported, for shape_hint
 };
+// How a page speaks of what it adds to a graph, for the messages of shape rules; Module.page while a page is
+// elaborated.
+typedef struct PageNames {
+  const char *const *(*axes)(const struct PageNames *p, Val v); // what the lengths of v's axes are called, or NULLs
+  void *ud;
+  const char *call;           // what the page calls: "affine" for linear; NULL: the operator's name
+  const char *const *operand; // what the operands are called, by number: "x", "weight"
+  const Span *at;             // where they stand
+  size_t n;                   // how many of these are known
+  const Span *attr_at;        // where attributes are given, by key; NULL: unknown
+} PageNames;
 const Attr *shape_attr(const ShapeCtx *c, AttrKey k); // NULL if absent
 int64_t shape_int(const ShapeCtx *c, AttrKey k, int64_t absent);
 const Type *shape_arg(const ShapeCtx *c, size_t i); // type of operand i, any i
-const char *shape_axis(const ShapeCtx *c, const Type *t,
-                       int axis); // "768", "L", "vision: 197 + language: L" for messages
+// For messages, in the words of the page where there is one: an axis of an operand or of another type ("768",
+// "dim=768", "L", "vision: 197 + language: L"), an operand's type, what it is called ("operand 2", "'weight'").
+const char *shape_axis(const ShapeCtx *c, const Type *t, int axis);
+const char *shape_type(const ShapeCtx *c, size_t i);
+const char *shape_who(const ShapeCtx *c, size_t i);
 SY_MUST_USE bool shape_count(const ShapeCtx *c, size_t least, size_t most); // operand count in range, else an error
 SY_MUST_USE bool shape_rank(const ShapeCtx *c, size_t arg, int rank);       // operand has this rank, else an error
 SY_MUST_USE bool shape_float(const ShapeCtx *c); // all operands have one floating dtype, else an error
@@ -32,8 +46,13 @@ SY_MUST_USE bool
 shape_dense_rows(const ShapeCtx *c); // operand 0 has a last axis whose elements are adjacent at run time
 bool shape_axis_equal(const Type *a, int i, const Type *b,
                       int j); // same dim; segments equal or absent on one dense side
-// Reports "op: <text>" with both shapes in notes; returns false so that rules can say `return shape_error(...)`.
+// Reports "op: <text>" with the operands' shapes in notes; returns false so that rules can say `return
+// shape_error(...)`. The second points at operand i, the third at an attribute, where the page says where they stand.
 bool shape_error(const ShapeCtx *c, const char *code, const char *fmt, ...) SY_PRINTF(3, 4);
+bool shape_error_at(const ShapeCtx *c, size_t i, const char *code, const char *fmt, ...) SY_PRINTF(4, 5);
+bool shape_error_attr(const ShapeCtx *c, AttrKey k, const char *code, const char *fmt, ...) SY_PRINTF(4, 5);
+// Advice behind the error just reported, in terms of the page: without a page nothing is added. false.
+bool shape_hint(const ShapeCtx *c, const char *fmt, ...) SY_PRINTF(2, 3);
 /* Codes of shape errors (the letters after E02 are stable; texts may change):
  *   E0201 wrong number of operands            E0208 attribute out of range or malformed
  *   E0202 wrong rank                          E0209 range outside the axis
@@ -51,9 +70,6 @@ SY_MUST_USE Val graph_add_typed(Graph *g, Op op, const Val *args, size_t nargs, 
 // The same for graph_parse: nothing is folded or shared, so that the values are exactly the lines of the text.
 SY_MUST_USE Val graph_add_exact(Graph *g, Op op, const Val *args, size_t nargs, const Attr *attrs, size_t nattrs,
                                 const Type *t, Span span);
-// Attributes an operator cannot do without, as a set like OpInfo.attrs.
-uint64_t op_required_attrs(Op op);
-
 // Type of an operation by its shape rule. why: NULL = report to Module.diag, else the text goes there.
 SY_MUST_USE bool op_infer(const Graph *g, const Value *v, const Type *declared, const char **why, Type *out);
 
@@ -83,13 +99,13 @@ typedef struct OpHooks {
 } OpHooks;
 extern const OpHooks op_hooks[OP_COUNT];
 
-#define GOP(name, nargs, attrs, flags, shape, fold, grad, emit, doc) ShapeFn shape_##shape;
+#define GOP(name, nargs, required, optional, flags, shape, fold, grad, emit, call, doc) ShapeFn shape_##shape;
 #include "../ops.def"
 #undef GOP
-#define GOP(name, nargs, attrs, flags, shape, fold, grad, emit, doc) FoldFn fold_##fold;
+#define GOP(name, nargs, required, optional, flags, shape, fold, grad, emit, call, doc) FoldFn fold_##fold;
 #include "../ops.def"
 #undef GOP
-#define GOP(name, nargs, attrs, flags, shape, fold, grad, emit, doc) RefFn ref_##name;
+#define GOP(name, nargs, required, optional, flags, shape, fold, grad, emit, call, doc) RefFn ref_##name;
 #include "../ops.def"
 #undef GOP
 

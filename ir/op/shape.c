@@ -4,7 +4,8 @@
 // A rule reads like
 //   if (!shape_count(c, 2, 3) || !shape_float(c)) return false;
 //   if (!dim_equal(k, w)) return shape_error(c, "E0204", "x has %s columns but the weight takes %s", ...);
-// shape_error adds a note with the shape of every operand (up to four) at the place where the operand was made.
+// shape_error adds a note with the shape of every operand (up to four) at the place where the operand was made. While a
+// page is elaborated (Module.page), messages use its names: of axes, of parameters, of the function that was called.
 #include "op.h"
 
 #include <string.h>
@@ -24,56 +25,113 @@ const Type *shape_arg(const ShapeCtx *c, size_t i) {
   return &graph_value(c->g, c->args[i])->type;
 }
 
-bool shape_error(const ShapeCtx *c, const char *code, const char *fmt, ...) {
+static const PageNames *page_of(const ShapeCtx *c) {
+  return c->g->module->page;
+}
+
+static const char *name_of(const ShapeCtx *c) {
+  const PageNames *p = page_of(c);
+  return p && p->call ? p->call : op_info[c->op].name;
+}
+
+static const char *take_text(const ShapeCtx *c, Buf *b) {
+  const char *s = arena_strdup(c->g->module->arena, b->s);
+  buf_free(b);
+  return s;
+}
+
+const char *shape_type(const ShapeCtx *c, size_t i) {
+  const PageNames *p = page_of(c);
+  Buf b = {0};
+  if (p)
+    type_speak(&b, c->g->module, shape_arg(c, i), p->axes(p, c->args[i]));
+  else
+    type_print(&b, c->g->module, shape_arg(c, i));
+  return take_text(c, &b);
+}
+
+const char *shape_who(const ShapeCtx *c, size_t i) {
+  const PageNames *p = page_of(c);
+  bool known = p && i < p->n && p->operand && p->operand[i];
+  return known ? arena_printf(c->g->module->arena, "'%s'", p->operand[i])
+               : arena_printf(c->g->module->arena, "operand %zu", i + 1);
+}
+
+const char *shape_axis(const ShapeCtx *c, const Type *t, int axis) {
+  const Module *m = c->g->module;
+  const PageNames *p = page_of(c);
+  const char *const *names = NULL;
+  Buf b = {0};
+  for (size_t i = 0; p && i < c->nargs && !names; i++)
+    if (shape_arg(c, i) == t) names = p->axes(p, c->args[i]);
+  if (p || (t->nseg && t->segaxis == axis))
+    axis_speak(&b, m, t, names, axis);
+  else
+    dim_print(&b, m, t->dim[axis]);
+  return take_text(c, &b);
+}
+
+static void note_operand(const ShapeCtx *c, Diagnostic *d, size_t i) {
+  const Value *v = graph_value(c->g, c->args[i]);
+  const char *name = value_str(v, A_name);
+  if (name)
+    diag_note(c->g->module->diag, d, v->span, "%s, %s \"%s\", is %s", shape_who(c, i), op_info[v->op].name, name,
+              shape_type(c, i));
+  else
+    diag_note(c->g->module->diag, d, v->span, "%s is %s", shape_who(c, i), shape_type(c, i));
+}
+
+static bool report(const ShapeCtx *c, Span at, const char *code, const char *fmt, va_list ap) {
   const Module *m = c->g->module;
   Buf b = {0};
-  va_list ap;
-  va_start(ap, fmt);
   buf_vprintf(&b, fmt, ap);
-  va_end(ap);
   if (c->why) {
     Buf t = {0};
     buf_printf(&t, "%s: %s [%s]", op_info[c->op].name, b.s, code);
-    for (size_t i = 0; i < c->nargs && i < 4; i++) {
-      buf_puts(&t, i ? ", " : "; operands ");
-      type_print(&t, m, shape_arg(c, i));
-    }
-    *c->why = arena_strdup(m->arena, t.s);
-    buf_free(&t);
+    for (size_t i = 0; i < c->nargs && i < 4; i++) buf_printf(&t, "%s%s", i ? ", " : "; operands ", shape_type(c, i));
+    *c->why = take_text(c, &t);
   } else {
-    Diagnostic *d = diag_error(m->diag, code, c->span, "%s: %s", op_info[c->op].name, b.s);
-    for (size_t i = 0; i < c->nargs && i < 4; i++) {
-      const Value *v = graph_value(c->g, c->args[i]);
-      Buf t = {0};
-      type_print(&t, m, &v->type);
-      const char *name = value_str(v, A_name);
-      if (name)
-        diag_note(m->diag, d, v->span, "operand %zu, %s \"%s\", is %s", i + 1, op_info[v->op].name, name, t.s);
-      else
-        diag_note(m->diag, d, v->span, "operand %zu is %s", i + 1, t.s);
-      buf_free(&t);
-    }
+    Diagnostic *d = *c->said = diag_error(m->diag, code, at.file ? at : c->span, "%s: %s", name_of(c), b.s);
+    for (size_t i = 0; i < c->nargs && i < 4; i++) note_operand(c, d, i);
   }
   buf_free(&b);
   return false;
 }
 
-const char *shape_axis(const ShapeCtx *c, const Type *t, int axis) {
-  const Module *m = c->g->module;
-  Buf b = {0};
-  if (t->nseg && t->segaxis == axis) {
-    Type one = {.dtype = t->dtype, .rank = 1, .nseg = t->nseg, .dim = {t->dim[axis]}};
-    memcpy(one.seg, t->seg, sizeof one.seg);
-    type_print(&b, m, &one);
-    char *s = arena_strdup(m->arena, strchr(b.s, '[') + 1);
-    s[strlen(s) - 1] = 0;
-    buf_free(&b);
-    return s;
-  }
-  dim_print(&b, m, t->dim[axis]);
-  const char *s = arena_strdup(m->arena, b.s);
-  buf_free(&b);
-  return s;
+bool shape_error(const ShapeCtx *c, const char *code, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  report(c, NO_SPAN, code, fmt, ap);
+  va_end(ap);
+  return false;
+}
+
+bool shape_error_at(const ShapeCtx *c, size_t i, const char *code, const char *fmt, ...) {
+  const PageNames *p = page_of(c);
+  va_list ap;
+  va_start(ap, fmt);
+  report(c, p && p->at && i < p->n ? p->at[i] : NO_SPAN, code, fmt, ap);
+  va_end(ap);
+  return false;
+}
+
+bool shape_error_attr(const ShapeCtx *c, AttrKey k, const char *code, const char *fmt, ...) {
+  const PageNames *p = page_of(c);
+  va_list ap;
+  va_start(ap, fmt);
+  report(c, p && p->attr_at ? p->attr_at[k] : NO_SPAN, code, fmt, ap);
+  va_end(ap);
+  return false;
+}
+
+bool shape_hint(const ShapeCtx *c, const char *fmt, ...) {
+  char text[300];
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(text, sizeof text, fmt, ap);
+  va_end(ap);
+  if (page_of(c) && *c->said) diag_hint(c->g->module->diag, *c->said, "%s", text);
+  return false;
 }
 
 bool shape_count(const ShapeCtx *c, size_t least, size_t most) {
@@ -85,25 +143,27 @@ bool shape_count(const ShapeCtx *c, size_t least, size_t most) {
 bool shape_rank(const ShapeCtx *c, size_t arg, int rank) {
   int have = shape_arg(c, arg)->rank;
   if (have == rank) return true;
-  return shape_error(c, "E0202", "operand %zu has %d axes, needs %d", arg + 1, have, rank);
+  return shape_error_at(c, arg, "E0202", "%s has %d %s, needs %d", shape_who(c, arg), have, have == 1 ? "axis" : "axes",
+                        rank);
 }
 
 bool shape_float(const ShapeCtx *c) {
   for (size_t i = 0; i < c->nargs; i++) {
     DType t = shape_arg(c, i)->dtype, first = shape_arg(c, 0)->dtype;
     if (t == DT_I32 || t == DT_BOOL)
-      return shape_error(c, "E0203", "operand %zu has %s elements, needs floating-point ones", i + 1,
-                         dtype_info[t].name);
+      return shape_error_at(c, i, "E0203", "%s has %s elements, needs floating-point ones", shape_who(c, i),
+                            dtype_info[t].name),
+             shape_hint(c, "convert it: cast(x, f32)");
     if (t != first)
-      return shape_error(c, "E0203", "operand 1 has %s elements but operand %zu has %s", dtype_info[first].name, i + 1,
-                         dtype_info[t].name);
+      return shape_error_at(c, i, "E0203", "%s has %s elements but %s has %s", shape_who(c, 0), dtype_info[first].name,
+                            shape_who(c, i), dtype_info[t].name);
   }
   return true;
 }
 
 bool shape_dense_rows(const ShapeCtx *c) {
   const Type *x = shape_arg(c, 0);
-  if (x->rank < 1) return shape_error(c, "E0202", "operand 1 is a scalar, needs at least one axis");
+  if (x->rank < 1) return shape_error(c, "E0202", "%s is a scalar, needs at least one axis", shape_who(c, 0));
   if (x->nseg && x->segaxis == x->rank - 1 && !type_is_dense(x))
     return shape_error(c, "E0206", "the last axis (%s) has a run-time part before its last one, so a row has a gap",
                        shape_axis(c, x, x->rank - 1));

@@ -373,7 +373,7 @@ says "... ends with the picture it made" '50.39%  class 5' out
 check "... which the page shows" grep -q '50.39%  class 5' walk/lines
 sed 's/heads = 4/heads = 5/' walk/mini.sy > walk/five.sy
 run 1 "the tutorial's wrong heads" emit walk/five.sy
-says "... give the message it shows" "$(grep '\[E0254\]' walk/lines | sed 's/[][]/\\&/g')"
+says "... give the message it shows" "$(grep '\[E0204\]' walk/lines | sed 's/[][]/\\&/g')"
 sed 's/let h = norm(x, 1e-6)  @norm1/let h = nrom(x, 1e-6)  @norm1/' walk/mini.sy > walk/nrom.sy
 run 1 "the tutorial's misspelt block" emit walk/nrom.sy
 says "... gives the message it shows" "$(grep '\[E0102\]' walk/lines | sed 's/.*sy:/nrom.sy:/; s/[][]/\\&/g')"
@@ -1029,6 +1029,8 @@ check "... is JSON" is_json out
 run 0 "explain a code" explain E0101
 says "... with its example" "^    name_unknown.sy:5:12: error: .*E0101" out
 says "... as a program" "^    model m(n = 4) {" out
+run 0 "explain a code of an earlier version" explain E0250
+says "... by the present one" "^E0204: " out
 run 2 "explain a code that is not there" explain E9999
 run 0 "bench" bench vit:tiny --routes classify --rounds 3 --threads 1 --isa avx2
 run 0 "bench of a generate" bench blip:caption_tiny --routes caption --words 4 --rounds 2 --threads 1 -o words.safetensors

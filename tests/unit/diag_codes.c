@@ -16,9 +16,19 @@ typedef struct Code {
 } Code;
 static const Code table[] = {
 #define CODE(code, title, example, text) {#code, title, example, text},
+#define RETIRED(code, other)
 #include "ir/base/diag_codes.def"
 #undef CODE
+#undef RETIRED
 };
+static const char *const retired[][2] = {
+#define CODE(code, title, example, text)
+#define RETIRED(code, other) {#code, #other},
+#include "ir/base/diag_codes.def"
+#undef CODE
+#undef RETIRED
+};
+enum { OLD_CODES = sizeof retired / sizeof *retired };
 enum { CODES = sizeof table / sizeof *table };
 
 static size_t code_index(const char *code) {
@@ -77,6 +87,10 @@ Test(diag_codes, every_code_is_explained) {
     cr_expect(strstr(text, table[i].title) && strstr(text, table[i].text), "%s", table[i].code);
   }
   cr_expect_null(diag_explain("E9999"));
+  for (size_t i = 0; i < OLD_CODES; i++) {
+    cr_expect_eq(code_index(retired[i][0]), CODES, "%s is in use", retired[i][0]);
+    cr_expect_str_eq(diag_explain(retired[i][0]), diag_explain(retired[i][1]));
+  }
 }
 
 // A file of tests/err, NULL if there is none.
@@ -125,6 +139,9 @@ static void render(Arena *a, Buf *out) {
     buf_printf(out, "\n## %s: %s\n\n%s", table[i].code, table[i].title, table[i].text);
     render_example(a, &table[i], out);
   }
+  buf_puts(out, "\n## Codes of earlier versions\n\n");
+  for (size_t i = 0; i < OLD_CODES; i++) buf_printf(out, "%s%s is %s", i ? ", " : "", retired[i][0], retired[i][1]);
+  buf_puts(out, ".\n");
 }
 
 // The only codes without an example are those that cannot have one.

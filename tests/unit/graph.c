@@ -79,7 +79,7 @@ Test(graph, elementwise_shapes) {
   expect_type(&b, op2(&b, OP_mul, col, x), "f32[B,vision: 4 + language: L,8]");
   Val plain = in(&b, "plain", type(3, DB, (Dim){4, 1, 1}, DIM(8)));
   expect_type(&b, op2(&b, OP_sub, plain, x), "f32[B,vision: 4 + language: L,8]");
-  expect_error(&b, op2(&b, OP_add, x, in(&b, "a", type(1, DIM(7)))), "E0204", "8 in one operand and 7");
+  expect_error(&b, op2(&b, OP_add, x, in(&b, "a", type(1, DIM(7)))), "E0204", "8 does not match 7");
   Type turned = both(DT_F32);
   type_set_segs(&turned, 1, (Seg[]){{1, DL}, {0, DIM(4)}}, 2);
   Val t = in(&b, "turned", turned);
@@ -102,20 +102,21 @@ Test(graph, linear_and_norm_shapes) {
   Val w = graph_weight(b.g, "w", &wt, NO_SPAN);
   expect_type(&b, op2(&b, OP_linear, x, w), "f32[B,vision: 4 + language: L,16]");
   expect_error(&b, op2(&b, OP_linear, x, graph_weight(b.g, "v", &bad, NO_SPAN)), "E0204",
-               "linear: x has 8 columns but the weight takes 5");
+               "takes 5 columns, but x is f32[B,vision: 4 + language: L,8] with 8");
   Val three[3] = {x, w, graph_weight(b.g, "bias", &bias, NO_SPAN)};
   expect_error(&b, graph_add(b.g, OP_linear, three, 3, NULL, 0, NO_SPAN), "E0204", "bias has 15");
   expect_error(&b, op1(&b, OP_linear, x), "E0201", "2 to 3 operands, has 1");
   expect_error(&b, op1(&b, OP_layer_norm, x), "E0212", "eps");
   Attr eps = attr_float(A_eps, 1e-5);
   expect_type(&b, graph_add(b.g, OP_layer_norm, &x, 1, &eps, 1, NO_SPAN), "f32[B,vision: 4 + language: L,8]");
-  expect_error(&b, graph_add(b.g, OP_layer_norm, (Val[]){x, three[2]}, 2, &eps, 1, NO_SPAN), "E0204", "gain has 15");
+  expect_error(&b, graph_add(b.g, OP_layer_norm, (Val[]){x, three[2]}, 2, &eps, 1, NO_SPAN), "E0204",
+               "the gain is f32[15]");
   expect_type(&b, op1(&b, OP_reduce_sum, x), "f32[B,vision: 4 + language: L,1]");
   expect_type(&b, op1(&b, OP_argmax, x), "i32[B,vision: 4 + language: L]");
   Attr trans = attr_int(A_trans, 1);
   Val q = in(&b, "q", type(3, DB, DL, DIM(8)));
   expect_type(&b, graph_add(b.g, OP_matmul, (Val[]){q, q}, 2, &trans, 1, NO_SPAN), "f32[B,L,L]");
-  expect_error(&b, op2(&b, OP_matmul, q, q), "E0204", "8 columns but operand 2 has L rows");
+  expect_error(&b, op2(&b, OP_matmul, q, q), "E0204", "8 columns meet L rows");
   expect_error(&b, graph_add(b.g, OP_matmul, (Val[]){x, x}, 2, &trans, 1, NO_SPAN), "E0207", "segmented");
   bench_free(&b);
 }
@@ -182,7 +183,7 @@ Test(graph, attention_and_rows_shapes) {
   ids.dtype = DT_I32;
   Val w = graph_weight(b.g, "table", &table, NO_SPAN), i = in(&b, "ids", ids);
   expect_type(&b, op2(&b, OP_embedding, w, i), "f32[B,L,8]");
-  expect_error(&b, op2(&b, OP_embedding, w, x), "E0203", "need i32");
+  expect_error(&b, op2(&b, OP_embedding, w, x), "E0203", "row numbers are i32");
   Type rows = type(1, DB);
   rows.dtype = DT_I32;
   expect_type(&b, op2(&b, OP_gather_rows, x, in(&b, "rows", rows)), "f32[B,8]");
@@ -307,4 +308,34 @@ Test(graph, masks) {
   buf_free(&deep);
   cr_assert_str_eq(mask_text(&b.arena, b.m, mask_parse(&b.arena, b.m, " ( eq  query\nkey ) ")), "(eq key query)");
   bench_free(&b);
+}
+
+/* the table ------------------------------------------------------------------------------------------- */
+// What ops.def says of an operator holds together: attributes that must be there are allowed, calls are
+// NAME(PARAMETERS), what a parameter names behind a colon is an attribute of the operator, and docs/language.md has the
+// function.
+Test(graph, operator_table) {
+  Arena a = {0};
+  size_t n;
+  const char *err = "";
+  const char *language = file_read(&a, arena_printf(&a, "%s/docs/language.md", SY_SOURCE_DIR), &n, &err);
+  cr_assert_not_null(language, "%s", err);
+  for (int op = OP_none + 1; op < OP_COUNT; op++) {
+    const OpInfo *o = &op_info[op];
+    cr_expect_eq(o->required & ~o->attrs, 0, "%s", o->name);
+    if (!*o->call) continue;
+    const char *open = strchr(o->call, '(');
+    cr_assert(open && open > o->call && o->call[strlen(o->call) - 1] == ')', "%s: %s", o->name, o->call);
+    cr_expect(strstr(language, arena_strndup(&a, o->call, (size_t)(open - o->call))), "%s is not in docs/language.md",
+              o->call);
+    for (const char *p = strchr(open, ':'); p; p = strchr(p + 1, ':')) {
+      size_t len = strcspn(p + 1, " ?)");
+      bool known = false;
+      for (int k = 0; k < ATTR_COUNT; k++)
+        known = known ||
+                ((o->attrs >> k & 1) && strlen(attr_info[k].name) == len && !strncmp(attr_info[k].name, p + 1, len));
+      cr_expect(known, "%s: no attribute '%.*s'", o->name, (int)len, p + 1);
+    }
+  }
+  arena_free(&a);
 }
