@@ -32,15 +32,14 @@ else()
   # Bitcode of the engine by family: ARCH|BITS|TRIPLE|FLAGS
   set(sy_engines "x86_64|64|x86_64-linux-gnu|" "aarch64|64|aarch64-linux-gnu|"
       "riscv64|64|riscv64-linux-gnu|-march=rv64gc" "wasm32|32|wasm32|-mbulk-memory")
-  add_executable(gen_engine codegen/engine/gen_engine.c)
-  sy_target(gen_engine)
-  target_link_libraries(gen_engine PRIVATE sycodegen)
+  set(engine_dir ${PROJECT_SOURCE_DIR}/runtime/engine)
+  file(GLOB engine_sources CONFIGURE_DEPENDS ${engine_dir}/*.[ch] ${engine_dir}/libc/*.h)
+  list(APPEND engine_sources ${PROJECT_SOURCE_DIR}/runtime/switchyard.h ${PROJECT_SOURCE_DIR}/runtime/weights_format.h)
   set(gen ${CMAKE_BINARY_DIR}/gen/engine)
   file(MAKE_DIRECTORY ${gen})
   set(bitcode)
   set(rows)
   foreach(what engine glue)
-    add_custom_command(OUTPUT ${gen}/${what}.c COMMAND gen_engine ${what} > ${gen}/${what}.c DEPENDS gen_engine VERBATIM)
     foreach(engine IN LISTS sy_engines)
       string(REPLACE "|" ";" part "${engine}")
       list(GET part 0 arch)
@@ -51,8 +50,8 @@ else()
       add_custom_command(
         OUTPUT ${out}
         COMMAND ${sy_llvm_clang_${sy_llvm_found}} --target=${triple} ${flags} -std=c11 -O1 -fPIC -ffreestanding
-                -ffp-contract=off -fno-stack-protector -I${PROJECT_SOURCE_DIR}/runtime -emit-llvm -c ${gen}/${what}.c -o ${out}
-        DEPENDS ${gen}/${what}.c ${PROJECT_SOURCE_DIR}/runtime/switchyard.h
+                -ffp-contract=off -Wno-ignored-pragmas -fno-stack-protector -I${engine_dir}/libc -emit-llvm -c ${engine_dir}/${what}.c -o ${out}
+        DEPENDS ${engine_sources}
         VERBATIM)
       list(APPEND bitcode ${out})
       list(APPEND rows "${what}|${arch}|${bits}|${out}")

@@ -7,7 +7,7 @@
 // so
 //   ceil(u b / hi) + i + ceil(t b / hi) <= ceil((u + t) b / hi) + 1 + i <= ceil(u' b / hi) + i'.
 // An arena of U units needs ceil(U b / hi) + n then, n being the number of different places. The engine does the sums
-// (emit_model_text.c); here is decided whether they hold.
+// (runtime/engine/engine.c); here is decided whether they hold.
 //
 //   ViT-B/16, B <= 32: 135 MB; for B = 1 4.2 MB
 #include "arena_scale.h"

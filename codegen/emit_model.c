@@ -1,5 +1,6 @@
 // emit_model.c: a Program as one C file: what each route does (tables of steps, one commented row a launch), the
-// kernels of every target in guarded sections, and the fixed text that checks calls and runs steps.
+// kernels of every target in guarded sections, within the engine (runtime/engine/engine.c), which checks calls and runs
+// steps.
 //
 // Invariants: no mutable static data, no dependency but the C library, equal programs give equal bytes; a kernel is
 // printed once a target however many steps use it.
@@ -7,7 +8,7 @@
 //   static const vit_step vit_steps_classify[] = {
 //     /* vit.sy:41 linear qkv f32[B,197,768] x [768,2304] + bias: 0.70 GFLOP, tile 8x48 */
 //     {vit_k_gemm_k768_n2304_bias, {A(0), W(1769472), W(8847360), A(19365888)}, 697303040.0},
-#include "emit_model.h"
+#include "template.h"
 
 #include "probe.h"
 #include "runtime/weights_format.h"
@@ -15,50 +16,10 @@
 #include <string.h>
 
 static void emit_rule(Buf *out, const char *title) {
-  buf_printf(out, "\n/* ---- %s ", title);
-  for (size_t i = strlen(title) + 12; i < 119; i++) buf_putc(out, '-');
-  buf_puts(out, " */\n\n");
+  buf_putc(out, '\n');
+  emit_section(out, title, strlen(title));
+  buf_putc(out, '\n');
 }
-
-static const char *const includes[] = {
-    "#include <float.h>",
-    "#include <limits.h>",
-    "#include <string.h>",
-    "",
-    "#if __STDC_VERSION__ >= 201112L && !defined(__STDC_NO_ATOMICS__)",
-    "#include <stdatomic.h>",
-    "typedef atomic_size_t $p__atomic;",
-    "static size_t $p__take($p__atomic *a, size_t n) { return atomic_fetch_add_explicit(a, n, memory_order_relaxed); }",
-    "static void $p__start($p__atomic *a) { atomic_init(a, 0); }",
-    "#elif defined(__GNUC__)",
-    "typedef size_t $p__atomic;",
-    "static size_t $p__take($p__atomic *a, size_t n) { return __atomic_fetch_add(a, n, __ATOMIC_RELAXED); }",
-    "static void $p__start($p__atomic *a) { *a = 0; }",
-    "#else",
-    "#error \"this compiler has neither <stdatomic.h> of C11 nor __atomic builtins\"",
-    "#endif",
-    "",
-    "#if defined(__GNUC__)",
-    "#define $P__UNUSED __attribute__((unused))",
-    "#else",
-    "#define $P__UNUSED",
-    "#endif",
-    "",
-    "/* Sums in another order are other numbers. What cannot be seen here, the self-test sees. */",
-    "#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || "
-    "defined(_M_FP_FAST) "
-    "|| \\",
-    "    (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)",
-    "#error \"build this file without -ffast-math, -Ofast and their parts: they change its results\"",
-    "#endif",
-    "#if defined(__clang__)",
-    "#if __clang_major__ >= 12",
-    "#pragma float_control(precise, on)",
-    "#endif",
-    "#pragma STDC FP_CONTRACT OFF /* gcc: -ffp-contract=off; after float_control, which switches it on */",
-    "#endif",
-    "",
-};
 
 /* numbers and structs -------------------------------------------------------------------------------------------------
  */
@@ -75,14 +36,9 @@ static void emit_numbers(const Program *p, const ModelNames *n, Buf *out) {
   size_t dims = p->module->ndim ? p->module->ndim : 1;
   buf_printf(out, "#define %s_KERNELS %zu\n", u, p->kernel.n ? p->kernel.n : 1);
   buf_printf(out, "#define %s_MAX_ARGS %u\n#define %s_ARG_DIMS %zu\n", u, max_args(p), u, dims);
-  buf_printf(out, "#define %s_WEIGHTS_HEADER %zuu\n", u, sizeof(SyWeightsHeader));
   buf_printf(out, "#define %s_WEIGHTS_DATA %lluu /* where the packed weights begin in their file */\n", u,
              (unsigned long long)sy_weights_data_offset(p->weight.n));
   buf_printf(out, "#define %s_WEIGHTS_COUNT %zuu\n\n", u, p->weight.n);
-  buf_printf(out,
-             "/* What a kernel gets: its operands and the run-time dims of the model. */\ntypedef struct %s_args {\n",
-             n->own);
-  buf_printf(out, "  void *p[%s_MAX_ARGS];\n  size_t dim[%s_ARG_DIMS];\n} %s_args;\n", u, u, n->own);
 }
 
 static void emit_bounds(const Program *p, const ModelNames *n, Buf *out) {
@@ -262,7 +218,7 @@ static void emit_probe(const ModelNames *n, const Target *target, EmitFunctions 
   arena_free(&a);
 }
 
-static void emit_section(const Program *p, const ModelNames *n, size_t t, const TaskFns *tasks, Buf *out) {
+static void emit_section_of(const Program *p, const ModelNames *n, size_t t, const TaskFns *tasks, Buf *out) {
   const Target *target = p->target[t];
   bool always = !strcmp(target->macro, "1");
   Buf title = {0};
@@ -297,15 +253,12 @@ static void emit_cap(const Target *t, Buf *out) {
   if (!any) buf_printf(out, "#else\n  {\"%s\", -2},\n#endif\n", t->name);
 }
 
-// What max_isa may say. p: NULL for the engine, which has no targets of its own.
-void emit_caps(const Program *p, const ModelNames *n, Buf *out) {
-  buf_puts(out, "/* What max_isa may say; -2: that is of another family of processors. */\n"
-                "static const struct {\n  const char *name;\n  int rank;\n}");
-  buf_printf(out, " %s_caps[] = {\n", n->own);
+static void emit_caps(const Program *p, const ModelNames *n, Buf *out) {
+  buf_printf(out, "static const %s_cap %s_caps[] = {\n", n->own, n->own);
   for (size_t i = 0; targets[i]; i++) emit_cap(targets[i], out);
-  for (size_t i = 0; p && i < p->ntarget; i++)
+  for (size_t i = 0; i < p->ntarget; i++)
     if (target_by_name(p->target[i]->name) != p->target[i]) emit_cap(p->target[i], out);
-  buf_puts(out, "};\n");
+  buf_puts(out, "  {NULL, 0}};\n");
 }
 
 static void emit_isas(const Program *p, const ModelNames *n, Buf *out) {
@@ -350,46 +303,61 @@ static void emit_kernel_tables(const Program *p, const ModelNames *n, Buf *out) 
   buf_puts(out, "};\n#endif\n");
 }
 
-void emit_model_c(const Program *p, const EmitModel *o, Buf *out) {
-  ModelNames n = model_names(p, o);
+/* the parts of engine.c -----------------------------------------------------------------------------------------------
+ */
+static void part_title(const ModelText *m, Buf *out) {
   buf_puts(out, "/* The compiled model \"");
-  emit_comment(out, p->module->name);
-  buf_printf(out, "\" in C. Generated by syc; do not edit. Interface: %s.\n *\n", o->header_name);
+  emit_comment(out, m->p->module->name);
+  buf_printf(out, "\" in C. Generated by syc; do not edit. Interface: %s.\n *\n", m->o->header_name);
   buf_puts(
       out,
       " * Steps of the routes, then the kernels of each instruction set, then checking and running calls. Nothing is\n"
       " * allocated and nothing static is written. Build with -O2 -ffp-contract=off and without fast-math. */\n");
-  buf_printf(out, "#include \"%s\"\n\n", o->header_name);
-  emit_header_check(p, &n, o, out);
-  EMIT_LINES(out, &n, includes);
-  emit_numbers(p, &n, out);
-  emit_text_types(&n, out);
-  emit_bounds(p, &n, out);
+  buf_printf(out, "#include \"%s\"\n\n", m->o->header_name);
+  emit_header_check(m->p, m->n, m->o, out);
+}
+
+static void part_numbers(const ModelText *m, Buf *out) {
+  emit_numbers(m->p, m->n, out);
+}
+
+static void part_tables(const ModelText *m, Buf *out) {
+  const Program *p = m->p;
+  const ModelNames *n = m->n;
+  emit_bounds(p, n, out);
   emit_rule(out, "Steps");
-  emit_kernel_enum(p, &n, out);
+  emit_kernel_enum(p, n, out);
   buf_putc(out, '\n');
   emit_weight_list(p, out);
   buf_putc(out, '\n');
-  emit_plans(p, &n, out);
+  emit_plans(p, n, out);
   emit_rule(out, "Kernels: what all instruction sets share");
   buf_printf(out, "%s\n", emit_c_scalar_prelude());
-  TaskFns tasks = emit_task_functions(p, &n, out);
-  for (size_t t = 0; t < p->ntarget; t++) emit_section(p, &n, t, &tasks, out);
+  TaskFns tasks = emit_task_functions(p, n, out);
+  for (size_t t = 0; t < p->ntarget; t++) emit_section_of(p, n, t, &tasks, out);
   arena_free(&tasks.arena);
   emit_rule(out, "Tables");
-  emit_isas(p, &n, out);
-  emit_kernel_tables(p, &n, out);
+  emit_isas(p, n, out);
+  emit_kernel_tables(p, n, out);
   buf_putc(out, '\n');
-  emit_info(p, o, &n, n.prefix, out);
-  emit_text_cpu(&n, out);
-  emit_text_run(&n, out);
-  emit_rule(out, "Interface");
-  emit_text_public(&n, out);
-  emit_text_selftest(&n, out);
+  emit_info(p, m->o, n, n->prefix, out);
+}
+
+static void part_route_functions(const ModelText *m, Buf *out) {
   emit_rule(out, "Routes");
-  for (size_t i = 0; i < p->route.n; i++) {
+  for (size_t i = 0; i < m->p->route.n; i++) {
     if (i) buf_putc(out, '\n');
-    emit_route_definition(p, &n, i, out);
+    emit_route_definition(m->p, m->n, i, out);
   }
+}
+
+void emit_model_c(const Program *p, const EmitModel *o, Buf *out) {
+  static const TextPartRow parts[] = {{"title", part_title},
+                                      {"numbers", part_numbers},
+                                      {"tables", part_tables},
+                                      {"route_functions", part_route_functions},
+                                      {NULL, NULL}};
+  ModelNames n = model_names(p, o);
+  template_print("engine.c", &(ModelText){p, o, &n}, parts, out);
   model_names_free(&n);
 }

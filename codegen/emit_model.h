@@ -1,5 +1,5 @@
-// emit_model.h: what the files that print a C module share: its public names, text templates, and the tables that
-// describe it. Private to emit_model*.c.
+// emit_model.h: what the files that print a C module share: its public names and the tables that describe it. Private
+// to emit_model*.c.
 //
 // Invariants: every name is a C and C++ identifier, unique in its scope and the same in the header, the module and the
 // glue, because all three take it from one ModelNames; no name of a page is one of ours (emit_model_names.c). Output
@@ -33,13 +33,8 @@ typedef struct ModelNames {
 ModelNames model_names(const Program *p, const EmitModel *o);
 void model_names_free(ModelNames *n);
 
-// Appends the lines, each with a line break; $p becomes the prefix, $P the upper-case prefix.
-void emit_lines(Buf *out, const ModelNames *n, const char *const *line, size_t nlines);
-#define EMIT_LINES(out, n, lines) emit_lines((out), (n), (lines), sizeof(lines) / sizeof *(lines))
-
 void emit_string(Buf *out, const char *s);  // a C string literal; NULL gives NULL
 void emit_comment(Buf *out, const char *s); // text that cannot end a comment
-int64_t model_ctx_bytes(void);              // room for the context at the start of the arena
 
 // Which CPU features a target needs, from its function attribute: masks of cpuid leaf 1 ecx, leaf 7 ebx, leaf 7 ecx,
 // and XCR0. False: the attribute names a feature that is not in the table.
@@ -49,31 +44,12 @@ bool target_cpu_needs(const Target *t, uint32_t need[4]);
 // (`type` = "sy", with the list of steps). They end in `static const TYPE_info PREFIX_info_table`.
 void emit_info(const Program *p, const EmitModel *o, const ModelNames *n, const char *type, Buf *out);
 
-// What max_isa may say, as a table. p: NULL for a table of the known instruction sets.
-void emit_caps(const Program *p, const ModelNames *n, Buf *out);
-
 // The function of one route, a call of PREFIX_call. (emit_model_h.c, beside the prototype)
 // Lines of the C file that compare its header with the one it was made with.
 void emit_header_check(const Program *p, const ModelNames *n, const EmitModel *o, Buf *out);
 void emit_route_definition(const Program *p, const ModelNames *n, size_t at, Buf *out);
 
-// emit_model_h.c: the parts of the header that depend on nothing but the prefix, as a header of their own.
-void emit_header_text(const ModelNames *n, const char *sizes, Buf *out);
-
 // All that the header of any model declares, with what stands around it; for the names in it.
 void emit_header_fixed(const Program *p, const ModelNames *n, Buf *out);
-
-// emit_model_engine.c: see there.
-void emit_model_engine(Buf *out);
-void emit_model_engine_glue(Buf *out);
-// emit_model_info.c: the glue functions.
-void emit_glue_text(const ModelNames *n, Buf *out);
-
-// emit_model_text.c: the parts of every module that depend on nothing but the prefix.
-void emit_text_types(const ModelNames *n, Buf *out);  // context, steps, plans
-void emit_text_cpu(const ModelNames *n, Buf *out);    // cpuid
-void emit_text_run(const ModelNames *n, Buf *out);    // launch, checks, one call
-void emit_text_public(const ModelNames *n, Buf *out); // init, isa, strerror, trace
-void emit_text_selftest(const ModelNames *n, Buf *out);
 
 #endif

@@ -1,168 +1,18 @@
 // emit_model_h.c: the header of a compiled model. Everything a caller needs to know is a macro, a type or a comment in
-// it: sizes, bounds, layouts, the order of calls. C11 and C++11.
+// it: sizes, bounds, layouts, the order of calls. C11 and C++11. Its frame is runtime/engine/model.h; here are the
+// parts that differ from model to model.
 //
 // Invariants: only names that begin with the prefix; no dependency but <stddef.h> and <stdint.h>; equal programs give
 // equal bytes.
 //
 //   #define VIT_CLASSIFY_IMAGE_ELEMENTS 4816896u     // f32[B,3,224,224], B <= 32
 //   vit_status vit_classify(vit_ctx *ctx, size_t B, const float *image, float *logits);
-#include "emit_model.h"
+#include "template.h"
 
+#include "runtime/engine/plan.h"
 #include "runtime/weights_format.h"
 
 #include <string.h>
-
-static const char *const head[] = {
-    "#include <stddef.h>",
-    "#include <stdint.h>",
-    "",
-    "#ifdef __cplusplus",
-    "extern \"C\" {",
-    "#endif",
-    "",
-    "#define $P_ABI_VERSION 2u /* of this interface; goes into $p_config.abi */",
-    "#define $P_ALIGN 64u      /* alignment of the arena and of the weights, bytes */",
-};
-
-static const char *const types[] = {
-    "",
-    "typedef enum $p_status {",
-    "  $P_OK = 0,",
-    "  $P_EINVAL,   /* a null pointer, an unknown route or instruction set */",
-    "  $P_EABI,     /* $p_config.abi is not $P_ABI_VERSION */",
-    "  $P_EPLAN,    /* the weight file was packed for another build of this model */",
-    "  $P_EWEIGHTS, /* not a weight file, cut off, or damaged */",
-    "  $P_EARENA,   /* the arena is too small */",
-    "  $P_EALIGN,   /* the arena or the weights are not aligned to $P_ALIGN */",
-    "  $P_EISA,     /* no compiled instruction set can run here under the cap, or the cap is of another family */",
-    "  $P_ESHAPE,   /* a run-time dim is out of its bounds */",
-    "  $P_EINDEX,   /* an id is outside its table */",
-    "  $P_ETEST     /* $p_selftest found different results */",
-    "} $p_status;",
-    "",
-    "/* How to run things in parallel. parallel_for calls task(arg, i) for each i < n, in any order and on any "
-    "threads, and",
-    " * returns when all are done; n is at most `threads`. NULL instead of a $p_exec means one thread. The results "
-    "have the",
-    " * same bits for any number of threads. */",
-    "typedef struct $p_exec {",
-    "  void (*parallel_for)(void *ud, size_t n, void (*task)(void *arg, size_t i), void *arg);",
-    "  void *ud;",
-    "  unsigned threads;",
-    "} $p_exec;",
-    "",
-    "typedef struct $p_config {",
-    "  uint32_t abi;          /* $P_ABI_VERSION */",
-    "  const void *weights;   /* the whole weight file, mapped or read, aligned to $P_ALIGN; only read */",
-    "  size_t weights_bytes;  /* $P_WEIGHTS_BYTES */",
-    "  void *arena;           /* aligned to $P_ALIGN; belongs to the context from $p_init on */",
-    "  size_t arena_bytes;    /* $P_ARENA_BYTES(threads), the macro of the one route that is called, or "
-    "$p_arena_bytes() */",
-    "  const $p_exec *exec; /* copied; NULL: one thread */",
-    "  const char *max_isa;   /* \"portable\", \"avx2\", \"avx512\", \"neon\": use nothing better; NULL: the best */",
-    "} $p_config;",
-    "",
-    "/* Lives at the start of the arena; there is nothing to free. One call at a time on one context; different "
-    "contexts may",
-    " * be used from different threads at once, and may share the weights. */",
-    "typedef struct $p_ctx $p_ctx;",
-    "",
-    "/* What $p_describe returns. */",
-    "typedef struct $p_axis { /* extent = constant + factor * (run-time dim) */",
-    "  uint64_t constant, factor;",
-    "  int dim;        /* index into $p_info.dim, -1: constant */",
-    "  uint64_t bound; /* largest extent; strides are products of bounds */",
-    "} $p_axis;",
-    "typedef struct $p_tensor {",
-    "  const char *name, *dtype; /* \"f32\", \"i32\" or \"bool\" (one byte, 0 or 1) */",
-    "  unsigned rank;",
-    "  $p_axis axis[6];",
-    "  uint64_t elements, bytes; /* of the caller's buffer, by bounds */",
-    "} $p_tensor;",
-    "typedef struct $p_route {",
-    "  const char *name;",
-    "  unsigned dims; /* bit j: run-time dim j is used */",
-    "  unsigned ninput, noutput, nstep;",
-    "  const $p_tensor *input, *output;",
-    "  double flops; /* of one call, as estimated by the compiler */",
-    "  uint64_t arena_bytes;",
-    "} $p_route;",
-    "typedef struct $p_prepare { /* how a host may fill an input or show an output */",
-    "  const char *name, *kind, *options;",
-    "} $p_prepare;",
-    "typedef struct $p_bound {",
-    "  const char *name;",
-    "  uint64_t lo, hi; /* inclusive */",
-    "} $p_bound;",
-    "/* A generate: its two routes, what their tensors are for, and how the page says that words are chosen. role and "
-    "rule are",
-    " * numbers of sy_role and sy_rule (switchyard.h): a state (role 5) of the step is in and out, and output `pair` "
-    "of "
-    "the start",
-    " * gives it first; a kept input (6) is output `pair` of the start, a given one (7) is its input `pair`. */",
-    "typedef struct $p_port {",
-    "  unsigned role, pair;",
-    "} $p_port;",
-    "typedef struct $p_generate {",
-    "  const char *name, *prompt; /* prompt: what the words begin with; NULL: start_id */",
-    "  unsigned rule, width;      /* width: words of a step */",
-    "  unsigned start, step;      /* routes */",
-    "  const $p_port *start_in, *start_out, *step_in, *step_out; /* one for each tensor */",
-    "  int64_t start_id, mask_id, end_id, pad_id; /* -1: the page says none */",
-    "  int64_t beams, longest, shortest;          /* longest 0: as long as the words may be */",
-    "  double length_penalty, repetition_penalty;",
-    "} $p_generate;",
-    "typedef struct $p_info {",
-    "  const char *model;",
-    "  uint64_t plan_hash, weights_bytes, shared_bytes, scratch_bytes;",
-    "  unsigned ndim, nroute, nisa, nprepare;",
-    "  const $p_bound *dim;",
-    "  const $p_route *route;",
-    "  const char *const *isa; /* compiled instruction sets, worst first */",
-    "  const $p_prepare *prepare;",
-    "  const char *built; /* with which preset, names and parameters: \"preset=base, size=224, ..\" */",
-    "  unsigned ngenerate;",
-    "  const $p_generate *generate;",
-    "} $p_info;",
-    "",
-    "/* The least arena for calls of a route ($P_ROUTE_COUNT: of any) with these run-time dims, one value for each of "
-    "the "
-    "model;",
-    " * NULL: with any. Less than $P_ARENA_BYTES(threads) where a batch is smaller than it may be. */",
-    "size_t $p_arena_bytes(unsigned route, const size_t *dims, unsigned threads);",
-    "",
-    "/* Checks everything in the config, picks the instruction set, puts the context into the arena. */",
-    "$p_status $p_init($p_ctx **ctx, const $p_config *config);",
-};
-
-static const char *const tail[] = {
-    "",
-    "/* Any route by its number ($P_ROUTE_...). dims: one value for each run-time dim of the model, in order; those "
-    "that the",
-    " * route does not use are ignored. in, out: as in the route's function. */",
-    "$p_status $p_call($p_ctx *ctx, unsigned route, const size_t *dims, const void *const *in, void *const *out);",
-    "",
-    "const $p_info *$p_describe(void);",
-    "const char *$p_isa(const $p_ctx *ctx);       /* the instruction set in use */",
-    "const char *$p_strerror(int status); /* one line; never NULL */",
-    "",
-    "/* Compares the weights with their checksums ($P_EWEIGHTS) and runs a part of every kernel on every compiled "
-    "instruction",
-    " * set that this CPU has, on the same numbers ($P_ETEST). Overwrites the working part of the arena. */",
-    "$p_status $p_selftest($p_ctx *ctx);",
-    "",
-    "#ifdef $P_TRACE",
-    "/* Calls fn after every kernel launch of a call, with its number in the route; fn may take the time. NULL: off. "
-    "*/",
-    "void $p_set_trace($p_ctx *ctx, void (*fn)(void *ud, unsigned step, const char *kernel, double flops), void *ud);",
-    "#endif",
-    "",
-    "#ifdef __cplusplus",
-    "}",
-    "#endif",
-    "",
-    "#endif",
-};
 
 static void emit_fixed_sizes(const Program *p, const ModelNames *n, Buf *out) {
   const char *u = n->upper;
@@ -170,7 +20,7 @@ static void emit_fixed_sizes(const Program *p, const ModelNames *n, Buf *out) {
   buf_printf(out, "#define %s_PLAN_HASH UINT64_C(0x%016llx)\n", u, (unsigned long long)p->plan_hash);
   buf_printf(out, "#define %s_WEIGHTS_BYTES %lluu /* the weight file */\n", u,
              (unsigned long long)(data + p->weight_bytes));
-  buf_printf(out, "#define %s_CONTEXT_BYTES %lldu\n", u, (long long)model_ctx_bytes());
+  buf_printf(out, "#define %s_CONTEXT_BYTES %lldu\n", u, (long long)MDL_CONTEXT_BYTES);
   buf_printf(out, "#define %s_SHARED_BYTES %lldu  /* tensors between kernels: the largest route */\n", u,
              (long long)p->arena_bytes);
   buf_printf(out, "#define %s_SCRATCH_BYTES %lldu /* of one thread */\n", u, (long long)p->scratch_bytes);
@@ -287,40 +137,41 @@ void emit_route_definition(const Program *p, const ModelNames *n, size_t at, Buf
              r->macro + strlen(n->upper) + 1);
 }
 
-void emit_header_text(const ModelNames *n, const char *sizes, Buf *out) {
-  buf_printf(out, "#ifndef %s_H_INCLUDED\n#define %s_H_INCLUDED\n\n", n->upper, n->upper);
-  EMIT_LINES(out, n, head);
-  buf_puts(out, sizes);
-  EMIT_LINES(out, n, types);
-  EMIT_LINES(out, n, tail);
-}
-
-void emit_header_fixed(const Program *p, const ModelNames *n, Buf *out) {
-  buf_printf(out, "%s_H_INCLUDED %s_TRACE %s_ROUTE_COUNT\n", n->upper, n->upper, n->upper);
-  EMIT_LINES(out, n, head);
-  emit_fixed_sizes(p, n, out);
-  EMIT_LINES(out, n, types);
-  EMIT_LINES(out, n, tail);
-}
-
-// All behind the guard.
-static void emit_body(const Program *p, const ModelNames *n, Buf *out) {
-  EMIT_LINES(out, n, head);
-  emit_sizes(p, n, out);
+static void part_sizes(const ModelText *m, Buf *out) {
+  emit_sizes(m->p, m->n, out);
   buf_puts(out, "\n/* Elements of the callers' buffers, by the bounds of the dims. */\n");
-  for (size_t i = 0; i < p->route.n; i++) {
-    const Graph *g = p->route.at[i].graph;
-    emit_elements(p->module, g->input.at, g->input.n, g, n->route[i].input_macro, out);
-    emit_elements(p->module, g->output.at, g->output.n, g, n->route[i].output_macro, out);
+  for (size_t i = 0; i < m->p->route.n; i++) {
+    const Graph *g = m->p->route.at[i].graph;
+    emit_elements(m->p->module, g->input.at, g->input.n, g, m->n->route[i].input_macro, out);
+    emit_elements(m->p->module, g->output.at, g->output.n, g, m->n->route[i].output_macro, out);
   }
-  EMIT_LINES(out, n, types);
+}
+
+static void part_fixed_sizes(const ModelText *m, Buf *out) {
+  emit_fixed_sizes(m->p, m->n, out);
+}
+
+static void part_routes(const ModelText *m, Buf *out) {
+  const Program *p = m->p;
+  const ModelNames *n = m->n;
   buf_puts(out, "\n/* Numbers of the routes, for ");
   buf_printf(out, "%s_call. */\nenum {", n->prefix);
   for (size_t i = 0; i < p->route.n; i++)
     buf_printf(out, "%s %s_ROUTE_%s = %zu", i ? "," : "", n->upper, n->route[i].macro + strlen(n->upper) + 1, i);
   buf_printf(out, "%s %s_ROUTE_COUNT = %zu };\n", p->route.n ? "," : "", n->upper, p->route.n);
   for (size_t i = 0; i < p->route.n; i++) emit_route_decl(p, n, i, out);
-  EMIT_LINES(out, n, tail);
+}
+
+void emit_header_fixed(const Program *p, const ModelNames *n, Buf *out) {
+  static const TextPartRow parts[] = {{"sizes", part_fixed_sizes}, {"routes", NULL}, {NULL, NULL}};
+  buf_printf(out, "%s_H_INCLUDED %s_TRACE %s_ROUTE_COUNT\n", n->upper, n->upper, n->upper);
+  template_print("model.h", &(ModelText){.p = p, .n = n}, parts, out);
+}
+
+// All behind the guard.
+static void emit_body(const Program *p, const ModelNames *n, Buf *out) {
+  static const TextPartRow parts[] = {{"sizes", part_sizes}, {"routes", part_routes}, {NULL, NULL}};
+  template_print("model.h", &(ModelText){.p = p, .n = n}, parts, out);
 }
 
 // What tells this header from any other: the guard has it as its value, and the C file compares.

@@ -168,18 +168,6 @@ void model_names_free(ModelNames *n) {
   arena_free(&n->arena);
 }
 
-void emit_lines(Buf *out, const ModelNames *n, const char *const *line, size_t nlines) {
-  for (size_t i = 0; i < nlines; i++) {
-    for (const char *s = line[i]; *s; s++) {
-      if (s[0] == '$' && (s[1] == 'p' || s[1] == 'P'))
-        buf_puts(out, *++s == 'p' ? n->prefix : n->upper);
-      else
-        buf_putc(out, *s);
-    }
-    buf_putc(out, '\n');
-  }
-}
-
 void emit_string(Buf *out, const char *s) {
   if (!s) {
     buf_puts(out, "NULL");
@@ -250,8 +238,4 @@ bool target_cpu_needs(const Target *t, uint32_t need[4]) {
     s += n + (s[n] == ',');
   }
   return true;
-}
-
-int64_t model_ctx_bytes(void) {
-  return 256;
 }

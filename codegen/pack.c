@@ -102,7 +102,7 @@ static bool put_zeros(Output *o, uint64_t n) {
   return true;
 }
 
-static bool write_data(Output *o, const Program *p, const WeightSource *src, SyWeightsEntry *entry,
+static bool write_data(Output *o, const Program *p, const WeightSource *src, sy_weights_entry *entry,
                        void (*progress)(void *ud, double share), void *ud) {
   uint64_t at = 0, largest = 1;
   for (size_t i = 0; i < p->weight.n; i++)
@@ -116,7 +116,7 @@ static bool write_data(Output *o, const Program *p, const WeightSource *src, SyW
   for (size_t i = 0; i < p->weight.n && ok; i++) {
     const PackedWeight *w = &p->weight.at[i];
     ok = pack_weight(p, w, src, dst, &o->err) && put_zeros(o, w->offset - at) && put(o, dst, (size_t)w->bytes);
-    entry[i] = (SyWeightsEntry){w->offset, w->bytes, ok ? sy_weights_checksum(dst, w->bytes) : 0};
+    entry[i] = (sy_weights_entry){w->offset, w->bytes, ok ? sy_weights_checksum(dst, w->bytes) : 0};
     at = w->offset + w->bytes;
     if (progress) progress(ud, (double)at / (double)(p->weight_bytes ? p->weight_bytes : 1));
   }
@@ -124,14 +124,14 @@ static bool write_data(Output *o, const Program *p, const WeightSource *src, SyW
   return ok;
 }
 
-static bool write_file(Output *o, const Program *p, const WeightSource *src, SyWeightsEntry *entry,
+static bool write_file(Output *o, const Program *p, const WeightSource *src, sy_weights_entry *entry,
                        void (*progress)(void *ud, double share), void *ud) {
-  SyWeightsHeader h = {.version = SY_WEIGHTS_VERSION,
-                       .endian = SY_WEIGHTS_ENDIAN,
-                       .plan_hash = p->plan_hash,
-                       .data_offset = sy_weights_data_offset(p->weight.n),
-                       .data_bytes = p->weight_bytes,
-                       .count = p->weight.n};
+  sy_weights_header h = {.version = SY_WEIGHTS_VERSION,
+                         .endian = SY_WEIGHTS_ENDIAN,
+                         .plan_hash = p->plan_hash,
+                         .data_offset = sy_weights_data_offset(p->weight.n),
+                         .data_bytes = p->weight_bytes,
+                         .count = p->weight.n};
   memcpy(h.magic, SY_WEIGHTS_MAGIC, sizeof h.magic);
   if (!put_zeros(o, h.data_offset) || !write_data(o, p, src, entry, progress, ud)) return false;
   if (fseek(o->f, 0, SEEK_SET) != 0) return o->err = strerror(errno), false;
@@ -140,7 +140,7 @@ static bool write_file(Output *o, const Program *p, const WeightSource *src, SyW
 
 bool pack_into(const Program *p, const WeightSource *src, NewFile *out, void (*progress)(void *ud, double share),
                void *ud, const char **err) {
-  SyWeightsEntry *entry = calloc(p->weight.n + 1, sizeof *entry);
+  sy_weights_entry *entry = calloc(p->weight.n + 1, sizeof *entry);
   Output o = {.f = out->f, .err = "out of memory"};
   bool ok = entry && write_file(&o, p, src, entry, progress, ud);
   if (ok && !new_file_close(out, NEW_FILE_SAFE)) ok = false, o.err = strerror(errno);

@@ -4,7 +4,7 @@
 // printed, for each instruction set; the module's self-test compares a checksum of what it stored.
 //
 // Invariants: one task, no run-time dims, no scratch; no result is a NaN or a denormal, whose bits may differ. The
-// inputs are those that the self-test makes (emit_model_selftest.c): numbers in -1 .. 1 from the same generator.
+// inputs are those that the self-test makes (runtime/engine/selftest.c): numbers in -1 .. 1 from the same generator.
 #include "probe.h"
 
 #include "kmath.h"

@@ -2,11 +2,12 @@
 #ifndef SY_PROBE_H
 #define SY_PROBE_H
 
+#include "runtime/engine/plan.h"
 #include "target.h"
 
 enum {
-  PROBE_N = 32,                         // numbers in x, and in a row of y
-  PROBE_ROWS = 12,                      // rows of y made of vectors
+  PROBE_N = MDL__PROBE_N,               // numbers in x, and in a row of y
+  PROBE_ROWS = MDL__PROBE_ROWS,         // rows of y made of vectors
   PROBE_Y = PROBE_N * (PROBE_ROWS + 2), // one more of scalars, one of sums
 };
 

@@ -120,7 +120,7 @@ static const char *judge_steps(Fault *f) {
   if (!evaluate(f, r->graph, f->root, r->step.n, f->want)) return "the reference evaluator refuses the optimised graph";
   sy_map w = {0};
   if (sy_map_open(&w, f->call->packed, 0) != SY_OK) return NULL;
-  SyWeightsHeader h;
+  sy_weights_header h;
   memcpy(&h, w.data, sizeof h);
   const char *err = NULL;
   void **out = ARENA_ARRAY(&f->a, void *, r->graph->output.n + 1);

@@ -25,7 +25,7 @@ const char *check_cannot_run(const Check *c) {
 /* interpreter ---------------------------------------------------------------------------------------------------------
  */
 static bool run_interp(Check *c, const Call *call, const sy_map *w, CheckResult *r) {
-  SyWeightsHeader h;
+  sy_weights_header h;
   memcpy(&h, w->data, sizeof h);
   const char *err = NULL;
   const char *data = (const char *)w->data + h.data_offset;

@@ -3,13 +3,8 @@
 #ifndef SY_EMBEDDED_H
 #define SY_EMBEDDED_H
 
-#include <stddef.h>
+#include "ir/base/embed.h"
 
-typedef struct EmbeddedFile {
-  const char *name; // path from the root of the sources: "models/vit.sy"; NULL ends the list
-  const char *text; // NUL-terminated
-  size_t size;
-} EmbeddedFile;
 extern const EmbeddedFile embedded_files[];
 
 const EmbeddedFile *embedded_find(const char *name); // NULL if there is none (session.c)

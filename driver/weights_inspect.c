@@ -174,14 +174,14 @@ static int inspect_checkpoint(Session *s, const char *path, Report *r) {
 /* packed --------------------------------------------------------------------------------------------------------------
  */
 static int inspect_packed(Session *s, const char *path, const sy_map *m, Report *r) {
-  SyWeightsHeader h = {0};
+  sy_weights_header h = {0};
   const char *problem = sy_weights_problem(m->data, m->bytes, &h);
   if (problem) return session_fail(s, EXIT_WRONG, "%s: not a sound weight file: %s", path, problem);
   report_head(r, path, "packed weights", h.plan_hash);
   for (uint64_t i = 0; i < h.count; i++) {
-    SyWeightsEntry e;
+    sy_weights_entry e;
     const void *data;
-    problem = sy_weights_entry(m->data, &h, i, &e, &data);
+    problem = sy_weights_find(m->data, &h, i, &e, &data);
     if (problem && r->json) json_end_all(r->json);
     if (problem)
       return session_fail(s, EXIT_WRONG, "%s: not a sound weight file: entry %llu %s", path, (unsigned long long)i,

@@ -445,7 +445,7 @@ static int run_route(Face *f) {
 /* commands ----------------------------------------------------------------------------------------------------------
  */
 static FaceModel started_model(Face *f) {
-  SyWeightsHeader h;
+  sy_weights_header h;
   const char *wrong = sy_weights_problem(f->weights, f->weights_bytes, &h);
   uint64_t table = wrong ? 0 : sy_weights_checksum(f->weights, h.data_offset); // it has the checksums of all entries
   return (FaceModel){f->model->info, &f->args, results(f), f->program, f->model->isa(f->ctx),

@@ -10,15 +10,15 @@
 
 typedef struct Check {
   const void *file;
-  SyWeightsHeader head;
+  sy_weights_header head;
   atomic_bool damaged;
 } Check;
 
 static void check_entry(void *arg, size_t i) {
   Check *c = arg;
-  SyWeightsEntry e;
+  sy_weights_entry e;
   const void *data = NULL;
-  if (sy_weights_entry(c->file, &c->head, i, &e, &data) || sy_weights_checksum(data, e.bytes) != e.checksum)
+  if (sy_weights_find(c->file, &c->head, i, &e, &data) || sy_weights_checksum(data, e.bytes) != e.checksum)
     atomic_store(&c->damaged, true);
 }
 

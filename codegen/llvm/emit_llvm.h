@@ -2,9 +2,10 @@
 //
 //   llvm.h            what the rest of the compiler sees: kinds of output, the JIT; the same with and without LLVM
 //   emit_llvm.c       one kernel -> one LLVM function, for any width
-//   emit_llvm_model.c the tables of a model and its public functions, around the engine (emit_model_engine.c) as
-//   bitcode llvm.c            targets, passes, files llvm_jit.c        in this process none.c            the same
-//   functions where LLVM is not there
+//   emit_llvm_model.c the tables of a model and its public functions, around the engine (runtime/engine) as bitcode
+//   llvm.c            targets, passes, files
+//   llvm_jit.c        in this process
+//   none.c            the same functions where LLVM is not there
 #ifndef SY_EMIT_LLVM_H
 #define SY_EMIT_LLVM_H
 

@@ -1,11 +1,11 @@
-// emit_llvm_model.c: a model around its kernels: the tables that the engine runs (codegen/emit_model_engine.c has their
+// emit_llvm_model.c: a model around its kernels: the tables that the engine runs (runtime/engine/plan.h has their
 // structs), the engine itself, linked in as bitcode, and one function for each route. What stands in the tables comes
 // from where the C printer has it: the Program, model_facts.h and ModelNames.
 //
 // Invariant: a row of a table is a constant struct whose members are those of the engine's C struct, in order; LLVM
 // lays both out by the rules of the target.
 //
-//   @sy_engine__plans = internal constant [1 x {...}] [{ i32 33, i32 0, i32 1, i32 1, i32 1, i64 417792, ptr @.., ptr
+//   @mdl__plans = internal constant [1 x {...}] [{ i32 33, i32 0, i32 1, i32 1, i32 1, i64 417792, ptr @.., ptr
 //   null }] define i32 @vit_classify(ptr %ctx, i64 %B, ptr %image, ptr %logits)
 #include "emit_llvm.h"
 
@@ -133,7 +133,7 @@ static void plans_table(Llvm *l, const ModelNames *n) {
                  c32(l, n->route[i].dims), c32(l, r->scale), c32(l, r->nbase), c64(l, (uint64_t)r->arena_bytes), step,
                  check));
   }
-  table(l, "sy_engine__plans", &rows);
+  table(l, "mdl__plans", &rows);
 }
 
 /* kernels
@@ -187,7 +187,23 @@ static void isas_table(Llvm *l, const ModelNames *n) {
   }
   LLVMValueRef zero[4] = {c32(l, 0), c32(l, 0), c32(l, 0), c32(l, 0)};
   VEC_PUSH(&l->arena, rows, ROW(l, null(l), c32(l, 0), array_of(zero, 4), null(l), null(l), c64(l, 0)));
-  table(l, "sy_engine__isas", &rows);
+  table(l, "mdl__isas", &rows);
+}
+
+// What max_isa may say; -2: that is of another family of processors.
+static void caps_table(Llvm *l) {
+  const Target *mine[MAX_TARGETS];
+  const char *err = NULL;
+  size_t n = llvm_targets(LLVMGetTarget(l->module), mine, &err);
+  Rows rows = {0};
+  for (size_t i = 0; targets[i]; i++) {
+    uint64_t rank = (uint64_t)-2;
+    for (size_t k = 0; k < n; k++)
+      if (mine[k] == targets[i]) rank = targets[i]->rank;
+    VEC_PUSH(&l->arena, rows, ROW(l, text(l, targets[i]->name), c32(l, rank)));
+  }
+  VEC_PUSH(&l->arena, rows, ROW(l, null(l), c32(l, 0)));
+  table(l, "mdl__caps", &rows);
 }
 
 static void kernels_tables(Llvm *l, const ModelNames *n) {
@@ -208,8 +224,8 @@ static void kernels_tables(Llvm *l, const ModelNames *n) {
     VEC_PUSH(&l->arena, params, array_of(row, MAX_KERNEL_ARGS));
     VEC_PUSH(&l->arena, names, text(l, ""));
   }
-  table(l, "sy_engine__params", &params);
-  table(l, "sy_engine__kernel_names", &names);
+  table(l, "mdl__params", &params);
+  table(l, "mdl__kernel_names", &names);
 }
 
 /* what describe returns
@@ -331,13 +347,13 @@ static LLVMValueRef bounds_table(Llvm *l) {
   for (size_t i = 0; i < m->ndim; i++)
     VEC_PUSH(&l->arena, rows,
              ROW(l, text(l, m->dim[i].name), c64(l, (uint64_t)m->dim[i].lo), c64(l, (uint64_t)m->dim[i].hi)));
-  if (!m->ndim) VEC_PUSH(&l->arena, rows, ROW(l, text(l, ""), c64(l, 0), c64(l, 0)));
-  return table(l, "sy_engine__bounds", &rows);
+  while (rows.n < MAX_DIMS) VEC_PUSH(&l->arena, rows, ROW(l, text(l, ""), c64(l, 0), c64(l, 0)));
+  return table(l, "mdl__bounds", &rows);
 }
 
 static void facts_table(Llvm *l) {
   const Program *p = l->p;
-  constant(l, "sy_engine__facts",
+  constant(l, "mdl__facts_table",
            ROW(l, c64(l, p->plan_hash), c64(l, weights_bytes(p)), c64(l, sy_weights_data_offset(p->weight.n)),
                c64(l, p->weight.n), c64(l, (uint64_t)p->arena_bytes), c64(l, (uint64_t)p->scratch_bytes),
                c64(l, p->route.n)));
@@ -393,7 +409,7 @@ static bool link_engine(Llvm *l, const char *what, const char **err) {
 
 // The engine's public functions get the model's prefix; all else is internal.
 static void name_functions(Llvm *l, const ModelNames *n) {
-  static const char prefix[] = "sy_engine_";
+  static const char prefix[] = "mdl_";
   static const char *const open[] = {"init", "call",     "describe", "arena_bytes",
                                      "isa",  "strerror", "selftest", "set_trace"};
   for (LLVMValueRef g = LLVMGetFirstGlobal(l->module); g; g = LLVMGetNextGlobal(g))
@@ -427,7 +443,7 @@ static void emit_route(Llvm *l, const ModelNames *n, size_t at) {
     if (r->dims >> j & 1) type[count] = l->word, name[count++] = r->dim[j];
   for (size_t i = 0; i < g->input.n; i++) type[count] = l->ptr, name[count++] = r->input[i];
   for (size_t i = 0; i < g->output.n; i++) type[count] = l->ptr, name[count++] = r->output[i];
-  LLVMValueRef call = LLVMGetNamedFunction(l->module, "sy_engine_call");
+  LLVMValueRef call = LLVMGetNamedFunction(l->module, "mdl_call");
   LLVMTypeRef call_type = LLVMGlobalGetValueType(call);
   LLVMValueRef fn = LLVMAddFunction(l->module, r->fn, LLVMFunctionType(l->i32, type, (unsigned)count, false));
   for (unsigned i = 0; i < count; i++) LLVMSetValueName2(LLVMGetParam(fn, i), name[i], strlen(name[i]));
@@ -463,18 +479,19 @@ static void emit_route(Llvm *l, const ModelNames *n, size_t at) {
 bool emit_llvm_model(Llvm *l, const char **err) {
   ModelNames n = model_names(l->p, &(EmitModel){.prefix = l->o->prefix});
   isas_table(l, &n);
+  caps_table(l);
   plans_table(l, &n);
   kernels_tables(l, &n);
   facts_table(l);
   LLVMValueRef dims = bounds_table(l);
   if (!l->p->module->ndim) dims = null(l);
-  info_table(l, &n, "sy_engine__info_table", false, dims);
-  if (l->o->glue) info_table(l, &n, "sy_engine__glue_table", true, dims);
+  info_table(l, &n, "mdl__info_table", false, dims);
+  if (l->o->glue) info_table(l, &n, "mdl__glue_table", true, dims);
   // The linker joins them with the engine's declarations only while they are visible.
-  static const char *const shared[] = {"plans",  "isas",       "params", "kernel_names",
-                                       "bounds", "info_table", "facts",  "glue_table"};
+  static const char *const shared[] = {"plans",  "isas",       "caps",        "params",    "kernel_names",
+                                       "bounds", "info_table", "facts_table", "glue_table"};
   for (size_t i = 0; i < sizeof shared / sizeof *shared; i++) {
-    LLVMValueRef g = LLVMGetNamedGlobal(l->module, arena_printf(&l->arena, "sy_engine__%s", shared[i]));
+    LLVMValueRef g = LLVMGetNamedGlobal(l->module, arena_printf(&l->arena, "mdl__%s", shared[i]));
     if (g) LLVMSetLinkage(g, LLVMExternalLinkage);
   }
   bool ok = link_engine(l, "engine", err) && (!l->o->glue || link_engine(l, "glue", err));

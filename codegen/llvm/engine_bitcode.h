@@ -1,4 +1,4 @@
-// engine_bitcode.h: the engine (codegen/emit_model_engine.c) as bitcode for some families of processors, made by clang
+// engine_bitcode.h: the engine (runtime/engine) as bitcode for some families of processors, made by clang
 // when syc is built (cmake/SwitchyardLlvm.cmake).
 #ifndef SY_ENGINE_BITCODE_H
 #define SY_ENGINE_BITCODE_H

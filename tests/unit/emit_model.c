@@ -146,15 +146,15 @@ static void make_weights(Model *m) {
   VEC_PUSH(&m->arena, m->p.weight, w);
   m->p.weight_bytes = w.bytes;
   m->p.plan_hash = 0x0123456789abcdefu;
-  SyWeightsHeader h = {"", SY_WEIGHTS_VERSION, SY_WEIGHTS_ENDIAN, m->p.plan_hash, sy_weights_data_offset(1), w.bytes,
-                       1};
+  sy_weights_header h = {"", SY_WEIGHTS_VERSION, SY_WEIGHTS_ENDIAN, m->p.plan_hash, sy_weights_data_offset(1), w.bytes,
+                         1};
   memcpy(h.magic, SY_WEIGHTS_MAGIC, 8);
   m->file_bytes = (size_t)(h.data_offset + h.data_bytes);
   m->file = aligned_alloc(64, (m->file_bytes + 63) / 64 * 64);
   memset(m->file, 0, m->file_bytes);
   m->table = (float *)(void *)(m->file + h.data_offset);
   for (int i = 0; i < VOCAB * WIDTH; i++) m->table[i] = (float)(i * 37 % 101) / 50.0f - 1.0f;
-  SyWeightsEntry e = {0, w.bytes, sy_weights_checksum(m->table, w.bytes)};
+  sy_weights_entry e = {0, w.bytes, sy_weights_checksum(m->table, w.bytes)};
   memcpy(m->file, &h, sizeof h);
   memcpy(m->file + sizeof h, &e, sizeof e);
 }
@@ -271,6 +271,10 @@ Test(emit_model, text_is_the_same_every_time_and_has_no_paths) {
   cr_expect_str_eq(a.s, b.s);
   cr_expect_null(strstr(a.s, "/tmp"));
   cr_expect_not_null(strstr(a.s, "h = 3 x + table[class] * / int broken;"));
+  emit_model_h(&m->p, &how, &a);
+  emit_model_glue(&m->p, &how, &a);
+  static const char *const left[] = {"mdl_", "MDL_", "//@", "sy_weights", "SY_WEIGHTS", "#include \"plan.h\""};
+  for (size_t i = 0; i < sizeof left / sizeof *left; i++) cr_expect_null(strstr(a.s, left[i]), "%s", left[i]);
   buf_free(&a);
   buf_free(&b);
 }

@@ -234,18 +234,18 @@ Test(weights, checksum_sees_every_bit_and_length) {
   for (uint64_t n = 1; n < sizeof data; n++)
     cr_expect_neq(sy_weights_checksum(data, n), sy_weights_checksum(data, n - 1));
   cr_expect_eq(sy_weights_data_offset(0), 4096);
-  cr_expect_eq(sizeof(SyWeightsHeader), 48);
-  cr_expect_eq(sizeof(SyWeightsEntry), 24);
+  cr_expect_eq(sizeof(sy_weights_header), 48);
+  cr_expect_eq(sizeof(sy_weights_entry), 24);
 }
 
 // A whole file in memory: two entries with their checksums.
 static void packed_file(unsigned char *file, size_t bytes) {
-  SyWeightsHeader h = {.version = SY_WEIGHTS_VERSION, .endian = SY_WEIGHTS_ENDIAN, .count = 2};
+  sy_weights_header h = {.version = SY_WEIGHTS_VERSION, .endian = SY_WEIGHTS_ENDIAN, .count = 2};
   memcpy(h.magic, SY_WEIGHTS_MAGIC, sizeof h.magic);
   h.data_offset = sy_weights_data_offset(h.count);
   h.data_bytes = bytes - h.data_offset;
   for (size_t i = 0; i < h.data_bytes; i++) file[h.data_offset + i] = (unsigned char)(i * 13 + 1);
-  SyWeightsEntry e[2] = {{0, 1000, 0}, {1024, h.data_bytes - 1024, 0}};
+  sy_weights_entry e[2] = {{0, 1000, 0}, {1024, h.data_bytes - 1024, 0}};
   for (int i = 0; i < 2; i++) e[i].checksum = sy_weights_checksum(file + h.data_offset + e[i].offset, e[i].bytes);
   memcpy(file, &h, sizeof h);
   memcpy(file + sizeof h, e, sizeof e);
