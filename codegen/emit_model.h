@@ -40,10 +40,6 @@ void emit_comment(Buf *out, const char *s); // text that cannot end a comment
 // and XCR0. False: the attribute names a feature that is not in the table.
 bool target_cpu_needs(const Target *t, uint32_t need[4]);
 
-// The static tables behind PREFIX_describe, in structs PREFIX_* (`type` = prefix) or in those of runtime/switchyard.h
-// (`type` = "sy", with the list of steps). They end in `static const TYPE_info PREFIX_info_table`.
-void emit_info(const Program *p, const EmitModel *o, const ModelNames *n, const char *type, Buf *out);
-
 // The function of one route, a call of PREFIX_call. (emit_model_h.c, beside the prototype)
 // Lines of the C file that compare its header with the one it was made with.
 void emit_header_check(const Program *p, const ModelNames *n, const EmitModel *o, Buf *out);

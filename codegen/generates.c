@@ -1,10 +1,5 @@
 // generates.c: see generates.h.
-//
-//   static const sy_port vit__info_0_step_in[] = {{1, 0}, {3, 0}, {6, 3}};
-//   static const sy_generate vit__info_generate[] = {{"caption", "prompt", 0, 1, 0, 1, vit__info_0_start_in, ..}};
 #include "generates.h"
-
-#include "emit_model.h"
 
 #define SAME(ours, theirs) _Static_assert((int)(ours) == (int)(theirs), "switchyard.h lists them in our order")
 SAME(ROLE_data, SY_ROLE_DATA);
@@ -63,50 +58,4 @@ sy_generate *program_generates(const Program *p, Arena *a, size_t *n) {
                                 .repetition_penalty = o->repetition_penalty};
   }
   return all;
-}
-
-static void emit_ports(const sy_port *port, size_t n, const char *type, const char *own, size_t at, const char *what,
-                       Buf *out) {
-  buf_printf(out, "static const %s_port %s_info_%zu_%s[] = {", type, own, at, what);
-  for (size_t i = 0; i < n; i++) buf_printf(out, "%s{%u, %u}", i ? ", " : "", port[i].role, port[i].pair);
-  buf_puts(out, "};\n");
-}
-
-static void emit_text(Buf *out, const char *s) {
-  if (s)
-    emit_string(out, s);
-  else
-    buf_puts(out, "NULL");
-}
-
-static void emit_generate(const sy_generate *x, const char *own, size_t at, Buf *out) {
-  buf_puts(out, "    {");
-  emit_text(out, x->name);
-  buf_puts(out, ", ");
-  emit_text(out, x->prompt);
-  buf_printf(out, ", %u, %u, %u, %u,\n     ", x->rule, x->width, x->start, x->step);
-  static const char *const what[] = {"start_in", "start_out", "step_in", "step_out"};
-  for (int k = 0; k < 4; k++) buf_printf(out, "%s_info_%zu_%s, ", own, at, what[k]);
-  const int64_t number[] = {x->start_id, x->mask_id, x->end_id, x->pad_id, x->beams, x->longest, x->shortest};
-  buf_puts(out, "\n     ");
-  for (size_t k = 0; k < sizeof number / sizeof *number; k++) buf_printf(out, "%lld, ", (long long)number[k]);
-  buf_printf(out, "%.17g, %.17g},\n", x->length_penalty, x->repetition_penalty);
-}
-
-size_t emit_generates(const Program *p, const char *type, const char *own, Buf *out) {
-  Arena a = {0};
-  size_t n;
-  const sy_generate *all = program_generates(p, &a, &n);
-  for (size_t i = 0; i < n; i++) {
-    const Graph *s = p->route.at[all[i].start].graph, *t = p->route.at[all[i].step].graph;
-    emit_ports(all[i].start_in, s->input.n, type, own, i, "start_in", out);
-    emit_ports(all[i].start_out, s->output.n, type, own, i, "start_out", out);
-    emit_ports(all[i].step_in, t->input.n, type, own, i, "step_in", out);
-    emit_ports(all[i].step_out, t->output.n, type, own, i, "step_out", out);
-  }
-  if (n) buf_printf(out, "static const %s_generate %s_info_generate[] = {\n", type, own);
-  for (size_t i = 0; i < n; i++) emit_generate(&all[i], own, i, out);
-  if (n) buf_puts(out, "};\n");
-  arena_free(&a);
-  return n;
 }

@@ -1,5 +1,5 @@
 // generates.h: the generates of a program as compiled models describe them (sy_generate of runtime/switchyard.h): made
-// once from the records of the module, printed by both back ends, read by syc itself where it runs a search.
+// once from the records of the module, put into the tables (image.c), read by syc itself where it runs a search.
 #ifndef SY_GENERATES_H
 #define SY_GENERATES_H
 
@@ -8,8 +8,5 @@
 
 // One for each generate whose two routes are in the program; numbers of routes are those of the program.
 sy_generate *program_generates(const Program *p, Arena *a, size_t *n);
-
-// The tables as C: `OWN_info_generate`, an array of TYPE_generate, if there is one. Returns how many it has.
-size_t emit_generates(const Program *p, const char *type, const char *own, Buf *out);
 
 #endif

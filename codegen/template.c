@@ -43,7 +43,7 @@ static void print_word(const ModelNames *n, const char *s, size_t len, Buf *out)
   buf_putn(out, s, len);
 }
 
-static void print_line(const ModelNames *n, const char *s, const char *end, Buf *out) {
+static void print_words(const ModelNames *n, const char *s, const char *end, Buf *out) {
   static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
   while (s < end) {
     size_t len = strspn(s, letters);
@@ -53,7 +53,10 @@ static void print_line(const ModelNames *n, const char *s, const char *end, Buf 
       buf_putc(out, *s);
     s += len ? len : 1;
   }
-  buf_putc(out, '\n');
+}
+
+void template_words(const ModelNames *n, const char *s, Buf *out) {
+  print_words(n, s, s + strlen(s), out);
 }
 
 void emit_section(Buf *out, const char *title, size_t len) {
@@ -99,7 +102,7 @@ static void print_file(const EmbeddedFile *f, const ModelText *m, const TextPart
     else if ((rest = behind(line, n, "#include \"", &len)))
       print_file(find_file(rest, len - 1), m, parts, out);
     else
-      print_line(m->n, line, line + n, out);
+      print_words(m->n, line, next, out);
   }
 }
 

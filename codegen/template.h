@@ -31,6 +31,7 @@ typedef struct TextPartRow {
 
 // Appends a file ("engine.c"). The table of parts ends with a NULL name; a part that is not in it is an internal error.
 void template_print(const char *file, const ModelText *m, const TextPartRow *parts, Buf *out);
-void emit_section(Buf *out, const char *title, size_t len); // "/* ---- title ---- .. */" and a line break
+void template_words(const ModelNames *n, const char *s, Buf *out); // a text with those words replaced
+void emit_section(Buf *out, const char *title, size_t len);        // "/* ---- title ---- .. */" and a line break
 
 #endif
