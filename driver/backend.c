@@ -1,5 +1,5 @@
-// backend.c: the way from a program to machine code without a C compiler: which back end is asked for, objects from
-// LLVM, linking them with ld or lld.
+// backend.c: the back ends (back_ends is the list) and which one is asked for; the way from a program to machine code
+// without a C compiler: objects from LLVM, linking them with ld or lld.
 //
 // An executable is linked with the start files of the C library, the runtime and the host library, all of which lie in
 // the library folder of the installation (see cmake/SwitchyardLlvm.cmake), and with the shared libraries that this
@@ -13,34 +13,71 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-const BackendInfo backend_info[BACKEND_COUNT] = {
-    [BACKEND_C] = {"c", "compiled C"},
-    [BACKEND_LLVM] = {"llvm", "LLVM"},
-    [BACKEND_JIT] = {"jit", "LLVM, in this process"},
-    [BACKEND_INTERP] = {"interp", "interpreter"},
+/* the list
+ * ------------------------------------------------------------------------------------------------------------------------------
+ */
+// dir/PREFIX.o has the glue in it where a program loads it.
+static bool build_llvm(Session *s, const Building *b) {
+  const char *object = arena_printf(&s->arena, "%s/%s.o", b->dir, b->prefix), *err = "";
+  bool glue = b->kind == CC_SO || b->kind == CC_EXE || b->kind == CC_JIT;
+  Buf o = {0};
+  bool ok = backend_emit(s, b->p, b->prefix, LLVM_OBJ, glue, b->triple, &o);
+  if (ok && !file_write(object, o.s, o.n, &err)) {
+    session_fail(s, EXIT_IO, "cannot write %s: %s", object, err);
+    ok = false;
+  }
+  buf_free(&o);
+  bool whole = b->kind == CC_OBJ || b->kind == CC_JIT;
+  return ok && (whole || backend_link(s, b->kind, object, b->triple, b->result));
+}
+
+const BackEnd back_ends[] = {
+    {.name = "c", .about = "compiled C", .use = USE_FILES, .build = cc_build, .machine = cc_machine},
+    {.name = "llvm",
+     .about = "LLVM",
+     .use = USE_FILES,
+     .machines = true,
+     .missing = llvm_missing,
+     .build = build_llvm,
+     .version = llvm_version},
+    {.name = "jit",
+     .about = "LLVM, in this process",
+     .use = USE_LOADED,
+     .machines = true,
+     .missing = llvm_missing,
+     .build = build_llvm,
+     .version = llvm_version},
+    {.name = "interp", .about = "interpreter", .use = USE_INTERPRETED},
+    {.name = NULL},
 };
+
+const BackEnd *back_end_named(const char *name) {
+  for (const BackEnd *b = back_ends; b->name; b++)
+    if (!strcmp(b->name, name)) return b;
+  return NULL;
+}
 
 const char *backend_machine_option(const Session *s) {
   return s->opt.target ? "--target" : s->opt.mcpu ? "--mcpu" : s->opt.mattr ? "--mattr" : NULL;
 }
 
-int session_backend(Session *s, unsigned allowed) {
+const BackEnd *session_back_end(Session *s, unsigned use) {
   const char *machine = backend_machine_option(s);
   const char *name = s->opt.backend ? s->opt.backend : machine ? "llvm" : "c";
-  int found = -1;
+  const BackEnd *found = NULL;
   Buf have = {0};
-  for (int i = 0; i < BACKEND_COUNT; i++) {
-    if (!(allowed >> i & 1)) continue;
-    buf_printf(&have, "%s%s", have.n ? ", " : "", backend_info[i].name);
-    if (!strcmp(backend_info[i].name, name)) found = i;
+  for (const BackEnd *b = back_ends; b->name; b++) {
+    if (!(b->use & use)) continue;
+    buf_printf(&have, "%s%s", have.n ? ", " : "", b->name);
+    if (!strcmp(b->name, name)) found = b;
   }
-  bool llvm = found == BACKEND_LLVM || found == BACKEND_JIT;
-  if (found < 0)
+  const char *missing = found && found->missing ? found->missing() : NULL;
+  if (!found)
     session_fail(s, EXIT_USAGE, "--backend takes one of %s here, not '%s'", have.s, name);
-  else if (machine && !llvm)
-    session_fail(s, EXIT_USAGE, "%s needs --backend=llvm, not '%s'", machine, name), found = -1;
-  else if (llvm && llvm_missing())
-    session_fail(s, EXIT_USAGE, "--backend=%s: %s", name, llvm_missing()), found = -1;
+  else if (machine && !found->machines)
+    session_fail(s, EXIT_USAGE, "%s needs --backend=llvm, not '%s'", machine, name), found = NULL;
+  else if (missing)
+    session_fail(s, EXIT_USAGE, "--backend=%s: %s", name, missing), found = NULL;
   buf_free(&have);
   return found;
 }

@@ -375,7 +375,7 @@ int cmd_bench(Session *s) {
     return session_fail(s, EXIT_USAGE, "--turns times calls as they are asked for: leave out --rounds");
   if (s->opt.output && !strcmp(s->opt.output, "-"))
     return session_fail(s, EXIT_USAGE, "the outputs go to a file: -o FILE.safetensors");
-  if (session_backend(s, 1u << BACKEND_C | 1u << BACKEND_LLVM) < 0) return s->exit_code;
+  if (!session_back_end(s, USE_FILES)) return s->exit_code;
   Bench *b = ARENA_NEW(&s->arena, Bench);
   b->s = s;
   b->threads = s->opt.threads == INT_UNSET ? sy_cpu_cores() : (unsigned)s->opt.threads;

@@ -146,10 +146,10 @@ static bool compiled_key(Session *s, const Program *p, const char *prefix, CcKin
   const char *machine[] = {s->opt.target ? s->opt.target : triple, s->opt.mcpu, s->opt.mattr};
   Digester key = digest_begin();
   digest_add(&key, &kind, sizeof kind);
-  bool llvm = cc_by_llvm(s, kind);
+  const BackEnd *b = cc_back_end(s, kind);
   for (size_t i = 0; i < 3; i++) key_add_text(&key, machine[i]);
-  key_add_text(&key, llvm ? llvm_version() : "C");
-  bool ok = add_text(s, &key, p, prefix) && (llvm || add_compiler(s, &key, triple)) && add_runtime(s, &key, kind);
+  key_add_text(&key, b->version ? b->version() : "C");
+  bool ok = add_text(s, &key, p, prefix) && (b->version || add_compiler(s, &key, triple)) && add_runtime(s, &key, kind);
   *out = digest_end(&key);
   return ok;
 }

@@ -6,8 +6,6 @@
 // With --backend=llvm (backend.c) the objects come from LLVM, and no C compiler is run.
 #include "driver.h"
 
-#include "codegen/llvm/llvm.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,11 +111,6 @@ const char *cc_runtime_dir(Session *s, const char *what) {
   return NULL;
 }
 
-typedef struct Files { // texts of a module and where they go
-  const char *dir, *prefix;
-  CcTexts text;
-} Files;
-
 CcTexts cc_texts(const Program *p, const char *prefix) {
   CcTexts t = {0};
   char header[300];
@@ -165,13 +158,13 @@ static bool run_words(Session *s, const StrList *cc, const char *const *words, c
 }
 
 // Compiles dir/NAME.c to dir/NAME.o.
-static bool compile(Session *s, const StrList *cc, const Files *f, const char *name) {
-  const char *src = arena_printf(&s->arena, "%s/%s.c", f->dir, name),
-             *obj = arena_printf(&s->arena, "%s/%s.o", f->dir, name);
+static bool compile(Session *s, const StrList *cc, const Building *b, const char *name) {
+  const char *src = arena_printf(&s->arena, "%s/%s.c", b->dir, name),
+             *obj = arena_printf(&s->arena, "%s/%s.o", b->dir, name);
   const char *include = cc_runtime_dir(s, "include");
-  const char *words[] = {"-std=c11", "-O2", "-ffp-contract=off", "-fPIC", "-I", f->dir, "-I", include, "-c", src, "-o",
+  const char *words[] = {"-std=c11", "-O2", "-ffp-contract=off", "-fPIC", "-I", b->dir, "-I", include, "-c", src, "-o",
                          obj,        NULL};
-  return include && run_words(s, cc, words, &s->cc_flags, f->dir, "compiling the emitted C");
+  return include && run_words(s, cc, words, &s->cc_flags, b->dir, "compiling the emitted C");
 }
 
 bool cc_archive(Session *s, const char *triple, const char *object, const char *result) {
@@ -210,11 +203,11 @@ static bool all_static(Session *s, const StrList *cc, const char *dir) {
   return true;
 }
 
-static bool link_exe(Session *s, const StrList *cc, const Files *f, const char *obj, const char *glue,
+static bool link_exe(Session *s, const StrList *cc, const Building *b, const char *obj, const char *glue,
                      const char *result) {
   const char *lib = cc_runtime_dir(s, "lib"), *words[] = {"-o", result, obj, glue, NULL};
   StrList more = {0};
-  if (!lib || (s->opt.fixed && !all_static(s, cc, f->dir))) return false;
+  if (!lib || (s->opt.fixed && !all_static(s, cc, b->dir))) return false;
   for (size_t i = 0; cc_libraries[i]; i++)
     VEC_PUSH(&s->arena, more, arena_printf(&s->arena, "%s/%s", lib, cc_libraries[i]));
   for (size_t i = 0; i < sizeof linked / sizeof *linked; i++)
@@ -222,58 +215,46 @@ static bool link_exe(Session *s, const StrList *cc, const Files *f, const char *
   if (s->opt.fixed) VEC_PUSH(&s->arena, more, "-static");
   VEC_PUSH(&s->arena, more, "-Wl,--gc-sections");
   VEC_PUSH(&s->arena, more, LINK_EXTRA);
-  return run_words(s, cc, words, &more, f->dir, "linking the executable");
+  return run_words(s, cc, words, &more, b->dir, "linking the executable");
 }
 
-static bool link_kind(Session *s, const StrList *cc, const char *triple, const Files *f, CcKind kind,
-                      const char *result) {
-  const char *obj = arena_printf(&s->arena, "%s/%s.o", f->dir, f->prefix);
-  const char *glue = arena_printf(&s->arena, "%s/%s_glue.o", f->dir, f->prefix);
-  const char *so[] = {"-shared", "-o", result, obj, glue, "-lm", NULL};
-  if (kind == CC_LIB) return cc_archive(s, triple, obj, result);
-  if (kind == CC_SO) return run_words(s, cc, so, NULL, f->dir, "linking the library");
-  return link_exe(s, cc, f, obj, glue, result);
+static bool link_kind(Session *s, const StrList *cc, const Building *b) {
+  const char *obj = arena_printf(&s->arena, "%s/%s.o", b->dir, b->prefix);
+  const char *glue = arena_printf(&s->arena, "%s/%s_glue.o", b->dir, b->prefix);
+  const char *so[] = {"-shared", "-o", b->result, obj, glue, "-lm", NULL};
+  if (b->kind == CC_LIB) return cc_archive(s, b->triple, obj, b->result);
+  if (b->kind == CC_SO) return run_words(s, cc, so, NULL, b->dir, "linking the library");
+  return link_exe(s, cc, b, obj, glue, b->result);
 }
 
 // Asked for, or the only way there is.
-bool cc_by_llvm(Session *s, CcKind kind) {
-  if (kind == CC_JIT || backend_machine_option(s)) return true;
-  if (s->opt.backend) return strcmp(s->opt.backend, "c") != 0;
+const BackEnd *cc_back_end(Session *s, CcKind kind) {
+  const BackEnd *asked = s->opt.backend ? back_end_named(s->opt.backend) : NULL, *llvm = back_end_named("llvm");
+  if (kind == CC_JIT || backend_machine_option(s)) return llvm;
+  if (asked) return asked->build ? asked : llvm;
   bool makes = !strcmp(s->command, "build") || !strcmp(s->command, "emit") || !strcmp(s->command, "run");
-  if (!makes || chosen_cc(s) || llvm_missing()) return false;
+  if (!makes || chosen_cc(s) || llvm->missing()) return back_end_named("c");
   session_note(s, "syc: note: there is no C compiler here; LLVM makes the code (--backend=llvm)");
   s->opt.backend = "llvm";
-  return true;
+  return llvm;
 }
 
-// The same through LLVM: dir/PREFIX.o has the glue in it where a program loads it.
-static bool build_llvm(Session *s, const Program *p, const Files *f, CcKind kind, const char *triple,
-                       const char *result) {
-  const char *object = arena_printf(&s->arena, "%s/%s.o", f->dir, f->prefix);
-  bool glue = kind == CC_SO || kind == CC_EXE || kind == CC_JIT;
-  Buf o = {0};
-  bool ok = backend_emit(s, p, f->prefix, LLVM_OBJ, glue, triple, &o) && write_file(s, object, &o);
-  buf_free(&o);
-  return ok && (kind == CC_OBJ || kind == CC_JIT || backend_link(s, kind, object, triple, result));
-}
-
-static bool build_c(Session *s, const Files *f, CcKind kind, const char *triple, const char *result) {
-  StrList cc = cc_words(s, triple);
-  bool ok = write_file(s, arena_printf(&s->arena, "%s/%s.c", f->dir, f->prefix), &f->text.c) &&
-            write_file(s, arena_printf(&s->arena, "%s/%s.h", f->dir, f->prefix), &f->text.h) &&
-            compile(s, &cc, f, f->prefix);
-  if (ok && (kind == CC_SO || kind == CC_EXE)) {
-    const char *name = arena_printf(&s->arena, "%s_glue", f->prefix);
-    ok = write_file(s, arena_printf(&s->arena, "%s/%s.c", f->dir, name), &f->text.glue) && compile(s, &cc, f, name);
+static bool build_texts(Session *s, const Building *b, const CcTexts *text) {
+  StrList cc = cc_words(s, b->triple);
+  bool ok = write_file(s, arena_printf(&s->arena, "%s/%s.c", b->dir, b->prefix), &text->c) &&
+            write_file(s, arena_printf(&s->arena, "%s/%s.h", b->dir, b->prefix), &text->h) &&
+            compile(s, &cc, b, b->prefix);
+  if (ok && (b->kind == CC_SO || b->kind == CC_EXE)) {
+    const char *name = arena_printf(&s->arena, "%s_glue", b->prefix);
+    ok = write_file(s, arena_printf(&s->arena, "%s/%s.c", b->dir, name), &text->glue) && compile(s, &cc, b, name);
   }
-  return ok && (kind == CC_OBJ || link_kind(s, &cc, triple, f, kind, result));
+  return ok && (b->kind == CC_OBJ || link_kind(s, &cc, b));
 }
 
-static bool build_in(Session *s, const Program *p, const char *prefix, const char *dir, CcKind kind, const char *triple,
-                     const char *result) {
-  Files f = {.dir = dir, .prefix = prefix, .text = cc_texts(p, prefix)};
-  bool ok = cc_by_llvm(s, kind) ? build_llvm(s, p, &f, kind, triple, result) : build_c(s, &f, kind, triple, result);
-  cc_free_texts(&f.text);
+bool cc_build(Session *s, const Building *b) {
+  CcTexts text = cc_texts(b->p, b->prefix);
+  bool ok = build_texts(s, b, &text);
+  cc_free_texts(&text);
   return ok;
 }
 
@@ -291,14 +272,14 @@ static char *folder_for(Session *s, const char *out) {
 
 bool cc_program(Session *s, const Program *p, const char *prefix, CcKind kind, const char *triple, const char *out,
                 Made *made) {
-  if (s->opt.fixed && (kind != CC_EXE || cc_by_llvm(s, kind)))
+  if (s->opt.fixed && (kind != CC_EXE || cc_back_end(s, kind)->build != cc_build))
     return session_fail(s, EXIT_USAGE, "--static goes with executables that a C compiler links"), false;
   *made = (Made){.dir = folder_for(s, out)};
   if (!made->dir) return false;
   bool object = kind == CC_OBJ || kind == CC_JIT;
   const char *result =
       object ? arena_printf(&s->arena, "%s/%s.o", made->dir, prefix) : arena_printf(&s->arena, "%s/result", made->dir);
-  bool ok = build_in(s, p, prefix, made->dir, kind, triple, result);
+  bool ok = cc_back_end(s, kind)->build(s, &(Building){p, made->dir, prefix, kind, triple, result});
   if (ok && !new_file_adopt(&made->file, result, out)) {
     session_fail(s, EXIT_IO, "cannot write %s: %s", out, strerror(errno));
     ok = false;

@@ -195,7 +195,7 @@ static void print_json(const Check *c, const size_t count[3]) {
   json_array(&j, "cases");
   for (size_t i = 0; i < c->result.n; i++) put_result(&j, &c->result.at[i]);
   json_end(&j);
-  json_string(&j, "backend", backend_info[c->backend].name);
+  json_string(&j, "backend", c->back_end->name);
   json_string(&j, "isa", c->isa);
   json_unsigned(&j, "threads", c->threads);
   json_unsigned(&j, "passed", count[PASS]);
@@ -218,8 +218,8 @@ static int report(Check *c) {
     print_json(c, count);
   else
     printf("%zu passed, %zu failed, %zu skipped (%s, %s, %u thread%s); largest share of a tolerance used: %.2g\n",
-           count[PASS], count[FAIL], count[SKIP], backend_info[c->backend].about, c->isa, c->threads,
-           c->threads == 1 ? "" : "s", worst);
+           count[PASS], count[FAIL], count[SKIP], c->back_end->about, c->isa, c->threads, c->threads == 1 ? "" : "s",
+           worst);
   return count[FAIL] ? EXIT_CHECK : EXIT_OK;
 }
 
@@ -230,10 +230,9 @@ static bool set_up(Check *c) {
   if (s->opt.arg.n != 1)
     return session_fail(s, EXIT_USAGE, "syc check takes one model or folder of models (syc check --help)"), false;
   if (!s->opt.golden) return session_fail(s, EXIT_USAGE, "syc check: where are the cases? (--golden DIR)"), false;
-  int backend = session_backend(s, (1u << BACKEND_COUNT) - 1);
-  if (backend < 0) return false;
-  c->backend = (Backend)backend;
-  c->interp = backend == BACKEND_INTERP;
+  c->back_end = session_back_end(s, USE_FILES | USE_LOADED | USE_INTERPRETED);
+  if (!c->back_end) return false;
+  c->interp = c->back_end->use == USE_INTERPRETED;
   if (s->opt.threads != INT_UNSET && (s->opt.threads < 1 || s->opt.threads > 1024))
     return session_fail(s, EXIT_USAGE, "--threads takes 1 to 1024"), false;
   c->threads = s->opt.threads == INT_UNSET ? 1 : (unsigned)s->opt.threads;

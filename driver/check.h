@@ -37,9 +37,9 @@ typedef struct CheckResult {
 
 typedef struct Check { // one `syc check`
   Session *s;
-  Backend backend; // --backend
-  bool interp;     // BACKEND_INTERP
-  const char *isa; // the instruction set compiled for
+  const BackEnd *back_end; // --backend
+  bool interp;             // it is the interpreter
+  const char *isa;         // the instruction set compiled for
   const Target *target;
   unsigned threads;
   const char *shared; // folder or NULL

@@ -142,7 +142,7 @@ bool check_run_foreign(Check *c, const Call *call, CheckResult *r) {
   if (!make_runner(c, m, r)) return false;
   const Graph *g = call->program->route.at[call->route].graph;
   const char *so = cc_cached(s, call->program, session_prefix(s, call->program->module), CC_SO, m->triple);
-  if (!so) return check_settle(c, r, FAIL, "%s cannot be made", backend_info[c->backend].about);
+  if (!so) return check_settle(c, r, FAIL, "%s cannot be made", c->back_end->about);
   const char *in = arena_printf(&s->arena, "%s/in", c->temp), *out = arena_printf(&s->arena, "%s/out", c->temp);
   if (!write_buffers(call, g->input.n, g->output.n, in)) return check_settle(c, r, FAIL, "cannot write %s", in);
   StrList a = {0};

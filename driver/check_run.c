@@ -59,9 +59,9 @@ static bool run_jit(Check *c, const Call *call, const sy_map *w, CheckResult *r)
 }
 
 static bool run_here(Check *c, const Call *call, const sy_map *w, CheckResult *r) {
-  if (c->backend == BACKEND_JIT) return run_jit(c, call, w, r);
+  if (c->back_end->use == USE_LOADED) return run_jit(c, call, w, r);
   const char *so = cc_cached(c->s, call->program, session_prefix(c->s, call->program->module), CC_SO, NULL);
-  if (!so) return check_settle(c, r, FAIL, "%s cannot be made", backend_info[c->backend].about);
+  if (!so) return check_settle(c, r, FAIL, "%s cannot be made", c->back_end->about);
   void *lib = dlopen(arena_printf(&c->s->arena, "%s%s", strchr(so, '/') ? "" : "./", so), RTLD_NOW | RTLD_LOCAL);
   if (!lib) return check_settle(c, r, FAIL, "the compiled model cannot be loaded: %s", dlerror());
   const sy_model *(*entry)(void) = NULL;

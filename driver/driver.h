@@ -135,9 +135,13 @@ SY_MUST_USE bool cc_program(Session *s, const Program *p, const char *prefix, Cc
                             const char *out, Made *made);
 void cc_made_drop(Made *made);
 extern const char *const cc_libraries[]; // of ours, in an executable; NULL ends
-// The C compiler with its arguments: TRIPLE-gcc, --cc, $CC, or what is here. cc_by_llvm: or is it LLVM's turn?
+// The C compiler with its arguments: TRIPLE-gcc, --cc, $CC, or what is here. cc_back_end: who builds a kind, asked for
+// or there.
 StrList cc_words(Session *s, const char *triple);
-bool cc_by_llvm(Session *s, CcKind kind);
+struct BackEnd;
+struct Building;
+const struct BackEnd *cc_back_end(Session *s, CcKind kind);
+SY_MUST_USE bool cc_build(Session *s, const struct Building *b); // through C: the row "c"
 // What the compiler prints with an option ("--version"), or NULL.
 SY_MUST_USE const char *cc_ask(Session *s, const StrList *cc, const char *option);
 const char *cc_machine(Session *s); // the triple that the compiler makes code for, or NULL if it does not say
@@ -183,17 +187,31 @@ SY_MUST_USE bool output_open(Session *s, NewFile *out,
 SY_MUST_USE bool outputs_put(Session *s);       // false after reporting
 void outputs_drop(Session *s);
 
-/* backend.c: C or LLVM
+/* backend.c: who makes what runs
  * -------------------------------------------------------------------------------------------------------------- */
-typedef enum Backend { BACKEND_C, BACKEND_LLVM, BACKEND_JIT, BACKEND_INTERP, BACKEND_COUNT } Backend;
-typedef struct BackendInfo {
-  const char *name, *about; // "c", "compiled C"
-} BackendInfo;
-extern const BackendInfo backend_info[BACKEND_COUNT];
+typedef struct Building { // a program being built
+  const Program *p;
+  const char *dir, *prefix; // where its files go, and how they are called
+  CcKind kind;
+  const char *triple; // another machine, or NULL
+  const char *result; // path of what is asked for
+} Building;
+enum { USE_FILES = 1, USE_LOADED = 2, USE_INTERPRETED = 4 };
+typedef struct BackEnd {
+  const char *name, *about;                     // "c", "compiled C"
+  unsigned use;                                 // how its programs run: from files, in this process, in the interpreter
+  bool machines;                                // --target, --mcpu and --mattr are for it
+  const char *(*missing)(void);                 // what to install, or NULL; NULL: it is always there
+  bool (*build)(Session *s, const Building *b); // false after reporting; NULL: there is nothing to build
+  const char *(*machine)(Session *s);           // triple that it makes code for, or NULL; NULL: that of this process
+  const char *(*version)(void);                 // of what makes the code; NULL: a compiler that has to be asked
+} BackEnd;
+extern const BackEnd back_ends[];                // a NULL name ends them
+const BackEnd *back_end_named(const char *name); // NULL: there is none
 // The first given of the options that say for which machine LLVM makes code ("--target"), or NULL.
 const char *backend_machine_option(const Session *s);
-// What --backend, --jit and --target ask for, or -1 after reporting. `allowed`: set of 1 << Backend.
-int session_backend(Session *s, unsigned allowed);
+// What --backend, --jit and --target ask for, or NULL after reporting. `use`: those that are allowed.
+const BackEnd *session_back_end(Session *s, unsigned use);
 // The LLVM back end's object (LLVM_OBJ), text or bitcode of a program. triple: NULL = --target, or this machine. False
 // after reporting.
 SY_MUST_USE bool backend_emit(Session *s, const Program *p, const char *prefix, int kind, bool glue, const char *triple,

@@ -204,8 +204,9 @@ static bool isa_of_machine(Session *s, CcKind kind) {
   const Target *t[MAX_TARGETS];
   if (!s->opt.isa || s->opt.target) return true; // session_targets knows those of --target
   size_t n = session_targets(s, s->opt.isa, t);
-  if (cc_by_llvm(s, kind)) return n && session_targets_run(s, t, n, NULL);
-  const char *machine = cc_machine(s);
+  const BackEnd *b = cc_back_end(s, kind);
+  if (!b->machine) return n && session_targets_run(s, t, n, NULL);
+  const char *machine = b->machine(s);
   return n && (!machine || session_targets_run(s, t, n, machine));
 }
 
@@ -373,8 +374,7 @@ static int emit_kinds(Session *s, const char *fallback) {
                         s->command, s->opt.arg.n, s->command);
   const char *spec = s->opt.arg.at[0], *out = s->opt.output, *kinds = s->opt.emit;
   const Target *unused[MAX_TARGETS]; // a wrong name is an error for any kind of output
-  if (session_backend(s, 1u << BACKEND_C | 1u << BACKEND_LLVM) < 0 || !session_targets(s, s->opt.isa, unused))
-    return s->exit_code;
+  if (!session_back_end(s, USE_FILES) || !session_targets(s, s->opt.isa, unused)) return s->exit_code;
   if (!kinds) kinds = kind_of_suffix(out);
   if (!kinds) kinds = fallback;
   if (!strchr(kinds, ',')) return emit_kind(s, spec, kinds, out);

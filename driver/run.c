@@ -25,16 +25,16 @@ int cmd_run(Session *s) {
     return session_fail(s, EXIT_USAGE,
                         "syc run takes one spec; arguments of the program go behind -- (syc run --help)");
   if (s->opt.jit) s->opt.backend = "jit";
-  int backend = session_backend(s, 1u << BACKEND_C | 1u << BACKEND_LLVM | 1u << BACKEND_JIT);
-  if (backend < 0) return s->exit_code;
+  const BackEnd *back_end = session_back_end(s, USE_FILES | USE_LOADED);
+  if (!back_end) return s->exit_code;
+  bool jit = back_end->use == USE_LOADED;
   const Target *t[MAX_TARGETS];
-  const char *best = backend == BACKEND_JIT ? sy_cpu_isa() : NULL; // nothing else will run
+  const char *best = jit ? sy_cpu_isa() : NULL; // nothing else will run
   size_t n = session_targets(s, s->opt.isa ? s->opt.isa : best, t);
   if (n && !session_targets_run(s, t, n, NULL)) return s->exit_code;
   Module *m = n ? module_for_weights(s, s->opt.arg.at[0]) : NULL;
   Program *p = m ? session_program(s, m, t, n) : NULL;
   if (!p) return s->exit_code;
-  bool jit = backend == BACKEND_JIT;
   const char *exe = cc_cached(s, p, session_prefix(s, m), jit ? CC_JIT : CC_EXE, NULL);
   if (!exe) return s->exit_code;
   StrList a = {0};
