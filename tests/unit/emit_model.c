@@ -6,6 +6,7 @@
 // fmaf/sqrtf; run through dlopen it gives the bits of program_interpret, whatever runs its tasks in whatever order;
 // every wrong call gets its own error and none crashes.
 #include "codegen/c_words.h"
+#include "codegen/llvm/llvm.h"
 #include "codegen/program.h"
 #include "runtime/switchyard.h"
 #include "runtime/weights_format.h"
@@ -600,6 +601,67 @@ Test(emit_model, describes_itself) {
             r->input[1].elements == MAX_B * MAX_L);
   cr_expect_str_eq(r->step[2].about, "s = sum h^2");
   cr_expect_str_eq(i->route[1].name, "init");
+  dlclose(lib);
+  remove_module();
+}
+
+static void expect_same_tensors(const sy_tensor *a, const sy_tensor *b, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    cr_expect_str_eq(a[i].name, b[i].name);
+    cr_expect_str_eq(a[i].dtype, b[i].dtype);
+    cr_expect(a[i].rank == b[i].rank && a[i].elements == b[i].elements && a[i].bytes == b[i].bytes);
+    for (size_t d = 0; d < a[i].rank; d++) {
+      const sy_dim *x = &a[i].axis[d], *y = &b[i].axis[d];
+      cr_expect(x->constant == y->constant && x->factor == y->factor && x->dim == y->dim && x->bound == y->bound);
+    }
+  }
+}
+
+static void expect_same_routes(const sy_route *a, const sy_route *b) {
+  cr_expect_str_eq(a->name, b->name);
+  cr_assert(a->dims == b->dims && a->ninput == b->ninput && a->noutput == b->noutput && a->nstep == b->nstep);
+  cr_expect(a->flops == b->flops && a->arena_bytes == b->arena_bytes);
+  expect_same_tensors(a->input, b->input, a->ninput);
+  expect_same_tensors(a->output, b->output, a->noutput);
+  for (size_t i = 0; i < a->nstep; i++) {
+    cr_expect_str_eq(a->step[i].kernel, b->step[i].kernel);
+    cr_expect_str_eq(a->step[i].about, b->step[i].about);
+    cr_expect(a->step[i].flops == b->step[i].flops && a->step[i].bytes == b->step[i].bytes);
+  }
+}
+
+static void expect_same_info(const sy_info *a, const sy_info *b) {
+  cr_expect_str_eq(a->model, b->model);
+  cr_expect_str_eq(a->built, b->built);
+  cr_expect(a->plan_hash == b->plan_hash && a->weights_bytes == b->weights_bytes);
+  cr_expect(a->shared_bytes == b->shared_bytes && a->scratch_bytes == b->scratch_bytes);
+  cr_assert(a->ndim == b->ndim && a->nroute == b->nroute && a->nisa == b->nisa && a->nprepare == b->nprepare);
+  for (size_t i = 0; i < a->ndim; i++) {
+    cr_expect_str_eq(a->dim[i].name, b->dim[i].name);
+    cr_expect(a->dim[i].lo == b->dim[i].lo && a->dim[i].hi == b->dim[i].hi);
+  }
+  for (size_t i = 0; i < a->nisa; i++) cr_expect_str_eq(a->isa[i], b->isa[i]);
+  cr_expect(!a->isa[a->nisa] && !b->isa[b->nisa]);
+  for (size_t i = 0; i < a->nprepare; i++) cr_expect_str_eq(a->prepare[i].options, b->prepare[i].options);
+  for (size_t i = 0; i < a->nroute; i++) expect_same_routes(&a->route[i], &b->route[i]);
+}
+
+// One image through two printers.
+Test(emit_model, llvm_describes_the_same) {
+  if (llvm_missing() || strcmp(sy_cpu_isa(), "neon") == 0) cr_skip_test("no LLVM, or not on x86-64");
+  Model *m = make_model();
+  Buf object = {0};
+  const char *err = "";
+  void *lib = build_library(m), *handle = NULL;
+  const EmitLlvm o = {.prefix = "tiny", .glue = true};
+  cr_assert(llvm_emit(&m->p, &o, LLVM_OBJ, &object, &err), "%s", err);
+  const sy_model *x = model_of(lib), *y = llvm_load(&object, &handle, &err);
+  cr_assert_not_null(y, "%s", err);
+  expect_same_info(x->info, y->info);
+  cr_expect_eq(x->arena_bytes(2), y->arena_bytes(2));
+  cr_expect_eq(x->arena_for(1, NULL, 1), y->arena_for(1, NULL, 1));
+  llvm_unload(handle);
+  buf_free(&object);
   dlclose(lib);
   remove_module();
 }
