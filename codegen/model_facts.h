@@ -1,5 +1,5 @@
-// model_facts.h: what the printers of a model (emit_model*.c as C, llvm/ as LLVM IR) and the interpreter (run.c) need
-// to know beside its steps: which run-time dims a route uses, which ids must be checked and when, what the kernels'
+// model_facts.h: what the tables of a model (image.c), its header (emit_model_h.c) and the interpreter (run.c) need to
+// know beside its steps: which run-time dims a route uses, which ids must be checked and when, what the kernels'
 // parameters are.
 //
 // Invariant: all sides refuse exactly the same calls, because both read these facts and nothing else.
