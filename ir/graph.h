@@ -10,6 +10,8 @@
 //  * bool is one byte, 0 or 1. i32 wraps never: shapes and ids are checked. f32 follows IEEE-754, no fast-math.
 //  * Broadcasting (elementwise ops) is NumPy's: align the last axes, extent 1 stretches.
 //  * Values are listed in an order in which every operand stands before its user (graph_verify checks it).
+//  * Writing operators change memory in place; their results are versions of it, and every read of a version comes
+//    before the write that overwrites it, in any such order (effects.c; graph_verify checks it).
 //
 // Text form (graph_print / graph_parse are inverse to each other, byte for byte):
 //   module "vit" dims { B = 1..32 } modalities { vision "A", language "B" }
