@@ -288,6 +288,7 @@ static void print_example(const char *text) {
   if (!at || (end && at > end)) return;
   if (!end) end = at + strlen(at);
   bool inside = false;
+  putchar('\n');
   for (const char *next; at < end; at = next) {
     const char *line = at + 1;
     next = line + strcspn(line, "\n");
