@@ -25,7 +25,7 @@ file(MAKE_DIRECTORY ${model})
 add_custom_command(
   OUTPUT ${model}/small.c ${model}/small.h ${model}/small_glue.c ${model}/small.syw
   COMMAND make_model ${folder}/model.sy ${model} small
-  DEPENDS ${folder}/model.sy
+  DEPENDS make_model ${folder}/model.sy
   VERBATIM)
 sy_add_library(syfuzzmodel FILES ${model}/small.c ${model}/small_glue.c LINK syrt m)
 target_include_directories(syfuzzmodel PRIVATE ${PROJECT_SOURCE_DIR}/runtime)
