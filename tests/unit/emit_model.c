@@ -636,6 +636,7 @@ static void expect_same_info(const sy_info *a, const sy_info *b) {
   cr_expect(a->plan_hash == b->plan_hash && a->weights_bytes == b->weights_bytes);
   cr_expect(a->shared_bytes == b->shared_bytes && a->scratch_bytes == b->scratch_bytes);
   cr_assert(a->ndim == b->ndim && a->nroute == b->nroute && a->nisa == b->nisa && a->nprepare == b->nprepare);
+  cr_expect_eq(a->ngenerate, b->ngenerate);
   for (size_t i = 0; i < a->ndim; i++) {
     cr_expect_str_eq(a->dim[i].name, b->dim[i].name);
     cr_expect(a->dim[i].lo == b->dim[i].lo && a->dim[i].hi == b->dim[i].hi);
