@@ -16,20 +16,12 @@
 #if __STDC_VERSION__ >= 201112L && !defined(__STDC_NO_ATOMICS__)
 #include <stdatomic.h>
 typedef atomic_size_t mdl__atomic;
-static size_t mdl__take(mdl__atomic *a, size_t n) {
-  return atomic_fetch_add_explicit(a, n, memory_order_relaxed);
-}
-static void mdl__start(mdl__atomic *a) {
-  atomic_init(a, 0);
-}
+static size_t mdl__take(mdl__atomic *a, size_t n) { return atomic_fetch_add_explicit(a, n, memory_order_relaxed); }
+static void mdl__start(mdl__atomic *a) { atomic_init(a, 0); }
 #elif defined(__GNUC__)
 typedef size_t mdl__atomic;
-static size_t mdl__take(mdl__atomic *a, size_t n) {
-  return __atomic_fetch_add(a, n, __ATOMIC_RELAXED);
-}
-static void mdl__start(mdl__atomic *a) {
-  *a = 0;
-}
+static size_t mdl__take(mdl__atomic *a, size_t n) { return __atomic_fetch_add(a, n, __ATOMIC_RELAXED); }
+static void mdl__start(mdl__atomic *a) { *a = 0; }
 #else
 #error "this compiler has neither <stdatomic.h> of C11 nor __atomic builtins"
 #endif
@@ -74,9 +66,7 @@ static void mdl__cpu(uint32_t have[4]) {
   }
 }
 #else
-static void mdl__cpu(uint32_t have[4]) {
-  have[0] = have[1] = have[2] = have[3] = 0;
-}
+static void mdl__cpu(uint32_t have[4]) { have[0] = have[1] = have[2] = have[3] = 0; }
 #endif
 
 static int mdl__isa_runs(const mdl__isa_row *isa, const uint32_t have[4]) {
@@ -167,9 +157,7 @@ typedef struct mdl__share {
   uint64_t n, most;
 } mdl__share;
 
-static uint64_t mdl__units(uint64_t bytes, mdl__share s) {
-  return (bytes / 64 * s.n + s.most - 1) / s.most;
-}
+static uint64_t mdl__units(uint64_t bytes, mdl__share s) { return (bytes / 64 * s.n + s.most - 1) / s.most; }
 
 /* The least working part of the arena; dims NULL: by their bounds. */
 static uint64_t mdl__needed(const mdl__plan *p, const size_t *dims) {
@@ -370,13 +358,9 @@ mdl_status mdl_init(mdl_ctx **ctx, const mdl_config *config) {
   return MDL_OK;
 }
 
-const char *mdl_isa(const mdl_ctx *c) {
-  return c ? mdl__isas[c->isa].name : "";
-}
+const char *mdl_isa(const mdl_ctx *c) { return c ? mdl__isas[c->isa].name : ""; }
 
-const mdl_info *mdl_describe(void) {
-  return &mdl__info_table;
-}
+const mdl_info *mdl_describe(void) { return &mdl__info_table; }
 
 const char *mdl_strerror(int status) {
   static const char *const text[] = {

@@ -8,9 +8,7 @@ extern const sy_info mdl__glue_table;
 #define mdl__info_table mdl__glue_table
 //@ end
 
-static size_t mdl__glue_arena_bytes(unsigned threads) {
-  return (size_t)MDL_ARENA_BYTES(threads);
-}
+static size_t mdl__glue_arena_bytes(unsigned threads) { return (size_t)MDL_ARENA_BYTES(threads); }
 
 static sy_status mdl__glue_init(void **ctx, const sy_config *c) {
   if (!ctx || !c) return SY_EINVAL;
@@ -34,12 +32,8 @@ static sy_status mdl__glue_call(void *ctx, unsigned route, const size_t *dims, c
   return (sy_status)mdl_call((mdl_ctx *)ctx, route, dims, in, out);
 }
 
-static const char *mdl__glue_isa(const void *ctx) {
-  return mdl_isa((const mdl_ctx *)ctx);
-}
-static sy_status mdl__glue_selftest(void *ctx) {
-  return (sy_status)mdl_selftest((mdl_ctx *)ctx);
-}
+static const char *mdl__glue_isa(const void *ctx) { return mdl_isa((const mdl_ctx *)ctx); }
+static sy_status mdl__glue_selftest(void *ctx) { return (sy_status)mdl_selftest((mdl_ctx *)ctx); }
 
 #ifdef MDL_TRACE
 static void mdl__glue_set_trace(void *ctx, void (*fn)(void *ud, unsigned step, const char *kernel, double flops),
