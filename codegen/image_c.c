@@ -214,7 +214,7 @@ void image_c(const Image *im, TablePart part, const Target *target, bool glue, B
   for (size_t i = 0, n = 0; i < im->table.n; i++) {
     const Table *t = im->table.at[i];
     if (t->part != part || (target && t->target != target)) continue;
-    if (n++) buf_putc(out, '\n');
+    if (n++ && part == PART_STEPS) buf_putc(out, '\n'); // the others are short
     put_table(&c, t);
   }
 }
