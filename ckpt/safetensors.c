@@ -50,6 +50,12 @@ const char *st_dtype_name(StDtype d) {
   return (unsigned)d < ST_DTYPE_COUNT ? dtype_info[d].name : "?";
 }
 
+bool st_dtype_by_name(const char *name, StDtype *out) {
+  for (StDtype d = 0; d < ST_DTYPE_COUNT; d++)
+    if (!strcmp(dtype_info[d].name, name)) return *out = d, true;
+  return false;
+}
+
 size_t st_dtype_size(StDtype d) {
   return (unsigned)d < ST_DTYPE_COUNT ? dtype_info[d].size : 0;
 }

@@ -126,6 +126,7 @@ const char *st_type_name(const StTensor *t);
 const char *st_dtype_name(StDtype d);
 
 // Bytes of one element; 0 for a value that is not a dtype.
+bool st_dtype_by_name(const char *name, StDtype *out); // "BF16"; false: there is none
 size_t st_dtype_size(StDtype d);
 
 // Is it one of the real types, which st_to_f32 reads?

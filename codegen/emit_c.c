@@ -234,7 +234,8 @@ static void put_immediate(Emit *e, const KIns *s) {
 
 static const IsaRow *row_of(const Emit *e, const KIns *s) {
   bool by_operand = s->op == K_lt || s->op == K_le || s->op == K_eq || s->op == K_cvt;
-  DType dt = by_operand ? e->k->ins.at[s->arg[0].id].dtype : s->dtype;
+  bool by_memory = s->op == K_load || s->op == K_store || s->op == K_bcast;
+  DType dt = by_memory ? e->k->buf.at[s->buf.id].dtype : by_operand ? e->k->ins.at[s->arg[0].id].dtype : s->dtype;
   uint32_t lanes = s->lanes;
   if (s->op == K_hadd || s->op == K_hmax || s->op == K_lane0) lanes = e->k->lanes;
   bool partial = (s->op == K_load || s->op == K_store || s->op == K_loadm) && s->n < s->lanes;
@@ -291,7 +292,7 @@ static const char *c_type(const Emit *e, const KIns *s) {
 /* pointers to groups of addresses
  * -------------------------------------------------------------------------------------------------------- */
 const char *ec_memory_type(DType dt) {
-  return dt == DT_F32 ? "float" : dt == DT_I32 ? "int32_t" : dt == DT_BOOL ? "uint8_t" : "uint16_t";
+  return dtype_info[dt].memory;
 }
 
 static bool is_written(const Kernel *k, size_t buf) {

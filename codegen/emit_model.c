@@ -95,6 +95,12 @@ static void emit_task_functions(const Image *im, Buf *out) {
   }
 }
 
+static bool is_narrow(const Image *im) {
+  for (size_t i = 0; i < im->function.n; i++)
+    if (im->function.at[i].k && kernel_is_narrow(im->function.at[i].k)) return true;
+  return false;
+}
+
 static void emit_section_of(const Image *im, const Target *target, Buf *out) {
   bool always = !strcmp(target->macro, "1");
   Buf title = {0};
@@ -102,7 +108,7 @@ static void emit_section_of(const Image *im, const Target *target, Buf *out) {
   emit_rule(out, title.s);
   buf_free(&title);
   if (!always) buf_printf(out, "#if %s\n", target->macro);
-  if (target->prelude && *target->prelude) buf_printf(out, "%s\n", target->prelude);
+  emit_c_prelude(target, is_narrow(im), out);
   EmitFunctions functions = {0};
   for (size_t i = 0; i < im->function.n; i++) {
     const ImageFunction *f = &im->function.at[i];
@@ -148,7 +154,7 @@ static void part_tables(const ModelText *m, Buf *out) {
   buf_putc(out, '\n');
   emit_steps(&im, out);
   emit_rule(out, "Kernels: what all instruction sets share");
-  buf_printf(out, "%s\n", emit_c_scalar_prelude());
+  emit_c_prelude(NULL, is_narrow(&im), out);
   emit_task_functions(&im, out);
   for (size_t t = 0; t < p->ntarget; t++) emit_section_of(&im, p->target[t], out);
   emit_rule(out, "Tables");

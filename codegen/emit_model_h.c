@@ -63,15 +63,6 @@ static bool has_inner_dim(const Type *t) {
   return false;
 }
 
-static const char *c_type(DType d) {
-  static const char *const name[DT_COUNT] = {[DT_F32] = "float",
-                                             [DT_F16] = "uint16_t",
-                                             [DT_BF16] = "uint16_t",
-                                             [DT_I32] = "int32_t",
-                                             [DT_BOOL] = "unsigned char"};
-  return name[d];
-}
-
 static void emit_layout_note(const Module *m, const char *name, const Type *t, bool in_place, Buf *out) {
   buf_printf(out, " *   %s: ", name);
   type_print(out, m, t);
@@ -94,9 +85,9 @@ static void emit_prototype(const Program *p, const ModelNames *n, size_t at, Buf
   for (size_t j = 0; j < p->module->ndim; j++)
     if (r->dims >> j & 1) buf_printf(out, ", size_t %s", r->dim[j]);
   for (size_t i = 0; i < g->input.n; i++)
-    buf_printf(out, ", const %s *%s", c_type(graph_value(g, g->input.at[i].val)->type.dtype), r->input[i]);
+    buf_printf(out, ", const %s *%s", dtype_info[graph_value(g, g->input.at[i].val)->type.dtype].memory, r->input[i]);
   for (size_t i = 0; i < g->output.n; i++)
-    buf_printf(out, ", %s *%s", c_type(graph_value(g, g->output.at[i].val)->type.dtype), r->output[i]);
+    buf_printf(out, ", %s *%s", dtype_info[graph_value(g, g->output.at[i].val)->type.dtype].memory, r->output[i]);
   buf_putc(out, ')');
 }
 

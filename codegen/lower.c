@@ -215,19 +215,25 @@ static void check_ids(const Kernel *k, const Lowered *low) {
   }
 }
 
-// Kernels are built in `built`; the caller frees what was not taken over.
-// Kernels hold f32, i32 and truth values. What is to be computed in another type has no kernel yet.
+// A narrow type is for keeping numbers: what yields one is a cast to it, or moves elements that have it already.
+static bool keeps_type(const Value *v) {
+  return v->op == OP_cast || v->op == OP_put_rows || (op_info[v->op].flags & (F_VIEW | F_DATA | F_WINDOWS));
+}
+
 static bool types_have_kernels(const Graph *g, const Group *grp) {
   for (size_t i = 0; i < grp->member.n; i++) {
     const Value *v = graph_value(g, grp->member.at[i]);
-    if (v->type.dtype != DT_F16 && v->type.dtype != DT_BF16) continue;
-    Diagnostic *d = diag_error(g->module->diag, "E0303", v->span, "%s: kernels do not compute %s elements yet",
-                               op_info[v->op].name, dtype_info[v->type.dtype].name);
-    diag_hint(g->module->diag, d, "compute in f32 and let the caller convert the output");
+    if (!dtype_is_narrow(v->type.dtype) || keeps_type(v)) continue;
+    const char *name = dtype_info[v->type.dtype].name, *computes = dtype_info[dtype_info[v->type.dtype].computes].name;
+    Diagnostic *d = diag_error(g->module->diag, "E0303", v->span,
+                               "%s: %s is a type to keep numbers in, not to compute in", op_info[v->op].name, name);
+    diag_hint(g->module->diag, d, "compute in %s: cast(x, %s), and cast the result to %s", computes, computes, name);
     return false;
   }
   return true;
 }
+
+// Kernels are built in `built`; the caller frees what was not taken over.
 
 static bool lower_group(Lowering *l, RouteProgram *r, const Group *grp, Arena *built) {
   Program *p = l->p;
@@ -279,7 +285,7 @@ void program_typical_dims(const Module *m, int64_t *dims) {
 
 // The parameters count, too: weights packed for another epsilon or activation are those of another model.
 static uint64_t hash_plan(const Program *p) {
-  uint64_t h = hash_bytes("switchyard packed weights 1", 27, 0);
+  uint64_t h = hash_bytes("switchyard packed weights 2", 27, 0);
   const char *params = p->module->built ? strchr(p->module->built, ',') : NULL; // behind the preset's name
   if (params) h = hash_bytes(params, strlen(params), h);
   for (size_t i = 0; i < p->weight.n; i++) {

@@ -13,6 +13,10 @@
 // next group's lines. The last group (fewer panels, or a last panel that is not full) is a separate instance, which
 // runs in the last task only.
 //
+// A weight that is kept narrow is widened once a panel group, into scratch that then is what f32 panels are: whatever
+// the type, the tiles are the same and so are the bits for equal weights. Tiles of one row, which read each panel once,
+// widen what they load.
+//
 // Where x are patches or windows of an image (convolution), x is the image: k runs over the axes of a window in a nest
 // of loops, and the broadcast loads read each element where it lies. Nothing is copied, and the order over k is that of
 // the weight's columns.
@@ -23,6 +27,8 @@
 
 #include <string.h>
 
+// WIDE: most elements of a widened panel group, which has to stay in the second-level cache.
+enum { WIDE = 1 << 19, LINE = 64 };
 enum { K_BLOCK = 32, STREAMING = 65536, FEW_ROWS = 64, SINGLE_ROWS = 2, MOST_TASKS = 16, AHEAD = 48, NEAR = 4 };
 
 typedef struct Gemm {
@@ -38,6 +44,8 @@ typedef struct Gemm {
   int64_t outer_block; // rows of the axis before the last row axis per task, 0: it is not divided
   KIdx outer_start;
   KBufRef w, bias;
+  int64_t w_bytes;      // of an element of w
+  KBufRef wide;         // panels of the group at hand, widened
   int64_t k, n, panels; // panels of 16 columns, the last may not be full
   int rows, width;      // register tile: rows x panels
   int64_t main_panels;  // panels done by full groups of `width`
@@ -109,7 +117,8 @@ static void choose_tile(Gemm *g) {
 // Tasks worth having: about 20 microseconds each or more, at most MOST_TASKS.
 static int64_t wanted_tasks(const Gemm *g) {
   double m = (double)row_least(g), kn = (double)g->k * (double)g->n;
-  double by_flops = 2 * m * kn / 1e5, by_bytes = 4 * kn / 2e4, us = by_flops > by_bytes ? by_flops : by_bytes;
+  double by_flops = 2 * m * kn / 1e5, by_bytes = (double)g->w_bytes * kn / 2e4,
+         us = by_flops > by_bytes ? by_flops : by_bytes;
   double tasks = us / 20;
   return tasks < 1 ? 1 : tasks > MOST_TASKS ? MOST_TASKS : (int64_t)tasks;
 }
@@ -125,15 +134,19 @@ typedef struct Tile {
   RegTile reg;
 } Tile;
 
-// `n` lines from element `at` on: written out when they are few.
-static void emit_lines(Kernel *k, KBufRef buf, KIdx at, int64_t n, int level) {
+// `n` lines of `each` elements from element `at` on: written out when they are few.
+static void emit_lines(Kernel *k, KBufRef buf, KIdx at, int64_t n, int64_t each, int level) {
   if (n <= 4) {
-    for (int64_t i = 0; i < n; i++) kb_prefetch(k, buf, ki_addc(at, PANEL * i), level);
+    for (int64_t i = 0; i < n; i++) kb_prefetch(k, buf, ki_addc(at, each * i), level);
     return;
   }
   KVar line = kb_loop(k, "line", kbound(ki_const(0)), kbound(ki_const(n)), 1);
-  kb_prefetch(k, buf, ki_add(at, ki_mul(ki_var(line), PANEL)), level);
+  kb_prefetch(k, buf, ki_add(at, ki_mul(ki_var(line), each)), level);
   kb_end(k);
+}
+
+static int64_t line_of(const Gemm *g) { // elements of w in a line
+  return LINE / g->w_bytes;
 }
 
 // Small weights are in the second-level cache when they are read again: hints would only cost.
@@ -155,10 +168,12 @@ static void emit_prefetch(const Tile *t, KIdx k, int steps) {
   const Gemm *g = t->g;
   if (!weights_stream(g)) return;
   Kernel *kn = g->lo.k;
-  int64_t per_panel = g->k * PANEL;
+  int64_t per_panel = g->k * PANEL, line = line_of(g);
   if (t->tail || reads_once(g)) { // perhaps the only rows: ahead in the panels at hand
-    KIdx here = ki_addc(ki_add(ki_mul(t->p->panel, per_panel), ki_mul(k, PANEL)), PANEL * AHEAD);
-    for (int j = 0; j < t->p->panels; j++) emit_lines(kn, g->w, ki_add(here, ki_mul(t->reg.ldb, j)), steps, 1);
+    if (g->wide.id) return;       // they were read to be widened
+    KIdx here = ki_addc(ki_add(ki_mul(t->p->panel, per_panel), ki_mul(k, PANEL)), line * AHEAD);
+    for (int j = 0; j < t->p->panels; j++)
+      emit_lines(kn, g->w, ki_add(here, ki_mul(t->reg.ldb, j)), ceil_div(steps * PANEL, line), line, 1);
     return;
   }
   if (!t->p->prefetch_next) return;
@@ -172,7 +187,7 @@ static void emit_prefetch(const Tile *t, KIdx k, int steps) {
   if (inner >= 0) at = ki_add(at, ki_mul(g->at[inner], per_row));
   if (both) at = ki_add(at, ki_mul(g->at[inner - 1], per_row * g->lo.axis[inner].extent));
   at = ki_add(at, ki_mul(k, per_k));
-  emit_lines(kn, g->w, at, ceil_div(per_k * steps, PANEL), 2);
+  emit_lines(kn, g->w, at, ceil_div(per_k * steps, line), line, 2);
 }
 
 // Hints into the first-level cache a few steps ahead, for tiles that read several panels at once: the hardware's
@@ -184,11 +199,12 @@ static bool near_hints(const Tile *t) {
 // One k: row k of the weights, and x at `from` behind the first row's start.
 static void emit_k_step(Tile *t, KIdx k, KIdx from) {
   const Gemm *g = t->g;
-  KIdx b = ki_add(ki_mul(t->p->panel, g->k * PANEL), ki_mul(k, PANEL));
-  tile_step(&t->reg, g->lo.src.at[g->xsrc].buf, ki_add(t->x, from), g->w, b);
+  KIdx b = g->wide.id ? ki_mul(k, PANEL) : ki_add(ki_mul(t->p->panel, g->k * PANEL), ki_mul(k, PANEL));
+  KBufRef w = g->wide.id ? g->wide : g->w;
+  tile_step(&t->reg, g->lo.src.at[g->xsrc].buf, ki_add(t->x, from), w, b);
   if (!near_hints(t)) return;
   for (int j = 0; j < t->p->panels; j++)
-    kb_prefetch(g->lo.k, g->w, ki_add(ki_addc(b, PANEL * NEAR), ki_mul(t->reg.ldb, j)), 1);
+    kb_prefetch(g->lo.k, w, ki_add(ki_addc(b, PANEL * NEAR), ki_mul(t->reg.ldb, j)), 1);
 }
 
 // `run` steps of k from k0 on, x from `from` on. The k loop is not unrolled (gcc then spills accumulators of the
@@ -281,7 +297,7 @@ static void prefetch_operands(const Tile *t) {
     KIdx row = ki_const(0);
     if (t->rows > 1) row = ki_var(kb_loop(g->lo.k, "i", kbound(row), kbound(ki_const(t->rows)), 1));
     Point p = tile_point(g, ki_add(tile_row(g), row), ki_mul(t->p->panel, PANEL), 1, 1);
-    emit_lines(g->lo.k, s->buf, lower_address(&g->lo, s, &p), t->p->panels, 1);
+    emit_lines(g->lo.k, s->buf, lower_address(&g->lo, s, &p), t->p->panels, PANEL, 1);
     if (t->rows > 1) kb_end(g->lo.k);
   }
 }
@@ -348,6 +364,25 @@ static void emit_row_axes(Gemm *g, const Group16 *p, int d) {
   }
 }
 
+// The panels of a group, which lie one behind the other, into scratch.
+static void widen_panels(Gemm *g, const Group16 *p) {
+  Kernel *k = g->lo.k;
+  if (!g->wide.id) return;
+  KIdx from = ki_mul(p->panel, g->k * PANEL);
+  KIdx i = ki_var(kb_loop(k, "i", kbound(ki_const(0)), kbound(ki_const(g->k * PANEL * p->panels)), PANEL));
+  if (weights_stream(g)) kb_prefetch(k, g->w, ki_addc(ki_add(from, i), line_of(g) * AHEAD), 1);
+  for (int64_t v = 0; v < PANEL; v += k->lanes) {
+    KVal x = kb_load(k, g->w, ki_addc(ki_add(from, i), v), k->lanes, k->lanes, NULL);
+    kb_store(k, g->wide, ki_addc(i, v), x, k->lanes);
+  }
+  kb_end(k);
+}
+
+static void emit_group(Gemm *g, const Group16 *p) {
+  widen_panels(g, p);
+  emit_row_axes(g, p, 0);
+}
+
 /* panel groups and tasks ------------------------------------------------------------------------------ */
 static void emit_tasks(Gemm *g) {
   Lowering *lo = &g->lo;
@@ -379,14 +414,14 @@ static void emit_tasks(Gemm *g) {
         .panels = g->width, .columns = (int64_t)g->width * PANEL, .prefetch_next = !g->block && !g->outer_block};
     KVar v = kb_loop(k, "q", kbound(first), kbound_cap(ki_addc(first, chunk), ki_const(g->main_panels)), g->width);
     p.panel = ki_var(v);
-    emit_row_axes(g, &p, 0);
+    emit_group(g, &p);
     kb_end(k);
   }
   if (left) { // in the last task
     Group16 p = {.panel = ki_const(g->main_panels), .panels = (int)left, .columns = g->n - g->main_panels * PANEL};
     bool guard = columns > 1;
     if (guard) kb_loop(k, "last", kbound(p.panel), kbound_cap(ki_addc(first, chunk), ki_const(g->panels)), left);
-    emit_row_axes(g, &p, 0);
+    emit_group(g, &p);
     if (guard) kb_end(k);
   }
   while (pars--) kb_end(k);
@@ -417,7 +452,8 @@ static bool finish(Gemm *g) {
   buf_printf(&b, " x [%lld,%lld], tile %d x %d", (long long)g->n, (long long)g->k, g->rows, g->width * PANEL);
   const char *comment = arena_strdup(lo->arena, b.s);
   buf_free(&b);
-  return lower_finish(lo, 2 * m * kn / tasks, 4 * (kn + m * (double)(g->k + g->n)) / tasks, gemm_name(g), comment);
+  return lower_finish(lo, 2 * m * kn / tasks, ((double)g->w_bytes * kn + 4 * m * (double)(g->k + g->n)) / tasks,
+                      gemm_name(g), comment);
 }
 
 static void add_k_axis(Gemm *g, int64_t extent, int64_t stride) {
@@ -495,8 +531,6 @@ bool lower_gemm(Arena *a, const Graph *g, const Group *grp, const Target *t, Low
   Gemm gm = {.lo = lower_begin(a, g, grp, t, out, "gemm"), .anchor = v};
   Lowering *lo = &gm.lo;
   int64_t trans = value_int(v, A_trans, 0);
-  if (graph_value(g, v->args[1])->type.dtype != DT_F32)
-    return lower_fail(lo, v->args[1], "products take f32 weights only");
   lower_domain(lo, &v->type);
   gm.n = v->type.dim[v->type.rank - 1].c;
   gm.k = type_extent(lo->m, &graph_value(g, v->args[1])->type, linear == (trans != 0) ? 0 : 1);
@@ -511,12 +545,16 @@ bool lower_gemm(Arena *a, const Graph *g, const Group *grp, const Target *t, Low
   if (gm.windows) place_windows(&gm, v->args[0], stride);
   lower_collapse(lo, lo->rank - 1, 4 * (int64_t)t->tile[0].rows);
   if (lo->rank > 4) return lower_fail(lo, grp->anchor, "its rows lie on more than three separate axes");
+  gm.w_bytes = (int64_t)dtype_info[lo->k->buf.at[gm.w.id].dtype].bytes;
   choose_tile(&gm);
   int64_t left = gm.panels % gm.width;
   if (!left && gm.n % PANEL) left = gm.width;
   gm.main_panels = gm.panels - left;
   gm.through_scratch = grp->member.n > (gm.windows ? 2u : 1u);
   if (gm.through_scratch) gm.scratch = kb_buf(lo->k, "tile", DT_F32, KB_SCRATCH, (int64_t)gm.rows * gm.width * PANEL);
+  int64_t group = gm.k * gm.width * PANEL;
+  if (dtype_is_narrow(lo->k->buf.at[gm.w.id].dtype) && gm.rows > 1 && group <= WIDE)
+    gm.wide = kb_buf(lo->k, "wide", DT_F32, KB_SCRATCH, group);
   emit_tasks(&gm);
   return finish(&gm);
 }

@@ -91,8 +91,8 @@ KVal emit_select(Kernel *k, const Value *v, const KVal *arg) {
 }
 
 KVal emit_cast(Kernel *k, const Value *v, const KVal *arg) {
-  DType to = v->type.dtype, from = k->ins.at[arg[0].id].dtype;
-  if (to == from) return arg[0];
+  DType to = dtype_info[v->type.dtype].computes, from = k->ins.at[arg[0].id].dtype;
+  if (to == from) return arg[0]; // the store rounds to a narrow type
   return to == DT_BOOL ? not_zero(k, arg[0]) : kb_cvt(k, arg[0], to);
 }
 

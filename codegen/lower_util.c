@@ -59,6 +59,16 @@ bool lower_is_member(const Lowering *lo, Val v) {
   return graph_value(lo->g, v)->group == lo->grp->id;
 }
 
+DType lower_computes(const Lowering *lo, Val v) {
+  return dtype_info[graph_value(lo->g, v)->type.dtype].computes;
+}
+
+// What is kept of a weight: the narrow elements that a `widen` reads.
+static Val kept_weight(const Graph *g, Val v) {
+  while (graph_value(g, v)->op == OP_widen) v = graph_value(g, v)->args[0];
+  return v;
+}
+
 bool lower_is_packed(const Graph *g, Val v) {
   const Type *t = &graph_value(g, v)->type;
   for (int d = 0; d < t->rank; d++)
@@ -83,6 +93,7 @@ SY_MUST_USE static bool add_arg(Lowering *lo, KernelArg arg, KBufRef buf) {
 }
 
 bool lower_weight(Lowering *lo, Val v, const char *name, PackKind pack, bool trans, int64_t elements, KBufRef *buf) {
+  v = kept_weight(lo->g, v);
   *buf = kb_buf(lo->k, name, graph_value(lo->g, v)->type.dtype, KB_WEIGHT, elements);
   return add_arg(lo, (KernelArg){.val = v, .weight = true, .pack = pack, .trans = trans}, *buf);
 }
@@ -91,13 +102,12 @@ static bool constant_below(const Graph *g, Val v, double *value) {
   const Value *x = graph_value(g, v);
   while ((op_info[x->op].flags & F_VIEW) && !x->group) x = graph_value(g, x->args[0]);
   if (x->op != OP_constant) return false;
-  *value = value_float(x, A_value, 0);
+  *value = dtype_round(x->type.dtype, value_float(x, A_value, 0));
   return true;
 }
 
 bool lower_operand(Lowering *lo, Val v, const char *name, Source *s, int64_t stride[MAX_RANK]) {
-  const Value *x = graph_value(lo->g, v);
-  *s = (Source){.val = v, .dtype = x->type.dtype};
+  *s = (Source){.val = v, .dtype = lower_computes(lo, v)};
   for (int d = 0; d < MAX_RANK; d++) stride[d] = 0;
   if (!constant_below(lo->g, v, &s->value)) return lower_stored(lo, v, name, s, stride);
   s->constant = true;
@@ -106,24 +116,24 @@ bool lower_operand(Lowering *lo, Val v, const char *name, Source *s, int64_t str
 
 bool lower_stored(Lowering *lo, Val v, const char *name, Source *s, int64_t stride[MAX_RANK]) {
   const Value *x = graph_value(lo->g, v);
-  *s = (Source){.val = v, .dtype = x->type.dtype};
+  *s = (Source){.val = v, .dtype = lower_computes(lo, v)};
   for (int d = 0; d < MAX_RANK; d++) stride[d] = 0;
-  if (x->type.dtype != DT_F32 && x->type.dtype != DT_I32 && x->type.dtype != DT_BOOL)
-    return lower_fail(lo, v, "kernels do not read %s elements yet", dtype_info[x->type.dtype].name);
   KernelArg arg = {.val = v, .weight = lower_is_packed(lo->g, v), .pack = PACK_PLAIN};
   if (arg.weight) {
+    arg.val = kept_weight(lo->g, v);
     dense_strides(lo->m, &x->type, stride);
   } else {
     Access a = access_resolve(lo->g, v);
     if (!a.ok) return lower_fail(lo, v, "no strides express this view (a copy is missing)");
-    arg.val = a.base;
-    arg.offset = a.offset;
     arg.weight = lower_is_packed(lo->g, a.base);
+    arg.val = arg.weight ? kept_weight(lo->g, a.base) : a.base;
+    arg.offset = a.offset;
     memcpy(stride, a.stride, sizeof a.stride);
   }
   int64_t last = 0;
   for (int d = 0; d < x->type.rank; d++) last += stride[d] * (type_extent(lo->m, &x->type, d) - 1);
-  s->buf = kb_buf(lo->k, name, s->dtype, arg.weight ? KB_WEIGHT : KB_IN, last + 1);
+  DType kept = graph_value(lo->g, arg.val)->type.dtype;
+  s->buf = kb_buf(lo->k, name, kept, arg.weight ? KB_WEIGHT : KB_IN, last + 1);
   return add_arg(lo, arg, s->buf);
 }
 
@@ -214,7 +224,7 @@ bool lower_root(Lowering *lo) {
   if (!a.ok) return lower_fail(lo, root, "its place is not expressed by strides");
   int64_t last = 0;
   for (int d = 0; d < t->rank; d++) last += a.stride[d] * (type_extent(lo->m, t, d) - 1);
-  Source s = {.val = root, .dtype = t->dtype};
+  Source s = {.val = root, .dtype = lower_computes(lo, root)};
   s.buf = kb_buf(lo->k, "y", t->dtype, KB_OUT, last + 1);
   align_strides(lo, t, t, a.stride, &s);
   lo->root = s;

@@ -68,12 +68,11 @@ IdChecks route_id_checks(const RouteProgram *route, Arena *a) {
 }
 
 size_t model_params(const Program *p, size_t kernel, ModelParam param[MAX_KERNEL_ARGS]) {
-  static const char code[DT_COUNT] = {[DT_F32] = 'f', [DT_F16] = 'h', [DT_BF16] = 'y', [DT_I32] = 'i', [DT_BOOL] = 'b'};
   const KernelSlot *slot = &p->kernel.at[kernel];
   const Kernel *k = slot->k[0];
   size_t n = 0;
   for (size_t b = 1; b < k->buf.n && k->buf.at[b].role != KB_SCRATCH; b++, n++) {
-    param[n] = (ModelParam){k->buf.at[b].role == KB_OUT ? 'o' : 'i', code[k->buf.at[b].dtype], 0};
+    param[n] = (ModelParam){k->buf.at[b].role == KB_OUT ? 'o' : 'i', dtype_info[k->buf.at[b].dtype].code, 0};
     for (size_t t = 0; t < p->ntarget; t++)
       if (slot->k[t]->buf.at[b].n > param[n].n) param[n].n = slot->k[t]->buf.at[b].n;
   }

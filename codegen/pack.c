@@ -7,6 +7,7 @@
 #include "runtime/weights_format.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,26 +20,49 @@ static double get_f64(const void *src, int64_t i) {
   return ((const double *)src)[i];
 }
 
-static void lay_panels(const PackedWeight *w, const void *src, GetFn *get, float *dst) {
-  memset(dst, 0, (size_t)w->bytes);
+// Writes an element of the file in its type.
+typedef struct Elements {
+  DType dtype;
+  void *dst;
+  bool overflow; // a number became an infinity
+} Elements;
+static void put_element(Elements *e, int64_t i, double x) {
+  if (!dtype_is_narrow(e->dtype)) {
+    ((float *)e->dst)[i] = (float)x;
+    return;
+  }
+  uint32_t bits = dtype_narrow(e->dtype, x);
+  ((uint16_t *)e->dst)[i] = (uint16_t)bits;
+  e->overflow = e->overflow || (isfinite(x) && !isfinite(dtype_widen(e->dtype, bits)));
+}
+
+static void lay_panels(const PackedWeight *w, const void *src, GetFn *get, Elements *e) {
   int64_t stride_n = w->trans ? 1 : w->k, stride_k = w->trans ? w->n : 1;
   for (int64_t n0 = 0; n0 < w->n; n0 += PANEL)
     for (int64_t k = 0; k < w->k; k++) {
-      float *row = dst + (n0 / PANEL * w->k + k) * PANEL;
-      int64_t last = w->n - n0 < PANEL ? w->n - n0 : PANEL;
-      for (int64_t j = 0; j < last; j++) row[j] = (float)get(src, (n0 + j) * stride_n + k * stride_k);
+      int64_t row = (n0 / PANEL * w->k + k) * PANEL, last = w->n - n0 < PANEL ? w->n - n0 : PANEL;
+      for (int64_t j = 0; j < last; j++) put_element(e, row + j, get(src, (n0 + j) * stride_n + k * stride_k));
     }
 }
 
-static void lay_out(const PackedWeight *w, const void *src, GetFn *get, void *dst) {
-  if (w->kind == PACK_PANELS) {
-    lay_panels(w, src, get, dst);
-    return;
-  }
-  float *f = dst;
+static void lay_rows(const PackedWeight *w, const void *src, GetFn *get, Elements *e) {
   int64_t rows = w->kind == PACK_ROWS ? w->k : 1, pitch = w->elements / rows;
   for (int64_t r = 0; r < rows; r++)
-    for (int64_t i = 0; i < pitch; i++) f[r * pitch + i] = i < w->n ? (float)get(src, r * w->n + i) : 0;
+    for (int64_t i = 0; i < w->n; i++) put_element(e, r * pitch + i, get(src, r * w->n + i));
+}
+
+// Padding is zeros. False: a number is too large for the type that the weight is kept in.
+static bool lay_out(const PackedWeight *w, const void *src, GetFn *get, void *dst, const char **err) {
+  Elements e = {.dtype = w->dtype, .dst = dst};
+  memset(dst, 0, (size_t)w->bytes);
+  if (w->kind == PACK_PANELS)
+    lay_panels(w, src, get, &e);
+  else
+    lay_rows(w, src, get, &e);
+  if (e.overflow)
+    *err = arena_printf(w->graph->module->arena, "%s has a number beyond %g, the largest %s: keep it in another type",
+                        w->label, dtype_most(w->dtype), dtype_info[w->dtype].name);
+  return !e.overflow;
 }
 
 static bool eval_weight(void *ud, const char *name, const Type *t, Tensor *out) {
@@ -54,18 +78,15 @@ static bool eval_rows(void *ud, const char *name, const Type *t, int64_t *rows) 
 
 bool pack_weight(const Program *p, const PackedWeight *w, const WeightSource *src, void *dst, const char **err) {
   (void)p;
-  bool plain = w->kind == PACK_PLAIN && (w->dtype == DT_BOOL || w->dtype == DT_I32);
-  if (w->dtype != DT_F32 && !plain) {
-    *err = "only f32 weights can be packed";
-    return false;
-  }
+  bool plain = dtype_info[w->dtype].kind != DK_FLOAT;
+  if (plain && w->kind != PACK_PLAIN) ICE("pack: %s of %s", w->label, dtype_info[w->dtype].name);
+  // What is cast to a narrow type is rounded here, once, from what the evaluator or the checkpoint has.
   const Value *v = graph_value(w->graph, w->val);
-  if (v->op == OP_weight && w->dtype == DT_F32 && src->f32) {
+  Val val = v->op == OP_cast && dtype_is_narrow(w->dtype) ? v->args[0] : w->val;
+  v = graph_value(w->graph, val);
+  if (v->op == OP_weight && v->type.dtype == DT_F32 && src->f32) {
     const float *direct = src->f32(src->ud, value_str(v, A_name), &v->type);
-    if (direct) {
-      lay_out(w, direct, get_f32, dst);
-      return true;
-    }
+    if (direct) return lay_out(w, direct, get_f32, dst, err);
   }
   Arena a = {0};
   *err = NULL;
@@ -74,11 +95,11 @@ bool pack_weight(const Program *p, const PackedWeight *w, const WeightSource *sr
   const Module *m = w->graph->module; // weights have no run-time dims; the evaluator wants legal values all the same
   for (size_t d = 0; d < m->ndim; d++) env.dim[d] = m->dim[d].lo;
   Tensor t;
-  bool ok = graph_eval(w->graph, &env, &w->val, 1, &t);
+  bool ok = graph_eval(w->graph, &env, &val, 1, &t);
   if (ok && plain)
     memcpy(dst, t.b, (size_t)w->bytes); // truth values and i32 are stored as the evaluator holds them
   else if (ok)
-    lay_out(w, t.f, get_f64, dst);
+    ok = lay_out(w, t.f, get_f64, dst, err);
   else if (!*err)
     *err = arena_strdup(w->graph->module->arena, env.error ? env.error : "the expression cannot be evaluated");
   arena_free(&a);
@@ -116,7 +137,8 @@ static bool write_data(Output *o, const Program *p, const WeightSource *src, sy_
   for (size_t i = 0; i < p->weight.n && ok; i++) {
     const PackedWeight *w = &p->weight.at[i];
     ok = pack_weight(p, w, src, dst, &o->err) && put_zeros(o, w->offset - at) && put(o, dst, (size_t)w->bytes);
-    entry[i] = (sy_weights_entry){w->offset, w->bytes, ok ? sy_weights_checksum(dst, w->bytes) : 0};
+    entry[i] = (sy_weights_entry){w->offset, w->bytes, ok ? sy_weights_checksum(dst, w->bytes) : 0,
+                                (uint64_t)dtype_info[w->dtype].code};
     at = w->offset + w->bytes;
     if (progress) progress(ud, (double)at / (double)(p->weight_bytes ? p->weight_bytes : 1));
   }

@@ -1,7 +1,8 @@
 // target.c: the list of targets and the lookup of their rows. A target is data: its rows and its prelude (helper
 // functions in C) come from isa/NAME.def, the facts are in the table below.
 //
-// A .def file is included twice: with PRELUDE defined it gives the helper text, without it the rows. Rows of lanes 1 in
+// A .def file is included twice: with PRELUDE and NARROW defined it gives the helper texts, of all kernels and of those
+// that touch buffers of narrow types; with ISA, the rows. Rows of lanes 1 in
 // a target's own file go before the shared ones of isa/scalar.def. A row that is missing means that the target lacks
 // the operation: kernel_legalise must have removed it.
 #include "target.h"
@@ -13,20 +14,30 @@
 #endif
 
 #define PRELUDE(text) static const char scalar_prelude[] = text;
+#define NARROW(text) static const char scalar_narrow[] = text;
 #include "isa/scalar.def"
 #undef PRELUDE
+#undef NARROW
 #define PRELUDE(text) static const char portable_prelude[] = text;
+#define NARROW(text) static const char portable_narrow[] = text;
 #include "isa/portable.def"
 #undef PRELUDE
+#undef NARROW
 #define PRELUDE(text) static const char neon_prelude[] = text;
+#define NARROW(text) static const char neon_narrow[] = text;
 #include "isa/neon.def"
 #undef PRELUDE
+#undef NARROW
 #define PRELUDE(text) static const char avx2_prelude[] = text;
+#define NARROW(text) static const char avx2_narrow[] = text;
 #include "isa/avx2.def"
 #undef PRELUDE
+#undef NARROW
 #define PRELUDE(text) static const char avx512_prelude[] = text;
+#define NARROW(text) static const char avx512_narrow[] = text;
 #include "isa/avx512.def"
 #undef PRELUDE
+#undef NARROW
 
 #define ISA(op, dtype, lanes, c) {K_##op, DT_##dtype, lanes, c, 0},
 #define ISA_PART(op, dtype, lanes, c) {K_##op, DT_##dtype, lanes, c, 1},
@@ -61,6 +72,7 @@ static const Target portable = {
     .vec_i32 = "sy_i4",
     .mask = "sy_i4",
     .prelude = portable_prelude,
+    .narrow = portable_narrow,
     .lanes = 4,
     .vregs = 16,
     .has_fma = false,
@@ -79,6 +91,7 @@ static const Target neon = {
     .vec_i32 = "int32x4_t",
     .mask = "uint32x4_t",
     .prelude = neon_prelude,
+    .narrow = neon_narrow,
     .lanes = 4,
     .vregs = 32,
     .has_fma = true,
@@ -90,13 +103,14 @@ static const Target avx2 = {
     .name = "avx2",
     .macro = "defined(__x86_64__) && defined(__GNUC__)",
     .family = "defined(__x86_64__) || defined(_M_X64)",
-    .attribute = "__attribute__((target(\"avx2,fma\")))",
-    .cc_flags = "-mavx2 -mfma",
+    .attribute = "__attribute__((target(\"avx2,fma,f16c\")))",
+    .cc_flags = "-mavx2 -mfma -mf16c",
     .triple = NULL,
     .vec_f32 = "__m256",
     .vec_i32 = "__m256i",
     .mask = "__m256",
     .prelude = avx2_prelude,
+    .narrow = avx2_narrow,
     .lanes = 8,
     .vregs = 16,
     .has_fma = true,
@@ -115,6 +129,7 @@ static const Target avx512 = {
     .vec_i32 = "__m512i",
     .mask = "__mmask16",
     .prelude = avx512_prelude,
+    .narrow = avx512_narrow,
     .lanes = 16,
     .vregs = 32,
     .has_fma = true,
@@ -147,6 +162,14 @@ const IsaRow *target_row(const Target *t, KOp op, DType dt, uint32_t lanes, bool
   return r;
 }
 
-const char *emit_c_scalar_prelude(void) {
-  return scalar_prelude;
+void emit_c_prelude(const Target *t, bool narrow, Buf *out) {
+  buf_puts(out, t ? t->prelude : scalar_prelude);
+  if (narrow) buf_puts(out, t ? t->narrow : scalar_narrow);
+  buf_putc(out, '\n');
+}
+
+bool kernel_is_narrow(const Kernel *k) {
+  for (size_t b = 1; b < k->buf.n; b++)
+    if (dtype_is_narrow(k->buf.at[b].dtype)) return true;
+  return false;
 }

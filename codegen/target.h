@@ -7,7 +7,7 @@
 
 typedef struct IsaRow { // how one kernel operation is written in C
   KOp op;
-  DType dtype;    // of the values computed with: the operands of a comparison, the source of cvt, else the result
+  DType dtype; // load, store, bcast: of the elements in memory; comparisons, cvt: of the operands; else of the result
   uint32_t lanes; // 1 = scalar row, shared by all targets (isa/scalar.def)
   const char *c;  // template: %0 %1 %2 operands, %b address ("x + 4 * i"), %e the element there ("x[4 * i]"), %n active
                   // lanes, %i immediate or index; its value is a primary expression (call, name, or in parentheses)
@@ -23,6 +23,7 @@ typedef struct Target {
   const char *triple;                   // cross compilation ("aarch64-linux-gnu"), or NULL = host
   const char *vec_f32, *vec_i32, *mask; // C types of a vector
   const char *prelude;                  // C text: includes, helper functions; from the .def
+  const char *narrow;                   // more of them, for kernels that touch narrow types
   uint32_t lanes;                       // f32 lanes
   uint32_t vregs;                       // vector registers
   bool has_fma;
@@ -65,6 +66,9 @@ typedef struct EmitC {
 void emit_c_kernel(const Kernel *k, const Target *t, const EmitC *o, Buf *out);
 void emit_c_functions_free(EmitFunctions *f);
 void emit_c_tasks(const Kernel *k, Buf *out); // C expression of the number of tasks in terms of d[] (size_t const *d)
-const char *emit_c_scalar_prelude(void);      // includes and helpers shared by all targets
+// Includes and helpers: of a target, or (NULL) those that all targets share. narrow: with those of kernels that touch
+// buffers of narrow types.
+void emit_c_prelude(const Target *t, bool narrow, Buf *out);
+bool kernel_is_narrow(const Kernel *k); // does it?
 
 #endif

@@ -140,14 +140,8 @@ static const Program *program_of(Check *c, const Case *k, const Checkpoint *tens
 
 /* the call ------------------------------------------------------------------------------------------------------------
  */
-static StDtype file_dtype(DType t) {
-  static const StDtype of[DT_COUNT] = {
-      [DT_F32] = ST_F32, [DT_F16] = ST_F16, [DT_BF16] = ST_BF16, [DT_I32] = ST_I32, [DT_BOOL] = ST_BOOL};
-  return of[t];
-}
-
 bool check_same_dtype(DType want, StDtype have) {
-  return file_dtype(want) == have;
+  return kept_dtype(want) == have;
 }
 
 void *check_zeros(Check *c, size_t bytes) {
@@ -230,7 +224,7 @@ void check_compare(Check *c, const Case *k, const char *name, const char *shape,
                    const StTensor *x, size_t n, CheckResult *r) {
   CheckOutput o = {.name = name, .shape = shape};
   Difference d = {0};
-  for (size_t i = 0; i < n; i++) difference_add(&d, i, element(file_dtype(t), got, i), element(x->dtype, x->data, i));
+  for (size_t i = 0; i < n; i++) difference_add(&d, i, element(kept_dtype(t), got, i), element(x->dtype, x->data, i));
   bool exact = t == DT_I32 || t == DT_BOOL;
   o.max_abs = d.abs;
   o.max_rel = d.abs == 0 ? 0 : d.abs / (d.most > 0 ? d.most : DBL_MIN);

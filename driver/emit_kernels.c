@@ -77,16 +77,22 @@ static bool prepare(Session *s, const KernelList *list, const char *prefix, Kern
 /* C
  * ----------------------------------------------------------------------------------------------------------------------
  */
+static bool any_narrow(const KernelText *list, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (kernel_is_narrow(list[i].k)) return true;
+  return false;
+}
+
 static void put_head(const KernelText *list, size_t n, const char *prefix, Buf *b) {
   size_t buffers = 1;
   for (size_t i = 0; i < n; i++) buffers = list[i].k->buf.n > buffers ? list[i].k->buf.n : buffers;
-  buf_printf(b,
-             "/* Kernels, each one task of it: BUFFERS in the order of its `buf` lines (scratch buffers lie in "
-             "`scratch`, 64-byte\n"
-             "   aligned), DIMS by their numbers, TASK below NAME_tasks(dims). Compile with -std=c11 "
-             "-ffp-contract=off. */\n%s\n"
-             "typedef struct %s_args {\n  void *p[%zu];\n  size_t dim[%d];\n} %s_args;\n",
-             emit_c_scalar_prelude(), prefix, buffers, MAX_DIMS, prefix);
+  buf_puts(b, "/* Kernels, each one task of it: BUFFERS in the order of its `buf` lines (scratch buffers lie in "
+              "`scratch`, 64-byte\n"
+              "   aligned), DIMS by their numbers, TASK below NAME_tasks(dims). Compile with -std=c11 "
+              "-ffp-contract=off. */\n");
+  emit_c_prelude(NULL, any_narrow(list, n), b);
+  buf_printf(b, "typedef struct %s_args {\n  void *p[%zu];\n  size_t dim[%d];\n} %s_args;\n", prefix, buffers, MAX_DIMS,
+             prefix);
 }
 
 static void put_entry(const KernelText *x, const char *prefix, Buf *b) {
@@ -119,7 +125,7 @@ static void put_section(Session *s, const KernelText *list, size_t n, const Targ
   EmitFunctions functions = {0};
   buf_printf(b, "\n/* %s */\n", t->name);
   if (!always) buf_printf(b, "#if %s\n", t->macro);
-  buf_printf(b, "%s\n", t->prelude ? t->prelude : "");
+  emit_c_prelude(t, any_narrow(list, n), b);
   for (size_t i = 0; i < n; i++) {
     if (list[i].t != t) continue;
     emit_c_kernel(list[i].k, t, &(EmitC){prefix, arena_printf(&s->arena, "%s_body", list[i].name), NULL, &functions},

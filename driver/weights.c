@@ -33,15 +33,11 @@ static bool same_shape(const StTensor *t, const Type *type) {
   return i == t->rank;
 }
 
-static bool is_float(DType t) {
-  return t == DT_F32 || t == DT_F16 || t == DT_BF16;
-}
-
 // Weights of the page that are f32 take doubles of a checkpoint rounded to it; narrower ones are rounded once, from
 // what the checkpoint has, by the evaluator.
 static bool source_get(void *ud, const char *name, const Type *type, Tensor *out, const char **err) {
   const StTensor *t = checkpoint_find(ud, name);
-  if (!t || !same_shape(t, type) || !st_dtype_is_float(t->dtype) || !is_float(out->dtype)) {
+  if (!t || !same_shape(t, type) || !st_dtype_is_float(t->dtype) || dtype_info[out->dtype].kind != DK_FLOAT) {
     *err = t ? "a tensor of the checkpoint has another shape or type" : "a tensor is missing from the checkpoint";
     return false;
   }
@@ -230,8 +226,10 @@ static bool report_misfits(Session *s, const Checkpoint *c, const Module *m, con
   return missing + wrong == 0;
 }
 
-StDtype weight_dtype(const WeightName *w) {
-  return w->type.dtype == DT_F16 ? ST_F16 : w->type.dtype == DT_BF16 ? ST_BF16 : ST_F32;
+StDtype kept_dtype(DType t) {
+  StDtype kept;
+  if (!st_dtype_by_name(dtype_info[t].kept, &kept)) ICE("no type of a checkpoint is called %s", dtype_info[t].kept);
+  return kept;
 }
 
 // A page may store weights in fewer bits than the checkpoint has.
@@ -240,13 +238,13 @@ static void note_rounded(Session *s, const Checkpoint *c, const WeightNames *wan
   const WeightName *first = NULL;
   for (size_t i = 0; i < want->list.n; i++) {
     const WeightName *w = &want->list.at[i];
-    StDtype narrow = weight_dtype(w);
+    StDtype narrow = kept_dtype(w->type.dtype);
     if (narrow == ST_F32 || checkpoint_find(c, w->name)->dtype == narrow) continue;
     if (!n++) first = w;
   }
   if (n)
     session_note(s, "syc: note: %zu weight%s rounded to the narrower type of the page, the first is %s (%s)", n,
-                 n == 1 ? " is" : "s are", first->name, st_dtype_name(weight_dtype(first)));
+                 n == 1 ? " is" : "s are", first->name, st_dtype_name(kept_dtype(first->type.dtype)));
 }
 
 static void note_resized(Session *s, const Checkpoint *c, const WeightNames *want) {
@@ -300,7 +298,7 @@ void progress_end(const Progress *p) {
 
 // Elements that are finite in the checkpoint and not in the page's narrower type.
 static void warn_too_large(Session *s, const WeightName *w, const StTensor *t, const WeightStats *st) {
-  StDtype narrow = weight_dtype(w);
+  StDtype narrow = kept_dtype(w->type.dtype);
   double most = fabs(st->min) > fabs(st->max) ? st->min : st->max;
   float f = (float)most;
   uint16_t h;
@@ -404,7 +402,7 @@ static int cmd_init(Session *s) {
   WeightNames w = weight_names_of_module(m, &s->arena);
   double bytes = 0;
   for (size_t i = 0; i < w.list.n; i++)
-    bytes += (double)st_dtype_size(weight_dtype(&w.list.at[i])) * (double)type_elements(m, &w.list.at[i].type);
+    bytes += (double)st_dtype_size(kept_dtype(w.list.at[i].type.dtype)) * (double)type_elements(m, &w.list.at[i].type);
   session_note(s, "%s: %zu tensors, %.1f MB, seed %lld", s->opt.output, w.list.n, bytes / 1e6, (long long)seed);
   return weights_out_end(s, path);
 }

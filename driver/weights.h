@@ -50,7 +50,7 @@ SY_MUST_USE bool checkpoint_lengthen(Session *s, Checkpoint *c,
                                      WeightNames *want);                         // finds and sets c->add, with a note
 SY_MUST_USE bool checkpoint_strip(Session *s, Checkpoint *c, WeightNames *want); // finds and sets c->strip, with a note
 
-StDtype weight_dtype(const WeightName *w);          // in which `init` writes it: F32, or the page's F16 or BF16
+StDtype kept_dtype(DType t);                        // how numbers of the type are kept in a checkpoint
 void weight_print_shape(Buf *b, const StTensor *t); // "F32[3,4]"
 
 /* checkpoint_leftover.c */
@@ -99,7 +99,6 @@ typedef struct WeightStats {
   uint64_t nan, inf;
 } WeightStats;
 WeightStats weight_stats(const StTensor *t);
-WeightStats weight_stats_f32(const float *x, size_t n); // the same of plain floats
 
 // Seeded values of a stream as seeded_floats gives them, from element `first` on.
 void seeded_floats_from(uint64_t seed, const char *name, size_t first, float *dst, size_t n);

@@ -7,13 +7,9 @@
 
 // --dtype, or ST_DTYPE_COUNT to leave the types as they are.
 static StDtype wanted_dtype(const Session *s) {
-  static const struct {
-    const char *name;
-    StDtype dtype;
-  } type[] = {{"f32", ST_F32}, {"f16", ST_F16}, {"bf16", ST_BF16}};
-  for (size_t i = 0; s->opt.dtype && i < sizeof type / sizeof *type; i++)
-    if (!strcmp(s->opt.dtype, type[i].name)) return type[i].dtype;
-  return ST_DTYPE_COUNT;
+  DType t;
+  if (!s->opt.dtype || !dtype_by_name(s->opt.dtype, &t) || dtype_info[t].kind != DK_FLOAT) return ST_DTYPE_COUNT;
+  return kept_dtype(t);
 }
 
 typedef struct Convert {

@@ -78,7 +78,7 @@ static Spread spread_of(const Module *m, const WeightName *w) {
 
 static bool write_tensor(StWriter *out, const Module *m, const WeightName *w, int64_t seed, StError *err) {
   float part[4096], as[4096]; // `as` is large enough for every type
-  StDtype dtype = weight_dtype(w);
+  StDtype dtype = kept_dtype(w->type.dtype);
   size_t n = (size_t)type_elements(m, &w->type);
   Spread sp = spread_of(m, w);
   for (size_t at = 0; at < n;) {
@@ -99,7 +99,7 @@ bool weights_init(Session *s, const Module *m, int64_t seed, const char *path) {
   StDesc *d = ARENA_ARRAY(&a, StDesc, w.list.n + 1);
   for (size_t i = 0; i < w.list.n; i++) {
     const Type *t = &w.list.at[i].type;
-    d[i] = (StDesc){.name = w.list.at[i].name, .dtype = weight_dtype(&w.list.at[i]), .rank = t->rank};
+    d[i] = (StDesc){.name = w.list.at[i].name, .dtype = kept_dtype(w.list.at[i].type.dtype), .rank = t->rank};
     for (int k = 0; k < t->rank; k++) d[i].shape[k] = type_extent(m, t, k);
   }
   StWriter *out = st_write_begin(path, w.list.n, d, &err);

@@ -1,6 +1,5 @@
 // weights_inspect.c: `syc weights inspect [SPEC] FILE`: the tensors of a checkpoint of any kind or of a packed weight
-// file
-// (.syw), their ranges, and what is wrong with them. Exit status 1 if there are NaNs or infinities or a checksum is
+// file (.syw), their ranges, and what is wrong with them. Exit status 1 if there are NaNs or infinities or a checksum is
 // wrong.
 //
 // A packed file has no names: its entries are listed by number. The format is runtime/weights_format.h; every number in
@@ -40,12 +39,6 @@ static void gather(Gather *g, const float *x, size_t n) {
 static WeightStats gathered(Gather *g) {
   if (g->finite) g->s.mean = g->sum / (double)g->finite;
   return g->s;
-}
-
-WeightStats weight_stats_f32(const float *x, size_t n) {
-  Gather g = {0};
-  gather(&g, x, n);
-  return gathered(&g);
 }
 
 WeightStats weight_stats(const StTensor *t) {
@@ -173,6 +166,15 @@ static int inspect_checkpoint(Session *s, const char *path, Report *r) {
 
 /* packed --------------------------------------------------------------------------------------------------------------
  */
+// An entry as a tensor of one axis. False: no such type.
+static bool packed_tensor(const sy_weights_entry *e, const void *data, StTensor *out) {
+  DType t = 0;
+  while (t < DT_COUNT && (uint64_t)dtype_info[t].code != e->type) t++;
+  *out = (StTensor){.dtype = t < DT_COUNT ? kept_dtype(t) : ST_U8, .rank = 1, .data = data, .bytes = (size_t)e->bytes};
+  out->shape[0] = (int64_t)(e->bytes / st_dtype_size(out->dtype));
+  return t < DT_COUNT;
+}
+
 static int inspect_packed(Session *s, const char *path, const sy_map *m, Report *r) {
   sy_weights_header h = {0};
   const char *problem = sy_weights_problem(m->data, m->bytes, &h);
@@ -188,11 +190,11 @@ static int inspect_packed(Session *s, const char *path, const sy_map *m, Report 
                           problem);
     char name[32];
     snprintf(name, sizeof name, "entry %llu", (unsigned long long)i);
-    int64_t n = (int64_t)(e.bytes / sizeof(float));
-    bool sound = sy_weights_checksum(data, e.bytes) == e.checksum;
-    r->elements += (uint64_t)n;
+    StTensor t;
+    bool sound = packed_tensor(&e, data, &t) && sy_weights_checksum(data, e.bytes) == e.checksum;
+    r->elements += (uint64_t)t.shape[0];
     r->bytes += e.bytes;
-    report_line(r, &(Line){name, "F32", &n, 1, weight_stats_f32(data, (size_t)n), sound});
+    report_line(r, &(Line){name, st_type_name(&t), t.shape, t.rank, weight_stats(&t), sound});
   }
   return report_end(s, r, path, "packed weights", h.plan_hash);
 }

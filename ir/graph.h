@@ -26,12 +26,35 @@
 
 #include "base/base.h"
 
-typedef enum DType { DT_F32, DT_F16, DT_BF16, DT_I32, DT_BOOL, DT_COUNT } DType;
+/* Element types: dtypes.def lists them; narrow.c converts between those that are kept and those that are computed. */
+typedef enum DType {
+#define DTYPE(id, ...) DT_##id,
+#include "dtypes.def"
+#undef DTYPE
+  DT_COUNT
+} DType;
+typedef enum DTypeKind { DK_FLOAT, DK_INT, DK_TRUTH } DTypeKind;
 typedef struct DTypeInfo {
   const char *name; // "f32"
   size_t bytes;
+  DTypeKind kind;
+  DType computes;     // what kernels compute in: of bf16, f32
+  const char *memory; // C type of an element in memory
+  const char *kept;   // in safetensors
+  char code;          // in the tables of a compiled model
+  const char *npy;    // in .npy files, "": there is none
+  const char *doc;
 } DTypeInfo;
 extern const DTypeInfo dtype_info[DT_COUNT];
+bool dtype_by_name(const char *name, DType *out); // "bf16"; false: there is none
+// Is the type a way to keep numbers, which loads widen and stores round?
+static inline bool dtype_is_narrow(DType t) {
+  return dtype_info[t].computes != t;
+}
+double dtype_round(DType t, double x);     // to the nearest number of the type, half to even
+uint32_t dtype_narrow(DType t, double x);  // its bits; of a narrow type
+float dtype_widen(DType t, uint32_t bits); // exact
+double dtype_most(DType t);                // its greatest finite number
 
 enum { MAX_RANK = 6, MAX_SEGS = 4, MAX_DIMS = 16, MAX_MODALITIES = 16 };
 

@@ -328,9 +328,9 @@ void kb_end(Kernel *k) {
   push(k, (KIns){.op = K_end});
 }
 
-static DType buf_dtype(const Kernel *k, KBufRef b) {
+static DType buf_dtype(const Kernel *k, KBufRef b) { // of its elements once they are loaded
   if (!b.id || b.id >= k->buf.n) ICE("kernel %s: no such buffer", k->name);
-  return k->buf.at[b.id].dtype;
+  return dtype_info[k->buf.at[b.id].dtype].computes;
 }
 
 KVal kb_load(Kernel *k, KBufRef b, KIdx i, uint32_t lanes, int64_t n, const char *name) {

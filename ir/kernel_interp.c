@@ -32,6 +32,7 @@ struct Step {
   Cell *d; // result; the register of set
   const Cell *a, *b, *c;
   DType dtype, from; // of the result, of operand 0
+  DType mem;         // of the elements in memory
   int lanes, from_lanes;
   int64_t n; // elements accessed
   const KIns *ins;
@@ -82,21 +83,43 @@ static void run_end(Run *r, const Step *s) { // s->ins is the loop's
 
 /* memory
  * ------------------------------------------------------------------------------------------------------------------ */
+static float widened(const Step *s, const char *p) {
+  uint16_t bits;
+  CHECK(s->size == sizeof bits);
+  memcpy(&bits, p, sizeof bits);
+  return dtype_widen(s->mem, bits);
+}
+static void store_narrow(const Step *s, char *p) {
+  for (int64_t l = 0; l < s->n; l++) {
+    uint16_t bits = (uint16_t)dtype_narrow(s->mem, (double)s->a->f[l]);
+    memcpy(p + 2 * l, &bits, sizeof bits);
+  }
+}
 static void run_load(Run *r, const Step *s) {
   const char *p = address(r, s);
   memset(s->d, 0, sizeof *s->d);
-  memcpy(s->d, p, (size_t)s->n * 4);
+  if (dtype_is_narrow(s->mem))
+    for (int64_t l = 0; l < s->n; l++) s->d->f[l] = widened(s, p + (size_t)l * s->size);
+  else
+    memcpy(s->d, p, (size_t)s->n * 4);
 }
 static void run_store(Run *r, const Step *s) {
   char *p = (char *)(uintptr_t)address(r, s);
   if (s->dtype == DT_BOOL)
     *p = s->a->u[0] != 0;
+  else if (dtype_is_narrow(s->mem))
+    store_narrow(s, p);
   else
     memcpy(p, s->a, (size_t)s->n * 4);
 }
 static void run_bcast(Run *r, const Step *s) {
+  const char *p = address(r, s);
   uint32_t x;
-  memcpy(&x, address(r, s), 4);
+  float y;
+  if (dtype_is_narrow(s->mem))
+    y = widened(s, p), memcpy(&x, &y, sizeof x);
+  else
+    memcpy(&x, p, 4);
   for (int l = 0; l < s->lanes; l++) s->d->u[l] = x;
 }
 static void run_loadm(Run *r, const Step *s) {
@@ -336,7 +359,8 @@ static Step *decode(const Kernel *k, char **memory) {
     step[i].n = access_width(s);
     if (s->buf.id) {
       step[i].memory = memory[s->buf.id];
-      step[i].size = dtype_info[k->buf.at[s->buf.id].dtype].bytes;
+      step[i].mem = k->buf.at[s->buf.id].dtype;
+      step[i].size = dtype_info[step[i].mem].bytes;
       step[i].extent = k->buf.at[s->buf.id].n;
     }
     if (s->op == K_set) step[i].d = &cell[s->arg[0].id];

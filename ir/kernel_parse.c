@@ -253,7 +253,7 @@ static bool parse_address(Parser *p, KIns *s, int64_t *n) {
   if (!parse_buffer(p, &s->buf) || !irlex_expect(&p->lex, "[") || !parse_index(p, &s->idx) ||
       !irlex_expect(&p->lex, "]"))
     return false;
-  s->dtype = p->k->buf.at[s->buf.id].dtype;
+  s->dtype = dtype_info[p->k->buf.at[s->buf.id].dtype].computes;
   *n = 0;
   return !irlex_accept(&p->lex, "n") || parse_number(p, n);
 }

@@ -177,7 +177,8 @@ static bool check_memory(Check *c, const KIns *s) {
   const Kernel *k = c->k;
   if (!s->buf.id || s->buf.id >= k->buf.n) return fail(c, "no such buffer");
   const KBufInfo *b = &k->buf.at[s->buf.id];
-  if (b->dtype != s->dtype) return fail(c, "%%%.100s holds %s", b->name, dtype_info[b->dtype].name);
+  if (dtype_info[b->dtype].computes != s->dtype)
+    return fail(c, "%%%.100s holds %s", b->name, dtype_info[b->dtype].name);
   switch (s->op) {
   case K_store:
     if (b->role != KB_OUT && b->role != KB_SCRATCH) return fail(c, "%%%.100s is not writable", b->name);

@@ -12,9 +12,17 @@
 #include <string.h>
 
 const DTypeInfo dtype_info[DT_COUNT] = {
-    [DT_F32] = {"f32", 4}, [DT_F16] = {"f16", 2},   [DT_BF16] = {"bf16", 2},
-    [DT_I32] = {"i32", 4}, [DT_BOOL] = {"bool", 1},
+#define DTYPE(id, name, bytes, kind, computes, memory, kept, code, npy, doc)                                           \
+  {#name, bytes, DK_##kind, DT_##computes, memory, kept, code, npy, doc},
+#include "dtypes.def"
+#undef DTYPE
 };
+
+bool dtype_by_name(const char *name, DType *out) {
+  for (DType t = 0; t < DT_COUNT; t++)
+    if (!strcmp(dtype_info[t].name, name)) return *out = t, true;
+  return false;
+}
 
 static const int64_t MAX_EXTENT = INT32_MAX;
 static const int64_t MAX_ELEMENTS = (int64_t)1 << 40;

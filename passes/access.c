@@ -114,11 +114,8 @@ static bool view_same(const Module *m, const Value *v, const Type *from, Access 
 static const struct {
   Op op;
   ViewFn *fn;
-} view_table[] = {{OP_slice, view_slice},
-                  {OP_transpose, view_transpose},
-                  {OP_reshape, view_reshape},
-                  {OP_broadcast, view_broadcast},
-                  {OP_retag, view_same}};
+} view_table[] = {{OP_slice, view_slice},         {OP_transpose, view_transpose}, {OP_reshape, view_reshape},
+                  {OP_broadcast, view_broadcast}, {OP_retag, view_same},          {OP_widen, view_same}};
 
 // Is a value stored inside another one, or does it read another one's memory? *step: that one.
 static bool stands_on(const Value *v, Val *step) {

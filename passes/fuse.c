@@ -77,6 +77,7 @@ static uint32_t group_to_join(const Fuser *f, Val v) {
     if (!o->group || u.id < best_id) continue;
     if (flags_of(f, u) & (F_VIEW | F_WRITES)) continue; // a copy; a state changed in place
     if (flags_of(f, u) & F_ATTENTION) continue;         // it stores its rows itself
+    if (dtype_is_narrow(o->type.dtype)) continue;       // rounded by being stored
     if (!same_shape(&o->type, &e->type)) continue;
     if (!single_use(f, u)) continue; // it must be stored
     if (f->reads[o->group] + reads_of(f, v, o->group) > MOST_READS) continue;
@@ -92,6 +93,7 @@ static uint32_t map_to_join(const Fuser *f, Val v) {
   Val u = e->args[0];
   const Value *o = val(f, u);
   if (!o->group || !single_use(f, u) || (flags_of(f, u) & (F_VIEW | F_CONTRACTION | F_ATTENTION | F_ROWWISE))) return 0;
+  if (dtype_is_narrow(o->type.dtype)) return 0;
   return f->only_map[o->group] ? o->group : 0; // the whole group, and none of it a patchify
 }
 

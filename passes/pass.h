@@ -21,6 +21,7 @@ typedef struct PassOptions {
   const char **disable; // names of passes left out (only those that are not required)
   size_t ndisable;
   const char *stop_after, *start_from; // pass names or NULL
+  DType keep;                          // the narrow type that weights are kept in; DT_F32: as they are
   bool time;                           // fill the timings
   bool verify;                         // verify after each pass (on by default in the driver)
   bool remarks;                        // report what was and was not fused, and why

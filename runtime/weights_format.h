@@ -5,7 +5,7 @@
 //
 //   offset 0            sy_weights_header (48 bytes), in the byte order of the target
 //   offset 48           sy_weights_entry[count], in the order of Program.weight
-//   zero bytes up to    data_offset = 48 + 24 * count rounded up to 4096
+//   zero bytes up to    data_offset = 48 + 32 * count rounded up to 4096
 //   data_offset         data_bytes bytes of data; entry i is data[offset .. offset + bytes), offset a multiple of 64
 //   end of file         exactly data_offset + data_bytes
 //
@@ -21,7 +21,7 @@
 
 //@ end
 #define SY_WEIGHTS_MAGIC "SYWEIGHT" // 8 bytes, no terminator in the file
-#define SY_WEIGHTS_VERSION 1u
+#define SY_WEIGHTS_VERSION 2u // 2: entries say their type
 #define SY_WEIGHTS_ENDIAN 0x01020304u // reads as this on a machine of the file's byte order
 #define SY_WEIGHTS_ALIGN 64u          // alignment of every entry within the data area
 
@@ -39,6 +39,7 @@ typedef struct sy_weights_entry {
   uint64_t offset; // from data_offset
   uint64_t bytes;
   uint64_t checksum;
+  uint64_t type; // of its elements: 'f' f32, 'h' f16, 'y' bf16, 'i' i32, 'b' bytes 0 or 1
 } sy_weights_entry;
 
 //@ alone

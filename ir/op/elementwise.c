@@ -125,17 +125,10 @@ bool shape_select(const ShapeCtx *c, Type *out) {
   return same_dtype(c, 1) && broadcast_args(c, 1, out);
 }
 
-static DType dtype_by_name(const char *s) {
-  int t = 0;
-  while (t < DT_COUNT && strcmp(dtype_info[t].name, s)) t++;
-  return (DType)t;
-}
-
 bool shape_cast(const ShapeCtx *c, Type *out) {
   const char *to = shape_attr(c, A_to)->s;
   *out = *shape_arg(c, 0);
-  out->dtype = dtype_by_name(to);
-  return out->dtype != DT_COUNT || shape_error(c, "E0208", "unknown element type %s", to);
+  return dtype_by_name(to, &out->dtype) || shape_error(c, "E0208", "unknown element type %s", to);
 }
 
 /* Folders
@@ -279,32 +272,12 @@ void ref_compare(const RefCtx *c, Tensor *out) {
   map(c, out, find_compare(value_str(c->v, A_cmp)));
 }
 
-static double round_f16(double x) { // to nearest even: 11 significant bits, subnormal step 2^-24, largest 65504
-  if (!isfinite(x) || x == 0) return x;
-  int e;
-  frexp(x, &e);
-  double step = ldexp(1, e - 11 < -24 ? -24 : e - 11), y = nearbyint(x / step) * step;
-  return fabs(y) > 65504 ? copysign(HUGE_VAL, x) : y;
-}
-
-static double round_bf16(double x) { // to nearest even: 8 significant bits, exponents of f32
-  if (!isfinite(x) || x == 0) return x;
-  int e;
-  frexp(x, &e);
-  double step = ldexp(1, e - 8 < -133 ? -133 : e - 8), y = nearbyint(x / step) * step;
-  return fabs(y) >= 0x1p128 ? copysign(HUGE_VAL, x) : y;
-}
-
-double round_to_dtype(DType t, double x) {
-  return t == DT_F16 ? round_f16(x) : t == DT_BF16 ? round_bf16(x) : x;
-}
-
 // Casts to f16 and bf16 round; to i32 truncates; to bool asks whether the element is not 0; to f32 keeps the double.
 static double map_f16(double a, double b, double c) {
-  return (void)b, (void)c, round_f16(a);
+  return (void)b, (void)c, dtype_round(DT_F16, a);
 }
 static double map_bf16(double a, double b, double c) {
-  return (void)b, (void)c, round_bf16(a);
+  return (void)b, (void)c, dtype_round(DT_BF16, a);
 }
 // Towards zero; the nearest i32 of what is out of range, 0 of NaN.
 static double map_whole(double a, double b, double c) {

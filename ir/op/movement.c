@@ -122,6 +122,21 @@ void ref_retag(const RefCtx *c, Tensor *out) {
   ref_reshape(c, out);
 }
 
+/* widen
+ * ---------------------------------------------------------------------------------------------------------------- */
+
+bool shape_widen(const ShapeCtx *c, Type *out) {
+  *out = *shape_arg(c, 0);
+  if (!dtype_is_narrow(out->dtype))
+    return shape_error(c, "E0203", "%s elements are no narrow ones", dtype_info[out->dtype].name);
+  out->dtype = dtype_info[out->dtype].computes;
+  return true;
+}
+
+void ref_widen(const RefCtx *c, Tensor *out) {
+  ref_reshape(c, out);
+}
+
 /* slice
  * ---------------------------------------------------------------------------------------------------------------- */
 

@@ -88,7 +88,6 @@ typedef void RefFn(const RefCtx *c, Tensor *out);
 
 // Elements as doubles, whatever the dtype; i32 out of range on writing is an error.
 double tensor_get(const Tensor *t, size_t i);
-double round_to_dtype(DType t, double x); // f16 and bf16: to nearest even; others keep the double
 void ref_put(const RefCtx *c, Tensor *out, size_t i, double v);
 int64_t eval_dim(const EvalEnv *env, const Type *t, int axis); // extent of an axis at the run-time dims of env
 

@@ -83,8 +83,8 @@ void ref_weight(const RefCtx *c, Tensor *out) {
   const char *name = value_str(c->v, A_name);
   if (!resized(c, name, out) && (!c->env->weight || !c->env->weight(c->env->ud, name, &c->v->type, out)))
     *c->error = arena_printf(c->g->module->arena, "no weight %s", name);
-  else if (out->dtype == DT_F16 || out->dtype == DT_BF16) // whatever the source holds: rounded once
-    for (size_t i = 0; i < out->n; i++) out->f[i] = round_to_dtype(out->dtype, out->f[i]);
+  else if (dtype_is_narrow(out->dtype)) // whatever the source holds: rounded once
+    for (size_t i = 0; i < out->n; i++) out->f[i] = dtype_round(out->dtype, out->f[i]);
 }
 
 void ref_constant(const RefCtx *c, Tensor *out) {

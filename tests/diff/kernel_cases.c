@@ -71,6 +71,7 @@ static void fill(Cases *c, DType dt, void *memory, int64_t n, int specials) {
     if (dt == DT_F32) ((float *)memory)[i] = f;
     if (dt == DT_I32) ((int32_t *)memory)[i] = v;
     if (dt == DT_BOOL) ((uint8_t *)memory)[i] = (uint8_t)random_below(&c->seed, 2);
+    if (dtype_is_narrow(dt)) ((uint16_t *)memory)[i] = (uint16_t)dtype_narrow(dt, (double)f);
   }
 }
 
@@ -268,7 +269,32 @@ static void add_unfused(Cases *c) {
   case_add(c, k, 0);
 }
 
+// Every number of a narrow type is loaded, and stored again; and of the f32 numbers those are stored that lie between
+// two of them: in the middle, and next to it.
+static void add_narrow(Cases *c, DType dt) {
+  enum { ALL = 1 << 16 };
+  uint32_t w = c->target->lanes;
+  Kernel *k = kernel_new(c->arena, arena_printf(c->arena, "all_%s", dtype_info[dt].name), w);
+  KBufRef h = kb_buf(k, "h", dt, KB_IN, ALL), f = kb_buf(k, "f", DT_F32, KB_IN, ALL);
+  KBufRef y = kb_buf(k, "y", DT_F32, KB_OUT, ALL), z = kb_buf(k, "z", dt, KB_OUT, ALL),
+          r = kb_buf(k, "r", dt, KB_OUT, ALL);
+  KIdx at = ki_var(kb_par(k, "i", upto(0), upto(ALL), w));
+  KVal x = kb_load(k, h, at, w, w, "x");
+  kb_store(k, y, at, x, w);
+  kb_store(k, z, at, x, w);
+  kb_store(k, r, at, kb_load(k, f, at, w, w, NULL), w);
+  kb_end(k);
+  Case *one = case_add(c, k, 0);
+  for (uint32_t i = 0; i < ALL; i++) {
+    float lo = dtype_widen(dt, i), hi = dtype_widen(dt, (i + 1) % ALL), middle = lo / 2 + hi / 2;
+    ((uint16_t *)one->memory[0])[i] = (uint16_t)i;
+    ((float *)one->memory[1])[i] = i % 3 == 0 ? middle : nextafterf(middle, i % 3 == 1 ? lo : hi);
+  }
+}
+
 void cases_named(Cases *c) {
+  for (DType dt = 0; dt < DT_COUNT; dt++)
+    if (dtype_is_narrow(dt)) add_narrow(c, dt);
   const Target *t = c->target;
   add_unfused(c);
   add_layer_norm(c, 77);
@@ -299,7 +325,7 @@ static float tame(KOp op, float f) {
 static void fill_row_inputs(const IsaRow *row, Case *x) {
   const Kernel *k = x->kernel;
   for (size_t b = 0; b < case_params(k); b++) {
-    if (k->buf.at[b + 1].role == KB_OUT || k->buf.at[b + 1].dtype != DT_F32) continue;
+    if (k->buf.at[b + 1].role == KB_OUT || k->buf.at[b + 1].dtype != DT_F32) continue; // narrow: filled already
     float *f = x->memory[b];
     for (int64_t i = 0; i < k->buf.at[b + 1].n; i++) {
       if (i < PAIRS) f[i] = special[b == 0 ? i / NSPECIAL : b == 1 ? i % NSPECIAL : i * 7 % NSPECIAL];
@@ -314,12 +340,18 @@ static void add_row(Cases *c, const IsaRow *row, int64_t n) {
   const KOpInfo *info = &kop_info[op];
   bool to_mask = op == K_and || op == K_or || op == K_not;
   DType in = row->dtype == DT_I32 ? DT_I32 : DT_F32, out = in;
+  bool narrow = dtype_is_narrow(row->dtype); // a row of memory: its own buffer is narrow
   if (op == K_cvt) out = in == DT_F32 ? DT_I32 : DT_F32;
   Kernel *k = kernel_new(
       c->arena, arena_printf(c->arena, "row_%s_%s_%u_%d", info->name, dtype_info[row->dtype].name, w, (int)n), w);
-  KBufRef buf[3] = {kb_buf(k, "a", op == K_mtob ? DT_F32 : in, KB_IN, ROW_N),
+  KBufRef buf[3] = {kb_buf(k, "a",
+                           narrow && op != K_store ? row->dtype
+                           : op == K_mtob          ? DT_F32
+                                                   : in,
+                           KB_IN, ROW_N),
                     kb_buf(k, "b", op == K_mtob ? DT_F32 : in, KB_IN, ROW_N), kb_buf(k, "c", in, KB_IN, ROW_N)};
-  KBufRef flag = kb_buf(k, "flag", DT_BOOL, KB_IN, ROW_N), y = kb_buf(k, "y", out, KB_OUT, ROW_N);
+  KBufRef flag = kb_buf(k, "flag", DT_BOOL, KB_IN, ROW_N),
+          y = kb_buf(k, "y", narrow && op == K_store ? row->dtype : out, KB_OUT, ROW_N);
   KBufRef hint = op == K_prefetch ? kb_buf(k, "hint", row->dtype, KB_IN, ROW_N) : flag;
   KVar i = kb_par(k, "i", upto(0), upto(ROW_N), w);
   KIdx at = ki_var(i);

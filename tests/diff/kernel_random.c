@@ -18,12 +18,12 @@ typedef struct Gen {
   Cases *c;
   Kernel *k;
   uint32_t w;
-  Pool pool[NKIND][2]; // [kind][vector?]
-  KBufRef f, i, m, out_f, out_i, tmp;
-  KIdx where;   // an index in [0, EXTENT - 16]
-  KIdx task;    // OUT_N * number of the task
-  int64_t slot; // next free element of the outputs
-  KVal reg;     // a float register of the kernel's width
+  Pool pool[NKIND][2];                          // [kind][vector?]
+  KBufRef f, i, m, h, out_f, out_i, out_h, tmp; // h: of a narrow type
+  KIdx where;                                   // an index in [0, EXTENT - 16]
+  KIdx task;                                    // OUT_N * number of the task
+  int64_t slot;                                 // next free element of the outputs
+  KVal reg;                                     // a float register of the kernel's width
 } Gen;
 
 static int64_t roll(Gen *g, int64_t n) {
@@ -93,7 +93,7 @@ static void put_memory_op(Gen *g) {
   Kernel *k = g->k;
   int64_t n = 1 + roll(g, g->w);
   KIdx at = ki_addc(g->where, roll(g, 10));
-  switch (roll(g, 7)) {
+  switch (roll(g, 10)) {
   case 0: keep(g, 0, 1, kb_load(k, g->f, at, g->w, n, NULL)); break;
   case 1: keep(g, 1, 1, kb_load(k, g->i, at, g->w, n, NULL)); break;
   case 2: keep(g, 2, 1, kb_loadm(k, g->m, at, n)); break;
@@ -104,6 +104,9 @@ static void put_memory_op(Gen *g) {
     keep(g, 0, 1, kb_load(k, g->f, data, g->w, g->w, NULL));
     break;
   }
+  case 6: keep(g, 0, 1, kb_load(k, g->h, at, g->w, n, NULL)); break;
+  case 7: keep(g, 0, 1, kb_bcast(k, g->h, at, NULL)); break;
+  case 8: keep(g, 0, 0, kb_load(k, g->h, at, 1, 1, NULL)); break;
   default:
     kb_store(k, g->tmp, ki_const(3), any(g, 0, 1), g->w);
     keep(g, 0, 1, kb_load(k, g->tmp, ki_const(3), g->w, n, roll(g, 2) ? "again" : NULL));
@@ -125,7 +128,8 @@ static void store_some(Gen *g) {
   int vec = (int)roll(g, 4) != 0, kind = (int)roll(g, 2);
   int64_t lanes = vec ? g->w : 1, n = roll(g, 3) ? lanes : 1 + roll(g, lanes);
   if (g->slot + 16 > OUT_N) return;
-  kb_store(g->k, kind ? g->out_i : g->out_f, ki_addc(g->task, g->slot), any(g, kind, vec), n);
+  KBufRef out = kind ? g->out_i : roll(g, 4) ? g->out_f : g->out_h;
+  kb_store(g->k, out, ki_addc(g->task, g->slot), any(g, kind, vec), n);
   g->slot += lanes;
 }
 
@@ -193,8 +197,10 @@ void cases_random(Cases *c, unsigned n) {
     g.f = kb_buf(k, "f", DT_F32, KB_IN, EXTENT);
     g.i = kb_buf(k, "i", DT_I32, KB_IN, EXTENT);
     g.m = kb_buf(k, "m", DT_BOOL, KB_IN, EXTENT);
+    g.h = kb_buf(k, "h", j % 2 ? DT_F16 : DT_BF16, KB_IN, EXTENT);
     g.out_f = kb_buf(k, "out_f", DT_F32, KB_OUT, TASKS * OUT_N);
     g.out_i = kb_buf(k, "out_i", DT_I32, KB_OUT, TASKS * OUT_N);
+    g.out_h = kb_buf(k, "out_h", j % 4 < 2 ? DT_F16 : DT_BF16, KB_OUT, TASKS * OUT_N);
     g.tmp = kb_buf(k, "tmp", DT_F32, KB_SCRATCH, 40);
     KVar t = kb_par(k, "t", kbound(ki_const(0)), kbound(ki_const(TASKS)), 1);
     g.task = ki_mul(ki_var(t), OUT_N);

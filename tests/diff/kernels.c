@@ -12,6 +12,7 @@
 #include "codegen/llvm/llvm.h"
 #include "kernel_cases.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -113,7 +114,8 @@ static void name_kernel(const Kernel *k, size_t set, size_t i, char name[128]) {
 static void emit_set(const Set *s, size_t number, Buf *out) {
   const Target *t = s->printed;
   EmitFunctions functions = {0};
-  buf_printf(out, "#if %s\n%s\n", t->macro, t->prelude);
+  buf_printf(out, "#if %s\n", t->macro);
+  emit_c_prelude(t, true, out);
   for (size_t i = 0; i < s->cases.list.n; i++) {
     const Kernel *k = s->cases.list.at[i].kernel;
     char name[128];
@@ -129,7 +131,7 @@ static void emit_set(const Set *s, size_t number, Buf *out) {
 
 // With `only` the kernels of one set are in an object.
 static void emit_program(const World *w, const Set *only, Buf *out) {
-  buf_puts(out, emit_c_scalar_prelude());
+  emit_c_prelude(NULL, true, out);
   for (size_t i = 0; i < sizeof program_head / sizeof *program_head; i++) buf_puts(out, program_head[i]);
   for (size_t i = 0; i < w->nset; i++) {
     if (!only) emit_set(&w->set[i], i, out);
@@ -205,6 +207,11 @@ static void write_inputs(const World *w, const Set *s) {
  * ---------------------------------------------------------------------------------------------------------------------------
  */
 static bool same(DType dt, const char *a, const char *b) {
+  if (dtype_is_narrow(dt)) {
+    uint16_t x, y;
+    memcpy(&x, a, 2), memcpy(&y, b, 2);
+    return x == y || (isnan(dtype_widen(dt, x)) && isnan(dtype_widen(dt, y)));
+  }
   if (dtype_info[dt].bytes != 4) return !memcmp(a, b, dtype_info[dt].bytes);
   uint32_t u, v;
   memcpy(&u, a, 4), memcpy(&v, b, 4);

@@ -55,7 +55,7 @@ static uint64_t number(const File *f, unsigned which) {
                           INT64_MAX,
                           UINT64_MAX,
                           UINT64_MAX - 63,
-                          UINT64_MAX / sizeof(SyWeightsEntry) + 1};
+                          UINT64_MAX / sizeof(sy_weights_entry) + 1};
   return few[which % (sizeof few / sizeof *few)];
 }
 
@@ -66,7 +66,7 @@ static void put(File *f, size_t at, const void *v, size_t n) {
 // One edit: what, where (two bytes), value.
 static void edit(File *f, const uint8_t e[EDIT]) {
   static const float odd[] = {0, -0.0f, 1e-40f, 3e38f, -3e38f, 1.0f / 0.0f, 0.0f / 0.0f, 0.5f};
-  size_t where = e[1] | (size_t)e[2] << 8, table = sizeof(SyWeightsHeader);
+  size_t where = e[1] | (size_t)e[2] << 8, table = sizeof(sy_weights_header);
   uint64_t v = number(f, e[3]);
   switch (e[0] % 8) {
   case 0: put(f, where, &e[3], 1); break;
@@ -81,11 +81,11 @@ static void edit(File *f, const uint8_t e[EDIT]) {
 }
 
 static void make_right(File *f) {
-  SyWeightsHeader h;
+  sy_weights_header h;
   if (f->n < sizeof h) return;
   memcpy(&h, f->at, sizeof h);
-  for (uint64_t i = 0; i < h.count && i < f->n / sizeof(SyWeightsEntry); i++) {
-    SyWeightsEntry e;
+  for (uint64_t i = 0; i < h.count && i < f->n / sizeof(sy_weights_entry); i++) {
+    sy_weights_entry e;
     size_t at = sizeof h + i * sizeof e;
     if (at + sizeof e > f->n) return;
     memcpy(&e, f->at + at, sizeof e);
@@ -100,7 +100,7 @@ static File make_file(const uint8_t *data, size_t size) {
   if (data[0] & RAW) {
     resize(&f, size - 1);
     memcpy(f.at, data + 1, size - 1);
-    if (data[0] & PLAN) put(&f, offsetof(SyWeightsHeader, plan_hash), &sy_model_entry()->info->plan_hash, 8);
+    if (data[0] & PLAN) put(&f, offsetof(sy_weights_header, plan_hash), &sy_model_entry()->info->plan_hash, 8);
   } else {
     resize(&f, (size_t)(good_end - good_file));
     memcpy(f.at, good_file, f.n);

@@ -155,7 +155,7 @@ static void make_weights(Model *m) {
   memset(m->file, 0, m->file_bytes);
   m->table = (float *)(void *)(m->file + h.data_offset);
   for (int i = 0; i < VOCAB * WIDTH; i++) m->table[i] = (float)(i * 37 % 101) / 50.0f - 1.0f;
-  sy_weights_entry e = {0, w.bytes, sy_weights_checksum(m->table, w.bytes)};
+  sy_weights_entry e = {0, w.bytes, sy_weights_checksum(m->table, w.bytes), 'f'};
   memcpy(m->file, &h, sizeof h);
   memcpy(m->file + sizeof h, &e, sizeof e);
 }

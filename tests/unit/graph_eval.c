@@ -271,6 +271,12 @@ typedef struct Case {
       {"broadcast", IN("f32[2,1]") "%2 = broadcast %1 : f32[2,2,2]\n" RETURN("%2"),                                      \
        LIST(1, 2),  0,                                                                                                   \
        0,           NUM(1, 1, 2, 2, 1, 1, 2, 2)},                                                                        \
+      {"widen",                                                                                                          \
+       IN("f32[L]") "%2 = cast %1 {to = \"bf16\"} : bf16[L]\n%3 = widen %2 : f32[L]\n" RETURN("%3"),                     \
+       LIST(1.00390625, 1.01171875),                                                                                     \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(1, 1.015625)},                                                                                                \
       {"retag",  IN("f32[L]") "%2 = retag %1 {to = \"language\"} : f32[language: L]\n" RETURN("%2"), LIST(1, 2), 0, 0,   \
        NUM(1, 2)},
 

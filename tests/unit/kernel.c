@@ -204,7 +204,7 @@ Test(kernel, printed_c_leaves_out_what_is_not_needed) {
   Buf b = {0};
   emit_c_kernel(k, target_by_name("avx2"), &(EmitC){"m", "f", "", NULL}, &b);
   cr_assert_str_eq(b.s, "// two lines \n"
-                        "__attribute__((target(\"avx2,fma\")))\n"
+                        "__attribute__((target(\"avx2,fma,f16c\")))\n"
                         "static void f(const m_args *args, size_t task, void *scratch) {\n"
                         "  const float *restrict float_2 = args->p[0];\n"
                         "  float *restrict y1_2 = args->p[1];\n"
@@ -332,6 +332,15 @@ Test(kernel, targets_have_what_they_need) {
     cr_expect_eq(target_row(t, K_fma, DT_F32, t->lanes, false) != NULL, t->has_fma);
     cr_expect_eq(target_row(t, K_fma, DT_F32, 1, false) != NULL, t->has_fma);
     cr_expect(target_row(t, K_store, DT_F32, t->lanes, true));
-    cr_expect_null(target_row(t, K_load, DT_BF16, t->lanes, false));
+    for (DType dt = 0; dt < DT_COUNT; dt++) { // what is in memory is loaded and stored, whatever it computes as
+      if (dt == DT_BOOL) continue;
+      for (int partial = 0; partial < 2; partial++) {
+        cr_expect(target_row(t, K_load, dt, t->lanes, partial), "%s loads %s", t->name, dtype_info[dt].name);
+        cr_expect(target_row(t, K_store, dt, t->lanes, partial), "%s stores %s", t->name, dtype_info[dt].name);
+      }
+      cr_expect(target_row(t, K_load, dt, 1, false) && target_row(t, K_store, dt, 1, false), "%s: one %s", t->name,
+                dtype_info[dt].name);
+      cr_expect(target_row(t, K_bcast, dt, t->lanes, false), "%s: bcast of %s", t->name, dtype_info[dt].name);
+    }
   }
 }

@@ -235,7 +235,7 @@ Test(weights, checksum_sees_every_bit_and_length) {
     cr_expect_neq(sy_weights_checksum(data, n), sy_weights_checksum(data, n - 1));
   cr_expect_eq(sy_weights_data_offset(0), 4096);
   cr_expect_eq(sizeof(sy_weights_header), 48);
-  cr_expect_eq(sizeof(sy_weights_entry), 24);
+  cr_expect_eq(sizeof(sy_weights_entry), 32);
 }
 
 // A whole file in memory: two entries with their checksums.
@@ -245,7 +245,7 @@ static void packed_file(unsigned char *file, size_t bytes) {
   h.data_offset = sy_weights_data_offset(h.count);
   h.data_bytes = bytes - h.data_offset;
   for (size_t i = 0; i < h.data_bytes; i++) file[h.data_offset + i] = (unsigned char)(i * 13 + 1);
-  sy_weights_entry e[2] = {{0, 1000, 0}, {1024, h.data_bytes - 1024, 0}};
+  sy_weights_entry e[2] = {{0, 1000, 0, 'f'}, {1024, h.data_bytes - 1024, 0, 'f'}};
   for (int i = 0; i < 2; i++) e[i].checksum = sy_weights_checksum(file + h.data_offset + e[i].offset, e[i].bytes);
   memcpy(file, &h, sizeof h);
   memcpy(file + sizeof h, e, sizeof e);
