@@ -138,7 +138,7 @@ static bool write_data(Output *o, const Program *p, const WeightSource *src, sy_
     const PackedWeight *w = &p->weight.at[i];
     ok = pack_weight(p, w, src, dst, &o->err) && put_zeros(o, w->offset - at) && put(o, dst, (size_t)w->bytes);
     entry[i] = (sy_weights_entry){w->offset, w->bytes, ok ? sy_weights_checksum(dst, w->bytes) : 0,
-                                (uint64_t)dtype_info[w->dtype].code};
+                                  (uint64_t)dtype_info[w->dtype].code};
     at = w->offset + w->bytes;
     if (progress) progress(ud, (double)at / (double)(p->weight_bytes ? p->weight_bytes : 1));
   }

@@ -1,6 +1,6 @@
 // weights_inspect.c: `syc weights inspect [SPEC] FILE`: the tensors of a checkpoint of any kind or of a packed weight
-// file (.syw), their ranges, and what is wrong with them. Exit status 1 if there are NaNs or infinities or a checksum is
-// wrong.
+// file (.syw), their ranges, and what is wrong with them. Exit status 1 if there are NaNs or infinities or a checksum
+// is wrong.
 //
 // A packed file has no names: its entries are listed by number. The format is runtime/weights_format.h; every number in
 // it is checked before it is used.

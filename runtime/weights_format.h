@@ -20,8 +20,8 @@
 #define SY_WEIGHTS_PAGE 4096u // alignment of the data area in the file
 
 //@ end
-#define SY_WEIGHTS_MAGIC "SYWEIGHT" // 8 bytes, no terminator in the file
-#define SY_WEIGHTS_VERSION 2u // 2: entries say their type
+#define SY_WEIGHTS_MAGIC "SYWEIGHT"   // 8 bytes, no terminator in the file
+#define SY_WEIGHTS_VERSION 2u         // 2: entries say their type
 #define SY_WEIGHTS_ENDIAN 0x01020304u // reads as this on a machine of the file's byte order
 #define SY_WEIGHTS_ALIGN 64u          // alignment of every entry within the data area
 

@@ -93,7 +93,7 @@ static void start(void) {
   memcpy(h.magic, SY_WEIGHTS_MAGIC, sizeof h.magic);
   float table[VOCAB * WIDTH];
   for (int i = 0; i < VOCAB * WIDTH; i++) table[i] = (float)i;
-  sy_weights_entry e = {0, TABLE, sy_weights_checksum(table, TABLE)};
+  sy_weights_entry e = {0, TABLE, sy_weights_checksum(table, TABLE), 'f'};
   memcpy(b.file, &h, sizeof h);
   memcpy(b.file + sizeof h, &e, sizeof e);
   memcpy(b.file + DATA, table, sizeof table);
