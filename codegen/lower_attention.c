@@ -12,15 +12,13 @@
 // The position of a key counts along the actual concatenation: the run-time lengths of the parts before it, plus its
 // index. A query that sees no key gets zeros. `masked` adds a number to hidden keys instead of removing them.
 #include "kmath.h"
+#include "lower_reduce.h"
 #include "lower_tile.h"
 
 #include <math.h>
 
-enum {
-  FEW_QUERIES = 4,
-  KEYS_AHEAD = 8,
-  MOST_VECTORS = 32
-};                                   // in place: queries, rows that are asked for ahead, of a row
+enum { MOST_VECTORS = SCORE_LANES / 4 };                       // that partial results lie in
+enum { FEW_QUERIES = 4, KEYS_AHEAD = 8, MOST_IN_PLACE = 256 }; // queries, rows asked for ahead, columns of a head
 static const double LEAST = -3.0e38; // maximum of a row without visible keys: e^(-inf - LEAST) is 0, not NaN
 
 typedef struct Part { // of the query or key axis
@@ -285,12 +283,12 @@ static void prefetch_row(const Attention *a, const Operand3 *o, KIdx at, int64_t
   for (int64_t c = 0; c < columns; c += PANEL) kb_prefetch(a->lo.k, o->buf, ki_addc(later, c), 1);
 }
 
-// Scores of one query row: a dot product with each key row, over vectors of columns and then over their lanes.
+// Scores of one query row: a dot product with each key row; column c joins partial result c mod SCORE_LANES.
 static void emit_dots(const QueryTile *t, const Part *p, KIdx seen, KIdx row) {
   const Attention *a = t->a;
   Kernel *k = a->lo.k;
-  KVal q[MOST_VECTORS], dot = {0};
-  int64_t vectors = a->d / k->lanes;
+  KVal q[MOST_IN_PLACE / 4], dot[MOST_VECTORS];
+  int64_t vectors = a->d / k->lanes, partials = SCORE_LANES / k->lanes;
   kb_region(k, "scores_in_place", "scores of one query; the keys lie in rows");
   KIdx n = ki_var(kb_let(k, seen, "n"));
   KIdx from = row_address(a, &a->q, ki_addc(ki_add(t->row, row), t->q->r.start), a->d);
@@ -301,9 +299,10 @@ static void emit_dots(const QueryTile *t, const Part *p, KIdx seen, KIdx row) {
   prefetch_row(a, &a->k, key, a->d);
   for (int64_t v = 0; v < vectors; v++) {
     KVal x = kb_load(k, a->k.buf, ki_addc(key, v * k->lanes), k->lanes, k->lanes, NULL);
-    dot = v ? kb_op3(k, K_fma, q[v], x, dot) : kb_op2(k, K_mul, q[v], x);
+    KVal *sum = &dot[v % partials];
+    *sum = v < partials ? kb_op2(k, K_mul, q[v], x) : kb_op3(k, K_fma, q[v], x, *sum);
   }
-  KVal s = kb_op1(k, K_hadd, dot);
+  KVal s = lower_fold(k, K_add, dot, (int)partials);
   if (a->scale != 1) s = kb_op2(k, K_mul, s, kb_const(k, a->scale, DT_F32, 1));
   if (a->bias.id) s = kb_op2(k, K_add, s, kb_load(k, a->bias, bias_address(t, p, j, row), 1, 1, "bias"));
   kb_store(k, a->s, ki_add(ki_mul(row, a->slots), ki_addc(j, p->slot)), s, 1);
@@ -342,9 +341,10 @@ static void emit_part_scores(const QueryTile *t, int i) {
 /* softmax --------------------------------------------------------------------------------------------- */
 typedef struct SoftRow {
   const QueryTile *t;
-  KIdx i;   // row within the tile
-  KIdx row; // within the part
-  KVal acc, most;
+  KIdx i;                 // row within the tile
+  KIdx row;               // within the part
+  KVal acc, most;         // maximum: of each lane, of all; its order shows in no result
+  KVal sum[MOST_VECTORS]; // key j of a part joins partial result j mod SCORE_LANES
 } SoftRow;
 
 static KIdx score_address(const SoftRow *r, const Part *p, KIdx key) {
@@ -380,6 +380,14 @@ static void emit_mask_loop(const SoftRow *r, int i, KBound from, KBound to, cons
   kb_end(k);
 }
 
+// Slots of part i that are summed, from its first key on; those that are no keys are hidden. Of several parts whole
+// groups, so that each begins at the first partial result.
+static KBound summed_slots(const SoftRow *r, int i) {
+  KIdx seen = seen_keys(r->t, i);
+  bool one = r->t->a->nkey == 1;
+  return one ? kbound(seen) : kbound_floor(ki_addc(seen, SCORE_LANES - 1), SCORE_LANES);
+}
+
 static void emit_part_maximum(const SoftRow *r, int i) {
   const Part *p = &r->t->a->key[i];
   int64_t lanes = r->t->a->lo.k->lanes, whole = p->r.bound / lanes * lanes;
@@ -389,22 +397,35 @@ static void emit_part_maximum(const SoftRow *r, int i) {
     bool only = mask->op == MASK_LE;
     KBound seen = kbound_floor(ki_addc(r->row, 1), lanes); // keys that the row surely sees
     if (only) emit_mask_loop(r, i, kbound(ki_const(0)), seen, &mask_true, lanes);
-    emit_mask_loop(r, i, only ? seen : kbound(ki_const(0)), kbound(seen_keys(r->t, i)), mask, lanes);
+    emit_mask_loop(r, i, only ? seen : kbound(ki_const(0)), summed_slots(r, i), mask, lanes);
     return;
   }
   if (!p->r.fixed || whole) emit_mask_loop(r, i, kbound(ki_const(0)), kbound_floor(p->r.len, lanes), mask, lanes);
-  if (p->r.fixed && whole < p->r.bound) emit_masked(r, i, ki_const(whole), mask, p->r.bound - whole);
-  if (!p->r.fixed) emit_mask_loop(r, i, kbound_floor(p->r.len, lanes), kbound(p->r.len), mask, 0);
+  if (p->r.fixed && r->t->a->nkey == 1) {
+    if (whole < p->r.bound) emit_masked(r, i, ki_const(whole), mask, p->r.bound - whole);
+    return;
+  }
+  emit_mask_loop(r, i, kbound_floor(p->r.len, lanes), summed_slots(r, i), mask, 0);
+}
+
+// Adds a vector to the partial result whose turn it is. The registers go round, so that a loop over vectors is written
+// once: two bodies of an exponential are slower, they share too few registers. Where a round stops does not matter, as
+// halves that are joined stay halves.
+static void add_in_turn(Kernel *k, const KVal *sum, KVal x) {
+  int last = SCORE_LANES / (int)k->lanes - 1;
+  KVal next = kb_op2(k, K_add, sum[0], x);
+  for (int u = 0; u < last; u++) kb_set(k, sum[u], sum[u + 1]);
+  kb_set(k, sum[last], next);
 }
 
 static void emit_part_exp(const SoftRow *r, int i) {
   const Attention *a = r->t->a;
   Kernel *k = a->lo.k;
-  KVar v = kb_loop(k, "j", kbound(ki_const(0)), kbound(seen_keys(r->t, i)), k->lanes);
+  KVar v = kb_loop(k, "j", kbound(ki_const(0)), summed_slots(r, i), k->lanes);
   KIdx at = score_address(r, &a->key[i], ki_var(v));
   KVal e = kmath_exp_neg(k, kb_op2(k, K_sub, kb_load(k, a->s, at, k->lanes, k->lanes, "s"), r->most));
   kb_store(k, a->s, at, e, k->lanes);
-  kb_set(k, r->acc, kb_op2(k, K_add, r->acc, e));
+  add_in_turn(k, r->sum, e);
   kb_end(k);
 }
 
@@ -423,10 +444,11 @@ static void emit_softmax(const QueryTile *t) {
   for (int i = 0; i < a->nkey; i++)
     if (part_seen(t, i)) emit_part_maximum(&r, i);
   r.most = kb_splat(k, kb_op1(k, K_hmax, r.acc));
-  r.acc = kb_var(k, kb_const(k, 0, DT_F32, k->lanes), "sum");
+  int partials = SCORE_LANES / (int)k->lanes;
+  for (int u = 0; u < partials; u++) r.sum[u] = kb_var(k, kb_const(k, 0, DT_F32, k->lanes), "sum");
   for (int i = 0; i < a->nkey; i++)
     if (part_seen(t, i)) emit_part_exp(&r, i);
-  KVal sum = kb_op1(k, K_hadd, r.acc), one = kb_const(k, 1, DT_F32, 1), zero = kb_const(k, 0, DT_F32, 1);
+  KVal sum = lower_fold(k, K_add, r.sum, partials), one = kb_const(k, 1, DT_F32, 1), zero = kb_const(k, 0, DT_F32, 1);
   KVal some = kb_op1(k, K_not, kb_op2(k, K_eq, sum, zero)); // a NaN stays one
   kb_store(k, a->inv, r.i, kb_op3(k, K_select, some, kb_op2(k, K_div, one, sum), zero), 1);
   kb_end(k);
@@ -621,10 +643,10 @@ static void choose_tile(Attention *a) {
 }
 
 static bool reads_in_place(const Attention *a) {
-  int64_t queries = 0, lanes = a->lo.k->lanes;
+  int64_t queries = 0;
   for (int i = 0; i < a->nquery; i++) queries += a->query[i].r.bound;
-  return queries <= FEW_QUERIES && a->q.column == 1 && a->k.column == 1 && a->v.column == 1 && a->d % lanes == 0 &&
-         a->d / lanes <= MOST_VECTORS && a->e % PANEL == 0;
+  return queries <= FEW_QUERIES && a->q.column == 1 && a->k.column == 1 && a->v.column == 1 &&
+         a->d % SCORE_LANES == 0 && a->d <= MOST_IN_PLACE && a->e % PANEL == 0;
 }
 
 // Value rows that lie in memory, far apart, are read once from end to end, if the tile has the registers.

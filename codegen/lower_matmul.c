@@ -1,12 +1,12 @@
 // lower_matmul.c: products whose second operand is computed at run time. They are small (similarities of embeddings,
 // heads tied to computed tables), so the kernels are plain: one row of the result at a time, and either
 //   * vectors of columns, when the columns of b are adjacent:    acc[n..] += a[k] * b[k, n..]
-//   * dot products over k, when both have adjacent k:            acc[0..] += a[k..] * b[n, k..], then the lanes are
-//   added
+//   * dot products over k, when both have adjacent k:            acc[k mod V] += a[k] * b[n, k], see lower_reduce.h
 //   * single lanes otherwise.
 // The order over k is the same for every row and column, so results do not depend on the number of tasks. The epilogue
 // is applied to each vector or element before it is stored.
 #include "lower_matmul.h"
+#include "lower_reduce.h"
 
 #include <string.h>
 
@@ -17,11 +17,13 @@ typedef struct Matmul {
   Axis k;
   bool dots;      // vectors over k
   const KIdx *at; // row indices of the current row
+  Point point;    // the element at hand
+  Reduce reduce;  // its sum, with `dots`
 } Matmul;
 
-static KVal scalar_product(Lowering *lo, const Matmul *m, const Point *p, KVal acc, const Range *r, KBound from) {
+static KVal scalar_product(Lowering *lo, const Matmul *m, const Point *p, KVal acc, const Range *r) {
   Kernel *k = lo->k;
-  KVar v = kb_loop(k, "k", from, kbound(r->len), 1);
+  KVar v = kb_loop(k, "k", kbound(ki_const(0)), kbound(r->len), 1);
   KIdx i = ki_addc(ki_var(v), r->start);
   const Source *a = &lo->src.at[m->a], *b = &lo->src.at[m->b];
   KIdx ai = ki_add(lower_address(lo, a, p), ki_mul(i, m->ak)), bi = ki_add(lower_address(lo, b, p), ki_mul(i, m->bk));
@@ -36,23 +38,22 @@ static KVal scalar_product(Lowering *lo, const Matmul *m, const Point *p, KVal a
   return acc;
 }
 
-// Sum of products of one element, vectors over k; a scalar.
-static KVal dot_product(Lowering *lo, const Matmul *m, const Point *p, KVal init) {
-  Kernel *k = lo->k;
-  int64_t lanes = k->lanes;
+// Factors of `lanes` products from i on.
+static void dot_factors(Lowering *lo, KIdx i, uint32_t lanes, int64_t n, KVal *value, void *ud) {
+  const Matmul *m = ud;
   const Source *a = &lo->src.at[m->a], *b = &lo->src.at[m->b];
-  KVal acc = kb_var(k, kb_const(k, 0, DT_F32, k->lanes), "acc"), rest = kb_var(k, init, "rest");
-  for (int s = 0; s < m->k.n; s++) {
-    const Range *r = &m->k.range[s];
-    KVar v = kb_loop(k, "k", kbound(ki_const(0)), kbound_floor(r->len, lanes), lanes);
-    KIdx i = ki_addc(ki_var(v), r->start);
-    KVal x = kb_load(k, a->buf, ki_add(lower_address(lo, a, p), i), k->lanes, lanes, "a");
-    KVal y = kb_load(k, b->buf, ki_add(lower_address(lo, b, p), i), k->lanes, lanes, "b");
-    kb_set(k, acc, kb_op3(k, K_fma, x, y, acc));
-    kb_end(k);
-    if (!r->fixed || r->bound % lanes) scalar_product(lo, m, p, rest, r, kbound_floor(r->len, lanes));
-  }
-  return kb_op2(k, K_add, kb_op1(k, K_hadd, acc), rest);
+  n = lanes == 1 ? 1 : n;
+  value[0] = kb_load(lo->k, a->buf, ki_add(lower_address(lo, a, &m->point), i), lanes, n, "a");
+  value[1] = kb_load(lo->k, b->buf, ki_add(lower_address(lo, b, &m->point), i), lanes, n, "b");
+}
+
+// Sum of products of one element, vectors over k; a scalar.
+static KVal dot_product(Lowering *lo, Matmul *m, const Point *p, KVal init) {
+  KVal sum;
+  m->point = *p;
+  m->reduce.term = dot_factors, m->reduce.ud = m;
+  lower_reduce(lo, m->k.range, m->k.n, &m->reduce, &sum);
+  return kb_op2(lo->k, K_add, sum, init);
 }
 
 static void emit_column(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
@@ -64,11 +65,11 @@ static void emit_column(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unr
   p.at[lo->rank - 1] = c;
   KVal init = m->anchor->nargs == 3 ? lower_element(lo, &p, m->anchor->args[2]) : kb_const(k, 0, DT_F32, lanes);
   KVal acc;
-  if (m->dots && k->lanes > 1) {
+  if (m->dots) {
     acc = dot_product(lo, m, &p, init);
   } else {
     acc = kb_var(k, init, "acc");
-    for (int s = 0; s < m->k.n; s++) scalar_product(lo, m, &p, acc, &m->k.range[s], kbound(ki_const(0)));
+    for (int s = 0; s < m->k.n; s++) scalar_product(lo, m, &p, acc, &m->k.range[s]);
   }
   p.leaf = lo->grp->anchor;
   p.leaf_value = acc;
@@ -103,7 +104,7 @@ SY_MUST_USE static bool add_factor(Lowering *lo, Val v, const char *name, int ro
 bool lower_matmul(Arena *arena, const Graph *g, const Group *grp, const Target *t, Lowered *out) {
   const Value *v = graph_value(g, grp->anchor);
   Lowering lo = lower_begin(arena, g, grp, t, out, "matmul");
-  Matmul m = {.anchor = v};
+  Matmul m = {.anchor = v, .reduce = {.join = K_fma, .terms = 1, .dtype = DT_F32, .vectors = true}};
   const Type *ta = &graph_value(g, v->args[0])->type, *tb = &graph_value(g, v->args[1])->type;
   bool by_rows = (v->op == OP_linear) != (value_int(v, A_trans, 0) != 0); // b is [..,N,K]
   int bn = by_rows ? tb->rank - 2 : tb->rank - 1, bk = by_rows ? tb->rank - 1 : tb->rank - 2;

@@ -2,7 +2,7 @@
 //
 // A row is walked two or three times while it lies in the first-level cache. The first walk evaluates what stands
 // before the anchor (embedding sums, position sums) into a scratch row, unless it is a plain load; the last walk
-// applies what stands behind it and stores. Sums run in four accumulators of one vector each, joined in a fixed order.
+// applies what stands behind it and stores. In which order sums are added: lower_reduce.h.
 //   layer_norm: mean; then the sums of x - mean and of its square (the first corrects the rounding of the mean); then
 //               (x - mean - correction) / sqrt(var + eps)
 //   softmax:    maximum; e^(x - max) into scratch with its sum; product with 1 / sum
@@ -10,15 +10,15 @@
 //   top_k:      the same once for each place, among the elements behind the one found before
 // A reduction over an axis whose elements are not adjacent (the mean over tokens) runs in vectors across its rows.
 #include "kmath.h"
-#include "lower_util.h"
+#include "lower_reduce.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { ACC = 4, TASK_ELEMENTS = 12288 };
+enum { TASK_ELEMENTS = 12288 };
 
 typedef struct Row Row;
-typedef void Term(Row *r, KVal x, uint32_t lanes, KVal *term); // what a walk accumulates
+typedef void Term(Row *r, KVal x, uint32_t lanes, KVal *term); // what a walk joins
 typedef KVal Result(Row *r, KVal x, uint32_t lanes);           // the anchor's value at an element
 struct Row {
   Lowering *lo;
@@ -34,11 +34,9 @@ struct Row {
   // the walk at hand
   Term *term;
   Result *result;
-  int terms;
-  KOp join;
-  double identity;
-  KVal acc[2][ACC], rest[2];
-  KVal s[3]; // scalars found by earlier walks
+  Reduce reduce;
+  KVal acc[2], rest[2]; // of argmax and top_k: best values and where, in vectors and in single lanes
+  KVal s[3];            // scalars found by earlier walks
   Point p;
 };
 
@@ -65,39 +63,20 @@ static KVal x_at(Row *r, KIdx c, uint32_t lanes, int64_t n) {
 }
 
 /* sums and maxima ------------------------------------------------------------------------------------- */
-static void reduce_column(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
+static void reduce_column(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, KVal *value, void *ud) {
+  (void)lo;
   Row *r = ud;
-  Kernel *k = lo->k;
-  KVal term[2];
   r->p = point_at(r, c, lanes, n);
-  r->term(r, x_at(r, c, lanes, n), lanes, term);
-  for (int i = 0; i < r->terms; i++) {
-    KVal acc = lanes == 1 ? r->rest[i] : r->acc[i][unrolled], t = term[i];
-    if (lanes > 1 && n < (int64_t)lanes)
-      t = kb_op3(k, K_select, lower_first(lo, n), t, kb_const(k, r->identity, r->dtype, lanes));
-    kb_set(k, acc, kb_op2(k, r->join, acc, t));
-  }
+  r->term(r, x_at(r, c, lanes, n), lanes, value);
 }
 
 // Walks the row and leaves the joined terms in out[]: scalars.
 static void reduce(Row *r, Term *term, int terms, KOp join, double identity, KVal *out) {
-  Kernel *k = r->lo->k;
-  bool wide = r->vectors && k->lanes > 1, single = !wide || !r->columns.fixed;
-  r->term = term, r->terms = terms, r->join = join, r->identity = identity;
-  for (int i = 0; i < terms; i++) {
-    for (int a = 0; a < ACC && wide; a++) r->acc[i][a] = kb_var(k, kb_const(k, identity, r->dtype, k->lanes), "acc");
-    if (single) r->rest[i] = kb_var(k, kb_const(k, identity, r->dtype, 1), "rest");
-  }
-  lower_columns(r->lo, &r->columns, r->vectors, ACC, NULL, 0, reduce_column, r);
-  for (int i = 0; i < terms; i++) {
-    if (wide) {
-      KVal a = kb_op2(k, join, r->acc[i][0], r->acc[i][1]), b = kb_op2(k, join, r->acc[i][2], r->acc[i][3]);
-      out[i] = kb_op1(k, join == K_add ? K_hadd : K_hmax, kb_op2(k, join, a, b));
-      if (single) out[i] = kb_op2(k, join, out[i], r->rest[i]);
-    } else {
-      out[i] = r->rest[i];
-    }
-  }
+  r->term = term;
+  r->reduce.terms = terms, r->reduce.join = join, r->reduce.identity = identity;
+  r->reduce.dtype = r->dtype, r->reduce.vectors = r->vectors;
+  r->reduce.term = reduce_column, r->reduce.ud = r;
+  lower_reduce(r->lo, &r->columns, 1, &r->reduce, out);
   r->stored = !r->plain;
 }
 
@@ -230,13 +209,13 @@ static void row_reduce_max(Row *r) {
   store_one(r, s);
 }
 
-// acc[0][0], acc[1][0]: best value and its index in each lane; rest[0], rest[1]: the same of single lanes.
+// acc[0], acc[1]: best value and its index in each lane; rest[0], rest[1]: the same of single lanes.
 static void argmax_column(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
   (void)unrolled;
   Row *r = ud;
   Kernel *k = lo->k;
-  KVal x = x_at(r, c, lanes, n), best = lanes == 1 ? r->rest[0] : r->acc[0][0];
-  KVal at = lanes == 1 ? r->rest[1] : r->acc[1][0], here = kb_index(k, c, DT_I32, lanes);
+  KVal x = x_at(r, c, lanes, n), best = lanes == 1 ? r->rest[0] : r->acc[0];
+  KVal at = lanes == 1 ? r->rest[1] : r->acc[1], here = kb_index(k, c, DT_I32, lanes);
   if (r->dtype == DT_F32) // a NaN counts as the maximum
     x = kb_op3(k, K_select, kb_op2(k, K_eq, x, x), x, num(r, HUGE_VAL, lanes));
   if (lanes > 1) here = kb_op2(k, K_add, here, kb_iota(k, DT_I32));
@@ -255,8 +234,8 @@ static void row_argmax(Row *r) {
   r->rest[0] = kb_var(k, kb_const(k, least, r->dtype, 1), "best");
   r->rest[1] = kb_var(k, kb_const(k, 0, DT_I32, 1), "at");
   if (wide) { // whole vectors (and a constant tail), then join the lanes, then single lanes
-    r->acc[0][0] = kb_var(k, kb_const(k, least, r->dtype, k->lanes), "bests");
-    r->acc[1][0] = kb_var(k, kb_iota(k, DT_I32), "ats");
+    r->acc[0] = kb_var(k, kb_const(k, least, r->dtype, k->lanes), "bests");
+    r->acc[1] = kb_var(k, kb_iota(k, DT_I32), "ats");
     if (whole.fixed) {
       lower_columns(r->lo, &whole, true, 1, NULL, 0, argmax_column, r);
     } else {
@@ -264,9 +243,9 @@ static void row_argmax(Row *r) {
       argmax_column(r->lo, ki_var(v), k->lanes, k->lanes, 0, r);
       kb_end(k);
     }
-    KVal best = kb_op1(k, K_hmax, r->acc[0][0]);
-    KVal equal = kb_op2(k, K_eq, r->acc[0][0], kb_splat(k, best));
-    KVal minus = kb_op2(k, K_sub, kb_const(k, 0, DT_I32, k->lanes), r->acc[1][0]);
+    KVal best = kb_op1(k, K_hmax, r->acc[0]);
+    KVal equal = kb_op2(k, K_eq, r->acc[0], kb_splat(k, best));
+    KVal minus = kb_op2(k, K_sub, kb_const(k, 0, DT_I32, k->lanes), r->acc[1]);
     KVal first = kb_op1(k, K_hmax, kb_op3(k, K_select, equal, minus, kb_const(k, INT32_MIN, DT_I32, k->lanes)));
     kb_set(k, r->rest[0], best);
     kb_set(k, r->rest[1], kb_op2(k, K_sub, kb_const(k, 0, DT_I32, 1), first));
@@ -288,8 +267,8 @@ static void top_column(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unro
   (void)unrolled;
   Row *r = ud;
   Kernel *k = lo->k;
-  KVal x = x_at(r, c, lanes, n), best = lanes == 1 ? r->rest[0] : r->acc[0][0];
-  KVal at = lanes == 1 ? r->rest[1] : r->acc[1][0], here = kb_index(k, c, DT_I32, lanes);
+  KVal x = x_at(r, c, lanes, n), best = lanes == 1 ? r->rest[0] : r->acc[0];
+  KVal at = lanes == 1 ? r->rest[1] : r->acc[1], here = kb_index(k, c, DT_I32, lanes);
   if (r->dtype == DT_F32) x = kb_op3(k, K_select, kb_op2(k, K_eq, x, x), x, num(r, HUGE_VAL, lanes));
   if (lanes > 1) here = kb_op2(k, K_add, here, kb_iota(k, DT_I32));
   KVal equal = kb_op2(k, K_and, kb_op2(k, K_eq, x, in(r, 0, lanes)), kb_op2(k, K_lt, in(r, 1, lanes), here));
@@ -304,10 +283,10 @@ static void top_column(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unro
 
 static void join_lanes(Row *r) { // into rest[0], rest[1]
   Kernel *k = r->lo->k;
-  KVal best = kb_op1(k, K_hmax, r->acc[0][0]), zero = kb_const(k, 0, DT_I32, k->lanes);
-  KVal equal = kb_op2(k, K_eq, r->acc[0][0], kb_splat(k, best));
-  KVal minus = kb_op3(k, K_select, equal, kb_op2(k, K_sub, zero, r->acc[1][0]),
-                      kb_const(k, -(double)NOT_FOUND, DT_I32, k->lanes));
+  KVal best = kb_op1(k, K_hmax, r->acc[0]), zero = kb_const(k, 0, DT_I32, k->lanes);
+  KVal equal = kb_op2(k, K_eq, r->acc[0], kb_splat(k, best));
+  KVal minus =
+      kb_op3(k, K_select, equal, kb_op2(k, K_sub, zero, r->acc[1]), kb_const(k, -(double)NOT_FOUND, DT_I32, k->lanes));
   kb_set(k, r->rest[0], best);
   kb_set(k, r->rest[1], kb_op2(k, K_sub, kb_const(k, 0, DT_I32, 1), kb_op1(k, K_hmax, minus)));
 }
@@ -322,8 +301,8 @@ static void row_top_k(Row *r) {
   r->rest[0] = kb_var(k, kb_const(k, least, r->dtype, 1), "best");
   r->rest[1] = kb_var(k, kb_const(k, NOT_FOUND, DT_I32, 1), "at");
   if (wide) {
-    r->acc[0][0] = kb_var(k, kb_const(k, least, r->dtype, k->lanes), "bests");
-    r->acc[1][0] = kb_var(k, kb_const(k, NOT_FOUND, DT_I32, k->lanes), "ats");
+    r->acc[0] = kb_var(k, kb_const(k, least, r->dtype, k->lanes), "bests");
+    r->acc[1] = kb_var(k, kb_const(k, NOT_FOUND, DT_I32, k->lanes), "ats");
     if (r->columns.fixed) {
       lower_columns(r->lo, &r->columns, true, 1, NULL, 0, top_column, r);
     } else {

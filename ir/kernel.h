@@ -1,6 +1,6 @@
 // kernel.h: the kernel IR. Loops with affine addresses over flat buffers; values are scalars (lanes 1) or vectors of
 // the target's width; mutable registers (var/set) carry sums through loops. One definition of a kernel serves every
-// target: the printers (codegen/emit_c.c) and the interpreter (kernel_interp.c) give the same bits at equal width.
+// target: the printers (codegen/emit_c.c) and the interpreter (kernel_interp.c) give the same bits.
 //
 // Semantics, stated once:
 //  * A kernel is  par* { body }: `par` loops are outermost and perfectly nested; one task = one iteration of all of

@@ -2,23 +2,28 @@
 //
 // Groups: each case is a small graph that goes through the passes and the lowerings; the interpreter runs its kernels
 // for every target at several run-time lengths, and the outputs must agree with the reference evaluator. kmath: every
-// function over its whole domain against libm in double, with and without fma. Determinism: an element of a product has
-// the same bits whatever tile or row tail computes it.
+// function over its whole domain against libm in double, with and without fma. Determinism: targets with fma give equal
+// bits whatever their width, and an element of a product has the same bits whatever tile or row tail computes it.
 #include "codegen/kmath.h"
 #include "lower_support.h"
 
 #include <criterion/criterion.h>
 
 static const char *const target_names[] = {"portable", "neon", "avx2", "avx512"};
+enum { FIRST_FUSED = 1 };                                                            // from here on targets have fma
 static const int64_t lengths[][3] = {{1, 1, 1}, {3, 21, 9}, {2, 13, 5}, {1, 17, 4}}; // B, L, T
 
 static void check_case(const char *name, LowerCase c, double tolerance) {
+  uint64_t bits[4] = {0};
   for (size_t t = 0; t < 4; t++)
     for (size_t d = 0; d < 4; d++) {
       LowerRun r;
       lower_run(&r, &c, target_names[t], lengths[d]);
       cr_expect_null(r.failed, "%s on %s: %s", name, target_names[t], r.failed);
       cr_expect(r.worst <= tolerance, "%s on %s, lengths %zu: error %g", name, target_names[t], d, r.worst);
+      if (t == FIRST_FUSED) bits[d] = r.bits;
+      cr_expect(t < FIRST_FUSED || r.bits == bits[d], "%s on %s, lengths %zu: bits of another width", name,
+                target_names[t], d);
       lower_run_free(&r);
     }
 }
@@ -103,6 +108,30 @@ CASE(lower_row, mean_over_rows_by_blocks_of_columns, 1e-6,
 CASE(lower_row, softmax_of_a_transpose, 1e-6,
      "%1 = input \"x\" : f32[B,7,9]\n%2 = transpose %1 {perm = [0,2,1]} : f32[B,9,7]\n"
      "%3 = softmax %2 : f32[B,9,7]\noutput \"y\" = %3")
+
+// Lengths around whole vectors and around the number of partial results, constant and at run time (4 L + 3: 7 to 87).
+#define SUMS(n)                                                                                                        \
+  "%1 = input \"x\" : f32[B,3," n "]\n%2 = layer_norm %1 {eps = 1e-6} : f32[B,3," n "]\n"                              \
+  "%3 = l2_norm %1 {eps = 1e-12} : f32[B,3," n "]\n%4 = softmax %1 : f32[B,3," n "]\n"                                 \
+  "%5 = log_softmax %1 : f32[B,3," n "]\n%6 = reduce_sum %1 : f32[B,3,1]\n%7 = reduce_max %1 : f32[B,3,1]\n"           \
+  "%8 = top_k %1 {count = 2} : i32[B,3,2]\noutput \"a\" = %2\noutput \"b\" = %3\noutput \"c\" = %4\n"                  \
+  "output \"d\" = %5\noutput \"e\" = %6\noutput \"f\" = %7\noutput \"g\" = %8"
+CASE(lower_row, sums_of_4, 3e-6, SUMS("4"))
+CASE(lower_row, sums_of_7, 3e-6, SUMS("7"))
+CASE(lower_row, sums_of_16, 3e-6, SUMS("16"))
+CASE(lower_row, sums_of_31, 3e-6, SUMS("31"))
+CASE(lower_row, sums_of_64, 3e-6, SUMS("64"))
+CASE(lower_row, sums_of_201, 3e-6, SUMS("201"))
+CASE(lower_row, sums_of_run_time_rows, 3e-6, SUMS("4*L+3"))
+CASE(lower_row, sums_of_expressions, 3e-6,
+     "%1 = input \"x\" : f32[B,3,77]\n%2 = tanh %1 : f32[B,3,77]\n%3 = softmax %2 : f32[B,3,77]\n"
+     "output \"y\" = %3")
+CASE(lower_matmul, dots_of_150, 1e-6,
+     "%1 = input \"x\" : f32[B,150]\n%2 = input \"t\" : f32[T,150]\n%3 = matmul %1, %2 {trans = 1} : f32[B,T]\n"
+     "output \"y\" = %3")
+CASE(lower_matmul, dots_of_run_time_rows, 2e-6,
+     "%1 = input \"x\" : f32[B,4*L+3]\n%2 = input \"t\" : f32[T,4*L+3]\n"
+     "%3 = matmul %1, %2 {trans = 1} : f32[B,T]\noutput \"y\" = %3")
 
 /* maps ------------------------------------------------------------------------------------------------ */
 CASE(lower_map, chain_with_broadcast, 1e-6,

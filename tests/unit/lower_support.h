@@ -91,6 +91,7 @@ typedef struct LowerRun {
   Diag diag;
   const char *failed; // NULL: ran
   double worst;       // largest error over the outputs, relative to the largest value of the output
+  uint64_t bits;      // hash of all elements of the outputs
   const Program *program;
   void **out; // outputs in storage layout
 } LowerRun;
@@ -188,6 +189,8 @@ static inline void lower_run(LowerRun *r, const LowerCase *c, const char *target
     for (size_t e = 0; e < expected[i].n; e++) {
       int64_t at = lower_offset(plain, ty, &expected[i], e, dims);
       double have, w;
+      size_t bytes = dtype_info[ty->dtype].bytes;
+      r->bits = hash_bytes((char *)out[i] + bytes * (size_t)at, bytes, r->bits);
       if (ty->dtype == DT_BOOL) {
         have = ((uint8_t *)out[i])[at];
         w = expected[i].b[e];

@@ -43,6 +43,7 @@ typedef struct Want {
   size_t n;
   Tensor in[16], out[16];
   Tensor state[16]; // of an output that is in and out: what it holds before the call
+  uint64_t fused[16]; // hash of each output on the first target with fma, 0: there was none yet
 } Want;
 
 __attribute__((unused)) static void reference(Arena *a, const Graph *g, const int64_t *dims, int ids, Want *w) {
@@ -63,12 +64,13 @@ __attribute__((unused)) static void reference(Arena *a, const Graph *g, const in
   const Tensor *held = got + nin + nout;
   for (size_t i = 0; i < nout; i++)
     if (g->output.at[i].state.id) w->state[i] = *held++;
+  memset(w->fused, 0, sizeof w->fused);
   w->n = nout;
 }
 
-// `share` = tolerance relative to the largest value of an output.
+// `share` = tolerance relative to the largest value of an output. All targets with fma must give the same bits.
 __attribute__((unused)) static void compare(const Program *p, size_t route, size_t target, const char *weights,
-                                            const int64_t *dims, const Want *w, const char *what, double share) {
+                                            const int64_t *dims, Want *w, const char *what, double share) {
   Arena a = {0};
   const Graph *g = p->route.at[route].graph;
   const void *in[16];
@@ -91,6 +93,10 @@ __attribute__((unused)) static void compare(const Program *p, size_t route, size
       if (fabs(w->out[i].f[k]) > most) most = fabs(w->out[i].f[k]);
       if (!(d <= worst)) worst = d;
     }
+    uint64_t bits = hash_bytes(got, w->out[i].n * sizeof *got, 1);
+    if (p->target[target]->has_fma && !w->fused[i]) w->fused[i] = bits;
+    cr_expect(!p->target[target]->has_fma || w->fused[i] == bits, "%s, @%s %s: %s gives other bits", what, g->name,
+              g->output.at[i].name, p->target[target]->name);
     cr_expect(worst <= share * most + 1e-6, "%s, @%s %s on %s: off by %g of %g", what, g->name, g->output.at[i].name,
               p->target[target]->name, worst, most);
   }
