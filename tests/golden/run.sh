@@ -1,10 +1,13 @@
 #!/bin/sh
 # Golden cases in every way of executing a model.
 #   run.sh [SYC] [interp|portable|avx2|avx512|neon|threads|llvm|jit|wasm|riscv]...      default: all ways, SYC=build/bin/syc
+#   run.sh [SYC] bits                                          writes bits.txt anew; its head says when that is right
+# The bits of all results must be those of bits.txt: one column for what has fma, whatever its width, and one for what
+# has not (portable, wasm, riscv).
 # interp   the interpreter at the widths of portable, AVX2 and AVX-512
 # portable, avx2, avx512, neon   compiled C (neon under qemu where the CPU is another), one thread; the results must have
 #          the same bits as the interpreter's at that width
-# threads  compiled C with 1, 2 and 3 threads must give the same bits
+# threads  compiled C with 1, 2 and 3 threads, and for a larger model with AVX2 and AVX-512, must give the same bits
 # llvm     the LLVM back end on every instruction set of this machine and on NEON under qemu: bits of the interpreter;
 #          SWITCHYARD_LLVM_ISAS names others
 # jit      the same in the compiler's own process, on the best instruction set
@@ -12,12 +15,13 @@
 # riscv    LLVM's RISC-V code under qemu, and once more with the vector extension where this qemu has it: the same
 # Exit status: 0 all well, 77 everything asked for was skipped, else 1.
 set -u
+export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
 root=${SOURCE_DIR:-$(cd "$here/../.." && pwd)}
 syc=${SYC:-$root/build/bin/syc}
 if [ $# -gt 0 ]; then
   case $1 in
-  interp | portable | avx2 | avx512 | neon | threads | llvm | jit | wasm | riscv) ;;
+  interp | bits | portable | avx2 | avx512 | neon | threads | llvm | jit | wasm | riscv) ;;
   *) syc=$1 && shift ;;
   esac
 fi
@@ -50,6 +54,47 @@ check() {
   fi
 }
 
+# sums NAME: the set, its number of tensors and a checksum of all their bits, a line a set
+sums() {
+  awk -F'"' '
+    $2 == "name" { name = $4 }
+    $2 == "hash" { line[++n] = name " " $4 }
+    $2 == "set" { set = $4 }
+    $2 == "case" { for (i = 1; i <= n; i++) print set, $4, line[i]; n = 0 }' "$work/$1.json" | sort >"$work/sums"
+  for set in $(cut -d' ' -f1 "$work/sums" | uniq); do
+    grep "^$set " "$work/sums" >"$work/set"
+    echo "$set $(grep -c . "$work/set") $(sha256sum <"$work/set" | cut -c1-16)"
+  done
+}
+
+# column ISA: of bits.txt
+column() {
+  case $1 in
+  portable | wasm | riscv*) echo 4 ;;
+  *) echo 3 ;;
+  esac
+}
+
+# known NAME ISA: the bits must be those that every machine gives
+known() {
+  sums "$1" >"$work/sums-$1"
+  sed '/^#/d' "$here/bits.txt" | awk -v column="$(column "$2")" '{ print $1, $2, $column }' >"$work/known"
+  if [ -s "$work/sums-$1" ] && cmp -s "$work/known" "$work/sums-$1"; then
+    echo "golden: $1 gives the bits of bits.txt"
+  else
+    echo "golden: $1 gives OTHER BITS than bits.txt (set, tensors, checksum):"
+    diff "$work/known" "$work/sums-$1" | head -20
+    failed=1
+  fi
+}
+
+# large NAME ARGUMENTS...: the bits of a model that is worth sharing out; the cases are too small for it
+large() {
+  name=$1 && shift
+  "$syc" bench "$root/models/vit.sy:small" -D size=96 -D depth=2 --routes classify --batch 3 --rounds 20 --quiet \
+    --output "$work/$name.bits" "$@" >/dev/null || failed=1
+}
+
 # same A B: equal bits in all tensors
 same() {
   if [ -s "$work/$1.bits" ] && cmp -s "$work/$1.bits" "$work/$2.bits"; then
@@ -61,7 +106,11 @@ same() {
   fi
 }
 
-interp() { [ -s "$work/interp-$1.bits" ] || check "interp-$1" --backend interp --isa "$1"; }
+interp() {
+  [ -s "$work/interp-$1.bits" ] && return
+  check "interp-$1" --backend interp --isa "$1"
+  known "interp-$1" "$1"
+}
 
 # why_not ISA: the reason why it cannot run here, or nothing
 why_not() {
@@ -110,6 +159,15 @@ best() { for isa in avx512 avx2 portable; do [ -z "$(why_not $isa)" ] && echo $i
 
 for way in $ways; do
   case $way in
+  bits)
+    sed -n '/^#/p' "$here/bits.txt" >"$work/bits.txt"
+    for isa in avx2 portable; do
+      check bits-$isa --backend interp --isa $isa
+      sums bits-$isa >"$work/sums-$isa"
+    done
+    paste -d' ' "$work/sums-avx2" "$work/sums-portable" | cut -d' ' -f1-3,6 >>"$work/bits.txt"
+    [ $failed -eq 0 ] && cp "$work/bits.txt" "$here/bits.txt"
+    ;;
   interp)
     for isa in portable avx2 avx512; do interp $isa; done
     ;;
@@ -117,13 +175,16 @@ for way in $ways; do
     for n in 1 2 3; do check threads-$n --threads $n; done
     same threads-1 threads-2
     same threads-1 threads-3
-    # the cases are too small to be shared out; this model is not
-    for n in 1 2 3; do
-      "$syc" bench "$root/models/vit.sy:small" -D size=96 -D depth=2 --routes classify --batch 3 --threads $n --rounds 20 --quiet \
-        --output "$work/large-$n.bits" >/dev/null || failed=1
-    done
+    known threads-1 "$(best)"
+    for n in 1 2 3; do large large-$n --threads $n; done
     same large-1 large-2
     same large-1 large-3
+    [ "$(best)" = portable ] && continue
+    for isa in avx2 avx512; do
+      [ -n "$(why_not $isa)" ] && continue
+      large large-$isa --threads 1 --isa $isa
+      same large-1 large-$isa
+    done
     ;;
   llvm)
     reason=$(no_llvm)
