@@ -7,7 +7,7 @@
 # interp   the interpreter at the widths of portable, AVX2 and AVX-512
 # portable, avx2, avx512, neon   compiled C (neon under qemu where the CPU is another), one thread; the results must have
 #          the same bits as the interpreter's at that width
-# threads  compiled C with 1, 2 and 3 threads, and for a larger model with AVX2 and AVX-512, must give the same bits
+# threads  compiled C with 1, 2 and 3 threads, and for a larger model other batches and widths, must give the same bits
 # llvm     the LLVM back end on every instruction set of this machine and on NEON under qemu: bits of the interpreter;
 #          SWITCHYARD_LLVM_ISAS names others
 # jit      the same in the compiler's own process, on the best instruction set
@@ -91,7 +91,7 @@ known() {
 # large NAME ARGUMENTS...: the bits of a model that is worth sharing out; the cases are too small for it
 large() {
   name=$1 && shift
-  "$syc" bench "$root/models/vit.sy:small" -D size=96 -D depth=2 --routes classify --batch 3 --rounds 20 --quiet \
+  "$syc" bench "$root/models/vit.sy:small" -D size=96 -D depth=2 --routes classify --rounds 20 --quiet \
     --output "$work/$name.bits" "$@" >/dev/null || failed=1
 }
 
@@ -176,13 +176,17 @@ for way in $ways; do
     same threads-1 threads-2
     same threads-1 threads-3
     known threads-1 "$(best)"
-    for n in 1 2 3; do large large-$n --threads $n; done
+    for n in 1 2 3; do large large-$n --batch 3 --threads $n; done
     same large-1 large-2
     same large-1 large-3
+    large batch --threads 1 --batch 1 # one picture alone: the first of the three
+    tail -c 12000 "$work/large-1.bits" | head -c 4000 >"$work/first-of-three.bits"
+    tail -c 4000 "$work/batch.bits" >"$work/one-alone.bits"
+    same one-alone first-of-three
     [ "$(best)" = portable ] && continue
     for isa in avx2 avx512; do
       [ -n "$(why_not $isa)" ] && continue
-      large large-$isa --threads 1 --isa $isa
+      large large-$isa --batch 3 --threads 1 --isa $isa
       same large-1 large-$isa
     done
     ;;
