@@ -42,7 +42,7 @@ static void *caller_buffer(Arena *a, const Module *m, const Type *t, const int64
 typedef struct Want {
   size_t n;
   Tensor in[16], out[16];
-  Tensor state[16]; // of an output that is in and out: what it holds before the call
+  Tensor state[16];   // of an output that is in and out: what it holds before the call
   uint64_t fused[16]; // hash of each output on the first target with fma, 0: there was none yet
 } Want;
 
