@@ -63,7 +63,7 @@ if(TARGET syc)
     get_filename_component(folder ${script} DIRECTORY)
     get_filename_component(label ${folder} NAME)
     if(label STREQUAL "golden")
-      foreach(way interp portable avx2 avx512 neon threads llvm jit wasm riscv)
+      foreach(way interp portable avx2 avx512 neon threads llvm jit wasm riscv narrow)
         sy_shell_test(golden/${way} golden ${script} ${way})
       endforeach()
       # The longest first; and what compiles the same C not at the same time, so that it is compiled once.

@@ -67,16 +67,25 @@ static Layout tensor_layout(const Bench *b, const sy_tensor *t) {
   return l;
 }
 
+static DType type_of(const sy_tensor *t) {
+  DType type;
+  if (!dtype_by_name(t->dtype, &type)) ICE("%s has elements of an unknown type, %s", t->name, t->dtype);
+  return type;
+}
+
 static void make_up(const Bench *b, size_t i, const sy_tensor *t, void *dst) {
+  DType type = type_of(t);
   uint64_t seed = (uint64_t)(b->s->opt.seed == INT_UNSET ? 1 : b->s->opt.seed);
   float *f = malloc(t->elements * sizeof *f + 1);
   if (!f) out_of_memory(t->elements * sizeof *f);
   seeded_floats(seed, t->name, f, t->elements);
   int64_t limit = b->plan.id_limit[i] ? b->plan.id_limit[i] : 2;
   for (size_t k = 0; k < t->elements; k++) {
-    if (!strcmp(t->dtype, "f32"))
+    if (dtype_is_narrow(type))
+      ((uint16_t *)dst)[k] = (uint16_t)dtype_narrow(type, (double)f[k]);
+    else if (type == DT_F32)
       ((float *)dst)[k] = f[k];
-    else if (!strcmp(t->dtype, "i32"))
+    else if (type == DT_I32)
       ((int32_t *)dst)[k] = (int32_t)(((double)f[k] + 1) / 2 * (double)limit);
     else
       ((unsigned char *)dst)[k] = 1; // every token is a real one
@@ -96,14 +105,8 @@ static bool fill(Bench *b) {
     const sy_tensor *t = &r->input[i];
     void *dst = buffer(t->bytes);
     const StTensor *x = checkpoint_find(&file, t->name);
-    static const struct {
-      const char *name;
-      StDtype st;
-    } types[] = {{"f32", ST_F32}, {"i32", ST_I32}, {"bool", ST_BOOL}};
     Layout l = tensor_layout(b, t);
-    for (size_t k = 0; x && k < sizeof types / sizeof *types; k++)
-      if (!strcmp(types[k].name, t->dtype) && types[k].st != x->dtype)
-        ok = bench_fail(b, t->name, "has another type in the input file");
+    if (x && x->dtype != kept_dtype(type_of(t))) ok = bench_fail(b, t->name, "has another type in the input file");
     if (x && ok && (size_t)st_elements(x) != layout_elements(&l))
       ok = bench_fail(b, t->name, "has another shape in the input file");
     b->given[i] = x != NULL;
@@ -229,12 +232,7 @@ static bool save_outputs(Bench *b) {
   StDesc d[BENCH_INPUTS] = {{0}};
   for (unsigned i = 0; i < r->noutput; i++) {
     Layout l = tensor_layout(b, &r->output[i]);
-    const char *t = r->output[i].dtype;
-    d[i] = (StDesc){.name = r->output[i].name,
-                    .dtype = !strcmp(t, "f32")   ? ST_F32
-                             : !strcmp(t, "i32") ? ST_I32
-                                                 : ST_BOOL,
-                    .rank = l.rank};
+    d[i] = (StDesc){.name = r->output[i].name, .dtype = kept_dtype(type_of(&r->output[i])), .rank = l.rank};
     memcpy(d[i].shape, l.extent, sizeof l.extent);
   }
   StWriter *w = st_write_begin(b->s->opt.output, r->noutput, d, &err);

@@ -7,6 +7,7 @@
 //   route match(image: f32[B,3,224,224], text: i32[T,77]), two pictures, three sentences   ->   B = 2, T = 3
 #include "face_parts.h"
 
+#include "common/narrow.h"
 #include "common/progress.h"
 #include "common/text.h"
 
@@ -14,8 +15,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Of the elements as the command has them: narrow ones are floats there.
 static char code_of(const sy_tensor *t) {
-  return t->dtype[0] == 'f' ? 'f' : t->dtype[0] == 'b' ? 'b' : 'i';
+  return t->dtype[0] == 'f' || narrow_format(t->dtype) ? 'f' : t->dtype[0] == 'b' ? 'b' : 'i';
+}
+static size_t model_bytes(const sy_tensor *t) { // of an element as the model has it
+  return narrow_format(t->dtype) ? sizeof(uint16_t) : face_dtype_bytes(code_of(t));
+}
+
+// What was given for an input of a narrow type becomes its bits, in place: they are shorter than floats.
+static void narrow_array(const sy_tensor *t, FaceArray *a) {
+  const NarrowFormat *f = narrow_format(t->dtype);
+  for (size_t i = 0; f && i < a->n; i++) {
+    float x;
+    memcpy(&x, (const char *)a->data + i * sizeof x, sizeof x);
+    uint16_t bits = (uint16_t)narrow_bits(f, (double)x);
+    memcpy((char *)a->data + i * sizeof bits, &bits, sizeof bits);
+  }
+}
+static void widen_array(const sy_tensor *t, FaceArray *a) { // from the last: there is room for floats
+  const NarrowFormat *f = narrow_format(t->dtype);
+  for (size_t i = f ? a->n : 0; i-- > 0;) {
+    uint16_t bits;
+    memcpy(&bits, (const char *)a->data + i * sizeof bits, sizeof bits);
+    float x = narrow_value(f, bits);
+    memcpy((char *)a->data + i * sizeof x, &x, sizeof x);
+  }
 }
 
 static size_t extent_of(const FaceRun *r, const sy_dim *axis) {
@@ -138,6 +163,7 @@ static bool load_given(FaceRun *r, HostError *err) {
     if (r->given[i].dtype != code_of(&r->route->input[i]))
       return host_fail(err, "%.200s: input %s takes %s elements", equals + 1, r->route->input[i].name,
                        r->route->input[i].dtype);
+    narrow_array(&r->route->input[i], &r->given[i]);
     r->usage = true;
   }
   return true;
@@ -178,7 +204,7 @@ bool face_run_start(FaceRun *r, HostError *err) {
     const sy_tensor *t = &route->input[i];
     if (r->given[i].data) continue;
     if (is_picture(r, i)) {
-      if (t->rank != 4 || code_of(t) != 'f') return host_fail(err, "input %s is not f32[B,3,H,W]", t->name);
+      if (t->rank != 4 || strcmp(t->dtype, "f32") != 0) return host_fail(err, "input %s is not f32[B,3,H,W]", t->name);
       if (!picture) picture = t;
       r->pictures++;
     } else if (is_listed(r, i)) {
@@ -410,7 +436,7 @@ size_t face_run_given_rows(const FaceRun *r) {
 static bool fill_given_rows(FaceRun *r, unsigned i, HostError *err) {
   const sy_tensor *t = &r->route->input[i];
   FaceArray *a = &r->given[i];
-  size_t rows = a->dim[0], extent[6] = {1}, from = face_dtype_bytes(a->dtype), to = from;
+  size_t rows = a->dim[0], extent[6] = {1}, from = model_bytes(t), to = from;
   if (rows != 1 && rows != r->total)
     return host_fail(err, "input %s has %zu rows, and there are %zu items", t->name, rows, r->total);
   for (unsigned d = 1; d < t->rank; d++) {
@@ -422,7 +448,7 @@ static bool fill_given_rows(FaceRun *r, unsigned i, HostError *err) {
   if (!set_extent(r, t, 0, r->count, false, err)) return false;
   for (size_t k = 0; k < r->count; k++)
     copy_rows((char *)r->in[i] + k * to, (char *)a->data + (rows == 1 ? 0 : r->item[k]) * from, t, extent,
-              face_dtype_bytes(a->dtype), true);
+              model_bytes(t), true);
   return true;
 }
 
@@ -433,7 +459,7 @@ static bool fill_given(FaceRun *r, unsigned i, HostError *err) {
   if (counts_items(r, i)) return fill_given_rows(r, i, err);
   for (unsigned d = 0; d < t->rank; d++)
     if (!set_extent(r, t, d, a->dim[d], false, err)) return false;
-  copy_rows(r->in[i], a->data, t, a->dim, face_dtype_bytes(a->dtype), true);
+  copy_rows(r->in[i], a->data, t, a->dim, model_bytes(t), true);
   return true;
 }
 
@@ -562,6 +588,7 @@ bool face_run_output(const FaceRun *r, unsigned o, FaceArray *out, HostError *er
   size_t size = face_dtype_bytes(out->dtype);
   out->data = malloc(out->n * size + 1);
   if (!out->data) return host_no_memory(err);
-  copy_rows(r->out[o], out->data, t, out->dim, size, false);
+  copy_rows(r->out[o], out->data, t, out->dim, model_bytes(t), false);
+  widen_array(t, out);
   return true;
 }

@@ -26,10 +26,11 @@
 
 #include "base/base.h"
 
-/* Element types: dtypes.def lists them; narrow.c converts between those that are kept and those that are computed. */
+/* Element types: common/dtypes.def lists them; common/narrow.h converts between those that are kept and those that are
+ * computed. */
 typedef enum DType {
 #define DTYPE(id, ...) DT_##id,
-#include "dtypes.def"
+#include "common/dtypes.def"
 #undef DTYPE
   DT_COUNT
 } DType;

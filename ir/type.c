@@ -12,9 +12,9 @@
 #include <string.h>
 
 const DTypeInfo dtype_info[DT_COUNT] = {
-#define DTYPE(id, name, bytes, kind, computes, memory, kept, code, npy, doc)                                           \
+#define DTYPE(id, name, bytes, kind, computes, memory, kept, code, npy, mantissa, bias, doc)                           \
   {#name, bytes, DK_##kind, DT_##computes, memory, kept, code, npy, doc},
-#include "dtypes.def"
+#include "common/dtypes.def"
 #undef DTYPE
 };
 

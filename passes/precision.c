@@ -1,10 +1,12 @@
-// precision.c: in which type numbers are kept. A narrow type (ir/dtypes.def) keeps numbers and is never computed in:
+// precision.c: in which type numbers are kept. A narrow type (common/dtypes.def) keeps numbers and is never computed in:
 // `widen` reads such elements as what they compute as, and is a view, because loads widen; a cast to it is stored, and
 // the store rounds. This pass
 //   - makes casts from a narrow type views:  cast(x : bf16) : f32  =>  widen(x)
 //   - with PassOptions.keep, keeps matrices and tables of weights in that type:  linear(x, w)  =>
 //     linear(x, widen(cast(w))).  The packer evaluates the cast, so that is what the weight file holds; what is
-//     computed is the same product with rounded weights.
+//     computed is the same product with rounded weights;
+//   - with it, keeps what one word of a generate leaves for the next in that type, too: ports of the roles state and
+//     kept, keys and values. Rows are rounded when they are stored, and widened where attention reads them.
 // Vectors (biases, gains) stay as they are: they are a hundredth of a model, and what they are added to is not.
 #include "ir/op/op.h"
 #include "rewrite.h"
@@ -51,11 +53,75 @@ static Val keep_narrow(RuleCtx *c, Val v) {
   return any ? graph_add_typed(c->g, x.op, arg, x.nargs, x.attr, x.nattr, &x.type, x.span) : NO_VAL;
 }
 
+/* what words leave behind
+ * -----------------------------------------------------------------------------------------------
+ */
+typedef struct Ports {
+  Graph *g;
+  DType keep;
+  bool *narrow; // by value: it is kept in that type now
+  size_t changes;
+} Ports;
+
+static bool is_kept_port(const Port *p) {
+  return p && (p->role == ROLE_state || p->role == ROLE_kept);
+}
+
+static Val cast_to(Ports *p, Val v) {
+  Attr to = {.key = A_to, .s = dtype_info[p->keep].name};
+  p->changes++;
+  return graph_add(p->g, OP_cast, &v, 1, &to, 1, graph_value(p->g, v)->span);
+}
+
+static bool is_held(const Ports *p, Val v) { // before the call
+  const Value *x = graph_value(p->g, v);
+  if (x->type.dtype != dtype_info[p->keep].computes) return false;
+  if (x->op == OP_state) return is_kept_port(graph_state_port(p->g, v));
+  return x->op == OP_input && is_kept_port(graph_input_port(p->g, v));
+}
+
+// A value that writes into a narrow state is that state; any other reads it widened.
+static void narrow_value(Ports *p, Val v) {
+  Value x = *graph_value(p->g, v);
+  bool writes = (op_info[x.op].flags & F_WRITES) && x.nargs > 1 && p->narrow[x.args[0].id];
+  p->narrow[v.id] = writes || is_held(p, v);
+  for (uint32_t i = 0; i < x.nargs; i++) {
+    bool reads = !writes || i == 1; // not the state itself, nor what only comes before the write
+    if (!reads || !p->narrow[x.args[i].id]) continue;
+    x.args[i] = graph_add(p->g, OP_widen, &x.args[i], 1, NULL, 0, x.span);
+  }
+  if (!p->narrow[v.id]) return;
+  graph_value(p->g, v)->type.dtype = p->keep;
+  p->changes++;
+}
+
+static size_t narrow_ports(Graph *g, DType keep, Arena *scratch) {
+  size_t known = g->value.n;
+  Ports p = {.g = g, .keep = keep, .narrow = ARENA_ARRAY(scratch, bool, 4 * known + 4 * g->output.n)};
+  for (uint32_t i = 1; i < known; i++)
+    if (!g->value.at[i].dead) narrow_value(&p, (Val){i});
+  for (size_t i = 0; i < g->output.n; i++) {
+    Port *o = &g->output.at[i];
+    bool narrow = p.narrow[o->val.id], float_now = graph_value(g, o->val)->type.dtype == dtype_info[keep].computes;
+    if (is_kept_port(o) && !narrow && float_now) o->val = cast_to(&p, o->val);
+    if (!is_kept_port(o) && narrow) o->val = graph_add(g, OP_widen, &o->val, 1, NULL, 0, o->span);
+  }
+  if (p.changes) graph_compact(g);
+  return p.changes;
+}
+
 static const Rule precision_rules[] = {
     {"cast_to_view", "cast(x narrow) => widen(x)", cast_to_view},
     {"keep_narrow", "op(x, w) => op(x, widen(cast(w)))", keep_narrow},
 };
 
 size_t pass_precision(Module *m, Arena *scratch, const PassOptions *o) {
-  return rewrite_run(m, scratch, o, "precision", precision_rules, sizeof precision_rules / sizeof *precision_rules);
+  size_t changes = 0;
+  for (size_t i = 0; i < m->graph.n && dtype_is_narrow(o->keep); i++) {
+    ArenaMark mark = arena_mark(scratch);
+    changes += narrow_ports(m->graph.at[i], o->keep, scratch);
+    arena_reset(scratch, mark);
+  }
+  return changes +
+         rewrite_run(m, scratch, o, "precision", precision_rules, sizeof precision_rules / sizeof *precision_rules);
 }

@@ -106,7 +106,7 @@ typedef struct sy_dim { // one axis: constant + factor * (run-time dim)
   uint64_t bound; // largest extent; strides are products of bounds
 } sy_dim;
 typedef struct sy_tensor {
-  const char *name, *dtype; // dtype: "f32", "i32", "bool"
+  const char *name, *dtype; // dtype: "f32", "i32", "bool", "f16", "bf16"
   unsigned rank;
   sy_dim axis[6];
   uint64_t elements, bytes; // of the caller's buffer, by bounds

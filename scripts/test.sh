@@ -160,7 +160,7 @@ build release build || summary
 # instruction set, the best one here, and the others through LLVM, which takes ten minutes of compilers less.
 left_out=interp
 if [ $ci = no ] && grep -q '^sy_llvm_found:INTERNAL=[0-9]' build/CMakeCache.txt; then
-  left_out='interp|portable|neon|jit|riscv'
+  left_out='interp|portable|neon|jit|riscv|narrow'
   grep -q -m1 avx512vl /proc/cpuinfo && left_out="$left_out|avx2"
   if command -v node && ls /usr/bin/wasm-ld*; then
     export SWITCHYARD_LLVM_ISAS='avx2 avx512 neon' # portable: as WebAssembly

@@ -75,7 +75,7 @@ bool shape_put_rows(const ShapeCtx *c, Type *out) {
   if (!shape_rank(c, 0, 3) || !shape_rank(c, 1, 3) || !shape_rank(c, 2, 1)) return false;
   if (at->dtype != DT_I32)
     return shape_error(c, "E0203", "the positions (operand 3) have %s elements, need i32", dtype_info[at->dtype].name);
-  if (x->dtype != rows->dtype)
+  if (x->dtype != rows->dtype && dtype_info[x->dtype].computes != rows->dtype) // a narrow state rounds what it is given
     return shape_error(c, "E0203", "rows of %s cannot go into %s", dtype_info[rows->dtype].name,
                        dtype_info[x->dtype].name);
   if (!shape_axis_equal(x, 0, rows, 0) || !shape_axis_equal(x, 0, at, 0) || !dim_equal(x->dim[2], rows->dim[2]))
@@ -103,6 +103,7 @@ void ref_put_rows(const RefCtx *c, Tensor *out) {
       return;
     }
     for (int64_t i = 0; i < w * width; i++)
-      ref_put(c, out, (size_t)((b * n + first) * width + i), tensor_get(&c->arg[1], (size_t)(b * w * width + i)));
+      ref_put(c, out, (size_t)((b * n + first) * width + i),
+              dtype_round(out->dtype, tensor_get(&c->arg[1], (size_t)(b * w * width + i))));
   }
 }

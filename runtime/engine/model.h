@@ -64,7 +64,7 @@ typedef struct mdl_axis { /* extent = constant + factor * (run-time dim) */
   uint64_t bound; /* largest extent; strides are products of bounds */
 } mdl_axis;
 typedef struct mdl_tensor {
-  const char *name, *dtype; /* "f32", "i32" or "bool" (one byte, 0 or 1) */
+  const char *name, *dtype; /* "f32", "i32", "bool" (one byte, 0 or 1), "f16" or "bf16" (bits) */
   unsigned rank;
   mdl_axis axis[6];
   uint64_t elements, bytes; /* of the caller's buffer, by bounds */
