@@ -1,6 +1,6 @@
-// precision.c: in which type numbers are kept. A narrow type (common/dtypes.def) keeps numbers and is never computed in:
-// `widen` reads such elements as what they compute as, and is a view, because loads widen; a cast to it is stored, and
-// the store rounds. This pass
+// precision.c: in which type numbers are kept. A narrow type (common/dtypes.def) keeps numbers and is never computed
+// in: `widen` reads such elements as what they compute as, and is a view, because loads widen; a cast to it is stored,
+// and the store rounds. This pass
 //   - makes casts from a narrow type views:  cast(x : bf16) : f32  =>  widen(x)
 //   - with PassOptions.keep, keeps matrices and tables of weights in that type:  linear(x, w)  =>
 //     linear(x, widen(cast(w))).  The packer evaluates the cast, so that is what the weight file holds; what is
