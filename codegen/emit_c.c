@@ -402,7 +402,8 @@ static void put_bases(Emit *e, uint32_t i) {
     const char *from = memory_name(e, b->first);
     b->name = ec_new_name(e, arena_printf(&e->arena, "%sp", from));
     const char *type = ec_memory_type(e->k->buf.at[b->buf.id].dtype);
-    bool readonly = !is_written(e->k, b->buf.id) && e->k->buf.at[b->buf.id].role != KB_SCRATCH;
+    const Param *p = e->param[b->first] ? &e->inside->param.at[e->param[b->first] - 1] : NULL;
+    bool readonly = p ? !p->written : !is_written(e->k, b->buf.id) && e->k->buf.at[b->buf.id].role != KB_SCRATCH;
     statement(e, arena_printf(&e->arena, "%s%s ", readonly ? "const " : "", type), ", ",
               arena_printf(&e->arena, "*%s = %s + %.*s", b->name, from, (int)columns, e->text.s));
   }
