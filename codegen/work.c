@@ -69,11 +69,17 @@ static double flops_of(const Graph *g, const Value *v, const int64_t *dims) {
   return each * type_elements_now(&v->type, dims);
 }
 
+// Of what is read through views: the elements in memory, which a `widen` makes longer.
+static double element_bytes(const Graph *g, const Value *x) {
+  while ((op_info[x->op].flags & F_VIEW) && !x->group) x = graph_value(g, x->args[0]);
+  return (double)dtype_info[x->type.dtype].bytes;
+}
+
 static double bytes_of(const Graph *g, const Value *member, uint32_t arg, const int64_t *dims) {
   const Value *x = graph_value(g, member->args[arg]);
   bool table = (op_info[member->op].flags & F_DATA) && arg == 0; // only the rows taken
   if (x->op == OP_constant || x->op == OP_state) return 0;
-  return type_elements_now(table ? &member->type : &x->type, dims) * (double)dtype_info[x->type.dtype].bytes;
+  return type_elements_now(table ? &member->type : &x->type, dims) * element_bytes(g, x);
 }
 
 static bool read_before(const Graph *g, const Group *grp, size_t member, uint32_t arg) {
@@ -97,6 +103,6 @@ Work group_work(const Graph *g, const Group *grp, const int64_t *dims) {
         w.bytes += bytes_of(g, v, i, dims);
   }
   const Type *written = root->op == OP_put_rows ? &graph_value(g, root->args[1])->type : &root->type;
-  w.bytes += type_elements_now(written, dims) * (double)dtype_info[written->dtype].bytes;
+  w.bytes += type_elements_now(written, dims) * (double)dtype_info[root->type.dtype].bytes;
   return w;
 }
