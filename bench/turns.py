@@ -40,8 +40,12 @@ class Program:
             self.fail("did not get ready")
 
     def fail(self, what):
-        self.process.kill()
-        self.error = f"{what}, status {self.process.wait()}"
+        try:  # one that is ending says how
+            status = self.process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = self.process.wait()
+        self.error = f"{what}, status {status}"
 
     def turn(self, cycle):
         begin = time.monotonic()
