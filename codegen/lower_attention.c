@@ -587,7 +587,7 @@ SY_MUST_USE static bool add_operand(Attention *a, int arg, const char *name, Ope
 SY_MUST_USE static bool add_bias(Attention *a, Val v) {
   const Graph *g = a->lo.g;
   int64_t offset[3] = {0};
-  if (!lower_is_packed(g, v)) return lower_fail(&a->lo, v, "the bias of an attention must depend on weights alone");
+  if (!graph_is_packed(g, v)) return lower_fail(&a->lo, v, "the bias of an attention must depend on weights alone");
   for (const Value *x = graph_value(g, v); x->op == OP_slice; x = graph_value(g, v)) {
     offset[value_int(x, A_axis, 0)] += value_int(x, A_start, 0);
     v = x->args[0];

@@ -524,8 +524,8 @@ SY_MUST_USE static bool add_x(Gemm *g, int64_t stride[MAX_RANK]) {
 
 bool lower_gemm(Arena *a, const Graph *g, const Group *grp, const Target *t, Lowered *out) {
   const Value *v = graph_value(g, grp->anchor);
-  bool linear = v->op == OP_linear, packed = lower_is_packed(g, v->args[1]);
-  if (v->nargs == 3) packed = packed && lower_is_packed(g, v->args[2]);
+  bool linear = v->op == OP_linear, packed = graph_is_packed(g, v->args[1]);
+  if (v->nargs == 3) packed = packed && graph_is_packed(g, v->args[2]);
   if (!packed || graph_value(g, v->args[1])->type.rank != 2) return lower_matmul(a, g, grp, t, out);
 
   Gemm gm = {.lo = lower_begin(a, g, grp, t, out, "gemm"), .anchor = v};

@@ -69,13 +69,6 @@ static Val kept_weight(const Graph *g, Val v) {
   return v;
 }
 
-bool lower_is_packed(const Graph *g, Val v) {
-  const Type *t = &graph_value(g, v)->type;
-  for (int d = 0; d < t->rank; d++)
-    if (!dim_is_const(t->dim[d])) return false;
-  return graph_is_weight_only(g, v);
-}
-
 static void dense_strides(const Module *m, const Type *t, int64_t *stride) {
   int64_t s = 1;
   for (int d = t->rank - 1; d >= 0; d--) {
@@ -118,14 +111,14 @@ bool lower_stored(Lowering *lo, Val v, const char *name, Source *s, int64_t stri
   const Value *x = graph_value(lo->g, v);
   *s = (Source){.val = v, .dtype = lower_computes(lo, v)};
   for (int d = 0; d < MAX_RANK; d++) stride[d] = 0;
-  KernelArg arg = {.val = v, .weight = lower_is_packed(lo->g, v), .pack = PACK_PLAIN};
+  KernelArg arg = {.val = v, .weight = graph_is_packed(lo->g, v), .pack = PACK_PLAIN};
   if (arg.weight) {
     arg.val = kept_weight(lo->g, v);
     dense_strides(lo->m, &x->type, stride);
   } else {
     Access a = access_resolve(lo->g, v);
     if (!a.ok) return lower_fail(lo, v, "no strides express this view (a copy is missing)");
-    arg.weight = lower_is_packed(lo->g, a.base);
+    arg.weight = graph_is_packed(lo->g, a.base);
     arg.val = arg.weight ? kept_weight(lo->g, a.base) : a.base;
     arg.offset = a.offset;
     memcpy(stride, a.stride, sizeof a.stride);

@@ -78,7 +78,6 @@ KIdx lower_dim(Lowering *lo, Dim d);                                         // 
 Axis lower_axis(Lowering *lo, const Type *t, int axis, bool by_segment);     // by_segment: one range per part, always
 void lower_domain(Lowering *lo, const Type *t);                              // axes of the domain = axes of the type
 bool lower_is_member(const Lowering *lo, Val v);
-bool lower_is_packed(const Graph *g, Val v);     // evaluated when weights are packed
 DType lower_computes(const Lowering *lo, Val v); // the type that its elements have in kernels
 // Adds parameter `name` for an operand that is no member; its strides over its own axes go to stride[].
 SY_MUST_USE bool lower_operand(Lowering *lo, Val v, const char *name, Source *s, int64_t stride[MAX_RANK]);

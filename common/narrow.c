@@ -7,7 +7,7 @@
 
 const NarrowFormat *narrow_format(const char *type) {
   static const NarrowFormat all[] = {
-#define DTYPE(id, name, bytes, kind, computes, memory, kept, code, npy, mantissa, bias, doc) {#name, mantissa, bias},
+#define DTYPE(id, name, bytes, kind, computes, memory, kept, code, mantissa, bias, doc) {#name, mantissa, bias},
 #include "dtypes.def"
 #undef DTYPE
   };

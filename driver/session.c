@@ -363,8 +363,6 @@ bool session_passes(Session *s, Module *m) {
                    .remarks = s->opt.remarks,
                    .after = after_pass,
                    .ud = s};
-  if (dtype_is_narrow(o.keep) && m->built)
-    m->built = arena_printf(m->arena, "%s, precision=%s", m->built, s->opt.precision);
   bool ok = passes_run(m, &o);
   return session_flush(s) && ok;
 }

@@ -43,8 +43,6 @@ typedef struct DTypeInfo {
   const char *memory; // C type of an element in memory
   const char *kept;   // in safetensors
   char code;          // in the tables of a compiled model
-  const char *npy;    // in .npy files, "": there is none
-  const char *doc;
 } DTypeInfo;
 extern const DTypeInfo dtype_info[DT_COUNT];
 bool dtype_by_name(const char *name, DType *out); // "bf16"; false: there is none
@@ -330,6 +328,7 @@ void type_speak(Buf *b, const Module *m, const Type *t, const char *const *names
 void axis_speak(Buf *b, const Module *m, const Type *t, const char *const *names, int axis);
 // Makes `axis` the segmented axis of t and sets its dim to the sum of the parts (n = 0: takes the segments away).
 void type_set_segs(Type *t, int axis, const Seg *seg, int n);
+bool type_has_runtime_dim(const Type *t);
 bool type_is_dense(const Type *t); // no run-time segment before the last: dense at run time without the segments too
 const char *type_problem(const Module *m,
                          const Type *t); // why the type is ill-formed or too large (static text), or NULL
@@ -360,6 +359,7 @@ Uses graph_uses(const Graph *g, Arena *scratch);  // outputs count as a use by v
 size_t graph_dce(Graph *g);                       // marks values that no output needs as dead; returns how many
 void graph_compact(Graph *g);                     // drops the dead, sorts topologically (stable), renumbers
 bool graph_is_weight_only(const Graph *g, Val v); // depends on weights and constants alone (a fact that is kept)
+bool graph_is_packed(const Graph *g, Val v);      // and has no run-time dim: evaluated when weights are packed
 // Users of v at present, in ascending order, each once; valid until the next call or change. Dead ones may be among
 // them.
 const uint32_t *graph_users(const Graph *g, Val v, size_t *n);

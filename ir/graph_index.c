@@ -80,6 +80,10 @@ bool graph_is_weight_only(const Graph *g, Val v) {
   return sync(g)->node.at[v.id].weights;
 }
 
+bool graph_is_packed(const Graph *g, Val v) {
+  return !type_has_runtime_dim(&graph_value(g, v)->type) && graph_is_weight_only(g, v);
+}
+
 static int ascending(const void *a, const void *b) {
   uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
   return (x > y) - (x < y);

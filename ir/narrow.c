@@ -4,7 +4,7 @@
 #include "common/narrow.h"
 
 static const NarrowFormat format[DT_COUNT] = {
-#define DTYPE(id, name, bytes, kind, computes, memory, kept, code, npy, mantissa, bias, doc) {#name, mantissa, bias},
+#define DTYPE(id, name, bytes, kind, computes, memory, kept, code, mantissa, bias, doc) {#name, mantissa, bias},
 #include "common/dtypes.def"
 #undef DTYPE
 };

@@ -12,8 +12,8 @@
 #include <string.h>
 
 const DTypeInfo dtype_info[DT_COUNT] = {
-#define DTYPE(id, name, bytes, kind, computes, memory, kept, code, npy, mantissa, bias, doc)                           \
-  {#name, bytes, DK_##kind, DT_##computes, memory, kept, code, npy, doc},
+#define DTYPE(id, name, bytes, kind, computes, memory, kept, code, mantissa, bias, doc)                                \
+  {#name, bytes, DK_##kind, DT_##computes, memory, kept, code},
 #include "common/dtypes.def"
 #undef DTYPE
 };
@@ -83,6 +83,12 @@ void type_set_segs(Type *t, int axis, const Seg *seg, int n) {
       break;
     }
   t->dim[axis] = all;
+}
+
+bool type_has_runtime_dim(const Type *t) {
+  for (int d = 0; d < t->rank; d++)
+    if (!dim_is_const(t->dim[d])) return true;
+  return false;
 }
 
 bool type_is_dense(const Type *t) {

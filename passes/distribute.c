@@ -47,23 +47,17 @@ static Val elementwise_concat(RuleCtx *c, Val v) {
   return NO_VAL;
 }
 
-static bool has_runtime_dim(const Type *t) {
-  for (int d = 0; d < t->rank; d++)
-    if (!dim_is_const(t->dim[d])) return true;
-  return false;
-}
-
 // broadcast(w) + p => broadcast(w + p) for weights w, p: the sum has constant dims and is packed
 static Val weights_before_broadcast(RuleCtx *c, Val v) {
   Value e = *rule_value(c, v);
-  if (!(op_info[e.op].flags & F_ELEMENTWISE) || !has_runtime_dim(&e.type) || !graph_is_weight_only(c->g, v))
+  if (!(op_info[e.op].flags & F_ELEMENTWISE) || !type_has_runtime_dim(&e.type) || !graph_is_weight_only(c->g, v))
     return NO_VAL;
   Val args[3];
   bool any = false;
   for (uint32_t i = 0; i < e.nargs; i++) {
     args[i] = e.args[i];
     while (rule_is(c, args[i], OP_broadcast)) args[i] = rule_value(c, args[i])->args[0], any = true;
-    if (has_runtime_dim(&rule_value(c, args[i])->type)) return NO_VAL;
+    if (type_has_runtime_dim(&rule_value(c, args[i])->type)) return NO_VAL;
   }
   if (!any) return NO_VAL;
   Val y = rule_op(c, e.op, args, e.nargs, &e);

@@ -34,14 +34,8 @@ static uint32_t flags_of(const Fuser *f, Val v) {
   return op_info[val(f, v)->op].flags;
 }
 
-static bool has_runtime_dim(const Type *t) {
-  for (int d = 0; d < t->rank; d++)
-    if (!dim_is_const(t->dim[d])) return true;
-  return false;
-}
-
 static bool packed(const Fuser *f, Val v) {
-  return graph_is_weight_only(f->g, v) && !has_runtime_dim(&val(f, v)->type);
+  return graph_is_packed(f->g, v);
 }
 
 static bool single_use(const Fuser *f, Val v) {
@@ -142,7 +136,7 @@ static void mend_constants(Fuser *f) {
       Val arg = f->g->value.at[i].args[p];
       const Value *below = val(f, arg);
       while ((op_info[below->op].flags & F_VIEW) && !below->group) below = val(f, below->args[0]);
-      if (below->op != OP_constant || !has_runtime_dim(&below->type)) continue;
+      if (below->op != OP_constant || !type_has_runtime_dim(&below->type)) continue;
       Value one = *below, wide = {.op = OP_broadcast, .type = val(f, arg)->type, .nargs = 1, .span = below->span};
       one.type = (Type){.dtype = below->type.dtype, .rank = wide.type.rank};
       for (int d = 0; d < one.type.rank; d++)

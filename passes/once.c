@@ -16,12 +16,6 @@ typedef struct Narrow {
   size_t budget;
 } Narrow;
 
-static bool has_runtime_dim(const Type *t) {
-  for (int d = 0; d < t->rank; d++)
-    if (!dim_is_const(t->dim[d])) return true;
-  return false;
-}
-
 // The type with run-time axes of length 1.
 static Type narrow_type(const Type *t) {
   Type out = *t;
@@ -55,7 +49,7 @@ static bool each_alone(const Value *x, int axis) {
 // What, stretched to the type of v, is v; NO_VAL: there is no such value, or nobody knows.
 static Val narrow(Narrow *n, Val v) {
   Value x = *rule_value(n->c, v);
-  if (!has_runtime_dim(&x.type)) return v;
+  if (!type_has_runtime_dim(&x.type)) return v;
   if (!n->budget || x.nargs > 16) return NO_VAL;
   n->budget--;
   if (x.op == OP_embedding && rule_is(n->c, x.args[1], OP_constant))
@@ -78,7 +72,7 @@ Val rule_weights_once(RuleCtx *c, Val v) {
   uint32_t flags = op_info[x.op].flags;
   bool computes =
       (flags & (F_ELEMENTWISE | F_ROWWISE | F_CONTRACTION | F_ATTENTION | F_WINDOWS | F_DATA)) || x.op == OP_depthwise;
-  if (!computes || !has_runtime_dim(&x.type) || !graph_is_weight_only(c->g, v)) return NO_VAL;
+  if (!computes || !type_has_runtime_dim(&x.type) || !graph_is_weight_only(c->g, v)) return NO_VAL;
   Narrow n = {c, MOST_VALUES};
   Val one = narrow(&n, v);
   return one.id ? graph_add_typed(c->g, OP_broadcast, &one, 1, NULL, 0, &x.type, x.span) : NO_VAL;

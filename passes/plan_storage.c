@@ -137,12 +137,6 @@ bool plan_check_places(Plan *p) {
 }
 
 /* all of it ----------------------------------------------------------------------------------------------------- */
-static bool runtime_extent(const Type *t) {
-  for (int d = 0; d < t->rank; d++)
-    if (!dim_is_const(t->dim[d])) return true;
-  return false;
-}
-
 static void count_uses(Plan *p) {
   const Graph *g = p->g;
   bool *weights = ARENA_ARRAY(&p->scratch, bool, g->value.n);
@@ -156,7 +150,7 @@ static void count_uses(Plan *p) {
       p->uses[arg]++;
       p->outside[arg] = p->outside[arg] || p->group[arg] != p->group[id];
     }
-    p->packed[id] = weights[id] && !runtime_extent(&v->type);
+    p->packed[id] = weights[id] && !type_has_runtime_dim(&v->type);
   }
   for (size_t i = 0; i < g->output.n; i++) p->uses[g->output.at[i].val.id]++, p->outside[g->output.at[i].val.id] = true;
 }

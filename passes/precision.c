@@ -13,13 +13,6 @@
 
 PassFn pass_precision;
 
-static bool is_packed(const RuleCtx *c, Val v) { // evaluated when weights are packed
-  const Type *t = &rule_value(c, v)->type;
-  for (int d = 0; d < t->rank; d++)
-    if (!dim_is_const(t->dim[d])) return false;
-  return graph_is_weight_only(c->g, v);
-}
-
 static bool is_table(const Type *t) { // more than one row
   int axes = 0;
   for (int d = 0; d < t->rank; d++) axes += t->dim[d].c != 1;
@@ -37,14 +30,14 @@ static Val cast_to_view(RuleCtx *c, Val v) {
 static Val keep_narrow(RuleCtx *c, Val v) {
   Value x = *rule_value(c, v);
   DType keep = c->opt->keep;
-  if (!dtype_is_narrow(keep) || is_packed(c, v) || !x.nargs) return NO_VAL;
+  if (!dtype_is_narrow(keep) || graph_is_packed(c->g, v) || !x.nargs) return NO_VAL;
   Val *arg = ARENA_ARRAY(c->g->module->arena, Val, x.nargs);
   bool any = false;
   for (uint32_t i = 0; i < x.nargs; i++) {
     arg[i] = x.args[i];
     const Value *w = rule_value(c, arg[i]);
     if (w->op == OP_widen || w->op == OP_constant || w->type.dtype != dtype_info[keep].computes) continue;
-    if (!is_table(&w->type) || !is_packed(c, arg[i])) continue;
+    if (!is_table(&w->type) || !graph_is_packed(c->g, arg[i])) continue;
     Attr to = {.key = A_to, .s = dtype_info[keep].name};
     Val kept = graph_add(c->g, OP_cast, &arg[i], 1, &to, 1, w->span);
     arg[i] = graph_add(c->g, OP_widen, &kept, 1, NULL, 0, x.span);
@@ -117,6 +110,8 @@ static const Rule precision_rules[] = {
 
 size_t pass_precision(Module *m, Arena *scratch, const PassOptions *o) {
   size_t changes = 0;
+  if (dtype_is_narrow(o->keep) && m->built)
+    m->built = arena_printf(m->arena, "%s, precision=%sw", m->built, dtype_info[o->keep].name);
   for (size_t i = 0; i < m->graph.n && dtype_is_narrow(o->keep); i++) {
     ArenaMark mark = arena_mark(scratch);
     changes += narrow_ports(m->graph.at[i], o->keep, scratch);

@@ -134,96 +134,8 @@ static LLVMValueRef first_lanes(const Llvm *l, uint32_t lanes, int64_t n) {
   return vector_constant(l, l->i1, lanes, on);
 }
 
-/* Numbers kept in 16 bits. Integer arithmetic, the same as sy_f16 and the like in codegen/isa/scalar.def: no target
- * then needs a library for what it has no instruction for. */
-typedef struct Bits { // of n lanes
-  Code *c;
-  uint32_t n;
-} Bits;
-static LLVMValueRef bits_number(Bits b, uint32_t v) {
-  LLVMValueRef at[K_MAX_LANES];
-  for (uint32_t i = 0; i < b.n; i++) at[i] = LLVMConstInt(b.c->l->i32, v, false);
-  return b.n == 1 ? at[0] : LLVMConstVector(at, b.n);
-}
-static LLVMValueRef bits_op(Bits b, LLVMOpcode op, LLVMValueRef x, uint32_t v) {
-  return LLVMBuildBinOp(b.c->l->b, op, x, bits_number(b, v), "");
-}
-static LLVMValueRef bits_add(Bits b, LLVMValueRef x, LLVMValueRef y) {
-  return LLVMBuildAdd(b.c->l->b, x, y, "");
-}
-static LLVMValueRef bits_or(Bits b, LLVMValueRef x, LLVMValueRef y) {
-  return LLVMBuildOr(b.c->l->b, x, y, "");
-}
-static LLVMValueRef bits_below(Bits b, LLVMValueRef x, uint32_t v, LLVMValueRef yes, LLVMValueRef no) {
-  LLVMBuilderRef build = b.c->l->b;
-  return LLVMBuildSelect(build, LLVMBuildICmp(build, LLVMIntULT, x, bits_number(b, v), ""), yes, no, "");
-}
-static LLVMValueRef bits_float(Bits b, LLVMValueRef x) {
-  return LLVMBuildBitCast(b.c->l->b, x, lanes_type(b.c->l->f32, b.n), "");
-}
-static LLVMValueRef float_bits(Bits b, LLVMValueRef x) {
-  return LLVMBuildBitCast(b.c->l->b, x, lanes_type(b.c->l->i32, b.n), "");
-}
-
-static LLVMValueRef widen_f16(Bits b, LLVMValueRef h) {
-  LLVMBuilderRef build = b.c->l->b;
-  LLVMValueRef a = bits_op(b, LLVMAnd, h, 0x7fff), up = bits_op(b, LLVMShl, a, 13);
-  LLVMValueRef sign = bits_op(b, LLVMShl, bits_op(b, LLVMAnd, h, 0x8000), 16);
-  LLVMValueRef steps = LLVMBuildSIToFP(build, a, lanes_type(b.c->l->f32, b.n), "");
-  LLVMValueRef small =
-      float_bits(b, LLVMBuildFMul(build, steps, bits_float(b, bits_number(b, 0x33800000)), "")); // 2^-24
-  LLVMValueRef nan = bits_op(b, LLVMOr, up, 0x7fc00000), infinite = bits_op(b, LLVMAdd, up, 0x70000000);
-  LLVMValueRef special = bits_below(b, a, 0x7c01, infinite, nan);
-  LLVMValueRef large = bits_below(b, a, 0x7c00, bits_op(b, LLVMAdd, up, 0x38000000), special);
-  return bits_or(b, bits_below(b, a, 0x400, small, large), sign);
-}
-
-static LLVMValueRef narrow_f16(Bits b, LLVMValueRef x) {
-  LLVMBuilderRef build = b.c->l->b;
-  LLVMValueRef u = float_bits(b, x), a = bits_op(b, LLVMAnd, u, 0x7fffffff);
-  LLVMValueRef sign = bits_op(b, LLVMAnd, bits_op(b, LLVMLShr, u, 16), 0x8000);
-  LLVMValueRef half = bits_float(b, bits_number(b, 0x3f000000)); // 0.5, whose last bit is 2^-24
-  LLVMValueRef small = float_bits(b, LLVMBuildFAdd(build, bits_float(b, a), half, ""));
-  small = bits_op(b, LLVMSub, small, 0x3f000000);
-  LLVMValueRef odd = bits_op(b, LLVMAnd, bits_op(b, LLVMLShr, a, 13), 1);
-  LLVMValueRef near = bits_op(b, LLVMSub, bits_add(b, bits_op(b, LLVMAdd, a, 0xfff), odd), 0x38000000);
-  LLVMValueRef nan = bits_op(b, LLVMOr, bits_op(b, LLVMAnd, bits_op(b, LLVMLShr, a, 13), 0x1ff), 0x7e00);
-  LLVMValueRef special = bits_below(b, a, 0x7f800001, bits_number(b, 0x7c00), nan);
-  LLVMValueRef large = bits_below(b, a, 0x477ff000, bits_op(b, LLVMLShr, near, 13), special);
-  return bits_or(b, bits_below(b, a, 0x38800000, small, large), sign);
-}
-
-static LLVMValueRef widen_bf16(Bits b, LLVMValueRef h) {
-  return bits_op(b, LLVMShl, h, 16);
-}
-
-static LLVMValueRef narrow_bf16(Bits b, LLVMValueRef x) {
-  LLVMValueRef u = float_bits(b, x), a = bits_op(b, LLVMAnd, u, 0x7fffffff);
-  LLVMValueRef odd = bits_op(b, LLVMAnd, bits_op(b, LLVMLShr, u, 16), 1);
-  LLVMValueRef near = bits_add(b, bits_op(b, LLVMAdd, u, 0x7fff), odd);
-  return bits_op(b, LLVMLShr, bits_below(b, a, 0x7f800001, near, bits_op(b, LLVMOr, u, 0x400000)), 16);
-}
-
-static const struct Narrow {
-  LLVMValueRef (*widen)(Bits b, LLVMValueRef bits);   // i32 lanes -> bits of f32
-  LLVMValueRef (*narrow)(Bits b, LLVMValueRef value); // f32 lanes -> i32 lanes
-} narrow_type[DT_COUNT] = {[DT_F16] = {widen_f16, narrow_f16}, [DT_BF16] = {widen_bf16, narrow_bf16}};
-
 static DType memory_type(const Code *c, const KIns *s) {
   return c->k->buf.at[s->buf.id].dtype;
-}
-
-static LLVMValueRef widened(Code *c, DType mem, uint32_t lanes, LLVMValueRef x) {
-  if (!dtype_is_narrow(mem)) return x;
-  Bits b = {c, lanes};
-  x = LLVMBuildZExt(c->l->b, x, lanes_type(c->l->i32, lanes), "");
-  return bits_float(b, narrow_type[mem].widen(b, x));
-}
-
-static LLVMValueRef narrowed(Code *c, DType mem, uint32_t lanes, LLVMValueRef x) {
-  if (!dtype_is_narrow(mem)) return x;
-  Bits b = {c, lanes};
-  return LLVMBuildTrunc(c->l->b, narrow_type[mem].narrow(b, x), lanes_type(element_type(c->l, mem), lanes), "");
 }
 
 static LLVMValueRef load_lanes(Code *c, const KIns *s, LLVMTypeRef element) {
@@ -243,7 +155,7 @@ static LLVMValueRef load_lanes(Code *c, const KIns *s, LLVMTypeRef element) {
 static LLVMValueRef op_load(Code *c, const KIns *s, LLVMValueRef *a) {
   (void)a;
   DType mem = memory_type(c, s);
-  return widened(c, mem, s->lanes, load_lanes(c, s, element_type(c->l, mem)));
+  return llvm_widened(c->l, mem, s->lanes, load_lanes(c, s, element_type(c->l, mem)));
 }
 
 static LLVMValueRef op_loadm(Code *c, const KIns *s, LLVMValueRef *a) {
@@ -257,14 +169,14 @@ static LLVMValueRef op_bcast(Code *c, const KIns *s, LLVMValueRef *a) {
   DType mem = memory_type(c, s);
   LLVMValueRef x = LLVMBuildLoad2(c->l->b, element_type(c->l, mem), address(c, s), s->name ? s->name : "");
   LLVMSetAlignment(x, align_of(c, s));
-  return splat(c->l, widened(c, mem, 1, x), s->lanes);
+  return splat(c->l, llvm_widened(c->l, mem, 1, x), s->lanes);
 }
 
 static LLVMValueRef op_store(Code *c, const KIns *s, LLVMValueRef *a) {
   Llvm *l = c->l;
   LLVMValueRef x = a[0], at = address(c, s);
   if (memory_type(c, s) == DT_BOOL) x = LLVMBuildZExt(l->b, x, l->i8, "");
-  x = narrowed(c, memory_type(c, s), s->lanes, x);
+  x = llvm_narrowed(l, memory_type(c, s), s->lanes, x);
   if (s->n == s->lanes) {
     LLVMSetAlignment(LLVMBuildStore(l->b, x, at), align_of(c, s));
     return NULL;

@@ -2,6 +2,7 @@
 //
 //   llvm.h            what the rest of the compiler sees: kinds of output, the JIT; the same with and without LLVM
 //   emit_llvm.c       one kernel -> one LLVM function, for any width
+//   emit_llvm_narrow.c  numbers kept in 16 bits, of any width
 //   emit_llvm_model.c the tables of a model and its public functions, around the engine (runtime/engine) as bitcode
 //   llvm.c            targets, passes, files
 //   llvm_jit.c        in this process
@@ -35,6 +36,11 @@ typedef struct Llvm { // one module being made
 LLVMValueRef emit_llvm_kernel(Llvm *l, const Kernel *k, const Target *t, const char *name, unsigned line);
 // word NAME(ptr dims): how many tasks a kernel has.
 LLVMValueRef emit_llvm_tasks(Llvm *l, const Kernel *k, const char *name);
+
+// emit_llvm_narrow.c: elements of type `mem` as loaded -> as computed with, and back. x itself if the type is not
+// narrow.
+LLVMValueRef llvm_widened(Llvm *l, DType mem, uint32_t lanes, LLVMValueRef x);
+LLVMValueRef llvm_narrowed(Llvm *l, DType mem, uint32_t lanes, LLVMValueRef x);
 
 // What debug information calls a file: its name without the folder.
 LLVMMetadataRef emit_llvm_file(Llvm *l, const char *path);

@@ -228,6 +228,13 @@ for way in $ways; do
       [ "$isa" = portable ] && { echo "golden $kept: through C and LLVM skipped: $(why_not avx2)"; continue; }
       check "$kept-c" --isa "$isa" --precision $kept
       same "$kept-interp-avx2" "$kept-c"
+      for n in 1 2 3; do large "$kept-large-$n" --batch 3 --threads $n --precision $kept; done
+      same "$kept-large-1" "$kept-large-2"
+      same "$kept-large-1" "$kept-large-3"
+      large "$kept-one" --threads 1 --batch 1 --precision $kept
+      tail -c 12000 "$work/$kept-large-1.bits" | head -c 4000 >"$work/$kept-first.bits"
+      tail -c 4000 "$work/$kept-one.bits" >"$work/$kept-alone.bits"
+      same "$kept-alone" "$kept-first"
       [ $kept = f16w ] && continue
       [ -n "$(no_llvm)" ] && { echo "golden $kept-llvm: skipped: $(no_llvm)"; continue; }
       check "$kept-llvm" --backend llvm --isa "$isa" --precision $kept
