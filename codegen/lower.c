@@ -157,7 +157,7 @@ static Operand operand_of(Lowering *l, const Graph *g, const KernelArg *arg) {
   const Value *v = graph_value(g, arg->val);
   int64_t offset = arg->offset * (int64_t)dtype_info[v->type.dtype].bytes;
   // A copy of weights over a run-time dim depends on weights alone, but is stored like any root: its place decides.
-  if (arg->weight || (v->place.kind == PLACE_NONE && graph_is_weight_only(g, arg->val)))
+  if (arg->weight || (v->place.kind == PLACE_NONE && graph_residency(g, arg->val) == RES_const))
     return (Operand){.kind = PLACE_WEIGHT, .index = pack_intern(l, g, arg), .offset = offset};
   switch (v->place.kind) {
   case PLACE_ARENA: return (Operand){.kind = PLACE_ARENA, .offset = v->place.offset + offset, .base = v->place.offset};

@@ -144,7 +144,12 @@ static void dot_value(const Graph *g, uint32_t i, size_t gi, Buf *b) {
   buf_free(&t);
 }
 
-// Graphviz: a cluster for each group; weight-only values are left out, as their readers' names say what they are.
+// Weights and what the packer makes of them: they are left out, as their readers' names say what they are.
+static bool beside_the_graph(const Graph *g, Val v) {
+  return !graph_value(g, v)->group && graph_residency(g, v) <= RES_param;
+}
+
+// Graphviz: a cluster for each group.
 static bool emit_dot(Job *j) {
   Module *m = module_for_weights(j->s, j->spec);
   if (!m || !session_passes(j->s, m)) return false;
@@ -155,7 +160,7 @@ static bool emit_dot(Job *j) {
     buf_printf(&b, "  subgraph cluster_r%zu {\n    label=\"%s\";\n", gi, g->name);
     GroupList groups = groups_collect(g, &j->s->arena);
     for (uint32_t i = 1; i < g->value.n; i++)
-      if (!g->value.at[i].dead && !g->value.at[i].group && !graph_is_weight_only(g, (Val){i})) dot_value(g, i, gi, &b);
+      if (!g->value.at[i].dead && !g->value.at[i].group && !beside_the_graph(g, (Val){i})) dot_value(g, i, gi, &b);
     for (size_t k = 0; k < groups.n; k++) {
       buf_printf(&b, "    subgraph cluster_r%zu_g%u {\n    label=\"group %u\"; style=rounded;\n", gi, groups.at[k].id,
                  groups.at[k].id);
@@ -164,7 +169,7 @@ static bool emit_dot(Job *j) {
     }
     for (uint32_t i = 1; i < g->value.n; i++)
       for (uint32_t a = 0; !g->value.at[i].dead && a < g->value.at[i].nargs; a++)
-        if (!graph_is_weight_only(g, g->value.at[i].args[a]))
+        if (!beside_the_graph(g, g->value.at[i].args[a]))
           buf_printf(&b, "    v%zu_%u -> v%zu_%u;\n", gi, g->value.at[i].args[a].id, gi, i);
     buf_puts(&b, "  }\n");
   }

@@ -191,6 +191,18 @@ typedef struct Port {
   int64_t offset; // role param: bytes into the block of parameters
 } Port;
 
+/* How long what a value holds stays the same: residency.def. */
+typedef enum Res {
+#define RES(name, doc) RES_##name,
+#include "residency.def"
+#undef RES
+  RES_COUNT
+} Res;
+typedef struct ResInfo {
+  const char *name, *doc;
+} ResInfo;
+extern const ResInfo res_info[RES_COUNT];
+
 typedef struct Graph {
   const char *name; // route
   const char *about;
@@ -355,11 +367,13 @@ typedef struct Uses {
   uint32_t *start; // uses of value v: user[start[v] .. start[v+1])
   uint32_t *user;
 } Uses;
-Uses graph_uses(const Graph *g, Arena *scratch);  // outputs count as a use by value id UINT32_MAX
-size_t graph_dce(Graph *g);                       // marks values that no output needs as dead; returns how many
-void graph_compact(Graph *g);                     // drops the dead, sorts topologically (stable), renumbers
-bool graph_is_weight_only(const Graph *g, Val v); // depends on weights and constants alone (a fact that is kept)
-bool graph_is_packed(const Graph *g, Val v);      // and has no run-time dim: evaluated when weights are packed
+Uses graph_uses(const Graph *g, Arena *scratch); // outputs count as a use by value id UINT32_MAX
+size_t graph_dce(Graph *g);                      // marks values that no output needs as dead; returns how many
+void graph_compact(Graph *g);                    // drops the dead, sorts topologically (stable), renumbers
+Res graph_residency(const Graph *g, Val v); // a fact that is kept; RES_const: rewrites may make it the packer's work
+// Is it in the file of packed weights? All that is RES_const and has no run-time dim is, and trained weights
+// themselves.
+bool graph_is_packed(const Graph *g, Val v);
 // Users of v at present, in ascending order, each once; valid until the next call or change. Dead ones may be among
 // them.
 const uint32_t *graph_users(const Graph *g, Val v, size_t *n);
@@ -406,7 +420,9 @@ SY_MUST_USE Module *module_parse(Arena *a, Intern *names, Diag *diag, const char
 // Checks every invariant stated above; false and *why (in the arena) at the first violation.
 SY_MUST_USE bool graph_verify(const Graph *g, const char **why);
 SY_MUST_USE bool module_verify(const Module *m, const char **why);
-SY_MUST_USE bool generates_verify(const Module *m, const char **why); // what module_verify checks beside the graphs
+// What module_verify checks beside the graphs; a weight is trained wherever it is used, or nowhere.
+SY_MUST_USE bool generates_verify(const Module *m, const char **why);
+SY_MUST_USE bool weights_verify(const Module *m, const char **why);
 
 /* reference evaluator (eval.c): naive loops, double accumulators, independent of the kernels
  * ---------------------------- */

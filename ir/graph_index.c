@@ -2,7 +2,7 @@
 // changes and not the size of the graph:
 //
 //   users   a list for each value
-//   weights depends on weights and constants alone
+//   res     residency: the greatest of the operands' (residency.def)
 //   rank    greater than that of every operand. What stands on a value has a greater rank than it, so a search for the
 //           values between two of them can stop at all others. Ranks have gaps; a value that gets an operand of a
 //           greater rank is raised, and so are its users.
@@ -20,7 +20,7 @@ typedef struct Node {
   uint64_t rank;
   uint32_t first; // edge, 0 = no user
   uint32_t seen;  // number of the last search that met it
-  bool weights;
+  uint8_t res;    // Res
 } Node;
 
 struct GraphIndex {
@@ -43,12 +43,17 @@ void graph_index_reset(Graph *g) {
   g->index->search = 0;
 }
 
-static bool from_weights(const Graph *g, uint32_t id) {
+static Res residency_of(const Graph *g, uint32_t id) {
   const Value *v = &g->value.at[id];
-  if (op_info[v->op].flags & F_SOURCE) return v->op == OP_weight || v->op == OP_constant || v->op == OP_iota;
-  for (uint32_t i = 0; i < v->nargs; i++)
-    if (!g->index->node.at[v->args[i].id].weights) return false;
-  return true;
+  if (v->op == OP_input) return RES_act;
+  if (v->op == OP_state) return RES_state;
+  if (v->op == OP_weight && value_int(v, A_trained, 0)) return RES_param;
+  Res most = RES_const;
+  for (uint32_t i = 0; i < v->nargs; i++) {
+    Res r = (Res)g->index->node.at[v->args[i].id].res;
+    most = r > most ? r : most;
+  }
+  return most;
 }
 
 static void add_edge(struct GraphIndex *x, uint32_t value, uint32_t user) {
@@ -70,18 +75,25 @@ static struct GraphIndex *sync(const Graph *g) {
       if (x->node.at[v->args[i].id].rank >= n.rank) n.rank = x->node.at[v->args[i].id].rank + 1;
     VEC_PUSH(x->arena, x->node, n);
     for (uint32_t i = 0; i < v->nargs; i++) add_edge(x, v->args[i].id, id);
-    x->node.at[id].weights = id && from_weights(g, id);
+    x->node.at[id].res = (uint8_t)residency_of(g, id);
   }
   return x;
 }
 
-bool graph_is_weight_only(const Graph *g, Val v) {
+const ResInfo res_info[RES_COUNT] = {
+#define RES(name, doc) {#name, doc},
+#include "residency.def"
+#undef RES
+};
+
+Res graph_residency(const Graph *g, Val v) {
   graph_value(g, v);
-  return sync(g)->node.at[v.id].weights;
+  return (Res)sync(g)->node.at[v.id].res;
 }
 
 bool graph_is_packed(const Graph *g, Val v) {
-  return !type_has_runtime_dim(&graph_value(g, v)->type) && graph_is_weight_only(g, v);
+  const Value *x = graph_value(g, v);
+  return !type_has_runtime_dim(&x->type) && (x->op == OP_weight || graph_residency(g, v) == RES_const);
 }
 
 static int ascending(const void *a, const void *b) {
@@ -133,9 +145,9 @@ static bool refresh(const Graph *g, uint32_t id) {
   Node was = x->node.at[id], now = was;
   for (uint32_t i = 0; i < v->nargs; i++)
     if (x->node.at[v->args[i].id].rank >= now.rank) now.rank = x->node.at[v->args[i].id].rank + 1;
-  now.weights = from_weights(g, id);
+  now.res = (uint8_t)residency_of(g, id);
   x->node.at[id] = now;
-  return now.rank != was.rank || now.weights != was.weights;
+  return now.rank != was.rank || now.res != was.res;
 }
 
 // Facts of the values listed, whose operands changed, and of their users as far as those change.

@@ -255,6 +255,23 @@ static bool parse_role(Parser *p, Port *port) {
   return port->role != ROLE_param || (irlex_expect(&p->lex, "offset") && parse_count(p, INT64_MAX / 2, &port->offset));
 }
 
+// res = "res" residency        what is said must be so
+static bool parse_residency(Parser *p, const char **said, Span *at) {
+  if (!irlex_accept(&p->lex, "res")) return true;
+  *at = irlex_span(&p->lex);
+  return irlex_ident(&p->lex, said);
+}
+
+static bool residency_is(Parser *p, Val v, const char *said, Span at) {
+  const char *is = res_info[graph_residency(p->g, v)].name;
+  if (!said || !strcmp(is, said)) return true;
+  Diagnostic *d = diag_error(p->m->diag, "E0223", at, "the residency of this value is %s", is);
+  for (int r = 0; r < RES_COUNT; r++)
+    if (!strcmp(res_info[r].name, is)) diag_note(p->m->diag, d, NO_SPAN, "%s: %s", is, res_info[r].doc);
+  diag_hint(p->m->diag, d, "`res` may be left out: it follows from the operands");
+  return false;
+}
+
 // notes = ["group" INT] ["pitch" INT] [at] ["in" %value] ["shift" INT]
 static bool parse_notes(Parser *p, Value *v, const char **alias, Span *alias_span) {
   int64_t n = 0;
@@ -295,16 +312,16 @@ static bool parse_operands(Parser *p, Op op, Val **args, size_t *n) {
   return true;
 }
 
-// value = %name "=" op [STRING] [operands] [attrs] ":" type [role] notes        role: of inputs
+// value = %name "=" op [STRING] [operands] [attrs] ":" type [role] [res] notes        role: of inputs
 static bool parse_value(Parser *p) {
-  const char *name, *word, *alias = NULL;
+  const char *name, *word, *alias = NULL, *res = NULL;
   Val *args = NULL;
   size_t nargs = 0, nattr = 0;
   Attr attr[ATTR_COUNT];
   Type type;
   Value notes = {0};
   Port port = {0};
-  Span span = irlex_span(&p->lex), alias_span = NO_SPAN;
+  Span span = irlex_span(&p->lex), alias_span = NO_SPAN, res_span = NO_SPAN;
   if (name_find(p, p->lex.s).id) return fail(p, "E0222", "two values are called", p->lex.s);
   if (!irlex_take(&p->lex, IT_LOCAL, "a value", &name) || !irlex_expect(&p->lex, "=")) return false;
   span.hi = (uint32_t)p->lex.at;
@@ -322,10 +339,10 @@ static bool parse_value(Parser *p) {
   if (!parse_operands(p, op, &args, &nargs)) return false;
   if (irlex_accept(&p->lex, "{") && !parse_attrs(p, op, attr, &nattr)) return false;
   if (!irlex_expect(&p->lex, ":") || !parse_type(p, &type) || (op == OP_input && !parse_role(p, &port)) ||
-      !parse_notes(p, &notes, &alias, &alias_span))
+      !parse_residency(p, &res, &res_span) || !parse_notes(p, &notes, &alias, &alias_span))
     return false;
   Val v = graph_add_exact(p->g, op, args, nargs, attr, nattr, &type, span);
-  if (!v.id) return false;
+  if (!v.id || !residency_is(p, v, res, res_span)) return false;
   Value *made = graph_value(p->g, v);
   if (!type_equal(&made->type, &type)) {
     Buf b = {0};
@@ -552,9 +569,11 @@ static bool parse_module(Parser *p) {
     if (!parse_graph(p)) return false;
   while (irlex_accept(&p->lex, "generate"))
     if (!parse_generate(p)) return false;
-  const char *why = NULL;
-  if (p->lex.tok == IT_END && !generates_verify(p->m, &why)) {
-    diag_error(p->m->diag, "E0223", irlex_span(&p->lex), "invalid generate: %s", why);
+  const char *why = NULL, *what = "invalid generate: ";
+  bool end = p->lex.tok == IT_END, right = !end || generates_verify(p->m, &why);
+  if (right && end && !weights_verify(p->m, &why)) right = false, what = "";
+  if (!right) {
+    diag_error(p->m->diag, "E0223", irlex_span(&p->lex), "%s%s", what, why);
     return false;
   }
   return p->lex.tok == IT_END || irlex_error(&p->lex, "E0220", "expected a graph or the end of the text");

@@ -85,6 +85,12 @@ static void print_role(Buf *b, const Port *p) {
   if (p->role == ROLE_param) buf_printf(b, " offset %lld", (long long)p->offset);
 }
 
+// Of what an operator makes of weights or of what is kept: what is computed at every call goes without saying.
+static void print_residency(Buf *b, const Graph *g, uint32_t id) {
+  Res r = graph_residency(g, (Val){id});
+  if (!(op_info[g->value.at[id].op].flags & F_SOURCE) && r != RES_act) buf_printf(b, " res %s", res_info[r].name);
+}
+
 static void print_value(Buf *b, const Graph *g, const Value *v, const uint32_t *number, uint32_t id) {
   buf_printf(b, "  %%%u = %s", number[id], op_info[v->op].name);
   for (uint32_t i = 0; i < v->nargs; i++)
@@ -93,6 +99,7 @@ static void print_value(Buf *b, const Graph *g, const Value *v, const uint32_t *
   buf_puts(b, " : ");
   type_print(b, g->module, &v->type);
   if (v->op == OP_input) print_role(b, graph_input_port(g, (Val){id}));
+  print_residency(b, g, id);
   if (v->group) buf_printf(b, " group %u", v->group);
   if (v->pitch) buf_printf(b, " pitch %lld", (long long)v->pitch);
   print_place(b, v);

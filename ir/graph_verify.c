@@ -157,8 +157,8 @@ bool graph_verify(const Graph *g, const char **why) {
     if (!bad) bad = check_type(g, v);
     if (!bad) bad = check_alias(g, v);
     if (!bad) bad = check_place(g, v);
-    if (!bad && v->op == OP_resize_table && !graph_is_weight_only(g, v->args[0]))
-      bad = "a table that is resized depends on weights alone";
+    if (!bad && v->op == OP_resize_table && graph_residency(g, v->args[0]) != RES_const)
+      bad = "a table that is resized depends on weights alone, and on none that is trained";
     if (bad) return wrong(g, id, why, bad);
     inputs += v->op == OP_input;
   }
@@ -202,8 +202,33 @@ bool generates_verify(const Module *m, const char **why) {
   return !bad;
 }
 
+static int by_weight(const void *a, const void *b) {
+  const Value *x = *(const Value *const *)a, *y = *(const Value *const *)b;
+  int order = strcmp(value_str(x, A_name), value_str(y, A_name));
+  return order ? order : (int)(value_int(x, A_trained, 0) - value_int(y, A_trained, 0));
+}
+
+bool weights_verify(const Module *m, const char **why) {
+  VEC(const Value *) list = {0};
+  Arena a = {0};
+  for (size_t i = 0; i < m->graph.n; i++)
+    for (size_t id = 1; id < m->graph.at[i]->value.n; id++) {
+      const Value *v = &m->graph.at[i]->value.at[id];
+      if (v->op == OP_weight && !v->dead) VEC_PUSH(&a, list, v);
+    }
+  if (list.n) qsort(list.at, list.n, sizeof *list.at, by_weight);
+  const char *both = NULL;
+  for (size_t i = 1; i < list.n && !both; i++) {
+    const char *name = value_str(list.at[i], A_name);
+    if (by_weight(&list.at[i - 1], &list.at[i]) && !strcmp(name, value_str(list.at[i - 1], A_name))) both = name;
+  }
+  if (both) *why = arena_printf(m->arena, "the weight \"%s\" is trained in one place and not in another", both);
+  arena_free(&a);
+  return !both;
+}
+
 bool module_verify(const Module *m, const char **why) {
   for (size_t i = 0; i < m->graph.n; i++)
     if (!graph_verify(m->graph.at[i], why)) return false;
-  return generates_verify(m, why);
+  return weights_verify(m, why) && generates_verify(m, why);
 }

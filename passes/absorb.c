@@ -11,11 +11,11 @@
 
 PassFn pass_absorb;
 
-static bool weight_only(const RuleCtx *c, Val v) {
-  return graph_is_weight_only(c->g, v);
+static bool is_const(const RuleCtx *c, Val v) {
+  return graph_residency(c->g, v) == RES_const;
 }
 static bool has_weights(const RuleCtx *c, const Value *linear) {
-  return weight_only(c, linear->args[1]) && (linear->nargs < 3 || weight_only(c, linear->args[2]));
+  return is_const(c, linear->args[1]) && (linear->nargs < 3 || is_const(c, linear->args[2]));
 }
 
 static bool all_users_linear(const RuleCtx *c, Val x) {
@@ -46,7 +46,7 @@ static Val linear_layer_norm(RuleCtx *c, Val v) {
   Value norm = *rule_value(c, lin.args[0]);
   if (norm.nargs != 3 || !all_users_linear(c, lin.args[0]) || !has_weights(c, &lin)) return NO_VAL;
   Val gain = norm.args[1], shift = norm.args[2], w = lin.args[1];
-  if (!weight_only(c, gain) || !weight_only(c, shift)) return NO_VAL;
+  if (!is_const(c, gain) || !is_const(c, shift)) return NO_VAL;
   bool trans = value_int(&lin, A_trans, 0) != 0;
   Val args[3] = {rule_op(c, OP_layer_norm, norm.args, 1, &norm)};
   args[1] = op2(c, OP_mul, w, trans ? column_vector(c, gain, lin.span) : gain, lin.span);
@@ -89,7 +89,7 @@ static Val attention_scale(RuleCtx *c, Val v) {
 // A weight-only operand that is one vector over the last axis (or a scalar), as [N] or []; else NO_VAL.
 static Val as_vector(RuleCtx *c, Val v, const Type *result) {
   const Value *w = rule_value(c, v);
-  if (!weight_only(c, v)) return NO_VAL;
+  if (!is_const(c, v)) return NO_VAL;
   if (w->type.rank == 0) return v;
   for (int d = 0; d < w->type.rank - 1; d++)
     if (!dim_is_const(w->type.dim[d]) || w->type.dim[d].c != 1) return NO_VAL;

@@ -50,7 +50,7 @@ static Val elementwise_concat(RuleCtx *c, Val v) {
 // broadcast(w) + p => broadcast(w + p) for weights w, p: the sum has constant dims and is packed
 static Val weights_before_broadcast(RuleCtx *c, Val v) {
   Value e = *rule_value(c, v);
-  if (!(op_info[e.op].flags & F_ELEMENTWISE) || !type_has_runtime_dim(&e.type) || !graph_is_weight_only(c->g, v))
+  if (!(op_info[e.op].flags & F_ELEMENTWISE) || !type_has_runtime_dim(&e.type) || graph_residency(c->g, v) != RES_const)
     return NO_VAL;
   Val args[3];
   bool any = false;

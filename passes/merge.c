@@ -12,9 +12,9 @@ PassFn pass_merge;
 
 static bool mergeable(const Graph *g, const Uses *uses, uint32_t i) {
   const Value *v = graph_value(g, (Val){i});
-  if (v->op != OP_linear || v->dead || !graph_is_weight_only(g, v->args[1])) return false;
-  if (graph_is_weight_only(g, v->args[0])) return false; // the packer's work
-  if (v->nargs == 3 && !graph_is_weight_only(g, v->args[2])) return false;
+  if (v->op != OP_linear || v->dead || graph_residency(g, v->args[1]) != RES_const) return false;
+  if (graph_residency(g, v->args[0]) == RES_const) return false; // the packer's work
+  if (v->nargs == 3 && graph_residency(g, v->args[2]) != RES_const) return false;
   for (uint32_t u = uses->start[i]; u < uses->start[i + 1]; u++) {
     if (uses->user[u] == UINT32_MAX) return false;
     uint32_t flags = op_info[graph_value(g, (Val){uses->user[u]})->op].flags;

@@ -72,7 +72,7 @@ Val rule_weights_once(RuleCtx *c, Val v) {
   uint32_t flags = op_info[x.op].flags;
   bool computes =
       (flags & (F_ELEMENTWISE | F_ROWWISE | F_CONTRACTION | F_ATTENTION | F_WINDOWS | F_DATA)) || x.op == OP_depthwise;
-  if (!computes || !type_has_runtime_dim(&x.type) || !graph_is_weight_only(c->g, v)) return NO_VAL;
+  if (!computes || !type_has_runtime_dim(&x.type) || graph_residency(c->g, v) != RES_const) return NO_VAL;
   Narrow n = {c, MOST_VALUES};
   Val one = narrow(&n, v);
   return one.id ? graph_add_typed(c->g, OP_broadcast, &one, 1, NULL, 0, &x.type, x.span) : NO_VAL;

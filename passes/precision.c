@@ -38,6 +38,7 @@ static Val keep_narrow(RuleCtx *c, Val v) {
     const Value *w = rule_value(c, arg[i]);
     if (w->op == OP_widen || w->op == OP_constant || w->type.dtype != dtype_info[keep].computes) continue;
     if (!is_table(&w->type) || !graph_is_packed(c->g, arg[i])) continue;
+    if (graph_residency(c->g, arg[i]) != RES_const) continue; // an update needs all of its bits
     Attr to = {.key = A_to, .s = dtype_info[keep].name};
     Val kept = graph_add(c->g, OP_cast, &arg[i], 1, &to, 1, w->span);
     arg[i] = graph_add(c->g, OP_widen, &kept, 1, NULL, 0, x.span);

@@ -52,7 +52,7 @@ static const char *copied_because(const Remarks *r, uint32_t id) {
   while ((op_info[val(r, from)->op].flags & F_VIEW) && !val(r, from)->group) from = val(r, from)->args[0].id;
   if (!is_part(r, id) && !is_output(r, id)) return "no strides express this view";
   const char *why = is_part(r, id) ? "its rows must lie in the concat" : "an output is memory of its own";
-  if (op_info[val(r, from)->op].flags & F_SOURCE || graph_is_weight_only(r->g, (Val){from}))
+  if (op_info[val(r, from)->op].flags & F_SOURCE || graph_residency(r->g, (Val){from}) == RES_const)
     return arena_printf(r->g->module->arena, "%s, and %s is stored elsewhere", why, op_info[val(r, from)->op].name);
   if (readers(r, from) > 1) return arena_printf(r->g->module->arena, "%s, and %%%u has other readers", why, from);
   return why;

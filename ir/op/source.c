@@ -28,8 +28,14 @@ static bool shape_iota(const ShapeCtx *c, Type *out) {
   return true;
 }
 
+static bool shape_weight(const ShapeCtx *c, Type *out) {
+  int64_t trained = shape_int(c, A_trained, 0);
+  if (trained != 0 && trained != 1) return shape_error(c, "E0208", "trained is 0 or 1, not %lld", (long long)trained);
+  return shape_source(c, out);
+}
+
 static ShapeFn *const declared_rule[OP_COUNT] = {
-    [OP_input] = shape_source, [OP_weight] = shape_source,       [OP_constant] = shape_source,
+    [OP_input] = shape_source, [OP_weight] = shape_weight,       [OP_constant] = shape_source,
     [OP_state] = shape_source, [OP_iota] = shape_iota,           [OP_reshape] = shape_reshape,
     [OP_slice] = shape_slice,  [OP_broadcast] = shape_broadcast, [OP_retag] = shape_retag,
 };

@@ -12,7 +12,7 @@ enum { BATCH = 2, ROWS = 3, GRAPHS = 60, EVERY_C = 15 };
   "  %1 = input \"x\" : f32[B,1,4]\n"                                                                                  \
   "  %2 = input \"at\" : i32[B]\n"                                                                                     \
   "  %3 = state : f32[B,6,4]\n"
-#define ROW "  %4 = slice %3 {axis = 1, start = 2} : f32[B,1,4]\n"
+#define ROW "  %4 = slice %3 {axis = 1, start = 2} : f32[B,1,4] res state\n"
 
 static Module *parse(Arena *a, Diag **diag, const char *text) {
   Intern *names = ARENA_NEW(a, Intern);
@@ -46,7 +46,7 @@ static void refused(const char *text, const char *want) {
   arena_free(&a);
 }
 
-static const char in_order[] = HEAD ROW "  %5 = exp %4 : f32[B,1,4]\n"
+static const char in_order[] = HEAD ROW "  %5 = exp %4 : f32[B,1,4] res state\n"
                                         "  %6 = put_rows %3, %1, %2 after %5 {start = 0} : f32[B,6,4]\n"
                                         "  %7 = add %6, %5 : f32[B,6,4]\n"
                                         "  %8 = put_rows %6, %5, %2 after %7 {start = 1} : f32[B,6,4]\n"

@@ -242,8 +242,8 @@ Test(graph, rewriting) {
   cr_assert_eq(graph_value(b.g, b.g->output.at[0].val)->op, OP_neg);
   Type wt = type(1, DIM(8));
   Val w = graph_weight(b.g, "w", &wt, NO_SPAN), w2 = op2(&b, OP_mul, w, graph_scalar(b.g, 2, NO_SPAN));
-  cr_assert(graph_is_weight_only(b.g, w2));
-  cr_assert_not(graph_is_weight_only(b.g, op2(&b, OP_add, w2, b.g->input.at[0].val)));
+  cr_assert_eq(graph_residency(b.g, w2), RES_const);
+  cr_assert_eq(graph_residency(b.g, op2(&b, OP_add, w2, b.g->input.at[0].val)), RES_act);
   bench_free(&b);
 }
 

@@ -339,7 +339,7 @@ Test(graph_eval, deep_graph) {
   Tensor out;
   cr_assert_null(bench_eval(&b, &in, 1, 1, 1, &out));
   cr_assert(out.f[0] == 3 && out.f[1] == 4);
-  cr_assert_not(graph_is_weight_only(b.g, x));
+  cr_assert_eq(graph_residency(b.g, x), RES_act);
   graph_compact(b.g);
   bench_free(&b);
 }

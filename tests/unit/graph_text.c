@@ -59,6 +59,25 @@ Test(graph_text, notes_and_dims) {
   same_again("module \"\"\n");
 }
 
+// What operators make of weights and of states says how long it stays the same; of inputs that goes without saying.
+Test(graph_text, residencies) {
+  same_again("module \"m\" dims { B = 1..2 }\n"
+             "weight \"w\"\n"
+             "graph @a {\n"
+             "  %1 = input \"x\" : f32[B,2]\n"
+             "  %2 = weight \"w\" {trained = 1} : f32[2]\n"
+             "  %3 = weight \"v\" : f32[2]\n"
+             "  %4 = iota {axis = 0} : i32[2]\n"
+             "  %5 = cast %4 {to = \"f32\"} : f32[2] res const\n"
+             "  %6 = mul %5, %3 : f32[2] res const\n"
+             "  %7 = mul %6, %2 : f32[2] res param\n"
+             "  %8 = broadcast %7 : f32[B,2] res param group 1\n"
+             "  %9 = add %1, %7 : f32[B,2] group 2\n"
+             "  output \"y\" = %9\n"
+             "  output \"z\" = %8\n"
+             "}\n");
+}
+
 #define START                                                                                                          \
   "graph @s {\n"                                                                                                       \
   "  %1 = input \"image\" : f32[B,3]\n"                                                                                \
@@ -236,5 +255,14 @@ Test(graph_text, errors) {
   expect_error(G("%y = exp %x : f32[B,2] in %q"), "E0221", "no value is called q");
   expect_error(G("%y = exp %x : f32[B,2] at 3"), "E0223", "aligned");
   expect_error(G("%y = input \"x\" : f32[B,2]"), "E0223", "is there twice");
+  expect_error(G("%y = exp %x : f32[B,2] res const"), "E0223", "the residency of this value is act");
+  expect_error(G("%y = exp %x : f32[B,2] res 3"), "E0220", "expected");
+  expect_error(G("%y = weight \"w\" {trained = 2} : f32[2]"), "E0208", "trained is 0 or 1");
+  expect_error(G("%y = weight \"w\" {trained = 1} : f32[2]") " graph @h { %y = weight \"w\" : f32[2] }", "E0223",
+               "\"w\" is trained in one place and not in another");
+  expect_error(
+      G("%w = weight \"w\" {trained = 1} : f32[4,2] %y = resize_table %w {method = \"bilinear\", grid = [1,1]} "
+        ": f32[1,2]"),
+      "E0223", "none that is trained");
   expect_error(G("output \"a\" = %x output \"a\" = %x"), "E0211", "already has an output");
 }
