@@ -166,13 +166,20 @@ Dim lower_row_count(const Lowering *lo, const Type *t, int axis) {
   return t->dim[axis].sym == DIM_SEGS ? DIM(type_extent(lo->m, t, axis)) : t->dim[axis];
 }
 
-// embedding: table [V,D], ids [..]; gather_rows: x [B,N,D], rows [B].
+// The axis of the first operand whose places the row numbers are, of F_DATA operators.
+static int data_axis(const Graph *g, const Value *v) {
+  return v->op == OP_embedding ? 0 : graph_value(g, v->args[0])->type.rank - 2;
+}
+
+// embedding: table [V,..], ids [*]; gather_rows: x [*,N,D], rows [*] or [*,M].
 SY_MUST_USE static bool data_sources(Lowering *lo, Val member) {
   const Value *v = graph_value(lo->g, member);
   bool table = v->op == OP_embedding;
   Val rows = v->args[1], from = v->args[0];
-  Type index = v->type; // the row numbers align with all axes but the last
-  index.rank--;
+  const Type *tf = &graph_value(lo->g, from)->type;
+  int axis = data_axis(lo->g, v), behind = tf->rank - 1 - axis;
+  Type index = v->type; // the row numbers align with all axes but those behind the rows
+  index.rank = (uint8_t)(index.rank - behind);
   if (lower_is_member(lo, rows) || lower_is_member(lo, from))
     return lower_fail(lo, member, "its operands must be stored");
   if (!lower_source(lo, rows, &index, "rows") || find_source(lo, rows, NO_VAL)->constant)
@@ -180,16 +187,17 @@ SY_MUST_USE static bool data_sources(Lowering *lo, Val member) {
                ? false
                : lower_fail(lo, member, "all row numbers are one constant: take that row by its index, as in x[i]");
   const Source *ids = find_source(lo, rows, NO_VAL);
-  Dim limit = lower_row_count(lo, &graph_value(lo->g, from)->type, table ? 0 : 1);
+  Dim limit = lower_row_count(lo, tf, axis);
   if (!lower_ids(lo, member, rows, ids->buf, ids->stride, limit)) return false;
   Source s;
   int64_t stride[MAX_RANK];
   if (!lower_operand(lo, from, table ? "table" : "from", &s, stride)) return false;
   s.data = member;
-  int last = v->type.rank - 1;
-  s.stride[last] = stride[table ? 1 : 2];
-  if (!table) s.stride[0] = stride[0];
-  s.data_stride = stride[table ? 0 : 1];
+  for (int d = 0; d < behind; d++)
+    if (type_extent(lo->m, tf, axis + 1 + d) != 1) s.stride[v->type.rank - behind + d] = stride[axis + 1 + d];
+  for (int d = 0; d < axis; d++)
+    if (type_extent(lo->m, tf, d) != 1) s.stride[d] = stride[d];
+  s.data_stride = stride[axis];
   VEC_PUSH(lo->arena, lo->src, s);
   return true;
 }
@@ -503,7 +511,7 @@ void lower_data(Lowering *lo, const KIdx *at) {
     for (int d = 0; d + 1 < lo->rank; d++) p.at[d] = at[d];
     const Source *rows = find_source(lo, v->args[1], NO_VAL);
     const Type *from = &graph_value(lo->g, v->args[0])->type;
-    int64_t most = type_extent(lo->m, from, from->rank - 2) - 1;
+    int64_t most = type_extent(lo->m, from, data_axis(lo->g, v)) - 1;
     CHECK(lo->ndata < MAX_ID_READS);
     lo->data[lo->ndata].member = s->data;
     lo->data[lo->ndata++].row = kb_ldidx(lo->k, rows->buf, lower_address(lo, rows, &p), 0, most, "row");

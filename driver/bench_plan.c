@@ -17,7 +17,7 @@
  */
 static bool made_up(Session *s, const char *spec, Checkpoint *c) {
   const char *dir = temp_dir(s, NULL);
-  Module *m = dir ? session_module(s, spec, NULL, NULL, 0) : NULL; // as elaborated: the passes have changed the other
+  Module *m = dir ? session_module(s, spec, NULL, NULL) : NULL; // as elaborated: the passes have changed the other
   if (!m) return false;
   const char *file = arena_printf(&s->arena, "%s/weights", dir);
   return weights_init(s, m, s->opt.seed == INT_UNSET ? 1 : s->opt.seed, file) && checkpoint_open(s, c, &file, 1);

@@ -92,7 +92,7 @@ static void print_result(const Check *c, const CheckResult *r) {
 
 static void run_one(Check *c, const Case *k) {
   CheckResult r = {.set = k->set, .name = k->name, .kind = k->kind};
-  if (!strcmp(k->kind, "forward") || !strcmp(k->kind, "op"))
+  if (!strcmp(k->kind, "forward") || !strcmp(k->kind, "op") || !strcmp(k->kind, "train"))
     check_case(c, k, &r);
   else if (!strcmp(k->kind, "generate"))
     check_generate(c, k, &r);

@@ -71,15 +71,38 @@ static Defines parameters(Check *c, const Case *k) {
   return (Defines){name, value};
 }
 
+static bool has_objective(Check *c, const Case *k, const char *name) {
+  const char *path, *preset;
+  size_t n;
+  char *text = session_read_spec(c->s, k->spec, &path, &preset, &n);
+  Diag ignored;
+  diag_init(&ignored, &c->s->arena);
+  const FrontListing *l = text ? front_list(&c->s->arena, &c->s->names, &ignored, path, text, n) : NULL;
+  for (size_t i = 0; l && i < l->nmodel; i++)
+    for (size_t o = 0; o < l->model[i].nobjective; o++)
+      if (!strcmp(l->model[i].objective[o].name, name)) return true;
+  return false;
+}
+
 Module *check_module(Check *c, const Case *k, const Checkpoint *tensors, CheckResult *r) {
   if (!k->spec) return check_op_module(c, k, tensors, r);
   Defines set = parameters(c, k);
-  const char *route = json_text(k->json, "route");
-  if (!route) {
-    check_settle(c, r, FAIL, "the case names no route");
+  const char *route = json_text(k->json, "route"), *objective = json_text(k->json, "objective");
+  if (!route && !objective) {
+    check_settle(c, r, FAIL, "the case names no route and no objective");
     return NULL;
   }
-  Module *m = session_module(c->s, k->spec, &set, &route, 1);
+  if (objective && !has_objective(c, k, objective)) {
+    check_settle(c, r, SKIP, "the page has no objective '%s'", objective);
+    return NULL;
+  }
+  Selection one = {0};
+  const cJSON *v;
+  if (route) VEC_PUSH(&c->s->arena, one.routes, route);
+  if (objective && !route) VEC_PUSH(&c->s->arena, one.objectives, objective);
+  cJSON_ArrayForEach(v, cJSON_GetObjectItemCaseSensitive(k->json, "inputs"))
+      VEC_PUSH(&c->s->arena, one.given, v->string);
+  Module *m = session_module(c->s, k->spec, &set, &one);
   if (!m) check_settle(c, r, FAIL, "the model does not compile");
   return m;
 }
@@ -120,7 +143,9 @@ static const Program *group_program(Check *c, const Case *k) {
   Defines set = parameters(c, k);
   size_t n = group_of(k, route, &first);
   if (c->group.first == first && first) return c->group.program;
-  Module *m = n ? session_module(c->s, k->spec, &set, route, n) : NULL;
+  Selection all = {0};
+  for (size_t i = 0; i < n; i++) VEC_PUSH(&c->s->arena, all.routes, route[i]);
+  Module *m = n ? session_module(c->s, k->spec, &set, &all) : NULL;
   c->group.program = m ? session_program(c->s, m, &c->target, 1) : NULL;
   c->group.first = first;
   return c->group.program;
@@ -235,14 +260,19 @@ void check_compare(Check *c, const Case *k, const char *name, const char *shape,
   VEC_PUSH(&c->s->arena, r->output, o);
 }
 
+static const char *want_group(const Case *k) {
+  return !strcmp(k->kind, "train") ? "losses" : "outputs";
+}
+
 static bool compare_output(Check *c, const Case *k, const cJSON *want, const Checkpoint *tensors, const Call *call,
                            CheckResult *r) {
   const Graph *g = call->program->route.at[call->route].graph;
+  const char *group = want_group(k);
   size_t at = 0;
   while (at < g->output.n && strcmp(g->output.at[at].name, want->string) != 0) at++;
   if (at == g->output.n) return check_settle(c, r, FAIL, "the route has no output '%s'", want->string);
   const Type *t = &graph_value(g, g->output.at[at].val)->type;
-  const StTensor *x = check_tensor(k, tensors, "outputs", want->string);
+  const StTensor *x = check_tensor(k, tensors, group, want->string);
   if (!x) return check_settle(c, r, FAIL, "no tensor for output '%s'", want->string);
   Layout l = layout_of(&c->s->arena, g->module, t, call->dims, NULL);
   bool fits = x->rank == l.rank && check_same_dtype(t->dtype, x->dtype);
@@ -286,7 +316,7 @@ static bool run_case(Check *c, const Case *k, Loaded *f, CheckResult *r) {
   if (!check_load(c, k, f, &call, r)) return false;
   bool ok = fill_inputs(c, k, &f->tensors, &call, r) && check_run(c, &call, r);
   const cJSON *want;
-  cJSON_ArrayForEach(want, cJSON_GetObjectItemCaseSensitive(k->json, "outputs")) {
+  cJSON_ArrayForEach(want, cJSON_GetObjectItemCaseSensitive(k->json, want_group(k))) {
     if (ok) ok = compare_output(c, k, want, &f->tensors, &call, r);
   }
   if (ok && r->verdict == FAIL) r->reason = check_fault(c, k, &call, k->spec ? &f->weights : &f->tensors, &f->tensors);

@@ -88,8 +88,10 @@ bool session_flush(Session *s); // prints and clears the diagnostics so far; fal
 SY_MUST_USE char *session_read_spec(Session *s, const char *spec, const char **path, const char **preset, size_t *n);
 // Front end: parameters (-D), routes, dims (--dim) applied. extra_* are defines beside the options' (for golden cases).
 // NULL after reporting.
-SY_MUST_USE Module *session_module(Session *s, const char *spec, const Defines *extra, const char *const *routes,
-                                   size_t nroutes);
+typedef struct Selection { // what of a page is compiled; nothing: what the options say
+  StrList routes, objectives, given;
+} Selection;
+SY_MUST_USE Module *session_module(Session *s, const char *spec, const Defines *extra, const Selection *selection);
 // Calls `each` for every other preset of the page that session_module read last, compiled with the options given, with
 // the text of its spec, until it returns false. Nothing is reported; presets with mistakes are passed over.
 void session_each_preset(Session *s, bool (*each)(void *ud, const char *spec, const Module *m), void *ud);

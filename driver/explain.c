@@ -143,8 +143,8 @@ bool facts_gather(Session *s, const char *spec, Facts *f) {
   size_t n = session_targets(s, s->opt.isa, t);
   StrList all = {0};
   for (size_t i = 0; f->model && i < f->model->nroute; i++) VEC_PUSH(&s->arena, all, f->model->route[i].name);
-  Module *part = n ? session_module(s, spec, NULL, NULL, 0) : NULL;
-  Module *whole = part && s->opt.routes ? session_module(s, spec, NULL, all.at, all.n) : part;
+  Module *part = n ? session_module(s, spec, NULL, NULL) : NULL;
+  Module *whole = part && s->opt.routes ? session_module(s, spec, NULL, &(Selection){.routes = all}) : part;
   if (!whole) return false;
   f->whole = weight_names_of_module(whole, &s->arena);
   f->used = weight_names_of_module(part, &s->arena);

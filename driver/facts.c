@@ -117,11 +117,11 @@ static bool follow_names(Session *s, const Module *m) {
 
 Module *module_for_weights(Session *s, const char *spec) {
   const char *asked = s->opt.names;
-  Module *m = session_module(s, spec, NULL, NULL, 0), *named;
+  Module *m = session_module(s, spec, NULL, NULL), *named;
   if (!m || !s->opt.weights.n || !m->rename.n) return m;
   if (!follow_names(s, m)) return NULL;
   if (asked || !s->opt.names) return m;
-  named = session_module(s, spec, NULL, NULL, 0);
+  named = session_module(s, spec, NULL, NULL);
   const char *facts = named ? facts_beside(&s->arena, named, m) : "";
   if (*facts) session_note(s, "syc: note: files with the names of '%s' come with %s", s->opt.names, facts);
   return named;

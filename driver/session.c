@@ -192,9 +192,18 @@ static bool dims_are_right(Session *s, const Module *m, const FrontDim *d) {
   return true;
 }
 
+// The names of a list "a,b".
+static StrList names_in(Session *s, const char *list) {
+  StrList out = {0};
+  char *save = NULL;
+  for (char *r = list ? strtok_r(arena_strdup(&s->arena, list), ",", &save) : NULL; r; r = strtok_r(NULL, ",", &save))
+    VEC_PUSH(&s->arena, out, r);
+  return out;
+}
+
 // The front end on a spec that was read. Diagnostics go to d; NULL after errors.
 static Module *compile(Session *s, Diag *d, const char *path, const char *preset, const char *text, size_t n,
-                       const Defines *extra, const StrList *routes, FrontDim *dims) {
+                       const Defines *extra, const Selection *selection, FrontDim *dims) {
   char *dir = arena_strdup(&s->arena, path), *slash = strrchr(dir, '/');
   if (slash) *slash = 0;
   Finder f = {s, slash ? dir : "."};
@@ -206,11 +215,9 @@ static Module *compile(Session *s, Diag *d, const char *path, const char *preset
       VEC_PUSH(&s->arena, def.value, set->value.at[i]);
     }
   }
-  StrList list = *routes;
-  if (!list.n && s->opt.routes) {
-    char *copy = arena_strdup(&s->arena, s->opt.routes), *save = NULL;
-    for (char *r = strtok_r(copy, ",", &save); r; r = strtok_r(NULL, ",", &save)) VEC_PUSH(&s->arena, list, r);
-  }
+  Selection of_options = {names_in(s, s->opt.routes), names_in(s, s->opt.objective), names_in(s, s->opt.given)};
+  bool own = selection && (selection->routes.n || selection->objectives.n);
+  const Selection *take = own ? selection : &of_options;
   FrontOptions o = {.entry_or_preset = preset,
                     .define_name = def.name.at,
                     .define_value = def.value.at,
@@ -218,8 +225,12 @@ static Module *compile(Session *s, Diag *d, const char *path, const char *preset
                     .names = s->opt.names,
                     .dim = dims,
                     .ndim = s->opt.dim.name.n,
-                    .routes = list.at,
-                    .nroutes = list.n,
+                    .routes = take->routes.at,
+                    .nroutes = take->routes.n,
+                    .objectives = take->objectives.at,
+                    .nobjectives = take->objectives.n,
+                    .given = take->given.at,
+                    .ngiven = take->given.n,
                     .find = find_used,
                     .ud = &f};
   return front_compile(&s->arena, &s->names, d, path, text, n, &o);
@@ -238,16 +249,18 @@ bool is_graph_ir(const char *path, const char *text) {
 
 static Module *read_graph_ir(Session *s, const char *path, const char *preset, const char *text, size_t n) {
   s->spec = NULL; // there are no presets to look at
-  if (s->opt.define.name.n || s->opt.dim.name.n || s->opt.routes || preset) {
+  if (s->opt.define.name.n || s->opt.dim.name.n || s->opt.routes || s->opt.objective || s->opt.given || preset) {
     session_fail(s, EXIT_USAGE,
-                 "%s is graph IR: -D, --dim, --routes and presets belong to a page and have no effect on it", path);
+                 "%s is graph IR: -D, --dim, --routes, --objective, --given and presets belong to a page and have no "
+                 "effect on it",
+                 path);
     return NULL;
   }
   Module *m = module_parse(&s->arena, &s->names, &s->diag, text, n, diag_add_file(&s->diag, path, text, n));
   return session_flush(s) ? m : NULL;
 }
 
-Module *session_module(Session *s, const char *spec, const Defines *extra, const char *const *routes, size_t nroutes) {
+Module *session_module(Session *s, const char *spec, const Defines *extra, const Selection *selection) {
   const char *path, *preset;
   size_t n;
   char *text = session_read_spec(s, spec, &path, &preset, &n);
@@ -257,11 +270,9 @@ Module *session_module(Session *s, const char *spec, const Defines *extra, const
     session_fail(s, EXIT_USAGE, "--start-from: %s is a page, not graph IR (syc emit --emit=ir makes it)", path);
     return NULL;
   }
-  s->spec = extra || nroutes ? NULL : spec;
-  StrList list = {0};
-  for (size_t i = 0; i < nroutes; i++) VEC_PUSH(&s->arena, list, routes[i]);
+  s->spec = extra || selection ? NULL : spec;
   FrontDim *dims = dims_asked_for(s);
-  Module *m = compile(s, &s->diag, path, preset, text, n, extra, &list, dims);
+  Module *m = compile(s, &s->diag, path, preset, text, n, extra, selection, dims);
   if (!session_flush(s) || !m || !dims_are_right(s, m, dims)) {
     if (!s->exit_code) s->exit_code = EXIT_WRONG;
     return NULL;
@@ -295,7 +306,7 @@ void session_each_preset(Session *s, bool (*each)(void *ud, const char *spec, co
     const char *name = p.list->preset[i].name;
     if (p.preset && !strcmp(p.preset, name)) continue;
     diag_init(p.diag, &s->arena);
-    const Module *m = compile(s, p.diag, p.path, name, p.text, p.n, NULL, &(StrList){0}, dims_asked_for(s));
+    const Module *m = compile(s, p.diag, p.path, name, p.text, p.n, NULL, NULL, dims_asked_for(s));
     if (m && !each(ud, arena_printf(&s->arena, "%.*s:%s", (int)spec_page(s->spec), s->spec, name), m)) return;
   }
 }
@@ -307,10 +318,10 @@ void session_each_route(Session *s, const char *model, void (*each)(void *ud, co
   for (size_t i = 0; there && i < p.list->nmodel && !found; i++)
     if (!strcmp(p.list->model[i].name, model)) found = &p.list->model[i];
   for (size_t i = 0; found && i < found->nroute; i++) {
-    StrList route = {0};
-    VEC_PUSH(&s->arena, route, found->route[i].name);
+    Selection one = {0};
+    VEC_PUSH(&s->arena, one.routes, found->route[i].name);
     diag_init(p.diag, &s->arena);
-    const Module *m = compile(s, p.diag, p.path, p.preset, p.text, p.n, NULL, &route, dims_asked_for(s));
+    const Module *m = compile(s, p.diag, p.path, p.preset, p.text, p.n, NULL, &one, dims_asked_for(s));
     if (m) each(ud, m);
   }
 }

@@ -396,7 +396,7 @@ int weights_out_end(Session *s, const char *path) {
 
 static int cmd_init(Session *s) {
   const char *path = weights_out_begin(s);
-  Module *m = path ? session_module(s, s->opt.arg.at[1], NULL, NULL, 0) : NULL;
+  Module *m = path ? session_module(s, s->opt.arg.at[1], NULL, NULL) : NULL;
   int64_t seed = s->opt.seed == INT_UNSET ? 1 : s->opt.seed;
   if (!m || !weights_init(s, m, seed, path)) return s->exit_code;
   WeightNames w = weight_names_of_module(m, &s->arena);

@@ -205,7 +205,7 @@ static int inspect_packed(Session *s, const char *path, const sy_map *m, Report 
 // The weights of a model as the checkpoint gives them, under the model's names.
 static int inspect_fit(Session *s, const char *spec, const char *path, Report *r) {
   Checkpoint c = {0};
-  Module *m = session_module(s, spec, NULL, NULL, 0);
+  Module *m = session_module(s, spec, NULL, NULL);
   if (!m) return s->exit_code;
   WeightNames want = weight_names_of_module(m, &s->arena);
   bool ok = checkpoint_open(s, &c, &path, 1) && checkpoint_fit(s, &c, m, &want);

@@ -190,8 +190,9 @@ CtVal weight_use(Elab *e, const Node *n, Env *env, const char *scope) {
     e->stopped = true;
     return CT_ERROR;
   }
-  Attr attr[4] = {attr_str(A_name, key)};
+  Attr attr[5] = {attr_str(A_name, key)};
   size_t nattr = 1;
+  if (n->kind == N_state) attr[nattr++] = attr_int(A_state, 1);
   if (n->a && !resize_attrs(e, env, n, attr, &nattr)) return CT_ERROR;
   Val v = graph_add_typed(e->g, OP_weight, NULL, 0, attr, nattr, &t, n->span);
   if (!v.id) return CT_ERROR;
@@ -200,7 +201,18 @@ CtVal weight_use(Elab *e, const Node *n, Env *env, const char *scope) {
     VEC_PUSH(e->arena, e->m->weight, ((DeclaredWeight){key, n->span}));
   }
   *val_names(e, v) = names;
-  return ct_tensor(v);
+  Val now = assigned_value(e, key);
+  if (!now.id) now = v;
+  if (n->kind == N_weight) now = under_average(e, key, now, n->span);
+  if (!now.id) return CT_ERROR;
+  *val_names(e, now) = names;
+  return ct_tensor(now);
+}
+
+void weight_note(Elab *e, const char *key, const Type *t, Span at) {
+  if (weight_find(e, key)) return;
+  weight_add(e, (WeightDecl){key, *t, at});
+  VEC_PUSH(e->arena, e->m->weight, ((DeclaredWeight){key, at}));
 }
 
 void weight_declare(Elab *e, Env *env, const Node *n) {
@@ -315,6 +327,7 @@ static CtVal run_statement(Elab *e, Env *env, const Node *n, bool *returned) {
     *returned = true;
     break;
   case N_expr_stmt: v = n->a->kind == N_if ? run_if(e, env, n->a, returned) : eval(e, env, n->a); break;
+  case N_assign: v = run_assign(e, env, n); break;
   case N_error: v = CT_ERROR; break;
   default: elab_error(e, "E0012", n->span, "%s cannot stand inside a block or route", node_info[n->kind].text);
   }

@@ -33,11 +33,12 @@ typedef enum CtKind {
   CV_STR,   // s
   CV_LIST,  // item[n]: a literal list, or the results of a block that returns several
   CV_TENSOR,
-  CV_MASK,  // mask
-  CV_KEY,   // the `key` of a mask expression
-  CV_QUERY, // the `query`
-  CV_TYPE,  // type (an element type when rank 0)
-  CV_LAZY,  // a weight of the model that no route has used yet: node
+  CV_MASK,   // mask
+  CV_KEY,    // the `key` of a mask expression
+  CV_QUERY,  // the `query`
+  CV_TYPE,   // type (an element type when rank 0)
+  CV_LAZY,   // a weight of the model that no route has used yet: node
+  CV_ABSENT, // an input that may be left out, and is
   CV_COUNT
 } CtKind;
 
@@ -104,6 +105,20 @@ typedef struct WeightDecl {
   Span span;
 } WeightDecl;
 
+typedef struct Assigned { // what stands for a weight or state from an assignment on
+  const char *key;
+  Val val;
+  Span span;
+} Assigned;
+typedef struct Average { // copies of weights that follow them: before + path + behind
+  const char *name;
+  double rate;
+  const char **root; // paths of the weights
+  size_t nroot;
+  const char *before, *behind;
+  Span span;
+} Average;
+
 typedef struct Elab {
   Arena *arena;
   Intern *names;
@@ -118,6 +133,12 @@ typedef struct Elab {
   uint32_t *weight_slot; // by key: number of the declaration + 1, 0 = free; as many as a power of two
   size_t weight_slots;
   Env *model_env;
+  VEC(const Average *) average;
+  // of the objective at hand
+  bool objective;
+  VEC(Assigned) assigned;
+  VEC(const Average *) advanced;
+  const Average *under;  // whose copies stand for weights here, or NULL
   VEC(DimNames) dimname; // by value id of g
   PageNames page;        // the words of messages about the operation at hand
   // position of the evaluation
@@ -142,6 +163,7 @@ const char *scope_join(Elab *e, const char *a, const char *b, Span at);
 const char *path_text(Elab *e, Env *env, const Path *p);
 void weight_declare(Elab *e, Env *env, const Node *n);
 CtVal weight_use(Elab *e, const Node *n, Env *env, const char *scope);
+void weight_note(Elab *e, const char *key, const Type *t, Span at); // the objective asks for it, too
 
 /* elab_unit.c: files, models, entries, routes: front_compile. */
 const BlockDef *block_find(const Elab *e, const char *name);
@@ -149,6 +171,18 @@ void block_names(const Elab *e, const char *name, const char **best, size_t *dis
 
 bool same_name(Elab *e, const Node *n, const Node *other);             // reports a second definition of one name
 const Node *find_decl(const Unit *u, NodeKind kind, const char *name); // of the file; name NULL: the first. Or NULL
+
+/* objective.c */
+void objective_begin(Elab *e);
+void objective_end(Elab *e, const Node *n); // its loss is a number; assignments become outputs of role `next`
+void average_declare(Elab *e, const Node *n);
+CtVal run_assign(Elab *e, Env *env, const Node *n);
+CtVal eval_under(Elab *e, Env *env, const Node *n);
+CtVal call_given(Elab *e, Env *env, const Node *n); // given(name)
+CtVal call_advance(Elab *e, const Node *n);         // advance(average)
+bool input_is_given(const Elab *e, const char *name);
+Val assigned_value(Elab *e, const char *key);                     // NO_VAL: it is as it was
+Val under_average(Elab *e, const char *key, Val weight, Span at); // its copy inside an `under`, else the weight
 
 /* params.c: what a model is built with */
 // The set of names that the options ask for, NULL if they ask for none. False after reporting.

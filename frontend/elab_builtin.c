@@ -323,11 +323,23 @@ static CtVal call_fill(Elab *e, Call *c) {
 
 // Numbers 0, 1, ... n-1, from which index tables are computed when weights are packed.
 static CtVal call_range(Elab *e, Call *c) {
-  int64_t n;
-  if (!want_int(e, c->slot[0], c->span[0], "the length of range", 1, INT32_MAX, &n)) return CT_ERROR;
-  Type t = {.dtype = DT_I32, .rank = 1, .dim = {DIM(n)}};
+  CtVal n = c->slot[0];
+  if (n.kind != CV_INT || !n.d.k) {
+    int64_t length;
+    if (!want_int(e, n, c->span[0], "the length of range", 1, INT32_MAX, &length)) return CT_ERROR;
+    n = ct_int(length);
+  }
+  if (dim_least(e->m, n.d) < 1 || (n.d.k && n.d.sym == DIM_SEGS)) {
+    elab_error(e, "E0130", c->span[0], "a range needs one length of at least 1, not %s", kind_text(e, n));
+    return CT_ERROR;
+  }
+  Type t = {.dtype = DT_I32, .rank = 1, .dim = {DIM(dim_bound(e->m, n.d))}};
   Attr a = attr_int(A_axis, 0);
-  return add_typed(e, OP_iota, NO_VAL, &a, 1, &t, c->at);
+  CtVal all = add_typed(e, OP_iota, NO_VAL, &a, 1, &t, c->at);
+  if (!n.d.k || all.kind == CV_ERROR) return all;
+  Attr part[] = {attr_int(A_axis, 0), attr_int(A_start, 0)};
+  t.dim[0] = n.d;
+  return add_typed(e, OP_slice, all.v, part, 2, &t, c->at);
 }
 
 /* compile time
@@ -356,6 +368,12 @@ static CtVal call_extent(Elab *e, Call *c) {
   CtVal v = ct_dim(t->dim[axis]);
   v.name = val_names(e, c->slot[0].v)->at[axis];
   return v;
+}
+
+// The number of axes.
+static CtVal call_rank(Elab *e, Call *c) {
+  if (!tensor_at(e, c, 0, "x")) return CT_ERROR;
+  return ct_int(val_type(e, c->slot[0].v)->rank);
 }
 
 static CtVal call_require(Elab *e, Call *c) {
@@ -389,11 +407,9 @@ static const struct {
   BuiltinFn *fn;
   bool tensor; // works on tensors
 } others[] = {
-    {"bound(n)", call_bound, false},
-    {"width(x)", call_extent, true},
-    {"length(x)", call_extent, true},
-    {"extent(x axis)", call_extent, true},
-    {"require(condition text?)", call_require, false},
+    {"bound(n)", call_bound, false},  {"width(x)", call_extent, true},
+    {"length(x)", call_extent, true}, {"extent(x axis)", call_extent, true},
+    {"rank(x)", call_rank, true},     {"require(condition text?)", call_require, false},
 };
 enum { NOTHERS = sizeof others / sizeof others[0] };
 

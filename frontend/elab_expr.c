@@ -53,9 +53,17 @@ static const char *int_text(Elab *e, CtVal v) {
 
 const char *kind_text(Elab *e, CtVal v) {
   static const char *const text[CV_COUNT] = {
-      [CV_ERROR] = "an error", [CV_NONE] = "nothing",       [CV_LIST] = "a list", [CV_MASK] = "a mask",
-      [CV_KEY] = "key",        [CV_QUERY] = "query",        [CV_TYPE] = "a type", [CV_LAZY] = "a weight",
-      [CV_STR] = "a string",   [CV_BOOL] = "a truth value",
+      [CV_ERROR] = "an error",
+      [CV_NONE] = "nothing",
+      [CV_LIST] = "a list",
+      [CV_MASK] = "a mask",
+      [CV_ABSENT] = "an input that is left out",
+      [CV_KEY] = "key",
+      [CV_QUERY] = "query",
+      [CV_TYPE] = "a type",
+      [CV_LAZY] = "a weight",
+      [CV_STR] = "a string",
+      [CV_BOOL] = "a truth value",
   };
   if (v.kind == CV_INT) return int_text(e, v);
   if (v.kind == CV_REAL) return arena_printf(e->arena, v.name ? "%s=%g" : "%s%g", v.name ? v.name : "", v.f);
@@ -126,6 +134,11 @@ static CtVal eval_error(Elab *e, Env *env, const Node *n) {
 static CtVal eval_ident(Elab *e, Env *env, const Node *n) {
   Binding *b = env_find(env, n->name);
   if (b && b->val.kind == CV_LAZY) return weight_use(e, b->val.node, e->model_env, "");
+  if (b && b->val.kind == CV_ABSENT) {
+    Diagnostic *g = elab_error(e, "E0139", n->span, "the input '%s' is left out here", n->name);
+    diag_hint(e->diag, g, "what happens without it: if given(%s) { ... } else { ... }", n->name);
+    return CT_ERROR;
+  }
   if (b) {
     CtVal v = b->val;
     if (!v.name) v.name = n->name;
@@ -228,6 +241,7 @@ static EvalFn *const eval_table[N_COUNT] = {
     [N_is] = eval_is,         [N_as] = eval_as,
     [N_if] = eval_if_expr,    [N_multiway] = eval_multiway,
     [N_switch] = eval_switch, [N_scoped] = eval_scoped_expr,
+    [N_under] = eval_under,
 };
 
 CtVal eval(Elab *e, Env *env, const Node *n) {

@@ -21,6 +21,9 @@ static const uint8_t allowed[N_COUNT] = {
     [N_model] = CTX_FILE,
     [N_preset] = CTX_FILE,
     [N_route] = CTX_MODEL,
+    [N_objective] = CTX_MODEL,
+    [N_state] = CTX_MODEL,
+    [N_average] = CTX_MODEL,
     [N_block] = CTX_FILE | CTX_MODEL,
     [N_let] = CTX_FILE | CTX_MODEL,
     [N_dim] = CTX_MODEL,
@@ -264,13 +267,17 @@ static bool is_entry(const Node *n) { // an entry point of the compiled program
   return n->kind == N_route || n->kind == N_generate;
 }
 
+static bool is_built(const Node *n) { // becomes a graph where it is asked for
+  return is_entry(n) || n->kind == N_objective;
+}
+
 // Statements of the model in order; blocks first, so that their order does not matter.
 static void run_model(Elab *e, const Node *model) {
   const NodeList *l = &model->a->list;
   for (size_t i = 0; i < l->n; i++) {
     const Node *n = l->at[i];
     if (!check_place(e, n, CTX_MODEL)) continue;
-    for (size_t k = 0; k < i && (n->kind == N_block || is_entry(n)); k++)
+    for (size_t k = 0; k < i && (n->kind == N_block || n->kind == N_objective || is_entry(n)); k++)
       if ((l->at[k]->kind == n->kind || (is_entry(l->at[k]) && is_entry(n))) && same_name(e, n, l->at[k])) break;
     if (n->kind == N_block) VEC_PUSH(e->arena, e->model_block, ((BlockDef){n, e->model_env, e->main, true}));
   }
@@ -278,7 +285,8 @@ static void run_model(Elab *e, const Node *model) {
     Node *n = l->at[i];
     bool returned;
     if (n->kind == N_dim && !defined_before(e, n)) add_dim(e, n);
-    if (n->kind == N_weight && !defined_before(e, n))
+    if (n->kind == N_average) average_declare(e, n);
+    if ((n->kind == N_weight || n->kind == N_state) && !defined_before(e, n))
       env_set(e, e->model_env, n->name, (CtVal){.kind = CV_LAZY, .node = n}, n->name_span);
     if (n->kind == N_let || n->kind == N_expr_stmt)
       (void)eval_body(e, e->model_env, &(Node){.kind = N_body, .list = {.at = &n, .n = 1}, .span = n->span}, &returned);
@@ -304,7 +312,16 @@ Env *route_inputs(Elab *e, const Node *route, const char *except) {
       ok = false;
       continue;
     }
+    if (p->op && route->kind != N_objective) {
+      elab_error(e, "E0127", p->span, "only inputs of an objective may be left out");
+      ok = false;
+      continue;
+    }
     if (p->name == except) continue;
+    if (p->op && !input_is_given(e, p->name)) {
+      VEC_PUSH(e->arena, env->var, ((Binding){p->name, {.kind = CV_ABSENT}, p->name_span}));
+      continue;
+    }
     Val v = graph_input(e->g, p->name, &t, p->span);
     if (!v.id) return NULL;
     *val_names(e, v) = names;
@@ -359,6 +376,7 @@ static void build_route(Elab *e, const Node *route) {
   e->unit_now = e->main;
   e->in_model = true;
   bool generate = route->kind == N_generate;
+  if (route->kind == N_objective) objective_begin(e);
   Env *env = route_inputs(e, route, generate ? generate_prompt(route) : NULL);
   if (env) {
     const char *saved;
@@ -372,47 +390,59 @@ static void build_route(Elab *e, const Node *route) {
       generate_scores(e, route, v);
     else
       route_outputs(e, env, route, v);
+    if (route->kind == N_objective) objective_end(e, route);
   }
+  e->objective = false;
   e->g = NULL;
 }
 
-static const char *route_list(Elab *e, const Node *model) {
+static const char *names_of(Elab *e, const Node *model, bool objectives) {
   Buf b = {0};
-  for (size_t i = 0; i < model->a->list.n; i++)
-    if (is_entry(model->a->list.at[i])) buf_printf(&b, "%s%s", b.n ? ", " : "", model->a->list.at[i]->name);
-  const char *s = arena_strdup(e->arena, b.s ? b.s : "");
+  for (size_t i = 0; i < model->a->list.n; i++) {
+    const Node *n = model->a->list.at[i];
+    if (objectives ? n->kind == N_objective : is_entry(n)) buf_printf(&b, "%s%s", b.n ? ", " : "", n->name);
+  }
+  const char *s = arena_strdup(e->arena, b.s ? b.s : "none");
   buf_free(&b);
   return s;
 }
 
-static const Node *find_route(Elab *e, const Node *model, const char *name) {
-  const char *best = NULL;
+static const Node *find_named(Elab *e, const Node *model, const char *name, bool objective) {
+  const char *best = NULL, *what = objective ? "objective" : "route";
   size_t dist = 0;
+  const Node *other = NULL;
   for (size_t i = 0; i < model->a->list.n; i++) {
     const Node *n = model->a->list.at[i];
-    if (!is_entry(n)) continue;
-    if (strcmp(n->name, name) == 0) return n;
-    near_name(name, n->name, &best, &dist);
+    if (!is_built(n)) continue;
+    if (strcmp(n->name, name) == 0 && (n->kind == N_objective) == objective) return n;
+    if (strcmp(n->name, name) == 0) other = n;
+    if ((n->kind == N_objective) == objective) near_name(name, n->name, &best, &dist);
   }
-  Diagnostic *g = elab_error(e, "E0115", model->name_span, "the model '%s' has no route '%s'", model->name, name);
-  if (best)
-    diag_hint(e->diag, g, "did you mean '%s'? Its routes: %s", best, route_list(e, model));
+  Diagnostic *g = elab_error(e, "E0115", model->name_span, "the model '%s' has no %s '%s'", model->name, what, name);
+  const char *all = names_of(e, model, objective);
+  if (other)
+    diag_hint(e->diag, g, "'%s' is %s; its %ss: %s", name, node_info[other->kind].text, what, all);
+  else if (best)
+    diag_hint(e->diag, g, "did you mean '%s'? Its %ss: %s", best, what, all);
   else
-    diag_hint(e->diag, g, "its routes: %s", route_list(e, model));
+    diag_hint(e->diag, g, "its %ss: %s", what, all);
   return NULL;
+}
+
+static void build_named(Elab *e, const Node *model, const char *const *name, size_t n, bool objectives) {
+  for (size_t i = 0; i < n; i++) {
+    const Node *r = find_named(e, model, name[i], objectives);
+    for (size_t k = 0; r && k < i; k++)
+      if (strcmp(name[k], name[i]) == 0) r = NULL; // named twice
+    if (r) build_route(e, r);
+  }
 }
 
 static void build_routes(Elab *e, const Node *model) {
   size_t n = 0;
-  if (e->opt->nroutes) {
-    for (size_t i = 0; i < e->opt->nroutes; i++) {
-      const Node *r = find_route(e, model, e->opt->routes[i]);
-      for (size_t k = 0; r && k < i; k++)
-        if (strcmp(e->opt->routes[k], e->opt->routes[i]) == 0) r = NULL; // named twice
-      if (r) build_route(e, r);
-    }
-    return;
-  }
+  build_named(e, model, e->opt->routes, e->opt->nroutes, false);
+  build_named(e, model, e->opt->objectives, e->opt->nobjectives, true);
+  if (e->opt->nroutes || e->opt->nobjectives) return;
   for (size_t i = 0; i < model->a->list.n && !e->stopped; i++) {
     if (!is_entry(model->a->list.at[i])) continue;
     build_route(e, model->a->list.at[i]);

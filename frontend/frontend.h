@@ -27,6 +27,10 @@ typedef struct FrontOptions {
   size_t ndim;
   const char **routes; // routes to build; nroutes = 0: all
   size_t nroutes;
+  const char **objectives; // objectives to build; with one of them and nroutes = 0: no routes
+  size_t nobjectives;
+  const char **given; // inputs of objectives that may be left out, and are not
+  size_t ngiven;
   // Finds the text of `use NAME`: NUL-terminated, *n bytes, living as long as the Module. NULL if there is none.
   // *path may be set to the name that diagnostics show (default: NAME.sy).
   const char *(*find)(void *ud, const char *name, size_t *n, const char **path);
@@ -58,6 +62,8 @@ typedef struct FrontModel {
   size_t ndim;
   const FrontRoute *route;
   size_t nroute;
+  const FrontRoute *objective;
+  size_t nobjective;
 } FrontModel;
 typedef struct FrontPreset {
   const char *name, *model, *args, *about; // args: source text between the parentheses

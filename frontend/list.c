@@ -73,7 +73,7 @@ static const FrontParam *params_of(const Lister *l, const NodeList *list) {
 }
 
 static FrontModel model_of(const Lister *l, const Node *n) {
-  VEC(FrontRoute) route = {0};
+  VEC(FrontRoute) route = {0}, objective = {0};
   VEC(FrontParam) dim = {0};
   for (size_t i = 0; i < n->a->list.n; i++) {
     const Node *s = n->a->list.at[i];
@@ -83,14 +83,17 @@ static FrontModel model_of(const Lister *l, const Node *n) {
                       .about = comment_behind(l->a, l->text, s->span.hi)};
       VEC_PUSH(l->a, dim, d);
     }
-    if (s->kind != N_route) continue;
+    if (s->kind != N_route && s->kind != N_objective) continue;
     FrontRoute r = {.name = s->name,
                     .about = front_comment_above(l->a, l->text, s->span.lo),
                     .input = params_of(l, &s->list),
                     .output = params_of(l, &s->list2),
                     .ninput = s->list.n,
                     .noutput = s->list2.n};
-    VEC_PUSH(l->a, route, r);
+    if (s->kind == N_route)
+      VEC_PUSH(l->a, route, r);
+    else
+      VEC_PUSH(l->a, objective, r);
   }
   return (FrontModel){.name = n->name,
                       .about = front_comment_above(l->a, l->text, n->span.lo),
@@ -99,7 +102,9 @@ static FrontModel model_of(const Lister *l, const Node *n) {
                       .dim = dim.at,
                       .ndim = dim.n,
                       .route = route.at,
-                      .nroute = route.n};
+                      .nroute = route.n,
+                      .objective = objective.at,
+                      .nobjective = objective.n};
 }
 
 static FrontPreset preset_of(const Lister *l, const Node *n) {

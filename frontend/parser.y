@@ -69,12 +69,14 @@ static NodeList list_with(Parser *p, NodeList l, Node *n) {
 %token T_AND "'and'" T_OR "'or'" T_NOT "'not'" T_IS "'is'" T_AS "'as'" T_TRUE "'true'" T_FALSE "'false'"
 %token T_MULTIWAY "'multiway'" T_SWITCH "'switch'" T_USE "'use'" T_MODALITY "'modality'" T_MODEL "'model'"
 %token T_BLOCK "'block'" T_ROUTE "'route'" T_PRESET "'preset'" T_DIM "'dim'" T_PREPARE "'prepare'"
+%token T_OBJECTIVE "'objective'" T_STATE "'state'" T_UNDER "'under'" T_ASSIGN "'<-'"
 %token T_WEIGHT "'weight'" T_GENERATE "'generate'" T_WORDS "'words'" T_RENAME "'rename'"
 %token T_ARROW "'->'" T_UNTIL "'..<'" T_REST "'...'" T_RANGE "'..'" T_EQ "'=='" T_NE "'!='" T_LE "'<='" T_GE "'>='"
 
 %type <tok> name
 %type <node> line use modality preset model block route generate words later let dim weight repeat return prepare
 %type <node> param arg output expr and_expr not_expr cmp_expr add_expr mul_expr unary pow_expr postfix primary
+%type <node> objective state assign
 %type <node> rename rule string scoped body arm arm_value item type axis if_expr call name_node seg expr_stmt
 %type <list> rules lines params params1 args args1 outputs outputs1 arms items names values modalities axes list_items
 %type <list> axis_sum
@@ -98,7 +100,7 @@ newline: T_NEWLINE { yyerrok; }; // after an error the next line is reported aga
 line:
   %empty { $$ = NULL; }
 | error { $$ = NULL; }
-| use | rename | modality | preset | model | block | route | generate | words | later | let | dim | weight | repeat | return | prepare | expr_stmt
+| use | rename | modality | preset | model | block | route | objective | generate | words | later | let | state | assign | dim | weight | repeat | return | prepare | expr_stmt
 ;
 body: '{' lines '}' { $$ = NODE(body, @$, .list = $2); };
 name: T_NAME;
@@ -140,16 +142,18 @@ block:
 route:
   T_ROUTE name '(' params ')' T_ARROW outputs opt_path body { $$ = NODE(route, @$, .name = $2.name, .name_span = @2, .list = $4, .list2 = $7, .path = $8, .a = $9); }
 ;
+objective:
+  T_OBJECTIVE name '(' params ')' T_ARROW outputs opt_path body { $$ = NODE(objective, @$, .name = $2.name, .name_span = @2, .list = $4, .list2 = $7, .path = $8, .a = $9); }
+;
 generate:
   T_GENERATE name '(' params ')' opt_path body { $$ = NODE(generate, @$, .name = $2.name, .name_span = @2, .list = $4, .path = $6, .a = $7); }
 ;
 /* reserved for training and state: said plainly, then skipped in the shape a route has */
 later: T_LATER { parse_later(p, $1.name, @1); } later_tail { $$ = NULL; };
 later_tail:
-  name later_params later_outputs body | name '=' expr | name ':' type opt_path | body
+  name later_from body
 ;
-later_params: %empty | '(' params ')';
-later_outputs: %empty | T_ARROW outputs;
+later_from: %empty | name name;
 
 params: %empty { $$ = (NodeList){0}; } | params1 | params1 ',';
 params1: param { $$ = list_of(p, $1); } | params1 ',' param { $$ = list_with(p, $1, $3); };
@@ -157,6 +161,7 @@ param:
   name { $$ = NODE(param, @$, .name = $1.name, .name_span = @1); }
 | name '=' expr { $$ = NODE(param, @$, .name = $1.name, .name_span = @1, .a = $3); }
 | name ':' type { $$ = NODE(param, @$, .name = $1.name, .name_span = @1, .type = $3); }
+| name '?' ':' type { $$ = NODE(param, @$, .name = $1.name, .name_span = @1, .type = $4, .op = 1); }
 | name ':' type '=' expr { $$ = NODE(param, @$, .name = $1.name, .name_span = @1, .type = $3, .a = $5); }
 ;
 outputs: outputs1 | '(' outputs1 ')' { $$ = $2; };
@@ -178,6 +183,11 @@ weight:
   T_WEIGHT name ':' type opt_path { $$ = NODE(weight, @$, .name = $2.name, .name_span = @2, .type = $4, .path = $5); }
 | T_WEIGHT name ':' type '=' call opt_path { $$ = NODE(weight, @$, .name = $2.name, .name_span = @2, .type = $4, .a = $6, .path = $7); }
 ;
+state:
+  T_STATE name ':' type opt_path { $$ = NODE(state, @$, .name = $2.name, .name_span = @2, .type = $4, .path = $5); }
+| T_STATE name '=' call { $$ = NODE(average, @$, .name = $2.name, .name_span = @2, .a = $4); }
+;
+assign: name T_ASSIGN expr opt_path { $$ = NODE(assign, @$, .name = $1.name, .name_span = @1, .a = $3, .path = $4); };
 repeat:
   T_REPEAT name T_IN expr body opt_path { $$ = NODE(repeat, @$, .name = $2.name, .name_span = @2, .a = $4, .c = $5, .path = $6); }
 | T_REPEAT name T_IN expr T_RANGE expr body opt_path { $$ = NODE(repeat, @$, .name = $2.name, .name_span = @2, .a = $4, .b = $6, .c = $7, .path = $8); }
@@ -263,6 +273,7 @@ primary:
 | '[' ']' { $$ = NODE(list, @$, .i = 0); }
 | if_expr
 | T_MULTIWAY name body { $$ = NODE(multiway, @$, .name = $2.name, .name_span = @2, .a = $3); }
+| T_UNDER name body { $$ = NODE(under, @$, .name = $2.name, .name_span = @2, .a = $3); }
 | T_SWITCH name '{' arms '}' { $$ = NODE(switch, @$, .name = $2.name, .name_span = @2, .list = $4); }
 ;
 list_items: expr { $$ = list_of(p, $1); } | list_items ',' expr { $$ = list_with(p, $1, $3); } | list_items ',';

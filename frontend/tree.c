@@ -133,9 +133,7 @@ Path *path_new(Parser *p, Span span) {
 static const struct {
   const char *word, *advice;
 } later_words[] = {
-    {"objective", "write a route that gives the scores, and compute the loss outside"},
-    {"train", "compile the forward routes; training comes later"},
-    {"state", "pass the tensor as an input of the route and return it as an output"},
+    {"train", "objectives compile; what runs them in stages comes later"},
 };
 
 void parse_later(Parser *p, const char *word, Span at) {

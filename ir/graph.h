@@ -206,6 +206,7 @@ extern const ResInfo res_info[RES_COUNT];
 typedef struct Graph {
   const char *name; // route
   const char *about;
+  bool objective;   // its first output is a loss
   VEC(Value) value; // [0] is the null value
   VEC(Port) output;
   VEC(Port) input; // in order of declaration

@@ -384,7 +384,7 @@ static bool parse_output(Parser *p) {
   return parse_role(p, out);
 }
 
-// graph = "graph" @name [STRING] "{" {value} {output} "}"
+// graph = "graph" @name ["objective"] [STRING] "{" {value} {output} "}"
 // Views of views are followed one by one down to their memory, for each of them: what a page makes is merged before, a
 // text may have any number.
 static bool views_are_few(Parser *p, Span span) {
@@ -411,6 +411,7 @@ static bool parse_graph(Parser *p) {
   if (p->m->graph.n == MAX_LISTED) return irlex_error(&p->lex, "E0223", "more than %d graphs", MAX_LISTED);
   p->g = graph_new(p->m, name);
   p->nslot = p->used = p->fixup.n = 0;
+  p->g->objective = irlex_accept(&p->lex, "objective");
   if (p->lex.tok == IT_STRING && !irlex_string(&p->lex, &p->g->about)) return false;
   if (!irlex_expect(&p->lex, "{")) return false;
   while (p->lex.tok == IT_LOCAL)

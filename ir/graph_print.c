@@ -114,7 +114,7 @@ void graph_print(const Graph *g, Buf *out) {
   if (!number) out_of_memory(g->value.n * sizeof *number);
   for (size_t id = 1; id < g->value.n; id++)
     if (!g->value.at[id].dead) number[id] = ++count;
-  buf_printf(out, "graph @%s", g->name);
+  buf_printf(out, "graph @%s%s", g->name, g->objective ? " objective" : "");
   if (g->about) {
     buf_putc(out, ' ');
     irlex_put_string(out, g->about);
