@@ -277,6 +277,21 @@ typedef struct Case {
        0,                                                                                                                \
        0,                                                                                                                \
        NUM(1, 1.015625)},                                                                                                \
+      {"stop", IN("f32[L]") "%2 = stop %1 : f32[L]\n" RETURN("%2"), LIST(1, 2), 0, 0, NUM(1, 2)},                        \
+      {"assigned", IN("i32[L]") "%2 = assigned %1 {name = \"at\"} : i32[L]\n" RETURN("%2"), LIST(1, 2), 0, 0,            \
+       NUM(1, 2)},                                                                                                       \
+      {"embedding",                                                                                                      \
+       IN2("f32[2,2,2]", "i32[3]") "%3 = embedding %1, %2 : f32[3,2,2]\n" RETURN("%3"),                                  \
+       LIST(1, 2, 3, 4, 5, 6, 7, 8),                                                                                     \
+       LIST(1, 0, 1),                                                                                                    \
+       0,                                                                                                                \
+       NUM(5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8)},                                                                         \
+      {"gather_rows",                                                                                                    \
+       IN2("f32[1,2,3,1]", "i32[1,2]") "%3 = gather_rows %1, %2 : f32[1,2,1]\n" RETURN("%3"),                            \
+       LIST(1, 2, 3, 4, 5, 6),                                                                                           \
+       LIST(2, 0),                                                                                                       \
+       0,                                                                                                                \
+       NUM(3, 4)},                                                                                                       \
       {"retag",  IN("f32[L]") "%2 = retag %1 {to = \"language\"} : f32[language: L]\n" RETURN("%2"), LIST(1, 2), 0, 0,   \
        NUM(1, 2)},
 
