@@ -278,8 +278,7 @@ typedef struct Case {
        0,                                                                                                                \
        NUM(1, 1.015625)},                                                                                                \
       {"stop", IN("f32[L]") "%2 = stop %1 : f32[L]\n" RETURN("%2"), LIST(1, 2), 0, 0, NUM(1, 2)},                        \
-      {"assigned", IN("i32[L]") "%2 = assigned %1 {name = \"at\"} : i32[L]\n" RETURN("%2"), LIST(1, 2), 0, 0,            \
-       NUM(1, 2)},                                                                                                       \
+      {"assigned", IN("i32[L]") "%2 = assigned \"at\" %1 : i32[L]\n" RETURN("%2"), LIST(1, 2), 0, 0, NUM(1, 2)},         \
       {"embedding",                                                                                                      \
        IN2("f32[2,2,2]", "i32[3]") "%3 = embedding %1, %2 : f32[3,2,2]\n" RETURN("%3"),                                  \
        LIST(1, 2, 3, 4, 5, 6, 7, 8),                                                                                     \
