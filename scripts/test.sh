@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # test.sh: builds with gcc and runs all tests. With --ci also: clang with its unit tests, address and undefined behaviour
-# sanitizers, every fuzz target for FUZZ_SECONDS (60), and the formatting. With --nightly also the loops of tests/nightly, every
-# fault, and ten minutes for a fuzz target: hours. Ends with one line
+# sanitizers, every fuzz target for FUZZ_SECONDS (40), and the formatting. With --nightly also the loops of tests/nightly, every
+# fault, and ten minutes for a fuzz target: hours. Ends with a table of where the time went, and one line
 #
 #   N passed, M failed, K skipped
 #
-# and exits with 1 if anything failed. Below 10 minutes on two cores, an hour with --ci. Build folders are kept: a second run is
-# quick.
+# and exits with 1 if anything failed. Below 10 minutes on two cores, 50 with --ci. Build folders are kept: a second run is quick.
+#
+# What would take too long is drawn, with --ci, by SWITCHYARD_SEED: other random graphs, kernels, edits, faults, names and inputs of
+# the fuzz targets, and another compiler or instruction set, every day. The number is printed; set it, and the same is drawn again.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 3
 . scripts/common.sh
@@ -34,7 +36,28 @@ skip() {
   skipped=$((skipped + 1))
   echo "skipped: $*"
 }
+
+# step TEXT: as in common.sh; the seconds until the next one are its row in the table.
+steps=() began=()
+step() {
+  printf '== %s\n' "$*"
+  steps+=("$*") began+=("$SECONDS")
+}
+tests_took=$(mktemp)
+trap 'rm -f "$tests_took"' EXIT
+table() {
+  local i until
+  printf '== seconds of each step, %d in all\n' "$SECONDS"
+  for i in "${!steps[@]}"; do
+    until=${began[i + 1]:-$SECONDS}
+    [ "$until" -eq "${began[i]}" ] || printf '%6d  %s\n' $((until - began[i])) "${steps[i]:0:110}"
+  done
+  [ -s "$tests_took" ] || return 0
+  echo "== the slowest tests"
+  sort -rn "$tests_took" | head -n 10
+}
 summary() {
+  table
   echo "$passed passed, $failed failed, $skipped skipped"
   [ $failed -eq 0 ]
   exit
@@ -71,6 +94,8 @@ run_ctest() {
     fail "ctest in $folder left no report"
     return
   fi
+  sed -n 's|^.*<testcase name="\([^"]*\)".* time="\([0-9.]*\)".*|\2 \1|p' "$report" |
+    LC_ALL=C awk -v folder="$folder" '{ printf "%6d  %s in %s\n", $1 + 0.5, $2, folder }' >> "$tests_took"
   local all bad not
   all=$(attribute tests "$report") bad=$(attribute failures "$report")
   not=$(($(attribute skipped "$report") + $(attribute disabled "$report")))
@@ -115,7 +140,7 @@ fuzz() {
     seeds="-dict=tests/fuzz/dict/$one.dict $seeds"
   done
   # shellcheck disable=SC2086
-  build-fuzz/fuzz/$target -max_total_time="${FUZZ_SECONDS:-60}" -timeout=25 -rss_limit_mb=2048 -print_final_stats=1 \
+  build-fuzz/fuzz/$target -seed="$SWITCHYARD_SEED" -max_total_time="$FUZZ_SECONDS" -timeout=25 -rss_limit_mb=2048 -print_final_stats=1 \
     -artifact_prefix="build-fuzz/crashes/$target-" "$dir" $seeds > "build-fuzz/$target.log" 2>&1
 }
 
@@ -126,7 +151,7 @@ fuzz_all() {
     targets+=("$name")
   done
   tests=OFF build fuzz build-fuzz "${targets[@]}" || return
-  step "fuzzing ${#targets[@]} targets, ${FUZZ_SECONDS:-60} s each, $jobs at a time"
+  step "fuzzing ${#targets[@]} targets, $FUZZ_SECONDS s each, $jobs at a time"
   rm -rf build-fuzz/crashes
   local i=0
   while [ $i -lt ${#targets[@]} ]; do
@@ -151,45 +176,85 @@ fuzz_all() {
   done
 }
 
-if [ $ci = yes ]; then need_packages build test llvm optional; else need_packages build test llvm; fi
-[ $ci = yes ] && export SWITCHYARD_GRAPHS=500 SWITCHYARD_KERNELS=500 SWITCHYARD_EDITED=3 SWITCHYARD_FAULTS=40
-[ $nightly = yes ] && export NAMES=all SWITCHYARD_FAULTS=all
+# script NAME [ARGUMENT...]: tests/NAME/run.sh by itself, where ctest's limit of 50 minutes would cut it.
+script() {
+  local name=$1
+  shift
+  step "tests/$name"
+  bash "tests/$name/run.sh" "$@"
+  case $? in
+    0) pass ;;
+    77) skip "tests/$name" ;;
+    *) fail "tests/$name" ;;
+  esac
+}
 
+# drawn WORD...: one of them
+drawn() { shift $((SWITCHYARD_SEED % $#)) && echo "$1"; }
+
+# amount NAME CI [NIGHTLY]: exports it, unless the caller has said another
+amounts=
+amount() {
+  local value=$2
+  [ $nightly = yes ] && value=${3:-$2}
+  export "$1=${!1:-$value}"
+  amounts="$amounts $1=${!1}"
+}
+
+if [ $ci = yes ]; then need_packages build test llvm optional; else need_packages build test llvm; fi
+own=
+if [ $ci = yes ]; then
+  amount SWITCHYARD_SEED $(($(date +%s) / 86400))
+  #                                            --ci  --nightly
+  amount SWITCHYARD_GRAPHS                       60      500 # random graphs through LLVM, gcc and clang
+  amount SWITCHYARD_KERNELS                     200      500 # random kernels a target
+  amount SWITCHYARD_EDITED                       10      100 # rounds of edited IR
+  amount SWITCHYARD_FAULTS                       24      all # calls that fail, a kind and a command
+  amount SWITCHYARD_NIGHTLY                       -       20 # rounds of each loop of tests/nightly
+  amount NAMES                                 some      all # of those that a model or prefix can have
+  amount FUZZ_SECONDS                            40      600 # a target
+  step "to draw the same again:$amounts scripts/test.sh ${1}"
+fi
+
+[ $nightly = yes ] && own='|names|faults' # by themselves, below
 build release build || summary
 # golden/interp: the other golden tests interpret, too, and compare bits. Without --ci the emitted C is tested on one
 # instruction set, the best one here, and the others through LLVM, which takes ten minutes of compilers less.
-left_out=interp
+left_out="golden/interp$own"
 if [ $ci = no ] && grep -q '^sy_llvm_found:INTERNAL=[0-9]' build/CMakeCache.txt; then
-  left_out='interp|portable|neon|jit|riscv|narrow'
+  left_out='golden/(interp|portable|neon|jit|riscv|narrow'
   grep -q -m1 avx512vl /proc/cpuinfo && left_out="$left_out|avx2"
+  left_out="$left_out)"
   if command -v node && ls /usr/bin/wasm-ld*; then
     export SWITCHYARD_LLVM_ISAS='avx2 avx512 neon' # portable: as WebAssembly
   fi > /dev/null 2>&1
   step "left to --ci: the golden cases through C on the instruction sets that LLVM covers ($left_out)"
 fi
-run_ctest build -E "^golden/($left_out)\$"
+run_ctest build -E "^($left_out)\$"
 
 if [ $ci = yes ]; then
   check_format
-  export SWITCHYARD_GRAPHS=50 # the full number was with gcc
+  # Another compiler, LLVM or sanitizer looks at syc itself; the random graphs went through both compilers with gcc's.
+  graphs=$SWITCHYARD_GRAPHS
+  export SWITCHYARD_GRAPHS=10
   build clang build-clang && run_ctest build-clang -L '^unit$'
-  step "the golden cases through C again, compiled by clang"
-  CC=clang run_ctest build -R '^golden/(portable|avx2|avx512)$'
   if [ -e /usr/lib/llvm-15/include/llvm-c/LLJIT.h ]; then
-    build llvm15 build-llvm15 && run_ctest build-llvm15 -R '^(unit/program_llvm|llvm)$'
+    build llvm15 build-llvm15 syc unit-program_llvm && run_ctest build-llvm15 -R '^(unit/program_llvm|llvm)$'
   else
     skip "LLVM 15 is not installed"
   fi
   if build asan build-asan; then
     run_ctest build-asan -L '^(unit|err|fmt)$'
-    run_ctest build-asan -R '^golden/(interp|avx2)$'
+    if [ $nightly = yes ]; then ways='avx2|interp'; else ways=avx2; fi # avx2 interprets as well, at that width
+    run_ctest build-asan -R "^golden/($ways)\$"
   fi
-  [ $nightly = yes ] && export FUZZ_SECONDS="${FUZZ_SECONDS:-600}"
+  export SWITCHYARD_GRAPHS=$graphs
+  if [ $nightly = yes ]; then isas='portable|avx2|avx512'; else isas=$(drawn portable avx2 avx512); fi
+  step "the golden cases through C again, compiled by clang: $isas"
+  CC=clang run_ctest build -R "^golden/($isas)\$"
   fuzz_all
 fi
 if [ $nightly = yes ]; then
-  step "loops: threads under sanitizers, edited IR, killed embeds, every fault (SWITCHYARD_NIGHTLY=${SWITCHYARD_NIGHTLY:-20} rounds)"
-  if sh tests/nightly/run.sh build/bin/syc; then pass; else fail "tests/nightly"; fi
-  SWITCHYARD_FAULTS=all run_ctest build -R '^faults$'
+  for name in names nightly faults; do script $name build/bin/syc; done
 fi
 summary

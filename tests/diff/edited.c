@@ -7,7 +7,8 @@
 //
 //   edited [rounds] [seed] [--keep]     exit 0 = nothing found, 77 = no compiler with sanitizers
 //
-// A round is MODELS models and KERNELS kernels. Rounds: SWITCHYARD_EDITED, or 1, if they are not given.
+// A round is MODELS models and KERNELS kernels. If they are not given, SWITCHYARD_EDITED says how many rounds, or 1,
+// and SWITCHYARD_SEED asks for other edits.
 #include "edited_text.h"
 #include "kernel_cases.h"
 #include "kernel_random.h"
@@ -509,7 +510,9 @@ static bool prepare(World *w) {
 int main(int argc, char **argv) {
   const char *wish = argc > 1 ? argv[1] : getenv("SWITCHYARD_EDITED");
   unsigned long rounds = wish && *wish ? strtoul(wish, NULL, 10) : 1;
-  World w = {.seed = argc > 2 ? strtoull(argv[2], NULL, 0) | 1 : 0xed17ed};
+  const char *other = getenv("SWITCHYARD_SEED");
+  World w = {.seed =
+                 argc > 2 ? strtoull(argv[2], NULL, 0) | 1 : 0xed17ed + 2 * strtoull(other ? other : "0", NULL, 10)};
   bool keep = argc > 3 && !strcmp(argv[3], "--keep");
   setvbuf(stdout, NULL, _IOLBF, 0);
   atexit(say_current); // an internal error ends the process

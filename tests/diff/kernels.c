@@ -8,7 +8,7 @@
 //
 //   kernels [number of random kernels per target] [seed] [--keep]     exit 0 = all equal
 //
-// The number is SWITCHYARD_KERNELS, or 200, if it is not given.
+// If they are not given, the number is SWITCHYARD_KERNELS, or 200, and SWITCHYARD_SEED asks for other kernels.
 #include "codegen/llvm/llvm.h"
 #include "kernel_cases.h"
 
@@ -531,7 +531,8 @@ int main(int argc, char **argv) {
   World w = {0};
   const char *wish = argc > 1 ? argv[1] : getenv("SWITCHYARD_KERNELS");
   unsigned nrandom = wish && *wish ? (unsigned)strtoul(wish, NULL, 10) : 200;
-  uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) | 1 : 0x5eed;
+  const char *other = getenv("SWITCHYARD_SEED");
+  uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) | 1 : 0x5eed + 2 * strtoull(other ? other : "0", NULL, 10);
   bool keep = argc > 3 && !strcmp(argv[3], "--keep");
   const char *tmp = getenv("TMPDIR");
   snprintf(w.dir, sizeof w.dir, "%.40s/kernelsXXXXXX", tmp ? tmp : "/tmp");

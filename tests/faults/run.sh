@@ -3,7 +3,8 @@
 # with exit status 0 and the bytes of a good run, or with another one, a message, and its outputs as they were before.
 # Nothing else is left behind.
 #
-# SWITCHYARD_FAULTS: how many calls of a kind are tried for each command (default 12, "all"); which ones changes daily.
+# SWITCHYARD_FAULTS: how many calls of a kind are tried for each command (default 12, "all"); which ones changes daily, or is
+# what SWITCHYARD_SEED says.
 . "$(dirname "$0")/../checks.sh"
 tries=${SWITCHYARD_FAULTS:-12}
 fault=$dir/fault.so
@@ -12,7 +13,7 @@ LD_PRELOAD=$fault "$syc" --version > out 2> err || {
   echo "skipped: this syc cannot be preloaded (sanitizers)"
   exit 77
 }
-day=$(date +%j | sed 's/^0*//')
+day=${SWITCHYARD_SEED:-$(($(date +%s) / 86400))}
 
 mkdir work good old
 cat > work/m.sy << 'END'

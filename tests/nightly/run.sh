@@ -3,12 +3,13 @@
 # behind everything else.
 #
 #   threads   every tiny model on 1 to 64 threads under TSan, ASan and UBSan: same bits, no report; wrong calls of the C interface
-#   edited    IR that was edited and still verifies, as C under ASan and UBSan on buffers of their exact size; another seed every day
 #   embed     a folder of pictures embedded, killed at a random moment, resumed: the same file at the end
 #
-# SWITCHYARD_NIGHTLY: how many rounds of each (default 20; 1 is a quick look).
+# SWITCHYARD_NIGHTLY: how many rounds of each (default 20; 1 is a quick look), or of one alone with SWITCHYARD_THREADS (of each
+# model, under each sanitizer) and SWITCHYARD_EMBEDS. SWITCHYARD_MODELS: other models for the threads.
 . "$(dirname "$0")/../checks.sh"
 rounds=${SWITCHYARD_NIGHTLY:-20}
+threads=${SWITCHYARD_THREADS:-$rounds} embeds=${SWITCHYARD_EMBEDS:-$rounds}
 
 ### threads and misuse
 runtime="$source/runtime/pool.c $source/runtime/cpu.c $source/runtime/map.c $source/runtime/error.c"
@@ -21,15 +22,9 @@ for spec in ${SWITCHYARD_MODELS:-vit:tiny clip:tiny bert:tiny blip:caption_tiny 
     # shellcheck disable=SC2086
     clang -g -O1 -std=c11 -D_GNU_SOURCE -fsanitize=$s -I"$source/runtime" "$source/tests/nightly/threads.c" $runtime -ldl -lpthread \
       -o threads 2> err || { bad "threads.c with -fsanitize=$s" err; continue; }
-    check "$spec, $rounds rounds, -fsanitize=$s" timeout 3600 ./threads ./m.so w.syw "$rounds"
+    check "$spec, $threads rounds, -fsanitize=$s" timeout 3600 ./threads ./m.so w.syw "$threads"
   done
 done
-
-### edited IR
-if [ -x "$build/tests/diff-edited" ]; then
-  check "edited IR, $rounds times" timeout 7200 "$build/tests/diff-edited" "$rounds" "$(date +%Y%m%d)"
-  tail -n 1 seen
-else skip "edited IR" "the tests are not built"; fi
 
 ### killed and resumed embeds
 "$syc" weights init clip:tiny -q -o c.st && "$syc" build clip:tiny --routes image -q -w c.st -o clip > out 2> err || bad "clip" err
@@ -40,7 +35,7 @@ done
 run_embed() { ./clip embed photos -o "$1" --batch 1 > out 2> err; }
 if [ -x clip ] && run_embed whole.npy; then
   n=0
-  while [ $n -lt "$rounds" ]; do
+  while [ $n -lt "$embeds" ]; do
     n=$((n + 1))
     rm -f cut.npy cut.npy.part
     run_embed cut.npy &
@@ -51,6 +46,6 @@ if [ -x clip ] && run_embed whole.npy; then
     run_embed cut.npy || { bad "embed, resumed after a kill ($n)" err; break; }
     cmp -s whole.npy cut.npy || { bad "embed, killed and resumed ($n): another file"; break; }
   done
-  [ $n -eq "$rounds" ] && ok "embed killed and resumed $n times"
+  [ $n -eq "$embeds" ] && ok "embed killed and resumed $n times"
 else bad "embed" err; fi
 finish nightly

@@ -3,7 +3,8 @@
 // called (init, call, self-test), so its tables and the engine are tested with the kernels.
 //
 // SWITCHYARD_GRAPHS asks for another number of graphs, all of which go through both compilers then; otherwise one in
-// EVERY_C goes through one of them.
+// EVERY_C goes through one of them. SWITCHYARD_SEED asks for other graphs: their seeds begin behind 1000 times that
+// number.
 #include "program_ways.h"
 
 enum { GRAPHS = 100, EVERY_C = 12, BATCH = 2, ROWS = 3 };
@@ -58,9 +59,10 @@ Test(program_llvm, random_graphs, .timeout = 3000) {
   Arena a = {0};
   unsigned all = 0;
   const char *dir = ways_folder(&a, &all);
-  const char *wish = getenv("SWITCHYARD_GRAPHS");
-  uint32_t graphs = wish && atoi(wish) > 0 ? (uint32_t)atoi(wish) : GRAPHS;
-  for (uint32_t seed = 1; seed <= graphs; seed++) {
+  const char *wish = getenv("SWITCHYARD_GRAPHS"), *other = getenv("SWITCHYARD_SEED");
+  const uint32_t graphs = wish && atoi(wish) > 0 ? (uint32_t)atoi(wish) : GRAPHS;
+  const uint32_t before = 1000 * (uint32_t)strtoul(other ? other : "0", NULL, 10);
+  for (uint32_t seed = before + 1; seed <= before + graphs; seed++) {
     unsigned one = seed % EVERY_C ? 0 : 1u << seed / EVERY_C % COMPILERS;
     check_graph(seed, dir, all & (wish ? ~0u : one));
   }
