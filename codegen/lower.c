@@ -109,43 +109,35 @@ static int64_t round_up(int64_t n, int64_t to) {
   return (n + to - 1) / to * to;
 }
 
-static uint32_t pack_intern(Lowering *l, const Graph *g, const KernelArg *arg) {
-  Program *p = l->p;
-  const Value *v = graph_value(g, arg->val);
-  Expressions *x = expressions_of(l, g);
+// The layout's part of the key; what kernels of all targets share goes without saying.
+static uint64_t packed_key(const PackedWeight *w, uint64_t expression) {
+  PackForm f = w->shape.form;
+  DType dtype = graph_value(w->graph, w->val)->type.dtype;
   Buf b = {0};
-  buf_printf(&b, "%d %d %llx", (int)arg->pack, (int)arg->trans, (unsigned long long)expression_key(x, arg->val));
+  buf_printf(&b, "%d %d %llx", (int)f.kind, (int)f.trans, (unsigned long long)expression);
+  if (f.kind != PACK_plain && f.panel != PANEL) buf_printf(&b, " panel %lld", (long long)f.panel);
+  if (w->dtype != dtype) buf_printf(&b, " to %s", dtype_info[w->dtype].name);
   uint64_t key = hash_bytes(b.s, b.n, 1);
   buf_free(&b);
-  const char *same = expression_text(x, arg->val);
-  for (size_t i = 0; i < p->weight.n; i++) {
-    const PackedWeight *w = &p->weight.at[i];
-    if (w->expression == same && w->kind == arg->pack && w->trans == arg->trans) return (uint32_t)i;
-  }
-  PackedWeight w = {.graph = g,
-                    .val = arg->val,
-                    .kind = arg->pack,
-                    .trans = arg->trans,
-                    .dtype = v->type.dtype,
-                    .key = key,
-                    .expression = same};
-  int64_t n = type_elements(g->module, &v->type);
-  if (arg->pack == PACK_PANELS) {
-    int64_t rows = v->type.dim[0].c, columns = v->type.dim[1].c;
-    w.n = arg->trans ? columns : rows;
-    w.k = arg->trans ? rows : columns;
-    w.elements = round_up(w.n, PANEL) * w.k;
-  } else if (arg->pack == PACK_ROWS) {
-    w.n = v->type.dim[v->type.rank - 1].c;
-    w.k = n / w.n;
-    w.elements = w.k * PACK_PITCH(w.n);
-  } else {
-    w.n = n;
-    w.elements = arg->pack == PACK_VECTOR ? round_up(n, PANEL) : n;
-  }
-  w.bytes = (uint64_t)w.elements * dtype_info[w.dtype].bytes;
+  return key;
+}
+
+static bool stored_alike(const PackedWeight *a, const PackedWeight *b) {
+  PackForm f = a->shape.form, e = b->shape.form;
+  return a->expression == b->expression && a->dtype == b->dtype && f.kind == e.kind && f.trans == e.trans &&
+         (f.kind == PACK_plain || f.panel == e.panel);
+}
+
+static uint32_t pack_intern(Lowering *l, const Graph *g, const KernelArg *arg) {
+  Program *p = l->p;
+  PackedWeight w = packed_weight(g, arg->val, arg->form);
+  Expressions *x = expressions_of(l, g);
+  w.key = packed_key(&w, expression_key(x, w.val));
+  w.expression = expression_text(x, w.val);
+  for (size_t i = 0; i < p->weight.n; i++)
+    if (stored_alike(&p->weight.at[i], &w)) return (uint32_t)i;
   w.offset = (uint64_t)round_up((int64_t)p->weight_bytes, 64);
-  w.label = weight_label(l->a, x, arg->val);
+  w.label = weight_label(l->a, x, w.val);
   p->weight_bytes = w.offset + w.bytes;
   VEC_PUSH(l->a, p->weight, w);
   return (uint32_t)p->weight.n - 1;
@@ -217,7 +209,8 @@ static void check_ids(const Kernel *k, const Lowered *low) {
 
 // A narrow type is for keeping numbers: what yields one is a cast to it, or moves elements that have it already.
 static bool keeps_type(const Value *v) {
-  return v->op == OP_cast || v->op == OP_put_rows || (op_info[v->op].flags & (F_VIEW | F_DATA | F_WINDOWS));
+  return v->op == OP_cast || v->op == OP_put_rows || v->op == OP_pack ||
+         (op_info[v->op].flags & (F_VIEW | F_DATA | F_WINDOWS));
 }
 
 static bool types_have_kernels(const Graph *g, const Group *grp) {

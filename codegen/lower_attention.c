@@ -47,7 +47,7 @@ typedef struct Attention {
     KBufRef scratch; // 0.0 / 1.0 per slot
     bool constant, value;
   } arg[16];
-  KBufRef bias; // [heads][queries][keys] by upper bounds, in PACK_ROWS; or none
+  KBufRef bias; // [heads][queries][keys] by upper bounds, in PACK_rows; or none
   int64_t bias_head, bias_row;
   bool in_place;     // keys and values are read where they lie
   KBufRef start_buf; // position of query 0, or none
@@ -596,7 +596,9 @@ SY_MUST_USE static bool add_bias(Attention *a, Val v) {
   a->bias_row = PACK_PITCH(t->dim[2].c);
   a->bias_head = t->dim[1].c * a->bias_row;
   int64_t from = offset[0] * a->bias_head + offset[1] * a->bias_row + offset[2];
-  if (!lower_weight(&a->lo, v, "bias", PACK_ROWS, false, t->dim[0].c * a->bias_head - from, &a->bias)) return false;
+  if (!lower_weight(&a->lo, v, "bias", (PackForm){PACK_rows, false, PANEL}, t->dim[0].c * a->bias_head - from,
+                    &a->bias))
+    return false;
   a->lo.out->arg[a->lo.out->narg - 1].offset = from;
   return true;
 }

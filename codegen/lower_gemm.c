@@ -538,8 +538,10 @@ bool lower_gemm(Arena *a, const Graph *g, const Group *grp, const Target *t, Low
   int64_t stride[MAX_RANK];
   if (!add_x(&gm, stride)) return false;
   bool turned = linear == (trans != 0);
-  if (!lower_weight(lo, v->args[1], "w", PACK_PANELS, turned, gm.panels * PANEL * gm.k, &gm.w)) return false;
-  if (v->nargs == 3 && !lower_weight(lo, v->args[2], "bias", PACK_VECTOR, false, gm.panels * PANEL, &gm.bias))
+  if (!lower_weight(lo, v->args[1], "w", (PackForm){PACK_panels, turned, PANEL}, gm.panels * PANEL * gm.k, &gm.w))
+    return false;
+  if (v->nargs == 3 &&
+      !lower_weight(lo, v->args[2], "bias", (PackForm){PACK_vector, false, PANEL}, gm.panels * PANEL, &gm.bias))
     return false;
   if (!lower_sources(lo) || !lower_root(lo)) return false;
   if (gm.windows) place_windows(&gm, v->args[0], stride);

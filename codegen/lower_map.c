@@ -7,6 +7,7 @@
 //   * patchify: loops b, py, px, c, y and vectors over x, elementwise members behind it included.
 // Columns that some operand does not store side by side (a transpose) are done lane by lane.
 #include "lower_depthwise.h"
+#include "lower_pack.h"
 
 #include <string.h>
 
@@ -267,6 +268,10 @@ static bool lower_copy(Lowering *lo) {
     if (!common_axes(lo, from, fs, to, ts, &s))
       return lower_fail(lo, lo->grp->root, "this reshape of padded rows has no kernel");
     break;
+  case OP_unpack:
+    if (pack_form(v).kind == PACK_panels) return lower_unpack(lo, &s, fs);
+    memcpy(s.stride, fs, sizeof s.stride);
+    break;
   default: // broadcast, retag
     for (int d = 0; d < from->rank; d++)
       if (type_extent(lo->m, from, d) != 1) s.stride[to->rank - from->rank + d] = fs[d];
@@ -440,7 +445,8 @@ static const struct {
 } apart[] = {{OP_patchify, lower_patchify},
              {OP_windows, lower_windows},
              {OP_depthwise, lower_depthwise},
-             {OP_put_rows, lower_put_rows}};
+             {OP_put_rows, lower_put_rows},
+             {OP_pack, lower_pack}};
 
 bool lower_map(Arena *a, const Graph *g, const Group *grp, const Target *t, Lowered *out) {
   Lowering lo = lower_begin(a, g, grp, t, out, "map");

@@ -85,10 +85,10 @@ SY_MUST_USE static bool add_arg(Lowering *lo, KernelArg arg, KBufRef buf) {
   return true;
 }
 
-bool lower_weight(Lowering *lo, Val v, const char *name, PackKind pack, bool trans, int64_t elements, KBufRef *buf) {
+bool lower_weight(Lowering *lo, Val v, const char *name, PackForm form, int64_t elements, KBufRef *buf) {
   v = kept_weight(lo->g, v);
   *buf = kb_buf(lo->k, name, graph_value(lo->g, v)->type.dtype, KB_WEIGHT, elements);
-  return add_arg(lo, (KernelArg){.val = v, .weight = true, .pack = pack, .trans = trans}, *buf);
+  return add_arg(lo, (KernelArg){.val = v, .weight = true, .form = form}, *buf);
 }
 
 static bool constant_below(const Graph *g, Val v, double *value) {
@@ -111,7 +111,7 @@ bool lower_stored(Lowering *lo, Val v, const char *name, Source *s, int64_t stri
   const Value *x = graph_value(lo->g, v);
   *s = (Source){.val = v, .dtype = lower_computes(lo, v)};
   for (int d = 0; d < MAX_RANK; d++) stride[d] = 0;
-  KernelArg arg = {.val = v, .weight = graph_is_packed(lo->g, v), .pack = PACK_PLAIN};
+  KernelArg arg = {.val = v, .weight = graph_is_packed(lo->g, v)};
   if (arg.weight) {
     arg.val = kept_weight(lo->g, v);
     dense_strides(lo->m, &x->type, stride);

@@ -84,8 +84,7 @@ SY_MUST_USE bool lower_operand(Lowering *lo, Val v, const char *name, Source *s,
 // The same for kernels that read memory alone: a constant is packed like a weight.
 SY_MUST_USE bool lower_stored(Lowering *lo, Val v, const char *name, Source *s, int64_t stride[MAX_RANK]);
 // Adds a packed weight as parameter `name`; *buf is set where the result is true.
-SY_MUST_USE bool lower_weight(Lowering *lo, Val v, const char *name, PackKind pack, bool trans, int64_t elements,
-                              KBufRef *buf);
+SY_MUST_USE bool lower_weight(Lowering *lo, Val v, const char *name, PackForm form, int64_t elements, KBufRef *buf);
 // An operand of a member of type `member`, aligned with the domain, known to lower_element from then on.
 SY_MUST_USE bool lower_source(Lowering *lo, Val v, const Type *member, const char *name);
 SY_MUST_USE bool lower_sources(Lowering *lo); // of all members but the anchor, in order

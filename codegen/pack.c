@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Where element i of the evaluated value, row-major, goes. The inner loop of every layout is over source elements.
+// Element i of the evaluated value, row-major.
 typedef double GetFn(const void *src, int64_t i);
 static double get_f32(const void *src, int64_t i) {
   return (double)((const float *)src)[i];
@@ -36,33 +36,41 @@ static void put_element(Elements *e, int64_t i, double x) {
   e->overflow = e->overflow || (isfinite(x) && !isfinite(dtype_widen(e->dtype, bits)));
 }
 
-static void lay_panels(const PackedWeight *w, const void *src, GetFn *get, Elements *e) {
-  int64_t stride_n = w->trans ? 1 : w->k, stride_k = w->trans ? w->n : 1;
-  for (int64_t n0 = 0; n0 < w->n; n0 += PANEL)
-    for (int64_t k = 0; k < w->k; k++) {
-      int64_t row = (n0 / PANEL * w->k + k) * PANEL, last = w->n - n0 < PANEL ? w->n - n0 : PANEL;
-      for (int64_t j = 0; j < last; j++) put_element(e, row + j, get(src, (n0 + j) * stride_n + k * stride_k));
-    }
+typedef struct LayOut {
+  Elements e;
+  const void *src;
+  GetFn *get;
+} LayOut;
+
+static void lay_run(void *ud, int64_t packed, int64_t plain, int64_t step, int64_t n) {
+  LayOut *l = ud;
+  for (int64_t i = 0; i < n; i++) put_element(&l->e, packed + i, l->get(l->src, plain + i * step));
 }
 
-static void lay_rows(const PackedWeight *w, const void *src, GetFn *get, Elements *e) {
-  int64_t rows = w->kind == PACK_ROWS ? w->k : 1, pitch = w->elements / rows;
-  for (int64_t r = 0; r < rows; r++)
-    for (int64_t i = 0; i < w->n; i++) put_element(e, r * pitch + i, get(src, r * w->n + i));
-}
-
-// Padding is zeros. False: a number is too large for the type that the weight is kept in.
+// What is filled up is zero. False: a number is too large for the type that the weight is kept in.
 static bool lay_out(const PackedWeight *w, const void *src, GetFn *get, void *dst, const char **err) {
-  Elements e = {.dtype = w->dtype, .dst = dst};
+  LayOut l = {{.dtype = w->dtype, .dst = dst}, src, get};
   memset(dst, 0, (size_t)w->bytes);
-  if (w->kind == PACK_PANELS)
-    lay_panels(w, src, get, &e);
-  else
-    lay_rows(w, src, get, &e);
-  if (e.overflow)
+  pack_runs(&w->shape, lay_run, &l);
+  if (l.e.overflow)
     *err = arena_printf(w->graph->module->arena, "%s has a number beyond %g, the largest %s: keep it in another type",
                         w->label, dtype_most(w->dtype), dtype_info[w->dtype].name);
-  return !e.overflow;
+  return !l.e.overflow;
+}
+
+PackedWeight packed_weight(const Graph *g, Val val, PackForm form) {
+  const Value *v = graph_value(g, val);
+  PackedWeight w = {.graph = g, .val = val, .dtype = v->type.dtype, .label = op_info[v->op].name};
+  if (v->op == OP_pack && form.kind == PACK_plain) {
+    form = pack_form(v);
+    w.val = v->args[0];
+    v = graph_value(g, w.val);
+  }
+  int64_t dim[MAX_RANK];
+  for (int d = 0; d < v->type.rank; d++) dim[d] = type_extent(g->module, &v->type, d);
+  w.shape = pack_shape(form, v->type.rank, dim);
+  w.bytes = (uint64_t)w.shape.elements * dtype_info[w.dtype].bytes;
+  return w;
 }
 
 static bool eval_weight(void *ud, const char *name, const Type *t, Tensor *out) {
@@ -79,7 +87,7 @@ static bool eval_rows(void *ud, const char *name, const Type *t, int64_t *rows) 
 bool pack_weight(const Program *p, const PackedWeight *w, const WeightSource *src, void *dst, const char **err) {
   (void)p;
   bool plain = dtype_info[w->dtype].kind != DK_FLOAT;
-  if (plain && w->kind != PACK_PLAIN) ICE("pack: %s of %s", w->label, dtype_info[w->dtype].name);
+  if (plain && w->shape.form.kind != PACK_plain) ICE("pack: %s of %s", w->label, dtype_info[w->dtype].name);
   // What is cast to a narrow type is rounded here, once, from what the evaluator or the checkpoint has.
   const Value *v = graph_value(w->graph, w->val);
   Val val = v->op == OP_cast && dtype_is_narrow(w->dtype) ? v->args[0] : w->val;

@@ -9,6 +9,7 @@
 
 #include "ir/base/newfile.h"
 #include "ir/kernel.h"
+#include "ir/op/pack.h"
 #include "passes/pass.h"
 #include "target.h"
 
@@ -16,23 +17,13 @@ enum { MAX_TARGETS = 8, MAX_ID_READS = 4 };
 
 /* Packed weights ----------------------------------------------------------------------------------------------------
  */
-typedef enum PackKind {
-  PACK_PLAIN,  // row-major as evaluated, f32 (or its dtype)
-  PACK_PANELS, // matrix [N,K] (or [K,N] if trans) as panels of 16 columns: element (n,k) at ((n/16)*K + k)*16 + n%16,
-               // zero padded
-  PACK_ROWS, // rows of the last axis, each zero padded to PACK_PITCH(n): vectors that start inside a row stay inside it
-  PACK_VECTOR, // vector of N, zero padded to a multiple of 16 (bias of a panel GEMM)
-} PackKind;
-enum { PANEL = 16 };
+enum { PANEL = 16 }; // columns of a panel that kernels read: 64 bytes of f32
 #define PACK_PITCH(n) (((n) + PANEL - 1) / PANEL * PANEL + PANEL)
 typedef struct PackedWeight {
-  const Graph *graph; // a graph in which `val` is weight-only
+  const Graph *graph; // a graph in which `val` is what the packer evaluates
   Val val;
-  PackKind kind;
-  bool trans;             // PACK_PANELS: the value is [K,N]
+  PackShape shape;        // how its elements lie in the file
   DType dtype;            // of the elements in the file
-  int64_t n, k;           // PACK_PANELS: columns and depth; PACK_ROWS: columns and rows; else n = elements
-  int64_t elements;       // in the file, padding included
   uint64_t offset, bytes; // in the file's data area; offset is a multiple of 64
   const char *label;      // for listings: the expression in short ("encoder.ln.weight * ...")
   uint64_t key;           // hash of the expression and the layout, for the plan hash
@@ -100,8 +91,7 @@ typedef struct KernelArg {
   Val val;
   int64_t offset; // elements from the start of val's storage: added to the operand, so that kernels do not differ by it
   bool weight;
-  PackKind pack; // weights only
-  bool trans;
+  PackForm form; // weights only
 } KernelArg;
 typedef struct Lowered {
   Kernel *kernel;
@@ -148,6 +138,8 @@ typedef struct WeightSource {
   bool (*rows)(void *ud, const char *name, const Type *t, int64_t *rows);
   void *ud;
 } WeightSource;
+// A value that is evaluated when weights are packed, with the layout that it is to have; `val` may be a pack itself.
+PackedWeight packed_weight(const Graph *g, Val val, PackForm form);
 // Evaluates one packed weight into dst (bytes long). Peak memory: a few rows of doubles beside the tensor.
 SY_MUST_USE bool pack_weight(const Program *p, const PackedWeight *w, const WeightSource *src, void *dst,
                              const char **err);

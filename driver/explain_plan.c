@@ -132,14 +132,12 @@ void explain_route_plan(const Facts *f, const RouteProgram *r, Json *j) {
 /* packed weights
  * --------------------------------------------------------------------------------------------------------- */
 void explain_packed(const Facts *f, Json *j) {
-  static const char *const layout[] = {
-      [PACK_PLAIN] = "plain", [PACK_PANELS] = "panels", [PACK_ROWS] = "rows", [PACK_VECTOR] = "vector"};
   json_array(j, "packed");
   for (size_t i = 0; i < f->program->weight.n; i++) {
     const PackedWeight *w = &f->program->weight.at[i];
     json_object(j, NULL);
     json_string(j, "label", w->label);
-    json_string(j, "layout", layout[w->kind]);
+    json_string(j, "layout", pack_info[w->shape.form.kind].name);
     put_type(f->program->module, j, &graph_value(w->graph, w->val)->type);
     json_unsigned(j, "offset", w->offset);
     json_unsigned(j, "bytes", w->bytes);

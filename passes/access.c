@@ -7,6 +7,7 @@
 //
 //   %3 = slice %2 {axis = 2, start = 768} : f32[B,197,768]     %2 : f32[B,197,2304]
 //   access_resolve(%3) = base %2, offset 768, stride 197*2304, 2304, 1
+#include "ir/op/pack.h"
 #include "pass.h"
 
 static bool is_view(const Value *v) {
@@ -111,11 +112,20 @@ static bool view_same(const Module *m, const Value *v, const Type *from, Access 
   return true;
 }
 
+// Rows and vectors lie as in the tensor, panels do not.
+static bool view_unpack(const Module *m, const Value *v, const Type *from, Access *a) {
+  (void)m;
+  (void)from;
+  (void)a;
+  return pack_form(v).kind != PACK_panels;
+}
+
 static const struct {
   Op op;
   ViewFn *fn;
 } view_table[] = {{OP_slice, view_slice},         {OP_transpose, view_transpose}, {OP_reshape, view_reshape},
-                  {OP_broadcast, view_broadcast}, {OP_retag, view_same},          {OP_widen, view_same}};
+                  {OP_broadcast, view_broadcast}, {OP_retag, view_same},          {OP_widen, view_same},
+                  {OP_unpack, view_unpack}};
 
 // Is a value stored inside another one, or does it read another one's memory? *step: that one.
 static bool stands_on(const Value *v, Val *step) {

@@ -1,9 +1,9 @@
-// movement.h: shape rules of movement.c that shape_declared (source.c) chooses from.
+// movement.h: shape rules of movement.c and pack.c that shape_declared (source.c) chooses from.
 #ifndef SY_OP_MOVEMENT_H
 #define SY_OP_MOVEMENT_H
 
 #include "op.h"
 
-ShapeFn shape_reshape, shape_slice, shape_broadcast, shape_retag;
+ShapeFn shape_reshape, shape_slice, shape_broadcast, shape_retag, shape_unpack;
 
 #endif

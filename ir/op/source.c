@@ -35,9 +35,10 @@ static bool shape_weight(const ShapeCtx *c, Type *out) {
 }
 
 static ShapeFn *const declared_rule[OP_COUNT] = {
-    [OP_input] = shape_source, [OP_weight] = shape_weight,       [OP_constant] = shape_source,
-    [OP_state] = shape_source, [OP_iota] = shape_iota,           [OP_reshape] = shape_reshape,
-    [OP_slice] = shape_slice,  [OP_broadcast] = shape_broadcast, [OP_retag] = shape_retag,
+    [OP_input] = shape_source,  [OP_weight] = shape_weight,       [OP_constant] = shape_source,
+    [OP_state] = shape_source,  [OP_iota] = shape_iota,           [OP_reshape] = shape_reshape,
+    [OP_slice] = shape_slice,   [OP_broadcast] = shape_broadcast, [OP_retag] = shape_retag,
+    [OP_unpack] = shape_unpack,
 };
 
 bool shape_declared(const ShapeCtx *c, Type *out) {

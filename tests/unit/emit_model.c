@@ -141,8 +141,7 @@ static void make_steps(Model *m, Module *mod) {
 }
 
 static void make_weights(Model *m) {
-  PackedWeight w = {
-      .dtype = DT_F32, .n = VOCAB * WIDTH, .elements = VOCAB * WIDTH, .bytes = sizeof(float) * VOCAB * WIDTH};
+  PackedWeight w = {.dtype = DT_F32, .bytes = sizeof(float) * VOCAB * WIDTH};
   w.label = "table";
   VEC_PUSH(&m->arena, m->p.weight, w);
   m->p.weight_bytes = w.bytes;

@@ -291,6 +291,40 @@ typedef struct Case {
        LIST(2, 0),                                                                                                       \
        0,                                                                                                                \
        NUM(3, 4)},                                                                                                       \
+      {"pack", /* [N,K], the last panel has one column */                                                                \
+       IN("f32[3,2]") "%2 = pack %1 {layout = \"panels\", panel = 2} : f32[2,2,2]\n" RETURN("%2"),                       \
+       LIST(1, 2, 3, 4, 5, 6),                                                                                           \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(1, 3, 2, 4, 5, 0, 6, 0)},                                                                                     \
+      {"pack", /* two matrices [K,N], rounded */                                                                         \
+       IN("f32[2,2,1]") "%2 = pack %1 {layout = \"panels\", panel = 2, trans = 1, to = \"bf16\"} : "                     \
+                        "bf16[2,1,2,2]\n" RETURN("%2"),                                                                  \
+       LIST(1, 2, 257, 4),                                                                                               \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(1, 0, 2, 0, 256, 0, 4, 0)},                                                                                   \
+      {"pack",     IN("f32[2,1]") "%2 = pack %1 {layout = \"rows\", panel = 2} : f32[2,4]\n" RETURN("%2"),               \
+       LIST(1, 2), 0,                                                                                                    \
+       0,          NUM(1, 0, 0, 0, 2, 0, 0, 0)},                                                                         \
+      {"pack",                                                                                                           \
+       IN("f32[3]") "%2 = pack %1 {layout = \"vector\", panel = 2} : f32[4]\n" RETURN("%2"),                             \
+       LIST(1, 2, 3),                                                                                                    \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(1, 2, 3, 0)},                                                                                                 \
+      {"unpack",                                                                                                         \
+       IN("f32[2,2,2]") "%2 = unpack %1 {layout = \"panels\", panel = 2} : f32[3,2]\n" RETURN("%2"),                     \
+       LIST(1, 2, 3, 4, 5, 6, 7, 8),                                                                                     \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(1, 3, 2, 4, 5, 7)},                                                                                           \
+      {"unpack",                                                                                                         \
+       IN("f32[2,4]") "%2 = unpack %1 {layout = \"rows\", panel = 2} : f32[2,2]\n" RETURN("%2"),                         \
+       LIST(1, 2, 3, 4, 5, 6, 7, 8),                                                                                     \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(1, 2, 5, 6)},                                                                                                 \
       {"retag",  IN("f32[L]") "%2 = retag %1 {to = \"language\"} : f32[language: L]\n" RETURN("%2"), LIST(1, 2), 0, 0,   \
        NUM(1, 2)},
 

@@ -264,5 +264,13 @@ Test(graph_text, errors) {
       G("%w = weight \"w\" {trained = 1} : f32[4,2] %y = resize_table %w {method = \"bilinear\", grid = [1,1]} "
         ": f32[1,2]"),
       "E0223", "none that is trained");
+  expect_error(G("%y = pack %x {layout = \"tiles\", panel = 16} : f32[B,2]"), "E0208", "no layout \"tiles\"");
+  expect_error(G("%y = pack %x {layout = \"rows\"} : f32[B,2]"), "E0212", "panel");
+  expect_error(G("%y = pack %x {layout = \"rows\", panel = 0} : f32[B,2]"), "E0208", "1 to 1024");
+  expect_error(G("%y = pack %x {layout = \"rows\", panel = 2, trans = 1} : f32[B,2]"), "E0208", "trans");
+  expect_error(G("%y = pack %x {layout = \"rows\", panel = 2, to = \"i32\"} : f32[B,4]"), "E0208", "floating type");
+  expect_error(G("%y = pack %x {layout = \"panels\", panel = 2} : f32[B,2]"), "E0204", "constant length");
+  expect_error(G("%y = pack %x {layout = \"vector\", panel = 2} : f32[B,2]"), "E0204", "one axis");
+  expect_error(G("%y = unpack %x {layout = \"rows\", panel = 2} : f32[B,1]"), "E0204", "are not the rows of");
   expect_error(G("output \"a\" = %x output \"a\" = %x"), "E0211", "already has an output");
 }

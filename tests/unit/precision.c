@@ -27,8 +27,8 @@ static void lower_and_compare(uint32_t seed, DType keep, size_t *narrow) {
   for (size_t i = 0; i < p->weight.n; i++) {
     const PackedWeight *w = &p->weight.at[i];
     *narrow += w->dtype == keep;
-    cr_expect_eq(w->bytes, (uint64_t)w->elements * dtype_info[w->dtype].bytes);
-    cr_expect(w->dtype != DT_F32 || w->kind != PACK_PANELS, "%s: a matrix is kept in f32", what.s);
+    cr_expect_eq(w->bytes, (uint64_t)w->shape.elements * dtype_info[w->dtype].bytes);
+    cr_expect(w->dtype != DT_F32 || w->shape.form.kind != PACK_panels, "%s: a matrix is kept in f32", what.s);
   }
   char *data = pack_all(p, &a);
   for (size_t t = 0; t < p->ntarget; t++) compare(p, 0, t, data, dims, &want, what.s, 2e-4);
