@@ -46,7 +46,7 @@ void graph_index_reset(Graph *g) {
 static Res residency_of(const Graph *g, uint32_t id) {
   const Value *v = &g->value.at[id];
   if (v->op == OP_input) return RES_act;
-  if (v->op == OP_state) return RES_state;
+  if (v->op == OP_state || (v->op == OP_weight && value_int(v, A_state, 0))) return RES_state;
   if (v->op == OP_weight && value_int(v, A_trained, 0)) return RES_param;
   Res most = RES_const;
   for (uint32_t i = 0; i < v->nargs; i++) {

@@ -76,7 +76,7 @@ size_t pass_layout(Module *m, Arena *scratch, const PassOptions *o) {
       int64_t row = type_extent(m, &v->type, v->type.rank - 1);
       int64_t size = (int64_t)dtype_info[v->type.dtype].bytes;
       if (v->op == OP_pack) continue; // its type says what lies where
-      if (row == 1) continue; // results of reductions: one number a row
+      if (row == 1) continue;         // results of reductions: one number a row
       int64_t pitch = (row + ROW_ALIGN - 1) / ROW_ALIGN * ROW_ALIGN;
       if (pitch * size % ALIAS_BYTES == 0) pitch += ROW_ALIGN;
       if (pitch == row) continue;
