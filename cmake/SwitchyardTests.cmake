@@ -58,12 +58,15 @@ endfunction()
 
 file(GLOB scripts CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/*/run.sh)
 list(FILTER scripts EXCLUDE REGEX "/nightly/") # by scripts/test.sh --nightly alone
+file(STRINGS ${PROJECT_SOURCE_DIR}/runtime/cpu.def isas REGEX "^INSTRUCTION_SET\\(")
+list(TRANSFORM isas REPLACE "^INSTRUCTION_SET\\(([^,]*),.*" "\\1")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/runtime/cpu.def)
 if(TARGET syc)
   foreach(script IN LISTS scripts)
     get_filename_component(folder ${script} DIRECTORY)
     get_filename_component(label ${folder} NAME)
     if(label STREQUAL "golden")
-      foreach(way interp portable avx2 avx512 neon threads llvm jit wasm riscv narrow)
+      foreach(way interp ${isas} threads llvm jit wasm riscv narrow)
         sy_shell_test(golden/${way} golden ${script} ${way})
       endforeach()
       # The longest first; and what compiles the same C not at the same time, so that it is compiled once.

@@ -559,7 +559,8 @@ void emit_c_kernel(const Kernel *k, const Target *t, const EmitC *o, Buf *out) {
   ec_plan_regions(&e);
   ec_find_bases(&e, 1, (uint32_t)n);
   if (k->about) put_about(&e, k->about);
-  if (*t->attribute) ec_line(&e, "%s", t->attribute);
+  const char *attribute = target_attribute(t, &e.arena);
+  if (*attribute) ec_line(&e, "%s", attribute);
   ec_line(&e, "static void %s(const %s_args *args, size_t task, void *scratch) {", o->name, o->prefix);
   e.depth = 1;
   if (k->buf.n == 1) ec_line(&e, "(void)args;");

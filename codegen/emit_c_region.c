@@ -193,7 +193,8 @@ static const char *region_function(Emit *e, const Region *r, Buf *before) {
   const char *name = function_name(e, s->name);
   VEC_PUSH(&fs->arena, fs->list, ((EmitFunction){name, text}));
   if (s->about) buf_printf(before, "%s// %s\n", indent, s->about);
-  if (*e->t->attribute) buf_printf(before, "%s%s\n", indent, e->t->attribute);
+  const char *attribute = target_attribute(e->t, &e->arena);
+  if (*attribute) buf_printf(before, "%s%s\n", indent, attribute);
   const char *body = strchr(text, '\n');
   put_wrapped(before, strlen(indent), arena_printf(&e->arena, "SY_INLINE void %s%.*s", name, (int)(body - text), text));
   buf_printf(before, "%s\n", body);

@@ -101,14 +101,16 @@ static bool is_narrow(const Image *im) {
   return false;
 }
 
-static void emit_section_of(const Image *im, const Target *target, Buf *out) {
-  bool always = !strcmp(target->macro, "1");
+static void emit_section_of(const Image *im, size_t t, Buf *out) {
+  const Target *target = im->p->target[t];
+  const char *condition = target->isa->family->compiled;
+  bool always = !strcmp(condition, "1");
   Buf title = {0};
   buf_printf(&title, "Kernels: %s", target->name);
   emit_rule(out, title.s);
   buf_free(&title);
-  if (!always) buf_printf(out, "#if %s\n", target->macro);
-  emit_c_prelude(target, is_narrow(im), out);
+  if (!always) buf_printf(out, "#if %s\n", condition);
+  emit_c_prelude(target, &(Prelude){im->p->target, t, is_narrow(im)}, out);
   EmitFunctions functions = {0};
   for (size_t i = 0; i < im->function.n; i++) {
     const ImageFunction *f = &im->function.at[i];
@@ -154,9 +156,9 @@ static void part_tables(const ModelText *m, Buf *out) {
   buf_putc(out, '\n');
   emit_steps(&im, out);
   emit_rule(out, "Kernels: what all instruction sets share");
-  emit_c_prelude(NULL, is_narrow(&im), out);
+  emit_c_prelude(NULL, &(Prelude){.narrow = is_narrow(&im)}, out);
   emit_task_functions(&im, out);
-  for (size_t t = 0; t < p->ntarget; t++) emit_section_of(&im, p->target[t], out);
+  for (size_t t = 0; t < p->ntarget; t++) emit_section_of(&im, t, out);
   emit_rule(out, "Tables");
   image_c(&im, PART_TABLES, NULL, false, out);
   image_free(&im);

@@ -36,10 +36,6 @@ void model_names_free(ModelNames *n);
 void emit_string(Buf *out, const char *s);  // a C string literal; NULL gives NULL
 void emit_comment(Buf *out, const char *s); // text that cannot end a comment
 
-// Which CPU features a target needs, from its function attribute: masks of cpuid leaf 1 ecx, leaf 7 ebx, leaf 7 ecx,
-// and XCR0. False: the attribute names a feature that is not in the table.
-bool target_cpu_needs(const Target *t, uint32_t need[4]);
-
 // The function of one route, a call of PREFIX_call. (emit_model_h.c, beside the prototype)
 // Lines of the C file that compare its header with the one it was made with.
 void emit_header_check(const Program *p, const ModelNames *n, const EmitModel *o, Buf *out);

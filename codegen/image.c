@@ -8,6 +8,7 @@
 #include "generates.h"
 #include "image_records.h"
 #include "probe.h"
+#include "runtime/cpu_words.h"
 #include "runtime/engine/plan.h"
 #include "runtime/weights_format.h"
 
@@ -222,17 +223,17 @@ static const Table *slots(Image *im, size_t target) {
   return finish(im, table);
 }
 
-static Cell isa_row(Image *im, const char *name, uint32_t rank, const uint32_t need[4], const Table *slot, size_t probe,
+static Cell isa_row(Image *im, const char *name, uint32_t rank, const uint32_t *need, const Table *slot, size_t probe,
                     uint64_t sum) {
-  Cell masks[4];
-  for (int k = 0; k < 4; k++) masks[k] = cell_mask(need[k]);
+  Cell masks[SY_CPU_WORDS];
+  for (int k = 0; k < SY_CPU_WORDS; k++) masks[k] = cell_mask(need[k]);
   return ROW(im, isa_row, V(isa_row, name, cell_text(name)), V(isa_row, rank, cell_u32(rank)),
-             V(isa_row, need, cell_list(im, masks, 4)), V(isa_row, slot, cell_ref(slot)),
+             V(isa_row, need, cell_list(im, masks, SY_CPU_WORDS)), V(isa_row, slot, cell_ref(slot)),
              V(isa_row, probe, cell_function(probe)), V(isa_row, probe_sum, cell_hash(sum)));
 }
 
 static void isas(Image *im) {
-  static const uint32_t nothing[4];
+  static const uint32_t nothing[SY_CPU_WORDS];
   Table *table = new_table(im, PART_TABLES, &record_isa_row, "mdl__isas");
   size_t order[MAX_TARGETS];
   table->about = "Compiled instruction sets, worst first.";
@@ -242,9 +243,8 @@ static void isas(Image *im) {
     const Target *t = im->p->target[order[i]];
     const Table *slot = slots(im, order[i]);
     const Kernel *probe = probe_kernel(&im->arena, t);
-    uint32_t need[4];
-    if (!target_cpu_needs(t, need))
-      ICE("target %s: its attribute names a CPU feature that emit_model_names.c does not know", t->name);
+    uint32_t need[SY_CPU_WORDS];
+    target_cpu_needs(t, need);
     size_t run = add_function(
         im, &(ImageFunction){arena_printf(&im->arena, "mdl__probe_%s", t->name), probe, t, .kernel = im->p->kernel.n});
     TableRow *row = add_row(im, table, isa_row(im, t->name, t->rank, need, slot, run, probe_sum(probe)));
@@ -263,7 +263,7 @@ static void add_cap(Image *im, Table *table, const Target *t, Where where, int32
 
 static void add_target_caps(Image *im, Table *table, const Target *t) {
   add_cap(im, table, t, WHERE_FAMILY, (int32_t)t->rank, t->name);
-  if (strcmp(t->family, "1") != 0) add_cap(im, table, t, WHERE_NOT_FAMILY, -2, t->name);
+  if (strcmp(t->isa->family->is, "1") != 0) add_cap(im, table, t, WHERE_NOT_FAMILY, -2, t->name);
 }
 
 static void caps(Image *im) {

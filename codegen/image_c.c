@@ -131,7 +131,9 @@ static void put_cell(const Printer *c, const Member *m, const Cell *cell) {
 }
 
 static void put_where(const Printer *c, Where where, const Target *t, bool begin) {
-  const char *condition = where == WHERE_COMPILED ? t->macro : where != EVERYWHERE ? t->family : "1";
+  const char *condition = where == WHERE_COMPILED ? t->isa->family->compiled
+                          : where != EVERYWHERE   ? t->isa->family->is
+                                                  : "1";
   bool other = where == WHERE_NOT_FAMILY;
   if (!strcmp(condition, "1")) return;
   if (!begin)

@@ -6,6 +6,7 @@
 #include "image.h"
 #include "image_records.h"
 
+#include "runtime/cpu_words.h"
 #include "runtime/engine/plan.h"
 #include "runtime/switchyard.h"
 

@@ -1,5 +1,5 @@
-// target.h: a target is data: vector width, registers, block sizes, and rows of C templates (isa/*.def). Adding an
-// instruction set = one .def file and one entry in target.c; no other code.
+// target.h: a target is data: vector width, registers, block sizes, and rows of C templates. An instruction set is one
+// file of isa/ and one row of runtime/cpu.def (docs/add-a-target.md).
 #ifndef SY_TARGET_H
 #define SY_TARGET_H
 
@@ -8,28 +8,43 @@
 typedef struct IsaRow { // how one kernel operation is written in C
   KOp op;
   DType dtype; // load, store, bcast: of the elements in memory; comparisons, cvt: of the operands; else of the result
-  uint32_t lanes; // 1 = scalar row, shared by all targets (isa/scalar.def)
+  uint32_t lanes; // 1 = scalar row; those that all targets share are in isa/scalar.c
   const char *c;  // template: %0 %1 %2 operands, %b address ("x + 4 * i"), %e the element there ("x[4 * i]"), %n active
                   // lanes, %i immediate or index; its value is a primary expression (call, name, or in parentheses)
   uint32_t partial; // 1 = row for n < lanes
 } IsaRow;
 
+typedef struct Family { // of processors: a row of runtime/cpu.def
+  const char *name;     // "x86_64"
+  const char *is;       // preprocessor condition that the machine is one of them, or "1"
+  const char *compiled; // condition that the compiler can make their kernels, or "1"
+} Family;
+
+typedef struct InstructionSet { // a row of runtime/cpu.def
+  const char *name, *title;     // "avx2", also the value of --isa; "AVX2", for people
+  const char *features;         // what it needs beyond the least of its family: "avx2,fma,f16c", or ""
+  const Family *family;
+} InstructionSet;
+
+enum { // by rank
+#define INSTRUCTION_SET(name, family, title, features) ISA_##name,
+#include "runtime/cpu.def"
+  ISA_COUNT
+};
+extern const InstructionSet instruction_sets[ISA_COUNT];
+
 typedef struct Target {
-  const char *name;                     // "portable", "neon", "avx2", "avx512": also the value of --isa
-  const char *macro;                    // preprocessor condition under which the section is compiled, or "1"
-  const char *family;                   // condition under which the processor is of its family, or "1"
-  const char *attribute;                // function attribute ("__attribute__((target(\"avx2,fma\")))"), or ""
-  const char *cc_flags;                 // flags for a single-ISA build ("-mavx2 -mfma"), or ""
-  const char *triple;                   // cross compilation ("aarch64-linux-gnu"), or NULL = host
+  const char *name; // of the instruction set
+  const InstructionSet *isa;
+  uint32_t rank;                        // dispatch order: larger is preferred
+  const struct Target *base;            // whose rows hold where this one has none, and whose helpers they call; or NULL
   const char *vec_f32, *vec_i32, *mask; // C types of a vector
-  const char *prelude;                  // C text: includes, helper functions; from the .def
+  const char *prelude;                  // C text: includes, helper functions
   const char *narrow;                   // more of them, for kernels that touch narrow types
   uint32_t lanes;                       // f32 lanes
   uint32_t vregs;                       // vector registers
   bool has_fma;
-  uint32_t rank; // dispatch order: larger is preferred
-  // register tile of the GEMM kernels: rows x panels of 16 columns; alternatives are tried in order, the first whose
-  // panel count divides the number of panels (or the last) is taken
+  // register tile of the GEMM kernels: rows x panels of 16 columns; lower_gemm.c chooses among them
   struct {
     uint8_t rows, panels;
   } tile[4];
@@ -40,6 +55,13 @@ typedef struct Target {
 extern const Target *const targets[]; // NULL-terminated, by rank ascending
 size_t target_count(void);
 SY_MUST_USE const Target *target_by_name(const char *name);
+// The family that a machine belongs to, by the first word of its triple ("arm64-apple-darwin", "x86_64"); NULL for one
+// that has no kernels but portable ones.
+SY_MUST_USE const Family *family_of_machine(const char *triple);
+SY_MUST_USE bool target_runs_on(const Target *t, const Family *f); // portable ones run on all
+const char *target_attribute(const Target *t, Arena *a); // "__attribute__((target(\"avx2,fma,f16c\")))", or ""
+// What a processor must say, by the words of runtime/cpu_words.h.
+void target_cpu_needs(const Target *t, uint32_t *need);
 SY_MUST_USE const IsaRow *target_row(const Target *t, KOp op, DType dt, uint32_t lanes,
                                      bool partial); // NULL = not in the target
 
@@ -66,9 +88,15 @@ typedef struct EmitC {
 void emit_c_kernel(const Kernel *k, const Target *t, const EmitC *o, Buf *out);
 void emit_c_functions_free(EmitFunctions *f);
 void emit_c_tasks(const Kernel *k, Buf *out); // C expression of the number of tasks in terms of d[] (size_t const *d)
-// Includes and helpers: of a target, or (NULL) those that all targets share. narrow: with those of kernels that touch
-// buffers of narrow types.
-void emit_c_prelude(const Target *t, bool narrow, Buf *out);
+// Includes and helpers: of a target, or (NULL) those that all targets share. before: targets whose helpers stand in the
+// file already; those of t->base are printed too where they do not. narrow: with those of kernels that touch buffers of
+// narrow types.
+typedef struct Prelude {
+  const Target *const *before;
+  size_t nbefore;
+  bool narrow;
+} Prelude;
+void emit_c_prelude(const Target *t, const Prelude *p, Buf *out);
 bool kernel_is_narrow(const Kernel *k); // does it?
 
 #endif

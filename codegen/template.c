@@ -13,6 +13,8 @@ static const Word words[] = {
     {"MDL_", false, true, "_"},
     {"sy_weights_", true, false, "_weights_"},
     {"SY_WEIGHTS_", true, true, "_WEIGHTS_"},
+    {"sy_cpu_", true, false, "_cpu_"},
+    {"SY_CPU_", true, true, "_CPU_"},
 };
 
 // By its last component.

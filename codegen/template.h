@@ -6,8 +6,8 @@
 //   //@ NAME               here a function prints what differs from model to model
 //   #include "FILE"        here FILE is printed, by the same rules
 //
-// Words that begin with mdl_, MDL_ get the prefix of the model, sy_weights_, SY_WEIGHTS_ of runtime/weights_format.h
-// that of the names which no page can reach:
+// Words that begin with mdl_, MDL_ get the prefix of the model; sy_weights_, SY_WEIGHTS_ of runtime/weights_format.h
+// and sy_cpu_, SY_CPU_ of runtime/cpu_words.h that of the names which no page can reach:
 //
 //   mdl_init MDL_OK mdl__work sy_weights_find   ->   vit_init VIT_OK vit__work vit__weights_find
 #ifndef SY_TEMPLATE_H
@@ -16,7 +16,7 @@
 #include "emit_model.h"
 #include "ir/base/embed.h"
 
-extern const EmbeddedFile engine_files[]; // runtime/engine/* and runtime/weights_format.h, made by the build
+extern const EmbeddedFile engine_files[]; // runtime/engine/*, weights_format.h and cpu_words.h, made by the build
 
 typedef struct ModelText { // the text of a model being printed, and what its parts are made from
   const Program *p;

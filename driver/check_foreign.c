@@ -31,12 +31,11 @@ static const Machine machines[] = {
 enum { NMACHINE = sizeof machines / sizeof *machines };
 
 bool check_is_foreign(const Check *c) {
-  bool neon = !strcmp(c->isa, "neon");
-  return !c->interp && (c->s->opt.target || (neon && !(sy_cpu_features() & SY_CPU_NEON)));
+  return !c->interp && (c->s->opt.target || !target_runs_on(c->target, family_of_machine(sy_cpu_family())));
 }
 
 static const Machine *machine_of(const Check *c) {
-  const char *triple = c->s->opt.target ? c->s->opt.target : "aarch64-linux-gnu";
+  const char *triple = c->s->opt.target ? c->s->opt.target : c->target->isa->family->name;
   for (size_t i = 0; i < NMACHINE; i++)
     if (!strncmp(triple, machines[i].arch, strlen(machines[i].arch))) return &machines[i];
   return NULL;

@@ -16,10 +16,7 @@
 const char *check_cannot_run(const Check *c) {
   if (c->interp) return NULL;
   if (check_is_foreign(c)) return check_cannot_emulate(c);
-  unsigned have = sy_cpu_features();
-  if (!strcmp(c->isa, "avx2") && !(have & SY_CPU_AVX2)) return "this CPU has no AVX2";
-  if (!strcmp(c->isa, "avx512") && !(have & SY_CPU_AVX512)) return "this CPU has no AVX-512";
-  return NULL;
+  return sy_cpu_runs(c->isa) ? NULL : arena_printf(&c->s->arena, "this CPU has no %s", c->target->isa->title);
 }
 
 /* interpreter ---------------------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ static void put_head(const KernelText *list, size_t n, const char *prefix, Buf *
               "`scratch`, 64-byte\n"
               "   aligned), DIMS by their numbers, TASK below NAME_tasks(dims). Compile with -std=c11 "
               "-ffp-contract=off. */\n");
-  emit_c_prelude(NULL, any_narrow(list, n), b);
+  emit_c_prelude(NULL, &(Prelude){.narrow = any_narrow(list, n)}, b);
   buf_printf(b, "typedef struct %s_args {\n  void *p[%zu];\n  size_t dim[%d];\n} %s_args;\n", prefix, buffers, MAX_DIMS,
              prefix);
 }
@@ -120,12 +120,14 @@ static void put_entry(const KernelText *x, const char *prefix, Buf *b) {
 }
 
 // The kernels of one instruction set, behind its prelude.
-static void put_section(Session *s, const KernelText *list, size_t n, const Target *t, const char *prefix, Buf *b) {
-  bool always = !strcmp(t->macro, "1");
+static void put_section(Session *s, const KernelText *list, size_t n, const Target *t, const Prelude *p,
+                        const char *prefix, Buf *b) {
+  const char *condition = t->isa->family->compiled;
+  bool always = !strcmp(condition, "1");
   EmitFunctions functions = {0};
   buf_printf(b, "\n/* %s */\n", t->name);
-  if (!always) buf_printf(b, "#if %s\n", t->macro);
-  emit_c_prelude(t, any_narrow(list, n), b);
+  if (!always) buf_printf(b, "#if %s\n", condition);
+  emit_c_prelude(t, p, b);
   for (size_t i = 0; i < n; i++) {
     if (list[i].t != t) continue;
     emit_c_kernel(list[i].k, t, &(EmitC){prefix, arena_printf(&s->arena, "%s_body", list[i].name), NULL, &functions},
@@ -138,10 +140,14 @@ static void put_section(Session *s, const KernelText *list, size_t n, const Targ
 
 static void put_c(Session *s, const KernelText *list, size_t n, const char *prefix, Buf *b) {
   put_head(list, n, prefix, b);
+  const Target *before[ISA_COUNT];
+  Prelude p = {before, 0, any_narrow(list, n)};
   for (size_t t = 0; targets[t]; t++) {
     bool used = false;
     for (size_t i = 0; i < n; i++) used = used || list[i].t == targets[t];
-    if (used) put_section(s, list, n, targets[t], prefix, b);
+    if (!used) continue;
+    put_section(s, list, n, targets[t], &p, prefix, b);
+    before[p.nbefore++] = targets[t];
   }
 }
 

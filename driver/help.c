@@ -4,11 +4,13 @@
 //   syc help build      one command, its options and examples   (also syc build --help)
 //   syc help emit       ... with what each --emit kind is
 //   syc help models     the models that come with syc and their presets
+//   syc help isa        the instruction sets that --isa may name
 //
 // Invariant: nothing is written twice. The option columns come from options.def, so a page cannot miss an option; the
 // commands are listed here and nowhere else. Pages are at most 100 columns wide.
 #include "help.h"
 #include "embedded.h"
+#include "runtime/switchyard.h"
 
 #include <string.h>
 
@@ -76,9 +78,11 @@ const CommandInfo commands[] = {
      "syc weights inspect vit_b_16.safetensors  # what is in it\n"
      "syc weights pack vit:base --weights vit_b_16.pth -o vit.syw  # for an executable built without it\n"
      "syc weights convert last.ckpt --strip-prefix model. -o model.safetensors  # plain names\n"},
-    {"help", C_HELP, cmd_help, "[COMMAND|models]\n--man\n--completions=bash|zsh|fish", "explain syc or one command",
-     "`syc help models` lists the models that come with syc. The man page and the completion scripts are made from\n"
-     "the same tables as these pages.\n",
+    {"help", C_HELP, cmd_help, "[COMMAND|" HELP_MODELS "|" HELP_ISA "]\n--man\n--completions=bash|zsh|fish",
+     "explain syc or one command",
+     "`syc help models` lists the models that come with syc, `syc help isa` the instruction sets. The man page and "
+     "the\n"
+     "completion scripts are made from the same tables as these pages.\n",
      "syc help emit  # every --emit kind\n"
      "syc help --man | man -l -  # the man page\n"
      "source <(syc help --completions=bash)  # completion in this shell\n"},
@@ -323,7 +327,26 @@ static void print_models(FILE *f) {
   fputs("\nsyc explain NAME:PRESET says what a model costs.\n", f);
 }
 
+/* syc help isa -------------------------------------------------------------------------------------------------- */
+// "  avx2      AVX2      x86_64 with avx2,fma,f16c      runs here"
+static void print_instruction_sets(FILE *f) {
+  fputs("Instruction sets (--isa), from the worst to the best:\n", f);
+  for (const Target *const *t = targets; *t; t++) {
+    const InstructionSet *i = (*t)->isa;
+    int n =
+        fprintf(f, "  %-10s%-12s%s%s%s", i->name, i->title, i->family->name, *i->features ? " with " : "", i->features);
+    fprintf(f, sy_cpu_runs(i->name) ? "%*sruns here\n" : "\n", n < 80 ? 80 - n : 1, "");
+  }
+  fputs("Without --isa a model has all of this machine's family, and takes the best that a processor has.\n", f);
+}
+
 /* syc help ------------------------------------------------------------------------------------------------------ */
+static const struct Topic { // beside the commands
+  const char *name;
+  void (*print)(FILE *f);
+} topics[] = {{HELP_MODELS, print_models}, {HELP_ISA, print_instruction_sets}};
+enum { TOPICS = sizeof topics / sizeof *topics };
+
 int cmd_help(Session *s) {
   if (s->opt.man) {
     help_man(stdout);
@@ -338,16 +361,21 @@ int cmd_help(Session *s) {
     help_general(stdout);
     return EXIT_OK;
   }
-  const char *topic = s->opt.arg.at[0], *near = "models";
-  if (!strcmp(topic, near)) {
-    print_models(stdout);
-    return EXIT_OK;
-  }
+  const char *topic = s->opt.arg.at[0], *near = "";
+  for (size_t i = 0; i < TOPICS; i++)
+    if (!strcmp(topic, topics[i].name)) {
+      topics[i].print(stdout);
+      return EXIT_OK;
+    }
   if (find_command(topic)) {
     help_command(stdout, topic);
     return EXIT_OK;
   }
-  size_t best = edit_distance(topic, near, 4);
+  size_t best = 4;
+  for (size_t i = 0; i < TOPICS; i++) {
+    size_t d = edit_distance(topic, topics[i].name, best);
+    if (d < best) best = d, near = topics[i].name;
+  }
   for (const CommandInfo *c = commands; c->name; c++) {
     size_t d = edit_distance(topic, c->name, best);
     if (d < best) best = d, near = c->name;

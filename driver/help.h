@@ -23,6 +23,10 @@ void help_general(FILE *f); // what syc is, the commands, three examples: under 
 // One command's page: synopsis, detail, options in columns, examples, exit codes. An unknown name prints nothing.
 void help_command(FILE *f, const char *command);
 
+// What `syc help` takes beside the commands.
+#define HELP_MODELS "models"
+#define HELP_ISA "isa"
+
 /* Shared by help.c and help_export.c ---------------------------------------------------------------------------- */
 typedef struct HelpOption { // one row of options.def, as text
   const char *name;         // "output", "MD"

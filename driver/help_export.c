@@ -182,7 +182,7 @@ static void complete_bash(FILE *f) {
         "    *) if [ \"${COMP_WORDS[1]}\" = help ]; then COMPREPLY=($(compgen -W \"",
         f);
   put_command_names(f);
-  fputs(" models\" -- \"$word\"))\n"
+  fputs(" " HELP_MODELS " " HELP_ISA "\" -- \"$word\"))\n"
         "       elif [ \"${COMP_WORDS[1]}\" = weights ] && [ \"$COMP_CWORD\" -eq 2 ]; then\n"
         "         COMPREPLY=($(compgen -W \"init inspect pack\" -- \"$word\"))\n"
         "       else COMPREPLY=($(compgen -f -- \"$word\")); fi ;;\n"
@@ -243,7 +243,7 @@ static void complete_zsh(FILE *f) {
     if (c->bit == C_HELP) {
       fputs("      '1:topic:(", f);
       put_command_names(f);
-      fputs(" models)' ;;\n", f);
+      fputs(" " HELP_MODELS " " HELP_ISA ")' ;;\n", f);
     } else {
       fputs(c->bit == C_WEIGHTS ? "      '1:action:(init inspect pack)' '*:file:_files' ;;\n"
                                 : "      '*:file:_files' ;;\n",
@@ -262,7 +262,7 @@ static void complete_fish(FILE *f) {
   }
   fputs("complete -c syc -n '__fish_seen_subcommand_from help' -f -a '", f);
   put_command_names(f);
-  fputs(" models'\n", f);
+  fputs(" " HELP_MODELS " " HELP_ISA "'\n", f);
   for (const HelpOption *o = help_options; o->name; o++) {
     fputs("complete -c syc -n '__fish_seen_subcommand_from", f);
     for (const CommandInfo *c = commands; c->name; c++)

@@ -378,25 +378,14 @@ bool session_passes(Session *s, Module *m) {
   return session_flush(s) && ok;
 }
 
-// "aarch64" or "x86_64", as compilers name machines.
-static const char *machine_here(void) {
-#if defined(__aarch64__)
-  return "aarch64";
-#else
-  return "x86_64";
-#endif
-}
-
-// Of a machine that is not known here any set is taken.
+// Of a machine that is not known here any set is taken: it may be another name of one that is.
 static bool target_is_of(const Target *t, const char *machine) {
-  bool arm = !strncmp(machine, "aarch64", 7) || !strncmp(machine, "arm64", 5);
-  bool x86 = !strncmp(machine, "x86_64", 6) || !strncmp(machine, "amd64", 5);
-  bool neon = !strcmp(t->name, "neon");
-  return !strcmp(t->name, "portable") || (!arm && !x86) || neon == arm;
+  const Family *f = family_of_machine(machine);
+  return !f || target_runs_on(t, f);
 }
 
 bool session_targets_run(Session *s, const Target *const *t, size_t n, const char *machine) {
-  if (!machine) machine = machine_here();
+  if (!machine) machine = sy_cpu_family();
   for (size_t i = 0; i < n; i++) {
     if (target_is_of(t[i], machine)) continue;
     Buf have = {0};
@@ -422,9 +411,8 @@ size_t session_targets(Session *s, const char *list, const Target **out) {
     if (!list) return known;
   }
   if (!list) {
-    const char *machine = machine_here();
     for (size_t i = 0; targets[i] && n < MAX_TARGETS; i++)
-      if (target_is_of(targets[i], machine)) out[n++] = targets[i];
+      if (target_is_of(targets[i], sy_cpu_family())) out[n++] = targets[i];
     return n;
   }
   char *copy = arena_strdup(&s->arena, list), *save = NULL;

@@ -66,7 +66,7 @@ static const Option options[] = {
      "-o FILE too: write the output to a NumPy file (several outputs: FILE-NAME.npy), - to standard output"},
     {"weights", "FILE", AS_STRING, AT(weights), 0, ANY, "packed weights (default: PROGRAM.syw)"},
     {"threads", "N", AS_NUMBER, AT(threads), 1024, ANY, "threads (default: the cores this process may use)"},
-    {"isa", "NAME", AS_STRING, AT(isa), 0, ANY, "use nothing better than portable, avx2, avx512 or neon"},
+    {"isa", "NAME", AS_STRING, AT(isa), 0, ANY, "use nothing better than this instruction set (--describe lists them)"},
     {"repeat", "N", AS_NUMBER, AT(repeat), 1000000000, RUN, "run every call N times (for --time)"},
     {"time", NULL, AS_FLAG, AT(time), 0, RUN | EMBED, "print how long the calls took"},
     {"json", NULL, AS_FLAG, AT(json), 0, ANY, "print results as JSON"},

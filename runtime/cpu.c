@@ -1,5 +1,5 @@
-// cpu.c: what the machine offers: instruction sets (cpuid and xgetbv on x86, always NEON on aarch64), cores this
-// process may use (its affinity mask), and the CPU's name for reports.
+// cpu.c: what the machine offers: instruction sets (cpu.def), cores this process may use (its affinity mask), and the
+// CPU's name for reports.
 //
 // Invariant: an instruction set is reported only if the operating system saves its registers too (XCR0).
 //
@@ -9,31 +9,79 @@
 #endif
 #include "switchyard.h"
 
+#include "cpu_words.h"
+
 #include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
+static const struct Feature {
+  const char *name;
+  int word, bit;
+  uint32_t saved; // of XCR0
+} features[] = {
+#define FEATURE(family, name, word, bit, saved) {name, word, bit, saved},
+#include "cpu.def"
+};
+enum { FEATURES = sizeof features / sizeof *features };
+
+static const struct InstructionSet {
+  const char *name, *family, *features;
+} sets[] = {
+// from the worst to the best
+#define INSTRUCTION_SET(name, family, title, features) {#name, #family, features},
+#include "cpu.def"
+};
+enum { SETS = sizeof sets / sizeof *sets };
+
+const char *sy_cpu_family(void) {
+#if defined(__x86_64__)
+  return "x86_64";
+#elif defined(__aarch64__)
+  return "aarch64";
+#elif defined(__riscv) && __riscv_xlen == 64
+  return "riscv64";
+#else
+  return "";
+#endif
+}
+
+static int has_feature(const char *name, size_t n, const uint32_t have[SY_CPU_WORDS]) {
+  for (size_t i = 0; i < FEATURES; i++) {
+    uint32_t need[SY_CPU_WORDS] = {0};
+    if (strlen(features[i].name) != n || strncmp(features[i].name, name, n) != 0) continue;
+    need[features[i].word] = 1u << features[i].bit;
+    need[SY_CPU_XCR0] = features[i].saved;
+    return sy_cpu_has(need, have);
+  }
+  return 0;
+}
+
+static int runs(const struct InstructionSet *s) {
+  uint32_t have[SY_CPU_WORDS];
+  if (strcmp(s->family, "any") != 0 && strcmp(s->family, sy_cpu_family()) != 0) return 0;
+  sy_cpu_words(have);
+  for (const char *at = s->features; *at;) {
+    size_t n = strcspn(at, ",");
+    if (!has_feature(at, n, have)) return 0;
+    at += n + (at[n] == ',');
+  }
+  return 1;
+}
+
+int sy_cpu_runs(const char *isa) {
+  for (size_t i = 0; i < SETS; i++)
+    if (!strcmp(sets[i].name, isa)) return runs(&sets[i]);
+  return 0;
+}
+
+const char *sy_cpu_isa(void) {
+  size_t best = SETS - 1;
+  while (best > 0 && !runs(&sets[best])) best--;
+  return sets[best].name;
+}
+
 #if defined(__x86_64__) || defined(__i386__)
-#include <cpuid.h>
-
-static unsigned os_saved_registers(void) {
-  unsigned lo, hi;
-  __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
-  return lo;
-}
-
-unsigned sy_cpu_features(void) {
-  enum { FMA = 1u << 12, OSXSAVE = 1u << 27, AVX = 1u << 28, F16C = 1u << 29, AVX2 = 1u << 5 };
-  const unsigned base = FMA | OSXSAVE | AVX | F16C, avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; // f dq bw vl
-  unsigned a, b, c, d, found = 0;
-  if (!__get_cpuid(1, &a, &b, &c, &d) || (c & base) != base) return 0;
-  unsigned saved = os_saved_registers();
-  if ((saved & 0x6) != 0x6 || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & AVX2)) return 0;
-  found = SY_CPU_AVX2;
-  if ((saved & 0xe6) == 0xe6 && (b & avx512) == avx512) found |= SY_CPU_AVX512;
-  return found;
-}
-
 void sy_cpu_name(char *dst, size_t n) {
   unsigned word[12] = {0};
   char text[sizeof word + 1] = {0};
@@ -51,14 +99,6 @@ void sy_cpu_name(char *dst, size_t n) {
   dst[len] = 0;
 }
 #else
-unsigned sy_cpu_features(void) {
-#if defined(__aarch64__)
-  return SY_CPU_NEON;
-#else
-  return 0;
-#endif
-}
-
 void sy_cpu_name(char *dst, size_t n) {
   static const char text[] = "unknown CPU";
   if (!n) return;
@@ -67,13 +107,6 @@ void sy_cpu_name(char *dst, size_t n) {
   dst[len] = 0;
 }
 #endif
-
-const char *sy_cpu_isa(void) {
-  unsigned f = sy_cpu_features();
-  if (f & SY_CPU_AVX512) return "avx512";
-  if (f & SY_CPU_AVX2) return "avx2";
-  return f & SY_CPU_NEON ? "neon" : "portable";
-}
 
 unsigned sy_cpu_cores(void) {
 #if defined(__linux__)

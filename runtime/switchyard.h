@@ -92,10 +92,11 @@ void sy_map_close(sy_map *m); // an empty map is allowed
 sy_status sy_weights_check(const void *weights, size_t bytes, const sy_exec *exec);
 
 /* cpu.c ----------------------------------------------------------------------------------------------------------- */
-enum { SY_CPU_AVX2 = 1, SY_CPU_AVX512 = 2, SY_CPU_NEON = 4 };
-unsigned sy_cpu_features(void); // what this CPU and its kernel can run: AVX2 means avx2+fma+f16c, AVX512 f+bw+dq+vl
-const char *sy_cpu_isa(void);   // the best of "portable", "avx2", "avx512", "neon"
-unsigned sy_cpu_cores(void);    // cores this process may use, at least 1
+// Instruction sets have the names of --isa: "portable", "avx2", .. (cpu.def).
+int sy_cpu_runs(const char *isa);      // can this CPU and its kernel run it? 0 for a name that is none
+const char *sy_cpu_isa(void);          // the best that it can run
+const char *sy_cpu_family(void);       // "x86_64", "aarch64", "riscv64", or "" for another
+unsigned sy_cpu_cores(void);           // cores this process may use, at least 1
 void sy_cpu_name(char *dst, size_t n); // "AMD EPYC 7763"; "unknown CPU" if it does not say
 
 /* a compiled model, in general terms: PREFIX_glue.c defines sy_model_entry --------------------------------------------

@@ -551,15 +551,14 @@ static void add_text_attribute(const Llvm *l, LLVMValueRef fn, const char *key, 
   LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, a);
 }
 
-// __attribute__((target("avx2,fma"))) -> +avx2,+fma
+// avx2,fma -> +avx2,+fma
 static void add_features(Llvm *l, LLVMValueRef fn, const Target *t) {
-  const char *s = strstr(t->attribute, "target(\"");
   if (l->o->cpu) add_text_attribute(l, fn, "target-cpu", l->o->cpu);
   Buf b = {0};
   if (l->o->features) buf_puts(&b, l->o->features);
-  for (s = s ? s + strlen("target(\"") : ""; *s && *s != '"'; s += strcspn(s, ",\"")) {
+  for (const char *s = t->isa->features; *s; s += strcspn(s, ",")) {
     s += *s == ',';
-    buf_printf(&b, "%s+%.*s", b.n ? "," : "", (int)strcspn(s, ",\""), s);
+    buf_printf(&b, "%s+%.*s", b.n ? "," : "", (int)strcspn(s, ","), s);
   }
   if (b.n) add_text_attribute(l, fn, "target-features", arena_strndup(&l->arena, b.s, b.n));
   buf_free(&b);

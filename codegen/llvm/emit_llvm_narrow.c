@@ -1,5 +1,5 @@
 // emit_llvm_narrow.c: numbers kept in 16 bits, widened after a load and rounded before a store. Integer arithmetic, the
-// same as sy_f16 and the like in codegen/isa/scalar.def, so that no target needs a library for what it has no
+// same as sy_f16 and the like in codegen/isa/scalar.c, so that no target needs a library for what it has no
 // instruction for; LLVM finds the instructions where they are.
 #include "emit_llvm.h"
 

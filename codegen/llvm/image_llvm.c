@@ -78,7 +78,7 @@ static LLVMTypeRef type_of(const Llvm *l, const Member *m) {
 
 static bool is_here(const Printer *c, Where where, const Target *t) {
   if (where == EVERYWHERE || where == WHERE_COMPILED) return true; // a module has no target that it cannot run
-  bool mine = !strcmp(t->family, "1");
+  bool mine = !strcmp(t->isa->family->is, "1");
   for (size_t i = 0; i < c->nmine; i++) mine |= c->mine[i] == t;
   return mine == (where == WHERE_FAMILY);
 }

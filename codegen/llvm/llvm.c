@@ -39,28 +39,22 @@ static const char *keep_error(char *s, void (*dispose)(char *)) {
 /* targets
  * --------------------------------------------------------------------------------------------------------------------------------
  */
-// What each family of processors needs for the kernels, beside what the kernels' own attributes say.
-static const struct Family {
-  const char *arch, *macro; // macro: what the C section of a target asks for ("1": every family has it)
-  const char *features;
-} families[] = {
-    {"x86_64", "defined(__x86_64__)", NULL},
-    {"aarch64", "defined(__aarch64__)", NULL},
-    {"arm64", "defined(__aarch64__)", NULL},
-    {"riscv64", "", "+m,+a,+f,+d,+c"},
-    {"wasm32", "", "+simd128,+bulk-memory"},
-    {"i386", "", "+sse2"}, // without it floats are computed in more than their precision
-    {"i486", "", "+sse2"},
-    {"i586", "", "+sse2"},
-    {"i686", "", "+sse2"},
+// What machines need for the kernels, beside what the kernels' own attributes say.
+static const char *const needs[][2] = {
+    {"riscv64", "+m,+a,+f,+d,+c"},
+    {"wasm32", "+simd128,+bulk-memory"},
+    {"i386", "+sse2"}, // without it floats are computed in more than their precision
+    {"i486", "+sse2"},
+    {"i586", "+sse2"},
+    {"i686", "+sse2"},
 };
 
-static const struct Family *family_of(const char *triple) {
-  for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
-    size_t n = strlen(families[i].arch);
-    if (!strncmp(triple, families[i].arch, n) && (triple[n] == '-' || !triple[n])) return &families[i];
+static const char *needs_of(const char *triple) {
+  for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
+    size_t n = strlen(needs[i][0]);
+    if (!strncmp(triple, needs[i][0], n) && (triple[n] == '-' || !triple[n])) return needs[i][1];
   }
-  return NULL;
+  return "";
 }
 
 static LLVMTargetRef find_target(const char *triple, const char **err) {
@@ -81,11 +75,9 @@ size_t llvm_targets(const char *triple, const Target **out, const char **err) {
   const char *name = triple ? triple : mine;
   size_t n = 0;
   if (find_target(name, err)) {
-    const struct Family *f = family_of(name);
-    for (size_t i = 0; targets[i]; i++) {
-      const char *macro = targets[i]->macro;
-      if (!strcmp(macro, "1") || (f && *f->macro && strstr(macro, f->macro))) out[n++] = targets[i];
-    }
+    const Family *f = family_of_machine(name);
+    for (size_t i = 0; targets[i]; i++)
+      if (target_runs_on(targets[i], f)) out[n++] = targets[i];
   }
   if (mine) LLVMDisposeMessage(mine);
   return n;
@@ -95,8 +87,7 @@ static bool open_machine(Llvm *l, const char **err) {
   char *mine = l->o->triple ? NULL : LLVMGetDefaultTargetTriple();
   const char *triple = l->o->triple ? l->o->triple : mine;
   LLVMTargetRef t = find_target(triple, err);
-  const struct Family *f = family_of(triple);
-  const char *features = l->o->features ? l->o->features : f && f->features ? f->features : "";
+  const char *features = l->o->features ? l->o->features : needs_of(triple);
   if (t)
     l->machine = LLVMCreateTargetMachine(t, triple, l->o->cpu ? l->o->cpu : "", features, LLVMCodeGenLevelDefault,
                                          LLVMRelocPIC, LLVMCodeModelDefault);

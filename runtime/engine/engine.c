@@ -50,30 +50,7 @@ static void mdl__start(mdl__atomic *a) { *a = 0; }
 
 //@ section What this CPU can run
 
-#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
-#include <cpuid.h>
-static void mdl__cpu(uint32_t have[4]) {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  have[0] = have[1] = have[2] = have[3] = 0;
-  if (__get_cpuid(1, &a, &b, &c, &d)) have[0] = c;
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
-    have[1] = b;
-    have[2] = c;
-  }
-  if (have[0] & (1u << 27)) { /* OSXSAVE: which registers the operating system saves */
-    __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
-    have[3] = a;
-  }
-}
-#else
-static void mdl__cpu(uint32_t have[4]) { have[0] = have[1] = have[2] = have[3] = 0; }
-#endif
-
-static int mdl__isa_runs(const mdl__isa_row *isa, const uint32_t have[4]) {
-  for (int i = 0; i < 4; i++)
-    if ((have[i] & isa->need[i]) != isa->need[i]) return 0;
-  return 1;
-}
+#include "../cpu_words.h"
 
 //@ section Running steps
 
@@ -334,12 +311,12 @@ mdl_status mdl_init(mdl_ctx **ctx, const mdl_config *config) {
   for (unsigned i = 1; i < (unsigned)MDL_ROUTE_COUNT; i++)
     if (mdl__needed(&mdl__plans[i], dims) < least) least = mdl__needed(&mdl__plans[i], dims);
   if (config->arena_bytes - fixed - scratch < least) return MDL_EARENA;
-  uint32_t have[4];
+  uint32_t have[SY_CPU_WORDS];
   unsigned best = 0;
   int found = 0;
-  mdl__cpu(have);
+  sy_cpu_words(have);
   for (unsigned i = 0; mdl__isas[i].name; i++)
-    if ((int)mdl__isas[i].rank <= cap && mdl__isa_runs(&mdl__isas[i], have)) {
+    if ((int)mdl__isas[i].rank <= cap && sy_cpu_has(mdl__isas[i].need, have)) {
       best = i;
       found = 1;
     }

@@ -50,7 +50,7 @@ typedef struct mdl_config {
   void *arena;          /* aligned to MDL_ALIGN; belongs to the context from mdl_init on */
   size_t arena_bytes;   /* MDL_ARENA_BYTES(threads), the macro of the one route that is called, or mdl_arena_bytes() */
   const mdl_exec *exec; /* copied; NULL: one thread */
-  const char *max_isa;  /* "portable", "avx2", "avx512", "neon": use nothing better; NULL: the best */
+  const char *max_isa;  /* instruction set ("portable", as in mdl_info): use nothing better; NULL: the best */
 } mdl_config;
 
 /* Lives at the start of the arena; there is nothing to free. One call at a time on one context; different contexts may

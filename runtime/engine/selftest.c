@@ -104,7 +104,8 @@ static mdl_status mdl__test_probe(const mdl__isa_row *isa) {
 
 /* Runs the first task of a step's kernel on every instruction set; all must agree with the first. Kernels whose
  * operands do not fit the arena at once are left out. */
-static mdl_status mdl__test_kernel(mdl_ctx *c, const mdl__step *s, const mdl__args *dims, const uint32_t have[4]) {
+static mdl_status mdl__test_kernel(mdl_ctx *c, const mdl__step *s, const mdl__args *dims,
+                                   const uint32_t have[SY_CPU_WORDS]) {
   const mdl__param *param = mdl__params[s->kernel];
   mdl__args args = *dims;
   unsigned out = MDL__MAX_ARGS;
@@ -128,7 +129,7 @@ static mdl_status mdl__test_kernel(mdl_ctx *c, const mdl__step *s, const mdl__ar
   want.n = 0;
   for (unsigned i = 0, first = 1; mdl__isas[i].name; i++) {
     const mdl__slot *k = &mdl__isas[i].slot[s->kernel];
-    if (!mdl__isa_runs(&mdl__isas[i], have) || k->tasks(args.dim) == 0) continue;
+    if (!sy_cpu_has(mdl__isas[i].need, have) || k->tasks(args.dim) == 0) continue;
     const unsigned char *data = (const unsigned char *)args.p[out];
     memset(args.p[out], MDL__MARK, (size_t)(param[out].n * mdl__param_size(&param[out])));
     k->run(&args, 0, c->scratch);
@@ -160,10 +161,10 @@ static int mdl__tested(unsigned r, unsigned i) {
 mdl_status mdl_selftest(mdl_ctx *c) {
   if (!c) return MDL_EINVAL;
   mdl_status status = mdl__test_weights(c);
-  uint32_t have[4];
-  mdl__cpu(have);
+  uint32_t have[SY_CPU_WORDS];
+  sy_cpu_words(have);
   for (unsigned i = 0; status == MDL_OK && mdl__isas[i].name; i++)
-    if (mdl__isa_runs(&mdl__isas[i], have)) status = mdl__test_probe(&mdl__isas[i]);
+    if (sy_cpu_has(mdl__isas[i].need, have)) status = mdl__test_probe(&mdl__isas[i]);
   for (unsigned r = 0; r < (unsigned)MDL_ROUTE_COUNT; r++) {
     const mdl__plan *p = &mdl__plans[r];
     mdl__args args;

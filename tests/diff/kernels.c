@@ -11,13 +11,12 @@
 // If they are not given, the number is SWITCHYARD_KERNELS, or 200, and SWITCHYARD_SEED asks for other kernels.
 #include "codegen/llvm/llvm.h"
 #include "kernel_cases.h"
+#include "runtime/switchyard.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { MAX_SETS = 8 };
 
 typedef struct Set { // the cases of one target with what the interpreter made of them
   Cases cases;
@@ -28,7 +27,7 @@ typedef struct Set { // the cases of one target with what the interpreter made o
 typedef struct World {
   Arena arena;
   char dir[64];
-  Set set[MAX_SETS];
+  Set set[ISA_COUNT];
   size_t nset, failures, compared, skipped;
 } World;
 
@@ -114,8 +113,8 @@ static void name_kernel(const Kernel *k, size_t set, size_t i, char name[128]) {
 static void emit_set(const Set *s, size_t number, Buf *out) {
   const Target *t = s->printed;
   EmitFunctions functions = {0};
-  buf_printf(out, "#if %s\n", t->macro);
-  emit_c_prelude(t, true, out);
+  buf_printf(out, "#if %s\n", t->isa->family->compiled);
+  emit_c_prelude(t, &(Prelude){targets, number, true}, out);
   for (size_t i = 0; i < s->cases.list.n; i++) {
     const Kernel *k = s->cases.list.at[i].kernel;
     char name[128];
@@ -131,7 +130,7 @@ static void emit_set(const Set *s, size_t number, Buf *out) {
 
 // With `only` the kernels of one set are in an object.
 static void emit_program(const World *w, const Set *only, Buf *out) {
-  emit_c_prelude(NULL, true, out);
+  emit_c_prelude(NULL, &(Prelude){.narrow = true}, out);
   for (size_t i = 0; i < sizeof program_head / sizeof *program_head; i++) buf_puts(out, program_head[i]);
   for (size_t i = 0; i < w->nset; i++) {
     if (!only) emit_set(&w->set[i], i, out);
@@ -145,7 +144,7 @@ static void emit_program(const World *w, const Set *only, Buf *out) {
   buf_puts(out, "static const entry entries[] = {\n");
   for (size_t i = 0; i < w->nset; i++) {
     if (only && only != &w->set[i]) continue;
-    buf_printf(out, "#if %s\n", only ? "1" : w->set[i].printed->macro);
+    buf_printf(out, "#if %s\n", only ? "1" : w->set[i].printed->isa->family->compiled);
     for (size_t j = 0; j < w->set[i].cases.list.n; j++) {
       const Kernel *k = w->set[i].cases.list.at[j].kernel;
       char name[128];
@@ -252,31 +251,19 @@ static size_t compare(World *w, const Set *s, const char *what, bool loud) {
 /* runs
  * -----------------------------------------------------------------------------------------------------------------------------------
  */
-static bool cpu_has(const char *isa) {
-#if defined(__x86_64__) && defined(__GNUC__)
-  if (!strcmp(isa, "avx2")) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (!strcmp(isa, "avx512"))
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-#endif
-#if defined(__aarch64__)
-  if (!strcmp(isa, "neon")) return true;
-#endif
-  return !strcmp(isa, "portable");
-}
-
 typedef struct Build {
   const char *cc, *flags, *run; // run: prefix of the command, or ""
-  const char *isas;             // to be run
+  const char *machine, *only;   // of the compiler, NULL: this one; the one instruction set to run, NULL: all
 } Build;
 
 static const Build builds[] = {
-    {"gcc", "-O2", "", "portable neon avx2 avx512"},
-    {"clang", "-O2", "", "portable neon avx2 avx512"},
-    {"clang-19", "-O2", "", "portable neon avx2 avx512"},
-    {"gcc", "-O1 -DSY_PLAIN_C", "", "portable"}, // the branch for compilers without vector types
-    {"clang", "-O1 -fsanitize=address,undefined -fno-sanitize-recover=all", "", "portable avx2 avx512"},
-    {"aarch64-linux-gnu-gcc", "-O2 -static", "qemu-aarch64", "portable neon"},
+    {"gcc", "-O2", "", NULL, NULL},
+    {"clang", "-O2", "", NULL, NULL},
+    {"clang-19", "-O2", "", NULL, NULL},
+    {"gcc", "-O1 -DSY_PLAIN_C", "", NULL, "portable"}, // the branch for compilers without vector types
+    {"clang", "-O1 -fsanitize=address,undefined -fno-sanitize-recover=all", "", NULL, NULL},
+    {"aarch64-linux-gnu-gcc", "-O2 -static", "qemu-aarch64", "aarch64", NULL},
+    {"riscv64-linux-gnu-gcc", "-O2 -static", "qemu-riscv64", "riscv64", NULL},
 };
 
 static bool have(const char *program) {
@@ -305,8 +292,9 @@ static void run_build(World *w, const Build *b) {
     const char *isa = s->printed->name;
     char what[200];
     snprintf(what, sizeof what, "%s %s, %s", b->cc, b->flags, isa);
-    if (!strstr(b->isas, isa)) continue;
-    if (!*b->run && !cpu_has(isa)) {
+    if (b->only && strcmp(b->only, isa) != 0) continue;
+    if (!target_runs_on(s->printed, family_of_machine(b->machine ? b->machine : sy_cpu_family()))) continue;
+    if (!*b->run && !sy_cpu_runs(isa)) {
       printf("skip %s: this processor has no %s\n", what, isa);
       w->skipped++;
       continue;
@@ -325,29 +313,25 @@ static void run_build(World *w, const Build *b) {
 
 /* the same through LLVM
  * ----------------------------------------------------------------------------------------------------------------- */
-typedef struct LlvmBuild {
-  const char *isa, *triple, *cc, *features, *run; // cc: of the machine, for main; run: prefix of the command, or ""
-  const char *check, *without; // a command that says whether it can run here, and what is missing if not
+typedef struct LlvmBuild {                  // a machine, for all its instruction sets
+  const char *triple, *cc, *features, *run; // triple: NULL: this one; cc: for main; run: prefix of the command, or ""
+  const char *check, *without;              // a command that says whether it can run here, and what is missing if not
 } LlvmBuild;
 
 // Prints the first linker for WebAssembly that is here; fails if none is.
 #define WASM_LD "command -v wasm-ld wasm-ld-19 wasm-ld-18 wasm-ld-17 wasm-ld-16 wasm-ld-15 2>/dev/null | grep -m 1 ."
 
 static const LlvmBuild llvm_builds[] = {
-    {.isa = "portable", .cc = "gcc", .run = ""},
-    {.isa = "avx2", .cc = "gcc", .run = ""},
-    {.isa = "avx512", .cc = "gcc", .run = ""},
-    {.isa = "portable", .triple = "aarch64-linux-gnu", .cc = "aarch64-linux-gnu-gcc", .run = "qemu-aarch64"},
-    {.isa = "neon", .triple = "aarch64-linux-gnu", .cc = "aarch64-linux-gnu-gcc", .run = "qemu-aarch64"},
-    {.isa = "portable", .triple = "riscv64-linux-gnu", .cc = "riscv64-linux-gnu-gcc", .run = "qemu-riscv64"},
-    {.isa = "portable",
-     .triple = "riscv64-linux-gnu",
+    {.cc = "gcc", .run = ""},
+    {.triple = "aarch64-linux-gnu", .cc = "aarch64-linux-gnu-gcc", .run = "qemu-aarch64"},
+    {.triple = "riscv64-linux-gnu", .cc = "riscv64-linux-gnu-gcc", .run = "qemu-riscv64"},
+    {.triple = "riscv64-linux-gnu",
      .cc = "riscv64-linux-gnu-gcc",
      .features = "+m,+a,+f,+d,+c,+v",
      .run = "qemu-riscv64 -cpu rv64,v=true,vlen=128",
      .check = "qemu-riscv64 --version | grep -qE 'version ([89]|[1-9][0-9])'",
      .without = "emulator of the vector extension: qemu 7 stops with an assertion"},
-    {.isa = "portable", .triple = "wasm32", .cc = "", .run = "node", .check = WASM_LD, .without = "wasm-ld"},
+    {.triple = "wasm32", .cc = "", .run = "node", .check = WASM_LD, .without = "wasm-ld"},
 };
 
 static Set *find_set(World *w, const char *isa) {
@@ -371,7 +355,7 @@ static bool write_kernels(World *w, const Set *s, const LlvmBuild *b, LlvmKind k
   if (ok)
     write_or_die(path(w, file), &out);
   else
-    printf("FAIL LLVM %s: %s\n", b->isa, err);
+    printf("FAIL LLVM %s: %s\n", s->printed->name, err);
   buf_free(&out);
   return ok;
 }
@@ -385,7 +369,7 @@ static bool run_object(World *w, const Set *s, const LlvmBuild *b) {
   write_inputs(w, s);
   return shell("%s -std=c11 -O1 %s -o %s %s %s -lm", b->cc, *b->run ? "-static" : "", path(w, "program"),
                path(w, "main.c"), path(w, "kernels.o")) &&
-         shell("%s %s %s %s %s", b->run, path(w, "program"), b->isa, path(w, "in.bin"), path(w, "out.bin"));
+         shell("%s %s %s %s %s", b->run, path(w, "program"), s->printed->name, path(w, "in.bin"), path(w, "out.bin"));
 }
 
 // The same in node: there is no main, run_wasm.js does its work.
@@ -405,16 +389,16 @@ static bool run_web(World *w, const Set *s) {
                w->dir, w->dir, w->dir);
 }
 
-static void run_llvm(World *w, const LlvmBuild *b) {
-  const Set *s = find_set(w, b->isa);
+static void run_llvm(World *w, const LlvmBuild *b, const Set *s) {
+  const char *isa = s->printed->name;
   char what[200], emulator[40];
   snprintf(emulator, sizeof emulator, "%.*s", (int)strcspn(b->run, " "), b->run);
-  snprintf(what, sizeof what, "LLVM %s, %s%s%s%s", llvm_version(), b->isa, b->triple ? ", " : "",
+  snprintf(what, sizeof what, "LLVM %s, %s%s%s%s", llvm_version(), isa, b->triple ? ", " : "",
            b->triple ? b->triple : "", b->features ? b->features : "");
   const char *missing = !have(b->cc) ? b->cc : !have(emulator) ? emulator : NULL;
   if (!missing && b->check && !shell("%s >/dev/null", b->check)) missing = b->without;
-  if (llvm_missing() || missing || (!*b->run && !cpu_has(b->isa))) {
-    printf("skip %s: no %s here\n", what, llvm_missing() ? "LLVM" : missing ? missing : b->isa);
+  if (llvm_missing() || missing || (!*b->run && !sy_cpu_runs(isa))) {
+    printf("skip %s: no %s here\n", what, llvm_missing() ? "LLVM" : missing ? missing : isa);
     w->skipped++;
     return;
   }
@@ -427,6 +411,12 @@ static void run_llvm(World *w, const LlvmBuild *b) {
   size_t bad = compare(w, s, what, true);
   printf("%s %s: %zu kernels, %zu differ\n", bad ? "FAIL" : "ok  ", what, s->cases.list.n, bad);
   w->failures += bad;
+}
+
+static void run_llvm_sets(World *w, const LlvmBuild *b) {
+  const Family *f = family_of_machine(b->triple ? b->triple : sy_cpu_family());
+  for (size_t i = 0; i < w->nset; i++)
+    if (target_runs_on(w->set[i].printed, f)) run_llvm(w, b, &w->set[i]);
 }
 
 // What clang makes of the text, changed by sed or compiled with other flags.
@@ -448,11 +438,11 @@ static const LlvmControl llvm_controls[] = {
 };
 
 static void run_llvm_control(World *w, const LlvmControl *c) {
-  static const LlvmBuild b = {.isa = "avx2", .cc = "gcc", .run = ""};
-  const Set *s = find_set(w, b.isa);
+  static const LlvmBuild b = {.cc = "gcc", .run = ""};
+  const Set *s = find_set(w, "avx2");
   char clang[20];
   snprintf(clang, sizeof clang, "clang-%.2s", llvm_version());
-  if (llvm_missing() || !have(clang) || !cpu_has(b.isa)) {
+  if (llvm_missing() || !have(clang) || !sy_cpu_runs("avx2")) {
     printf("skip LLVM control %s: needs LLVM, its clang and AVX2\n", c->what);
     w->skipped++;
     return;
@@ -502,7 +492,7 @@ static void run_control(World *w, const Control *c) {
   Set *s = NULL;
   for (size_t i = 0; i < w->nset; i++)
     if (!strcmp(w->set[i].cases.target->name, c->isa)) s = &w->set[i];
-  if (!have("gcc") || !s || !cpu_has(c->isa)) {
+  if (!have("gcc") || !s || !sy_cpu_runs(c->isa)) {
     printf("skip control %s: needs gcc and %s\n", c->what, c->isa);
     w->skipped++;
     return;
@@ -515,7 +505,7 @@ static void run_control(World *w, const Control *c) {
   write_or_die(path(w, "program.c"), &text);
   buf_free(&text);
   write_inputs(w, s);
-  Build b = {"gcc", "-O2 -Wno-error", "", ""};
+  Build b = {"gcc", "-O2 -Wno-error", "", NULL, NULL};
   size_t bad = 0;
   bool ran = compile(w, &b, c->flags) &&
              shell("%s %s %s %s", path(w, "program"), c->isa, path(w, "in.bin"), path(w, "out.bin"));
@@ -548,7 +538,7 @@ int main(int argc, char **argv) {
   write_or_die(path(&w, "program.c"), &text);
   buf_free(&text);
   for (size_t i = 0; i < sizeof builds / sizeof builds[0]; i++) run_build(&w, &builds[i]);
-  for (size_t i = 0; i < sizeof llvm_builds / sizeof llvm_builds[0]; i++) run_llvm(&w, &llvm_builds[i]);
+  for (size_t i = 0; i < sizeof llvm_builds / sizeof llvm_builds[0]; i++) run_llvm_sets(&w, &llvm_builds[i]);
   w.nset = 0; // controls: few random ones
   for (size_t i = 0; targets[i]; i++) add_set(&w, targets[i], 10, seed);
   for (size_t i = 0; i < sizeof controls / sizeof controls[0]; i++) run_control(&w, &controls[i]);

@@ -1,18 +1,18 @@
 #!/bin/sh
 # Golden cases in every way of executing a model.
-#   run.sh [SYC] [interp|portable|avx2|avx512|neon|threads|llvm|jit|wasm|riscv|narrow]...      default: all ways, SYC=build/bin/syc
+#   run.sh [SYC] [interp|ISA|threads|llvm|jit|wasm|riscv|narrow]...      default: all ways, SYC=build/bin/syc
 #   run.sh [SYC] bits                                          writes bits.txt anew; its head says when that is right
 # The bits of all results must be those of bits.txt: one column for what has fma, whatever its width, and one for what
-# has not (portable, wasm, riscv).
-# interp   the interpreter at the widths of portable, AVX2 and AVX-512
-# portable, avx2, avx512, neon   compiled C (neon under qemu where the CPU is another), one thread; the results must have
-#          the same bits as the interpreter's at that width
+# has not (portable, wasm).
+# interp   the interpreter at the width of every instruction set
+# ISA      compiled C for one of `syc help isa` (under qemu where the machine is of another family), one thread; the results
+#          must have the same bits as the interpreter's at that width
 # threads  compiled C with 1, 2 and 3 threads, and for a larger model other batches and widths, must give the same bits
-# llvm     the LLVM back end on every instruction set of this machine and on NEON under qemu: bits of the interpreter;
-#          SWITCHYARD_LLVM_ISAS names others
+# llvm     the LLVM back end on every instruction set, as above: bits of the interpreter; SWITCHYARD_LLVM_ISAS names fewer
 # jit      the same in the compiler's own process, on the best instruction set
 # wasm     LLVM's WebAssembly in node: bits of the interpreter at the width of portable
-# riscv    LLVM's RISC-V code under qemu, and once more with the vector extension where this qemu has it: the same
+# riscv    LLVM's RISC-V code under qemu, and once more with the vector extension where this qemu has it: bits of the
+#          interpreter at rv64gc
 # narrow   weights and states kept in bf16 and in f16: the interpreter, C and LLVM, and all widths with fma, give the same
 #          bits; tolerances are those of f32 and do not count
 # Exit status: 0 all well, 77 everything asked for was skipped, else 1.
@@ -21,13 +21,14 @@ export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
 root=${SOURCE_DIR:-$(cd "$here/../.." && pwd)}
 syc=${SYC:-$root/build/bin/syc}
+isas=$(sed -n 's/^INSTRUCTION_SET(\([^,]*\),.*/\1/p' "$root/runtime/cpu.def" | paste -sd' ' -) # from the worst to the best
 if [ $# -gt 0 ]; then
-  case $1 in
-  interp | bits | portable | avx2 | avx512 | neon | threads | llvm | jit | wasm | riscv | narrow) ;;
+  case " interp bits $isas threads llvm jit wasm riscv narrow " in
+  *" $1 "*) ;;
   *) syc=$1 && shift ;;
   esac
 fi
-ways=${*:-interp portable avx2 avx512 neon threads llvm jit wasm riscv narrow}
+ways=${*:-interp $isas threads llvm jit wasm riscv narrow}
 [ -x "$syc" ] || { echo "run.sh: no compiler at $syc"; exit 1; }
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -73,7 +74,7 @@ sums() {
 # column ISA: of bits.txt
 column() {
   case $1 in
-  portable | wasm | riscv*) echo 4 ;;
+  portable | wasm) echo 4 ;;
   *) echo 3 ;;
   esac
 }
@@ -115,17 +116,9 @@ interp() {
   known "interp-$1" "$1"
 }
 
-# why_not ISA: the reason why it cannot run here, or nothing
+# why_not WAY: the reason why it cannot be gone here, or nothing
 why_not() {
-  flags=$(grep -m1 -E '^(flags|Features)' /proc/cpuinfo 2>/dev/null)
   case $1 in
-  avx2) echo "$flags" | grep -q avx2 || echo "this CPU has no AVX2" ;;
-  avx512) echo "$flags" | grep -q avx512vl || echo "this CPU has no AVX-512" ;;
-  neon)
-    [ "$(uname -m)" = aarch64 ] && return
-    command -v qemu-aarch64 >/dev/null || echo "no qemu-aarch64"
-    command -v aarch64-linux-gnu-gcc >/dev/null || echo "no aarch64-linux-gnu-gcc"
-    ;;
   wasm)
     command -v node >/dev/null || echo "no node"
     have_one wasm-ld || echo "no wasm-ld"
@@ -139,26 +132,34 @@ why_not() {
     why_not riscv | grep . && return
     qemu-riscv64 --version | grep -qE 'version ([89]|[1-9][0-9])' || echo "qemu 7 stops with an assertion at vector code"
     ;;
+  *) # an instruction set: "  avx2      AVX2      x86_64 with avx2,fma,f16c      runs here"
+    "$syc" help isa | grep -q "^  $1 .* runs here\$" && return
+    family=$("$syc" help isa | awk -F'   *' -v isa="$1" '$2 == isa { sub(/ .*/, "", $4); print $4 }')
+    [ "$family" = "$(uname -m)" ] && echo "this CPU has no $1" && return
+    case $family in x86_64 | '') echo "this machine is not $family" && return ;; esac
+    command -v "qemu-$family" >/dev/null || echo "no qemu-$family"
+    command -v "$family-linux-gnu-gcc" >/dev/null || echo "no $family-linux-gnu-gcc"
+    ;;
   esac
 }
 
 have_one() { ls /usr/bin/"$1"* >/dev/null 2>&1 || command -v "$1" >/dev/null; } # with a version behind its name, too
 
-# foreign NAME REASON ARGUMENTS...: a way through LLVM for another machine, against the interpreter at four lanes
+# foreign NAME ISA REASON ARGUMENTS...: a way through LLVM for another machine, against the interpreter
 foreign() {
-  machine=$1 reason=${2:-$(no_llvm)}
-  shift 2
+  machine=$1 isa=$2 reason=${3:-$(no_llvm)}
+  shift 3
   if [ -n "$reason" ]; then
     echo "golden $machine: skipped: $reason"
   else
-    interp portable
+    interp "$isa"
     check "$machine" --backend llvm "$@"
-    same interp-portable "$machine"
+    same "interp-$isa" "$machine"
   fi
 }
 
 no_llvm() { "$syc" check "$root/models" --golden "$here/ops" --backend llvm --case none 2>&1 | sed -n 's/.*built without LLVM.*/this syc was built without LLVM/p'; }
-best() { for isa in avx512 avx2 portable; do [ -z "$(why_not $isa)" ] && echo $isa && return; done; }
+best() { "$syc" help isa | awk '/runs here$/ { best = $1 } END { print best }'; }
 
 for way in $ways; do
   case $way in
@@ -172,7 +173,7 @@ for way in $ways; do
     [ $failed -eq 0 ] && cp "$work/bits.txt" "$here/bits.txt"
     ;;
   interp)
-    for isa in portable avx2 avx512; do interp $isa; done
+    for isa in $isas; do interp $isa; done
     ;;
   threads)
     for n in 1 2 3; do check threads-$n --threads $n; done
@@ -186,17 +187,16 @@ for way in $ways; do
     tail -c 12000 "$work/large-1.bits" | head -c 4000 >"$work/first-of-three.bits"
     tail -c 4000 "$work/batch.bits" >"$work/one-alone.bits"
     same one-alone first-of-three
-    [ "$(best)" = portable ] && continue
-    for isa in avx2 avx512; do
-      [ -n "$(why_not $isa)" ] && continue
-      large large-$isa --batch 3 --threads 1 --isa $isa
-      same large-1 large-$isa
+    for isa in $("$syc" help isa | awk '/runs here$/ { print $1 }'); do
+      [ "$(column "$isa")" = "$(column "$(best)")" ] || continue
+      large "large-$isa" --batch 3 --threads 1 --isa "$isa"
+      same large-1 "large-$isa"
     done
     ;;
   llvm)
     reason=$(no_llvm)
     [ -n "$reason" ] && { echo "golden llvm: skipped: $reason"; continue; }
-    for isa in ${SWITCHYARD_LLVM_ISAS:-portable avx2 avx512 neon}; do
+    for isa in ${SWITCHYARD_LLVM_ISAS:-$isas}; do
       reason=$(why_not $isa)
       if [ -n "$reason" ]; then
         echo "golden llvm-$isa: skipped: $reason"
@@ -242,10 +242,10 @@ for way in $ways; do
     done
     inexact=no
     ;;
-  wasm) foreign wasm "$(why_not wasm)" --target wasm32 ;;
+  wasm) foreign wasm portable "$(why_not wasm)" --target wasm32 ;;
   riscv)
-    foreign riscv "$(why_not riscv)" --target riscv64-linux-gnu
-    foreign riscv-v "$(why_not riscv-v)" --target riscv64-linux-gnu --mattr +m,+a,+f,+d,+c,+v
+    foreign riscv rv64gc "$(why_not riscv)" --target riscv64-linux-gnu
+    foreign riscv-v rv64gc "$(why_not riscv-v)" --target riscv64-linux-gnu --mattr +m,+a,+f,+d,+c,+v
     ;;
   *)
     reason=$(why_not "$way")

@@ -313,7 +313,6 @@ Test(kernel, hints_share_the_pointer_of_what_is_read) {
 }
 
 Test(kernel, targets_have_what_they_need) {
-  cr_assert_eq(target_count(), 4);
   cr_assert_null(target_by_name("mmx"));
   static const KOp common[] = {K_load,  K_store, K_bcast,  K_const, K_iota, K_index, K_splat,
                                K_lane0, K_add,   K_sub,    K_mul,   K_max,  K_min,   K_lt,

@@ -77,8 +77,10 @@ Test(program_llvm, wrong_targets) {
   cr_expect(err && *err);
   if (llvm_missing()) return;
   cr_expect(strstr(err, "nonsense"), "%s", err);
-  cr_assert_eq(llvm_targets("riscv64-linux-gnu", t, &err), 1);
+  cr_assert_eq(llvm_targets("riscv64-linux-gnu", t, &err), 2);
   cr_expect_str_eq(t[0]->name, "portable");
+  cr_expect_str_eq(t[1]->name, "rv64gc");
+  cr_expect_eq(llvm_targets("wasm32", t, &err), 1);
   cr_assert_eq(llvm_targets("aarch64-linux-gnu", t, &err), 2);
   cr_expect_str_eq(t[1]->name, "neon");
   cr_expect_eq(llvm_targets("x86_64-pc-linux-gnu", t, &err), 3);

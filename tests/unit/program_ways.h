@@ -16,18 +16,12 @@
 static const char *const compilers[] = {"gcc", "clang"};
 enum { COMPILERS = sizeof compilers / sizeof *compilers };
 
-static bool cpu_runs(const char *isa) {
-  unsigned have = sy_cpu_features();
-  return !strcmp(isa, "portable") || (!strcmp(isa, "avx2") && have & SY_CPU_AVX2) ||
-         (!strcmp(isa, "avx512") && have & SY_CPU_AVX512) || (!strcmp(isa, "neon") && have & SY_CPU_NEON);
-}
-
 static size_t host_targets(const Target **t) {
   const char *err = "";
   size_t n = 0;
   if (!llvm_missing()) return llvm_targets(NULL, t, &err);
   for (size_t i = 0; targets[i]; i++)
-    if (cpu_runs(targets[i]->name)) t[n++] = targets[i];
+    if (sy_cpu_runs(targets[i]->name)) t[n++] = targets[i];
   return n;
 }
 
@@ -63,7 +57,7 @@ static void through_llvm(const Run *r, LookFn *look) {
   cr_assert(m, "%s: %s", r->what, err);
   buf_free(&object);
   for (size_t t = 0; t < r->p->ntarget; t++)
-    if (cpu_runs(r->p->target[t]->name)) look(r, m, t, "LLVM");
+    if (sy_cpu_runs(r->p->target[t]->name)) look(r, m, t, "LLVM");
   llvm_unload(handle);
 }
 
@@ -114,7 +108,7 @@ static void through_c(const Run *r, const char *dir, const char *cc, uint32_t se
   *(void **)&entry = dlsym(lib, "sy_model_entry");
   cr_assert(entry);
   for (size_t t = 0; t < r->p->ntarget; t++)
-    if (cpu_runs(r->p->target[t]->name)) look(r, entry(), t, cc);
+    if (sy_cpu_runs(r->p->target[t]->name)) look(r, entry(), t, cc);
   dlclose(lib);
   unlink(so);
 }

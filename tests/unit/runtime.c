@@ -211,7 +211,14 @@ Test(facts, are_sensible) {
   cr_expect(strlen(small) == 3 && !strncmp(small, name, 3));
   sy_cpu_name(small, 0);
   cr_expect(sy_cpu_cores() >= 1);
-  cr_expect(!(sy_cpu_features() & SY_CPU_AVX512) || (sy_cpu_features() & SY_CPU_AVX2));
+  cr_expect(sy_cpu_runs("portable") && sy_cpu_runs(sy_cpu_isa()));
+  cr_expect(!sy_cpu_runs("mmx") && !sy_cpu_runs("avx2,fma") && !sy_cpu_runs(""));
+#if defined(__x86_64__) && defined(__GNUC__)
+  cr_expect_str_eq(sy_cpu_family(), "x86_64");
+  cr_expect_eq(sy_cpu_runs("avx2") != 0, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
+  cr_expect_eq(sy_cpu_runs("avx512") != 0, __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"));
+  cr_expect(!sy_cpu_runs("neon"));
+#endif
   for (int s = SY_OK; s <= SY_ETEST; s++) cr_expect_str_neq(sy_strerror(s), "unknown status");
   for (int s = SY_EIO; s <= SY_ETHREAD; s++) cr_expect_str_neq(sy_strerror(s), "unknown status");
   cr_expect_str_eq(sy_strerror(-1), "unknown status");
