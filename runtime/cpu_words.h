@@ -5,10 +5,10 @@
 #define SY_CPU_WORDS_H
 
 #include <stdint.h>
+#include <string.h>
 
 //@ end
-/* Words of sy_cpu_words: of cpuid by leaf, subleaf and register; the registers that the operating system saves; what
- * Linux says on other machines. */
+/* Of cpuid by leaf, subleaf and register; the registers that the operating system saves; what Linux says elsewhere. */
 enum {
   SY_CPU_1_ECX,
   SY_CPU_7_EBX,
@@ -22,9 +22,13 @@ enum {
 
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
 #include <cpuid.h>
+#elif defined(__linux__) && __STDC_HOSTED__
+#include <sys/auxv.h>
+#endif
 static inline void sy_cpu_words(uint32_t have[SY_CPU_WORDS]) {
+  memset(have, 0, SY_CPU_WORDS * sizeof *have);
+#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
   unsigned a = 0, b = 0, c = 0, d = 0;
-  for (int i = 0; i < SY_CPU_WORDS; i++) have[i] = 0;
   if (__get_cpuid(1, &a, &b, &c, &d)) have[SY_CPU_1_ECX] = c;
   if (have[SY_CPU_1_ECX] & (1u << 27)) { /* OSXSAVE: it can be asked */
     __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
@@ -35,18 +39,10 @@ static inline void sy_cpu_words(uint32_t have[SY_CPU_WORDS]) {
   have[SY_CPU_7_ECX] = c;
   have[SY_CPU_7_EDX] = d;
   if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) have[SY_CPU_7_1_EAX] = a;
-}
 #elif defined(__linux__) && __STDC_HOSTED__
-#include <sys/auxv.h>
-static inline void sy_cpu_words(uint32_t have[SY_CPU_WORDS]) {
-  for (int i = 0; i < SY_CPU_WORDS; i++) have[i] = 0;
   have[SY_CPU_HWCAP] = (uint32_t)getauxval(AT_HWCAP);
-}
-#else
-static inline void sy_cpu_words(uint32_t have[SY_CPU_WORDS]) {
-  for (int i = 0; i < SY_CPU_WORDS; i++) have[i] = 0;
-}
 #endif
+}
 
 /* Has a processor that says `have` all of `need`? */
 static inline int sy_cpu_has(const uint32_t need[SY_CPU_WORDS], const uint32_t have[SY_CPU_WORDS]) {
