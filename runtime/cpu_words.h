@@ -9,16 +9,7 @@
 
 //@ end
 /* Of cpuid by leaf, subleaf and register; the registers that the operating system saves; what Linux says elsewhere. */
-enum {
-  SY_CPU_1_ECX,
-  SY_CPU_7_EBX,
-  SY_CPU_7_ECX,
-  SY_CPU_7_EDX,
-  SY_CPU_7_1_EAX,
-  SY_CPU_XCR0,
-  SY_CPU_HWCAP,
-  SY_CPU_WORDS
-};
+enum { SY_CPU_1_ECX, SY_CPU_7_EBX, SY_CPU_7_ECX, SY_CPU_7_EDX, SY_CPU_7_1_EAX, SY_CPU_XCR0, SY_CPU_OS, SY_CPU_WORDS };
 
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
 #include <cpuid.h>
@@ -40,7 +31,7 @@ static inline void sy_cpu_words(uint32_t have[SY_CPU_WORDS]) {
   have[SY_CPU_7_EDX] = d;
   if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) have[SY_CPU_7_1_EAX] = a;
 #elif defined(__linux__) && __STDC_HOSTED__
-  have[SY_CPU_HWCAP] = (uint32_t)getauxval(AT_HWCAP);
+  have[SY_CPU_OS] = (uint32_t)getauxval(AT_HWCAP);
 #endif
 }
 
