@@ -222,11 +222,12 @@ build release build || summary
 # instruction set, the best one here, and the others through LLVM, which takes ten minutes of compilers less.
 left_out="golden/interp$own"
 if [ $ci = no ] && grep -q '^sy_llvm_found:INTERNAL=[0-9]' build/CMakeCache.txt; then
-  left_out='golden/(interp|portable|neon|jit|riscv|narrow'
-  grep -q -m1 avx512vl /proc/cpuinfo && left_out="$left_out|avx2"
-  left_out="$left_out)"
-  if command -v node && ls /usr/bin/wasm-ld*; then
-    export SWITCHYARD_LLVM_ISAS='avx2 avx512 neon' # portable: as WebAssembly
+  sets=$(build/bin/syc help isa | awk '/^  / { print $1 }')
+  best=$(build/bin/syc help isa | awk '/runs here$/ { best = $1 } END { print best }')
+  left_out="golden/(interp|$(printf '%s\n' "$sets" | grep -vx "$best" | paste -sd'|' -)|jit|riscv|narrow)"
+  if command -v node && ls /usr/bin/wasm-ld*; then # portable: as WebAssembly; rv64gc: left to golden/riscv
+    SWITCHYARD_LLVM_ISAS=$(printf '%s\n' "$sets" | grep -vxE 'portable|rv64gc' | paste -sd' ' -)
+    export SWITCHYARD_LLVM_ISAS
   fi > /dev/null 2>&1
   step "left to --ci: the golden cases through C on the instruction sets that LLVM covers ($left_out)"
 fi
