@@ -629,14 +629,15 @@ SY_MUST_USE static bool add_extra(Attention *a, int arg) {
 
 static void choose_tile(Attention *a) {
   const Target *t = a->lo.t;
+  const Costs *c = t->cost;
   double best = 1e30;
   int64_t keys = a->slots / PANEL, values = a->e_pad / PANEL, rows = 0;
   for (int i = 0; i < a->nquery; i++) rows = a->query[i].r.bound > rows ? a->query[i].r.bound : rows;
   for (size_t i = 0; i < sizeof t->tile / sizeof *t->tile && t->tile[i].rows; i++) {
     int64_t w = t->tile[i].panels;
-    double cost = (double)(keys * a->d) + 0.5 * (double)(keys % w ? a->d : 0);
-    cost += (double)(values * keys * PANEL) + 0.5 * (double)(values % w ? keys * PANEL : 0);
-    cost *= 1 + 0.02 * (double)i;
+    double cost = (double)(keys * a->d) + c->left_over * (double)(keys % w ? a->d : 0);
+    cost += (double)(values * keys * PANEL) + c->left_over * (double)(values % w ? keys * PANEL : 0);
+    cost *= 1 + c->later_tile * (double)i;
     if (cost >= best) continue;
     best = cost;
     a->width = t->tile[i].panels;

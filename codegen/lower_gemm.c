@@ -29,7 +29,7 @@
 
 // WIDE: most elements of a widened panel group, which has to stay in the second-level cache.
 enum { WIDE = 1 << 19, LINE = 64 };
-enum { K_BLOCK = 32, STREAMING = 65536, FEW_ROWS = 64, SINGLE_ROWS = 2, MOST_TASKS = 16, AHEAD = 48, NEAR = 4 };
+enum { K_BLOCK = 32, STREAMING = 65536, FEW_ROWS = 64, SINGLE_ROWS = 2, AHEAD = 48, NEAR = 4 };
 
 typedef struct Gemm {
   Lowering lo;
@@ -102,11 +102,12 @@ static void choose_tile(Gemm *g) {
     g->width = (int)least(least(wide < 1 ? 1 : wide, 4), g->panels);
     return;
   }
+  const Costs *c = t->cost;
   double best = 1e30;
   for (size_t i = 0; i < sizeof t->tile / sizeof *t->tile && t->tile[i].rows; i++) {
     int64_t left = g->panels % t->tile[i].panels;
-    double cost = ((double)g->panels + (left ? 0.5 : 0)) * (1 + 0.02 * (double)i);
-    if (t->tile[i].panels > g->panels) cost *= 1.5;
+    double cost = ((double)g->panels + (left ? c->left_over : 0)) * (1 + c->later_tile * (double)i);
+    if (t->tile[i].panels > g->panels) cost *= c->narrow;
     if (cost >= best) continue;
     best = cost;
     g->rows = t->tile[i].rows;
@@ -114,13 +115,14 @@ static void choose_tile(Gemm *g) {
   }
 }
 
-// Tasks worth having: about 20 microseconds each or more, at most MOST_TASKS.
+// Tasks worth having.
 static int64_t wanted_tasks(const Gemm *g) {
   double m = (double)row_least(g), kn = (double)g->k * (double)g->n;
-  double by_flops = 2 * m * kn / 1e5, by_bytes = (double)g->w_bytes * kn / 2e4,
+  const Costs *c = g->lo.t->cost;
+  double by_flops = 2 * m * kn / c->flops_per_us, by_bytes = (double)g->w_bytes * kn / c->bytes_per_us,
          us = by_flops > by_bytes ? by_flops : by_bytes;
-  double tasks = us / 20;
-  return tasks < 1 ? 1 : tasks > MOST_TASKS ? MOST_TASKS : (int64_t)tasks;
+  double tasks = us / c->task_us;
+  return tasks < 1 ? 1 : least((int64_t)tasks, c->most_tasks);
 }
 
 /* one register tile ----------------------------------------------------------------------------------- */

@@ -127,19 +127,18 @@ static void emit_row(Lowering *lo, KIdx *at, void *ud) {
   for (int i = 0; i < a->n; i++) lower_columns(lo, &a->range[i], m->vectors, 1, NULL, 0, emit_vector, m);
 }
 
-enum { TASK_ELEMENTS = 16384 };
-
 // All axes joined into one: tasks are blocks of it.
 static void emit_flat(Lowering *lo, Map *m) {
   const Range *r = &lo->axis[0].range[0];
   lower_data(lo, m->at);
-  if (r->bound <= 2 * TASK_ELEMENTS || lo->axis[0].n != 1) {
+  int64_t most = lo->t->cost->task_elements;
+  if (r->bound <= 2 * most || lo->axis[0].n != 1) {
     for (int i = 0; i < lo->axis[0].n; i++)
       lower_columns(lo, &lo->axis[0].range[i], m->vectors, 1, NULL, 0, emit_vector, m);
     return;
   }
-  KIdx block = ki_var(kb_par(lo->k, "t", kbound(ki_const(0)), kbound(r->len), TASK_ELEMENTS));
-  lower_columns(lo, r, m->vectors, 1, &block, TASK_ELEMENTS, emit_vector, m);
+  KIdx block = ki_var(kb_par(lo->k, "t", kbound(ki_const(0)), kbound(r->len), most));
+  lower_columns(lo, r, m->vectors, 1, &block, most, emit_vector, m);
   kb_end(lo->k);
 }
 
@@ -168,12 +167,13 @@ static bool emit_map(Lowering *lo) {
   for (size_t i = 0; i < lo->src.n; i++) data = data || lo->src.at[i].data.id;
   lower_collapse(lo, data ? lo->rank - 1 : lo->rank, INT64_MAX);
   Map m = {.vectors = lower_vectors(lo)};
+  int64_t most = lo->t->cost->task_elements;
   double elements = (double)lo->axis[lo->rank - 1].extent;
   if (lo->rank == 1) {
     emit_flat(lo, &m);
-    elements = elements > 2 * TASK_ELEMENTS ? TASK_ELEMENTS : elements;
+    elements = elements > 2 * (double)most ? (double)most : elements;
   } else {
-    int64_t rows = TASK_ELEMENTS / lo->axis[lo->rank - 1].extent;
+    int64_t rows = most / lo->axis[lo->rank - 1].extent;
     lower_rows(lo, rows, emit_row, &m);
     elements *= (double)(rows < 1 ? 1 : rows);
   }
@@ -434,7 +434,7 @@ static bool lower_put_rows(Lowering *lo, Val member) {
   }
   p.rows = &lo->src.at[0];
   p.most = type_extent(lo->m, &v->type, 1) - p.start - rows->dim[1].c;
-  lower_rows(lo, TASK_ELEMENTS / lo->axis[2].extent, put_row, &p);
+  lower_rows(lo, lo->t->cost->task_elements / lo->axis[2].extent, put_row, &p);
   return finish_map(lo, (double)(lo->axis[1].extent * lo->axis[2].extent));
 }
 

@@ -15,8 +15,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { TASK_ELEMENTS = 12288 };
-
 typedef struct Row Row;
 typedef void Term(Row *r, KVal x, uint32_t lanes, KVal *term); // what a walk joins
 typedef KVal Result(Row *r, KVal x, uint32_t lanes);           // the anchor's value at an element
@@ -468,7 +466,7 @@ bool lower_row(Arena *arena, const Graph *g, const Group *grp, const Target *t, 
   if (!r->plain || row_table[rk.entry].keeps)
     r->row =
         kb_buf(lo.k, "row", r->dtype, KB_SCRATCH, (r->columns.bound + K_MAX_LANES - 1) / K_MAX_LANES * K_MAX_LANES);
-  int64_t rows = TASK_ELEMENTS / r->columns.bound;
+  int64_t rows = lo.t->cost->task_elements / r->columns.bound;
   rows = rows < 1 ? 1 : rows > 16 ? 16 : rows;
   lower_rows(&lo, rows, emit_row, &rk);
   return finish_row(&lo, v, (double)r->columns.bound, rows);

@@ -33,6 +33,18 @@ enum { // by rank
 };
 extern const InstructionSet instruction_sets[ISA_COUNT];
 
+// What work costs on one core, in estimates that decide how it is divided. They show in no result.
+typedef struct Costs {
+  double flops_per_us;   // of a product with packed panels
+  double bytes_per_us;   // read from memory
+  double task_us;        // least worth handing to another core
+  int64_t most_tasks;    // of a kernel that is split over columns or rows of a product
+  int64_t task_elements; // of a task of a kernel that is bound by caches: elementwise, rows
+  double left_over;      // panels that do not fill a tile, as a part of one more
+  double later_tile;     // added by each place in the list of tiles: those before have more independent chains
+  double narrow;         // factor for a tile with more panels than the product has
+} Costs;
+
 typedef struct Target {
   const char *name; // of the instruction set
   const InstructionSet *isa;
@@ -48,6 +60,7 @@ typedef struct Target {
   struct {
     uint8_t rows, panels;
   } tile[4];
+  const Costs *cost;
   const IsaRow *rows;
   size_t nrows;
 } Target;

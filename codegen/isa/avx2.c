@@ -167,7 +167,16 @@ static const IsaRow rows[] = {
 };
 
 const Target target_avx2 = {
-    TARGET(avx2), .base = &target_scalar, .vec_f32 = "__m256", .vec_i32 = "__m256i", .mask = "__m256", .lanes = 8,
-    .vregs = 16,  .has_fma = true,        .tile = {{6, 1}}, // 12 accumulators, 2 registers for the panel
+    TARGET(avx2),
+    .base = &target_scalar,
+    .vec_f32 = "__m256",
+    .vec_i32 = "__m256i",
+    .mask = "__m256",
+    .lanes = 8,
+    .vregs = 16,
+    .has_fma = true,
+    .tile = {{6, 1}}, // 12 accumulators, 2 registers for the panel
+    .cost = &costs_of_a_core,
     TEXTS,
 };
+// clang-format on

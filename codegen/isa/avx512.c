@@ -170,5 +170,7 @@ const Target target_avx512 = {
     .vregs = 32,
     .has_fma = true,
     .tile = {{8, 3}, {12, 2}, {14, 1}}, // 24 or 14 accumulators, a register a panel
+    .cost = &costs_of_a_core,
     TEXTS,
 };
+// clang-format on

@@ -185,5 +185,7 @@ const Target target_neon = {
     .vregs = 32,
     .has_fma = true,
     .tile = {{6, 1}}, // 24 accumulators, 4 registers for the panel
+    .cost = &costs_of_a_core,
     TEXTS,
 };
+// clang-format on

@@ -178,10 +178,16 @@ static const IsaRow rows[] = {
 };
 
 const Target target_portable = {
-    TARGET(portable),   .base = &target_scalar,
-    .vec_f32 = "sy_f4", .vec_i32 = "sy_i4",
-    .mask = "sy_i4",    .lanes = 4,
+    TARGET(portable),
+    .base = &target_scalar,
+    .vec_f32 = "sy_f4",
+    .vec_i32 = "sy_i4",
+    .mask = "sy_i4",
+    .lanes = 4,
     .vregs = 16,
     .has_fma = false, // a library call where the processor has none, and then a slow one (docs/decisions.md, 7)
-    .tile = {{2, 1}},   TEXTS,
+    .tile = {{2, 1}}, // 8 accumulators: with SSE, 16 registers for those, the panel and what products need on their way
+    .cost = &costs_of_a_core,
+    TEXTS,
 };
+// clang-format on

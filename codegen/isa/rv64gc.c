@@ -33,5 +33,7 @@ const Target target_rv64gc = {
     .vregs = 8,
     .has_fma = true,
     .tile = {{1, 1}},
+    .cost = &costs_of_a_core,
     TEXTS,
 };
+// clang-format on
