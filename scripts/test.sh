@@ -198,7 +198,7 @@ amount() {
   local value=$2
   [ $nightly = yes ] && value=${3:-$2}
   export "$1=${!1:-$value}"
-  amounts="$amounts $1=${!1}"
+  amounts="$amounts $1=$(printf %q "${!1}")"
 }
 
 if [ $ci = yes ]; then need_packages build test llvm optional; else need_packages build test llvm; fi
@@ -212,25 +212,38 @@ if [ $ci = yes ]; then
   amount SWITCHYARD_FAULTS                       24      all # calls that fail, a kind and a command
   amount SWITCHYARD_NIGHTLY                       -       20 # rounds of each loop of tests/nightly
   amount NAMES                                 some      all # of those that a model or prefix can have
+  amount SWITCHYARD_PRECISIONS "$(drawn bf16w f16w)" "bf16w f16w" # golden/narrow
   amount FUZZ_SECONDS                            40      600 # a target
   step "to draw the same again:$amounts scripts/test.sh ${1}"
 fi
 
 [ $nightly = yes ] && own='|names|faults' # by themselves, below
 build release build || summary
-# golden/interp: the other golden tests interpret, too, and compare bits. Without --ci the emitted C is tested on one
-# instruction set, the best one here, and the others through LLVM, which takes ten minutes of compilers less.
-left_out="golden/interp$own"
-if [ $ci = no ] && grep -q '^sy_llvm_found:INTERNAL=[0-9]' build/CMakeCache.txt; then
-  sets=$(build/bin/syc help isa | awk '/^  / { print $1 }')
-  best=$(build/bin/syc help isa | awk '/runs here$/ { best = $1 } END { print best }')
-  left_out="golden/(interp|$(printf '%s\n' "$sets" | grep -vx "$best" | paste -sd'|' -)|jit|riscv|narrow)"
+sets=$(build/bin/syc help isa | awk '/^  / { print $1 }')
+here=$(build/bin/syc help isa | awk '/runs here$/ { print $1 }')
+best=$(tail -n 1 <<< "$here")
+# The golden cases through emitted C, by gcc: compilers take two minutes of a processor for an instruction set, and LLVM covers
+# all of them each time. Without --ci, the best one here; with it also portable C and another one, drawn; all with --nightly.
+if [ $ci = yes ]; then
+  others=$(grep -vxE "portable|$best" <<< "$sets")
+  # shellcheck disable=SC2086
+  through_c="portable $best $(drawn $others)"
+  [ $nightly = yes ] && through_c=$sets
+  less=
+elif grep -q '^sy_llvm_found:INTERNAL=[0-9]' build/CMakeCache.txt; then
+  through_c=$best
+  less='|jit|riscv|narrow'
   if command -v node && ls /usr/bin/wasm-ld*; then # portable: as WebAssembly; rv64gc: left to golden/riscv
-    SWITCHYARD_LLVM_ISAS=$(printf '%s\n' "$sets" | grep -vxE 'portable|rv64gc' | paste -sd' ' -)
+    SWITCHYARD_LLVM_ISAS=$(grep -vxE 'portable|rv64gc' <<< "$sets" | paste -sd' ' -)
     export SWITCHYARD_LLVM_ISAS
   fi > /dev/null 2>&1
-  step "left to --ci: the golden cases through C on the instruction sets that LLVM covers ($left_out)"
+else
+  through_c=$sets
+  less=
 fi
+# golden/interp: the other golden tests interpret, too, and compare bits.
+left_out="golden/(interp$less$(for isa in $sets; do grep -qw "$isa" <<< "$through_c" || printf '|%s' "$isa"; done))$own"
+step "golden cases through C: ${through_c//$'\n'/ }; left out: $left_out"
 run_ctest build -E "^($left_out)\$"
 
 if [ $ci = yes ]; then
@@ -246,13 +259,15 @@ if [ $ci = yes ]; then
   fi
   if build asan build-asan; then
     run_ctest build-asan -L '^(unit|err|fmt)$'
-    if [ $nightly = yes ]; then ways='avx2|interp'; else ways=avx2; fi # avx2 interprets as well, at that width
-    run_ctest build-asan -R "^golden/($ways)\$"
+    run_ctest build-asan -R '^golden/interp$'
+    step "a set through C, by the syc with sanitizers"
+    if build-asan/bin/syc check models --golden tests/golden/vit_torchvision; then pass; else fail "vit_torchvision through C, asan"; fi
   fi
   export SWITCHYARD_GRAPHS=$graphs
-  if [ $nightly = yes ]; then isas='portable|avx2|avx512'; else isas=$(drawn portable avx2 avx512); fi
-  step "the golden cases through C again, compiled by clang: $isas"
-  CC=clang run_ctest build -R "^golden/($isas)\$"
+  # shellcheck disable=SC2086
+  if [ $nightly = yes ]; then by_clang=$here; else by_clang=$(drawn $here); fi
+  step "the golden cases through C again, compiled by clang"
+  CC=clang run_ctest build -R "^golden/($(paste -sd'|' - <<< "$by_clang"))\$"
   fuzz_all
 fi
 if [ $nightly = yes ]; then

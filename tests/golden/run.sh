@@ -14,7 +14,7 @@
 # riscv    LLVM's RISC-V code under qemu, and once more with the vector extension where this qemu has it: bits of the
 #          interpreter at rv64gc
 # narrow   weights and states kept in bf16 and in f16: the interpreter, C and LLVM, and all widths with fma, give the same
-#          bits; tolerances are those of f32 and do not count
+#          bits; tolerances are those of f32 and do not count; SWITCHYARD_PRECISIONS names one of them
 # Exit status: 0 all well, 77 everything asked for was skipped, else 1.
 set -u
 export LC_ALL=C
@@ -218,7 +218,7 @@ for way in $ways; do
   narrow)
     inexact=yes
     isa=$(best)
-    for kept in bf16w f16w; do
+    for kept in ${SWITCHYARD_PRECISIONS:-bf16w f16w}; do
       check "$kept-interp-avx2" --backend interp --isa avx2 --precision $kept
       for other in avx512 neon; do # of the other type less: the pages are the same, and its loads are in diff/kernels
         [ $kept = f16w ] && continue
