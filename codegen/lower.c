@@ -130,7 +130,7 @@ static bool stored_alike(const PackedWeight *a, const PackedWeight *b) {
 
 static uint32_t pack_intern(Lowering *l, const Graph *g, const KernelArg *arg) {
   Program *p = l->p;
-  PackedWeight w = packed_weight(g, arg->val, arg->form);
+  PackedWeight w = packed_weight(g, arg->val);
   Expressions *x = expressions_of(l, g);
   w.key = packed_key(&w, expression_key(x, w.val));
   w.expression = expression_text(x, w.val);
@@ -148,9 +148,7 @@ static uint32_t pack_intern(Lowering *l, const Graph *g, const KernelArg *arg) {
 static Operand operand_of(Lowering *l, const Graph *g, const KernelArg *arg) {
   const Value *v = graph_value(g, arg->val);
   int64_t offset = arg->offset * (int64_t)dtype_info[v->type.dtype].bytes;
-  // A copy of weights over a run-time dim depends on weights alone, but is stored like any root: its place decides.
-  if (arg->weight || (v->place.kind == PLACE_NONE && graph_residency(g, arg->val) == RES_const))
-    return (Operand){.kind = PLACE_WEIGHT, .index = pack_intern(l, g, arg), .offset = offset};
+  if (arg->weight) return (Operand){.kind = PLACE_WEIGHT, .index = pack_intern(l, g, arg), .offset = offset};
   switch (v->place.kind) {
   case PLACE_ARENA: return (Operand){.kind = PLACE_ARENA, .offset = v->place.offset + offset, .base = v->place.offset};
   case PLACE_INPUT:

@@ -583,24 +583,12 @@ SY_MUST_USE static bool add_operand(Attention *a, int arg, const char *name, Ope
   return true;
 }
 
-// The bias is packed once for all its slices (the last layer's query row, one modality's rows and columns).
+// The bias is laid out once for all its slices (the last layer's query row, one modality's rows and columns).
 SY_MUST_USE static bool add_bias(Attention *a, Val v) {
-  const Graph *g = a->lo.g;
-  int64_t offset[3] = {0};
-  if (!graph_is_packed(g, v)) return lower_fail(&a->lo, v, "the bias of an attention must depend on weights alone");
-  for (const Value *x = graph_value(g, v); x->op == OP_slice; x = graph_value(g, v)) {
-    offset[value_int(x, A_axis, 0)] += value_int(x, A_start, 0);
-    v = x->args[0];
-  }
-  const Type *t = &graph_value(g, v)->type;
-  a->bias_row = PACK_PITCH(t->dim[2].c);
-  a->bias_head = t->dim[1].c * a->bias_row;
-  int64_t from = offset[0] * a->bias_head + offset[1] * a->bias_row + offset[2];
-  if (!lower_weight(&a->lo, v, "bias", (PackForm){PACK_rows, false, PANEL}, t->dim[0].c * a->bias_head - from,
-                    &a->bias))
-    return false;
-  a->lo.out->arg[a->lo.out->narg - 1].offset = from;
-  return true;
+  Access at;
+  if (!rows_with_room(a->lo.g, v, &at)) return lower_fail(&a->lo, v, "a bias lies in rows with room behind (pack)");
+  a->bias_head = at.stride[0], a->bias_row = at.stride[1];
+  return lower_packed(&a->lo, &at, "bias", storage_elements(a->lo.g, at.base) - at.offset, &a->bias);
 }
 
 SY_MUST_USE static bool add_extra(Attention *a, int arg) {

@@ -526,25 +526,19 @@ SY_MUST_USE static bool add_x(Gemm *g, int64_t stride[MAX_RANK]) {
 
 bool lower_gemm(Arena *a, const Graph *g, const Group *grp, const Target *t, Lowered *out) {
   const Value *v = graph_value(g, grp->anchor);
-  bool linear = v->op == OP_linear, packed = graph_is_packed(g, v->args[1]);
-  if (v->nargs == 3) packed = packed && graph_is_packed(g, v->args[2]);
-  if (!packed || graph_value(g, v->args[1])->type.rank != 2) return lower_matmul(a, g, grp, t, out);
+  PanelProduct panels;
+  if (!product_panels(g, grp->anchor, &panels)) return lower_matmul(a, g, grp, t, out);
 
   Gemm gm = {.lo = lower_begin(a, g, grp, t, out, "gemm"), .anchor = v};
   Lowering *lo = &gm.lo;
-  int64_t trans = value_int(v, A_trans, 0);
   lower_domain(lo, &v->type);
   gm.n = v->type.dim[v->type.rank - 1].c;
-  gm.k = type_extent(lo->m, &graph_value(g, v->args[1])->type, linear == (trans != 0) ? 0 : 1);
+  gm.k = type_extent(lo->m, &graph_value(g, v->args[1])->type, product_form(v).trans ? 0 : 1);
   gm.panels = ceil_div(gm.n, PANEL);
   int64_t stride[MAX_RANK];
   if (!add_x(&gm, stride)) return false;
-  bool turned = linear == (trans != 0);
-  if (!lower_weight(lo, v->args[1], "w", (PackForm){PACK_panels, turned, PANEL}, gm.panels * PANEL * gm.k, &gm.w))
-    return false;
-  if (v->nargs == 3 &&
-      !lower_weight(lo, v->args[2], "bias", (PackForm){PACK_vector, false, PANEL}, gm.panels * PANEL, &gm.bias))
-    return false;
+  if (!lower_packed(lo, &panels.w, "w", gm.panels * PANEL * gm.k, &gm.w)) return false;
+  if (v->nargs == 3 && !lower_packed(lo, &panels.bias, "bias", gm.panels * PANEL, &gm.bias)) return false;
   if (!lower_sources(lo) || !lower_root(lo)) return false;
   if (gm.windows) place_windows(&gm, v->args[0], stride);
   lower_collapse(lo, lo->rank - 1, 4 * (int64_t)t->tile[0].rows);

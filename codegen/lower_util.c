@@ -85,10 +85,11 @@ SY_MUST_USE static bool add_arg(Lowering *lo, KernelArg arg, KBufRef buf) {
   return true;
 }
 
-bool lower_weight(Lowering *lo, Val v, const char *name, PackForm form, int64_t elements, KBufRef *buf) {
-  v = kept_weight(lo->g, v);
-  *buf = kb_buf(lo->k, name, graph_value(lo->g, v)->type.dtype, KB_WEIGHT, elements);
-  return add_arg(lo, (KernelArg){.val = v, .weight = true, .form = form}, *buf);
+bool lower_packed(Lowering *lo, const Access *a, const char *name, int64_t elements, KBufRef *buf) {
+  bool weight = graph_is_packed(lo->g, a->base);
+  DType kept = graph_value(lo->g, a->base)->type.dtype;
+  *buf = kb_buf(lo->k, name, kept, weight ? KB_WEIGHT : KB_IN, elements);
+  return add_arg(lo, (KernelArg){.val = a->base, .offset = a->offset, .weight = weight}, *buf);
 }
 
 static bool constant_below(const Graph *g, Val v, double *value) {

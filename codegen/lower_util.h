@@ -83,8 +83,8 @@ DType lower_computes(const Lowering *lo, Val v); // the type that its elements h
 SY_MUST_USE bool lower_operand(Lowering *lo, Val v, const char *name, Source *s, int64_t stride[MAX_RANK]);
 // The same for kernels that read memory alone: a constant is packed like a weight.
 SY_MUST_USE bool lower_stored(Lowering *lo, Val v, const char *name, Source *s, int64_t stride[MAX_RANK]);
-// Adds a packed weight as parameter `name`; *buf is set where the result is true.
-SY_MUST_USE bool lower_weight(Lowering *lo, Val v, const char *name, PackForm form, int64_t elements, KBufRef *buf);
+// Adds what was laid out for this kernel as parameter `name`; *buf is set where the result is true.
+SY_MUST_USE bool lower_packed(Lowering *lo, const Access *a, const char *name, int64_t elements, KBufRef *buf);
 // An operand of a member of type `member`, aligned with the domain, known to lower_element from then on.
 SY_MUST_USE bool lower_source(Lowering *lo, Val v, const Type *member, const char *name);
 SY_MUST_USE bool lower_sources(Lowering *lo); // of all members but the anchor, in order

@@ -58,10 +58,11 @@ static bool lay_out(const PackedWeight *w, const void *src, GetFn *get, void *ds
   return !l.e.overflow;
 }
 
-PackedWeight packed_weight(const Graph *g, Val val, PackForm form) {
+PackedWeight packed_weight(const Graph *g, Val val) {
   const Value *v = graph_value(g, val);
+  PackForm form = {.kind = PACK_plain};
   PackedWeight w = {.graph = g, .val = val, .dtype = v->type.dtype, .label = op_info[v->op].name};
-  if (v->op == OP_pack && form.kind == PACK_plain) {
+  if (v->op == OP_pack) {
     form = pack_form(v);
     w.val = v->args[0];
     v = graph_value(g, w.val);

@@ -17,8 +17,6 @@ enum { MAX_TARGETS = 8, MAX_ID_READS = 4 };
 
 /* Packed weights ----------------------------------------------------------------------------------------------------
  */
-enum { PANEL = 16 }; // columns of a panel that kernels read: 64 bytes of f32
-#define PACK_PITCH(n) (((n) + PANEL - 1) / PANEL * PANEL + PANEL)
 typedef struct PackedWeight {
   const Graph *graph; // a graph in which `val` is what the packer evaluates
   Val val;
@@ -86,12 +84,11 @@ typedef struct Program {
 /* lower.c: one group -> one kernel and its operands
  * ----------------------------------------------------------------------- */
 // What a kernel's parameter is bound to, in the order of Kernel.buf (scratch excluded). `val` is an access base (root,
-// concat, input) or a weight-only value with its wanted packing.
+// concat, input) or what the file of packed weights holds.
 typedef struct KernelArg {
   Val val;
   int64_t offset; // elements from the start of val's storage: added to the operand, so that kernels do not differ by it
-  bool weight;
-  PackForm form; // weights only
+  bool weight;    // of that file
 } KernelArg;
 typedef struct Lowered {
   Kernel *kernel;
@@ -138,8 +135,8 @@ typedef struct WeightSource {
   bool (*rows)(void *ud, const char *name, const Type *t, int64_t *rows);
   void *ud;
 } WeightSource;
-// A value that is evaluated when weights are packed, with the layout that it is to have; `val` may be a pack itself.
-PackedWeight packed_weight(const Graph *g, Val val, PackForm form);
+// A value that is evaluated when weights are packed. Of a pack: its operand, in that layout.
+PackedWeight packed_weight(const Graph *g, Val val);
 // Evaluates one packed weight into dst (bytes long). Peak memory: a few rows of doubles beside the tensor.
 SY_MUST_USE bool pack_weight(const Program *p, const PackedWeight *w, const WeightSource *src, void *dst,
                              const char **err);

@@ -372,8 +372,8 @@ Uses graph_uses(const Graph *g, Arena *scratch); // outputs count as a use by va
 size_t graph_dce(Graph *g);                      // marks values that no output needs as dead; returns how many
 void graph_compact(Graph *g);                    // drops the dead, sorts topologically (stable), renumbers
 Res graph_residency(const Graph *g, Val v); // a fact that is kept; RES_const: rewrites may make it the packer's work
-// Is it in the file of packed weights? All that is RES_const and has no run-time dim is, and trained weights
-// themselves.
+// Is it in the file of packed weights? All that is RES_const and has no run-time dim is, trained weights themselves,
+// and the packs that are their memory.
 bool graph_is_packed(const Graph *g, Val v);
 // Users of v at present, in ascending order, each once; valid until the next call or change. Dead ones may be among
 // them.

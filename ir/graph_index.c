@@ -93,7 +93,8 @@ Res graph_residency(const Graph *g, Val v) {
 
 bool graph_is_packed(const Graph *g, Val v) {
   const Value *x = graph_value(g, v);
-  return !type_has_runtime_dim(&x->type) && (x->op == OP_weight || graph_residency(g, v) == RES_const);
+  bool in_memory = x->op == OP_weight || (x->op == OP_pack && value_int(x, A_stored, 0));
+  return !type_has_runtime_dim(&x->type) && (in_memory || graph_residency(g, v) == RES_const);
 }
 
 static int ascending(const void *a, const void *b) {

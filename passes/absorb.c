@@ -86,7 +86,7 @@ static Val attention_scale(RuleCtx *c, Val v) {
   return graph_add(c->g, OP_attention, args, att.nargs, attr, att.nattr, att.span);
 }
 
-// A weight-only operand that is one vector over the last axis (or a scalar), as [N] or []; else NO_VAL.
+// A constant operand (RES_const) that is one vector over the last axis (or a scalar), as [N] or []; else NO_VAL.
 static Val as_vector(RuleCtx *c, Val v, const Type *result) {
   const Value *w = rule_value(c, v);
   if (!is_const(c, v)) return NO_VAL;

@@ -161,7 +161,7 @@ Access access_resolve(const Graph *g, Val val) {
     const Value *v = graph_value(g, chain[n]);
     if (v->alias.id) // inside a concat: its strides, at an offset
       out.offset += v->alias_offset;
-    else // weight-only views are evaluated when weights are packed, unless they stretch over run-time dims
+    else
       apply_view(g, v, &out);
   }
   arena_free(&a);

@@ -2,8 +2,8 @@
 // the concat itself costs nothing. Work on weights alone is kept free of run-time dims, so that the packer can do it.
 // Columns of products are taken from their concat, so that each product is stored in its rows of one matrix: the
 // experts of a multiway layer, whose Q, K and V were merged, write no copy. Measure lowered: the number of elementwise
-// operations between a concat and its parts' producers; then the number of weight-only operations behind a broadcast;
-// then the number of slices below concats.
+// operations between a concat and its parts' producers; then the number of operations on weights alone behind a
+// broadcast; then the number of slices below concats.
 //
 //   concat(class, patches) + pos   =>   concat(class + pos[0:1], patches + pos[1:])
 //   concat(x W[.., a:b], y V[.., a:b])   =>   concat(x W, y V)[.., a:b]

@@ -91,15 +91,20 @@ static uint32_t map_to_join(const Fuser *f, Val v) {
   return f->only_map[o->group] ? o->group : 0; // the whole group, and none of it a patchify
 }
 
+// Is this operand of a product read from the panels below it?
+static bool read_in_panels(const Fuser *f, Val w) {
+  return packed(f, w) || panels_alone(f->g, w);
+}
+
 // Patches and windows become part of the product that reads them: its kernel reads the image at their addresses, and
 // nothing is copied.
 static uint32_t windows_to_join(const Fuser *f, Val v) {
   const Value *e = val(f, v);
   Val u = e->args[0];
   const Value *o = val(f, u);
+  PanelProduct p;
   if (e->op != OP_linear || !o->group || !single_use(f, u) || !(flags_of(f, u) & F_WINDOWS)) return 0;
-  if (!packed(f, e->args[1]) || val(f, e->args[1])->type.rank != 2 || (e->nargs == 3 && !packed(f, e->args[2])))
-    return 0;
+  if (!product_panels(f->g, v, &p) || !read_in_panels(f, e->args[1])) return 0;
   if (packed(f, o->args[0]) || !access_resolve(f->g, o->args[0]).ok) return 0;
   return o->group;
 }
@@ -122,7 +127,7 @@ static void mend_views(Fuser *f) {
   for (uint32_t i = 1; i < f->known; i++) {
     Value *v = &f->g->value.at[i];
     if (v->dead || packed(f, (Val){i}) || !(op_info[v->op].flags & F_VIEW) || v->group) continue;
-    if (!access_resolve(f->g, (Val){i}).ok) v->group = ++f->groups;
+    if (!access_resolve(f->g, (Val){i}).ok && !panels_alone(f->g, (Val){i})) v->group = ++f->groups;
   }
 }
 

@@ -3,19 +3,18 @@
 // counts changes.
 //
 // What the passes leave behind, in the order of the pipeline:
+//   after `pack`:   weights of products and attentions are unpacks of packs (panels.c).
 //   after `fuse`:   every value is a source, a view (group 0), a concat (group 0) or a member of a group (group > 0).
 //                   A group has one root: the only member used outside it; the root is what is stored. A view with a
 //                   group of its own is a copy.
-//   after `layout`: roots and concats have a pitch where rows are padded; weight operands of groups are weight-only
-//   values
-//                   that the packer evaluates (Program.weight) in the layout the kernel wants.
+//   after `layout`: roots and concats have a pitch where rows are padded.
 //   after `place`:  every root, concat and route output has a place: arena offset, input/output number, or an alias
 //   into a
 //                   concat.
 #ifndef SY_PASS_H
 #define SY_PASS_H
 
-#include "ir/graph.h"
+#include "ir/op/pack.h"
 
 typedef struct PassOptions {
   const char **disable; // names of passes left out (only those that are not required)
@@ -66,12 +65,23 @@ GroupList groups_collect(const Graph *g, Arena *a);
 // Where an operand's elements are: follows views and aliases down to a materialised value or source.
 // Element (i0, i1, ..) of `v` is element  offset + sum stride[d] * i_d  of the storage of `base`.
 typedef struct Access {
-  Val base; // root, concat, input, weight or weight-only value
+  Val base; // root, concat, input, or what the file of packed weights holds
   int64_t offset;
   int64_t stride[MAX_RANK]; // 0 for broadcast axes
   bool ok;                  // false: the views cannot be expressed by strides (layout inserts a copy there)
 } Access;
 Access access_resolve(const Graph *g, Val v);
+
+// panels.c: weights in the layouts that their readers want. A product whose kernel reads panels, and from where.
+typedef struct PanelProduct {
+  Access w;    // [N/16,K,16]
+  Access bias; // base NO_VAL: there is none
+} PanelProduct;
+PackForm product_form(const Value *product);                         // of the panels that a product would read
+bool product_panels(const Graph *g, Val product, PanelProduct *out); // false: it is a product of another kind
+bool panels_alone(const Graph *g, Val view);           // the view is read by such products alone: it needs no strides
+bool rows_with_room(const Graph *g, Val v, Access *a); // lies the bias of an attention in rows that may be overread?
+
 // Elements of the storage of a base value (extent by upper bounds, pitch included).
 int64_t storage_elements(const Graph *g, Val base);
 

@@ -36,7 +36,7 @@ typedef struct Plan {
   GroupList groups;
   // by value:
   const Group **group; // whose member it is, or NULL
-  bool *packed;        // depends on weights alone, without a run-time extent: evaluated when weights are packed
+  bool *packed;        // it is in the file of packed weights
   bool *outside;       // read outside its group, or an output
   uint32_t *uses;      // outputs count
   PlanFault *fault;

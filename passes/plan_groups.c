@@ -61,12 +61,12 @@ static bool is_anchor(uint32_t flags) {
   return flags & (F_CONTRACTION | F_ATTENTION | F_ROWWISE);
 }
 
-// Patches that a product with a packed weight reads where they lie in the image.
+// Patches that a product with its weight in panels reads where they lie in the image.
 static bool windows_of(const Kin *k, uint32_t product, uint32_t id) {
   const Value *v = val(k->p, product), *w = val(k->p, id);
   if (v->op != OP_linear || v->args[0].id != id || !(flags_of(k->p, id) & F_WINDOWS)) return false;
-  if (!k->p->packed[v->args[1].id] || val(k->p, v->args[1].id)->type.rank != 2) return false;
-  if (v->nargs == 3 && !k->p->packed[v->args[2].id]) return false;
+  PanelProduct panels;
+  if (!product_panels(k->p->g, (Val){product}, &panels)) return false;
   return !k->p->packed[w->args[0].id] && access_resolve(k->p->g, w->args[0]).ok;
 }
 
@@ -190,7 +190,7 @@ static bool check_value(Plan *p, uint32_t id) {
     if (!check_part(p, id, v->args[i].id)) return false;
   if (v->op == OP_concat) return true;
   if (!(flags & F_VIEW)) return plan_fault(p, id, "has no group, so no kernel computes it");
-  return access_resolve(p->g, (Val){id}).ok ||
+  return access_resolve(p->g, (Val){id}).ok || panels_alone(p->g, (Val){id}) ||
          plan_fault(p, id, "no strides express this view: it needs a group of its own, which makes it a copy");
 }
 

@@ -88,7 +88,7 @@ bool plan_check_storage(Plan *p) {
   for (uint32_t id = 1; id < p->g->value.n; id++) { // a pitch may have taken the strides of a view away
     const Value *v = graph_value(p->g, (Val){id});
     if (v->dead || v->group || p->packed[id] || !(op_info[v->op].flags & F_VIEW)) continue;
-    if (!access_resolve(p->g, (Val){id}).ok)
+    if (!access_resolve(p->g, (Val){id}).ok && !panels_alone(p->g, (Val){id}))
       return plan_fault(p, id, "no strides express this view of padded rows: take the pitch away, or make it a copy");
   }
   return true;
@@ -139,18 +139,15 @@ bool plan_check_places(Plan *p) {
 /* all of it ----------------------------------------------------------------------------------------------------- */
 static void count_uses(Plan *p) {
   const Graph *g = p->g;
-  bool *weights = ARENA_ARRAY(&p->scratch, bool, g->value.n);
   for (uint32_t id = 1; id < g->value.n; id++) {
     const Value *v = &g->value.at[id];
     if (v->dead) continue;
-    weights[id] = !(op_info[v->op].flags & F_SOURCE) || v->op == OP_weight || v->op == OP_constant || v->op == OP_iota;
     for (uint32_t i = 0; i < v->nargs; i++) {
       uint32_t arg = v->args[i].id;
-      weights[id] = weights[id] && weights[arg];
       p->uses[arg]++;
       p->outside[arg] = p->outside[arg] || p->group[arg] != p->group[id];
     }
-    p->packed[id] = weights[id] && !type_has_runtime_dim(&v->type);
+    p->packed[id] = graph_is_packed(g, (Val){id});
   }
   for (size_t i = 0; i < g->output.n; i++) p->uses[g->output.at[i].val.id]++, p->outside[g->output.at[i].val.id] = true;
 }

@@ -53,8 +53,8 @@ const char *pack_type(PackForm f, const Type *from, Type *out) {
   if (f.kind == PACK_vector && last > 0) return "a vector has one axis";
   if (panels && from->rank == MAX_RANK) return "the result would have too many axes";
   for (int d = first; d <= last; d++)
-    if (!dim_is_const(from->dim[d]) || (from->nseg && from->segaxis == d))
-      return "an axis that is laid out has a constant length, and no segments";
+    if (!dim_is_const(from->dim[d])) return "an axis that is laid out has a constant length";
+  if (from->nseg && from->segaxis >= first) out->nseg = out->segaxis = 0;
   if (!panels) return out->dim[last].c = padded(f, from->dim[last].c), NULL;
   int64_t n = from->dim[f.trans ? last : first].c, k = from->dim[f.trans ? first : last].c;
   out->rank++;
@@ -100,14 +100,23 @@ static bool shape_form(const ShapeCtx *c, PackForm *f) {
   return true;
 }
 
+static bool is_whole_weight(const ShapeCtx *c) {
+  const Value *x = graph_value(c->g, c->args[0]);
+  while (x->op == OP_reshape || x->op == OP_transpose) x = graph_value(c->g, x->args[0]);
+  return x->op == OP_weight;
+}
+
 bool shape_pack(const ShapeCtx *c, Type *out) {
   PackForm f;
+  int64_t stored = shape_int(c, A_stored, 0);
   const Attr *to = shape_attr(c, A_to);
   DType kept;
   if (!shape_form(c, &f) || !shape_float(c)) return false;
   const char *why = pack_type(f, shape_arg(c, 0), out);
   if (why)
     return shape_error(c, "E0204", "%s cannot be laid out as %s: %s", shape_type(c, 0), pack_info[f.kind].name, why);
+  if (stored != 0 && (stored != 1 || to || !is_whole_weight(c)))
+    return shape_error_attr(c, A_stored, "E0208", "stored is 1 of a weight in its own element type, or 0");
   if (!to) return true;
   if (!dtype_by_name(to->s, &kept) || dtype_info[kept].kind != DK_FLOAT)
     return shape_error_attr(c, A_to, "E0208", "there is no floating type '%s'", to->s);

@@ -18,6 +18,8 @@ typedef struct PackInfo {
 } PackInfo;
 extern const PackInfo pack_info[PACK_COUNT];
 
+enum { PANEL = 16 }; // columns of the panels that products read: 64 bytes of f32
+
 typedef struct PackForm {
   PackKind kind;
   bool trans;    // panels: of a matrix [K,N]

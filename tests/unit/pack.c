@@ -49,7 +49,7 @@ static void add_pack(Packing *p, Val x, Val weight, PackForm form, DType to) {
   if (to != from) attr[n++] = (Attr){.key = A_to, .s = dtype_info[to].name};
   Val y = graph_add(p->g, OP_pack, &x, 1, attr, n, NO_SPAN), w = graph_add(p->g, OP_pack, &weight, 1, attr, n, NO_SPAN);
   cr_assert(y.id && w.id && p->n < MOST);
-  PackedWeight packed = packed_weight(p->g, w, (PackForm){0});
+  PackedWeight packed = packed_weight(p->g, w);
   WeightSource src = {.get = numbers};
   const char *err = "";
   p->bytes[p->n] = packed.bytes;
@@ -174,17 +174,19 @@ Test(pack, panels_are_where_the_table_says) {
   enum { N = 37, K = 5, P = 16 };
   for (int trans = 0; trans < 2; trans++) {
     Type t = {.dtype = DT_F32, .rank = 2, .dim = {DIM(trans ? K : N), DIM(trans ? N : K)}};
-    PackedWeight w =
-        packed_weight(g, graph_weight(g, trans ? "t" : "w", &t, NO_SPAN), (PackForm){PACK_panels, trans, P});
+    Attr attr[4];
+    Val v = graph_weight(g, trans ? "t" : "w", &t, NO_SPAN);
+    size_t n = pack_attrs((PackForm){PACK_panels, trans, P}, attr);
+    PackedWeight w = packed_weight(g, graph_add(g, OP_pack, &v, 1, attr, n, NO_SPAN));
     float *to = arena_alloc(&a, w.bytes);
     WeightSource src = {.get = numbers};
     const char *err = "";
     cr_assert_eq(w.bytes, (N + P - 1) / P * P * K * sizeof(float));
     cr_assert(pack_weight(NULL, &w, &src, to, &err), "%s", err);
-    for (int n = 0; n < (N + P - 1) / P * P; n++)
+    for (int j = 0; j < (N + P - 1) / P * P; j++)
       for (int k = 0; k < K; k++) {
-        double want = n >= N ? 0 : number((size_t)(trans ? k * N + n : n * K + k));
-        cr_expect(to[(n / P * K + k) * P + n % P] == (float)want, "(%d, %d)", n, k);
+        double want = j >= N ? 0 : number((size_t)(trans ? k * N + j : j * K + k));
+        cr_expect(to[(j / P * K + k) * P + j % P] == (float)want, "(%d, %d)", j, k);
       }
   }
   arena_free(&a);

@@ -1,0 +1,215 @@
+// pack.c: chooses the layout of what products and attentions read as weights: the matrix of a product lies in panels,
+// its bias in a vector filled up to whole panels, the bias of an attention in rows with room behind them. The layout is
+// an operator in front of the view that undoes it (panels.c), so everybody who reads the graph sees it, and what it
+// lays out is the packer's work, a kernel's or a weight's own memory like any other value.
+//
+//   %4 = linear %1, %2, %3
+//   => %5 = pack %2 {layout = "panels", panel = 16} : f32[48,768,16] res const;  %6 = unpack %5 {..} : f32[768,768]
+//      %7 = pack %3 {layout = "vector", panel = 16} : f32[768] res const;  %8 = unpack %7 {..} : f32[768]
+//      %4 = linear %1, %6, %8
+//
+// A weight that training changes lies in one place, in one order: in the order of its only pack (`stored = 1`: the pack
+// is its memory, and loading makes it), else row-major, and kernels pack it at every call. Columns of such a matrix
+// that begin and end with panels are taken from its panels.
+#include "ir/op/op.h"
+#include "pass.h"
+
+#include <string.h>
+
+PassFn pass_pack;
+
+typedef struct Packing {
+  Graph *g;
+  size_t changes;
+} Packing;
+
+static const Value *val(const Packing *p, Val v) {
+  return graph_value(p->g, v);
+}
+
+static bool is_trained(const Packing *p, Val v) {
+  Res r = graph_residency(p->g, v);
+  return r != RES_const && r != RES_act;
+}
+
+// Reshapes and transpositions of a weight: all of its elements, each once.
+static bool is_whole_weight(const Graph *g, Val v) {
+  const Value *x = graph_value(g, v);
+  while (x->op == OP_reshape || x->op == OP_transpose) x = graph_value(g, x->args[0]);
+  return x->op == OP_weight;
+}
+
+static bool can_pack(const Packing *p, Val v, int rank) {
+  const Type *t = &val(p, v)->type;
+  if (t->rank != rank || t->nseg || type_has_runtime_dim(t) || dtype_info[t->dtype].kind != DK_FLOAT) return false;
+  return graph_residency(p->g, v) <= RES_param || is_whole_weight(p->g, v);
+}
+
+static Val add_pack(Packing *p, Val v, PackForm f) {
+  Attr attr[4];
+  size_t n = pack_attrs(f, attr);
+  return graph_add(p->g, OP_pack, &v, 1, attr, n, val(p, v)->span);
+}
+
+static Val add_unpack(Packing *p, Val v, PackForm f, const Type *t) {
+  Attr attr[4];
+  size_t n = pack_attrs(f, attr);
+  p->changes++;
+  return graph_add_typed(p->g, OP_unpack, &v, 1, attr, n, t, val(p, v)->span);
+}
+
+// Columns a.. of a trained matrix that are whole panels of it: [start, start + n) of the panels.
+static bool whole_panels(const Packing *p, Val slice, PackForm f, int64_t *start, int64_t *n) {
+  const Value *s = val(p, slice);
+  if (s->op != OP_slice || !is_whole_weight(p->g, s->args[0]) || !is_trained(p, s->args[0])) return false;
+  int axis = f.trans ? 1 : 0;
+  int64_t from = value_int(s, A_start, 0), len = s->type.dim[axis].c, all = val(p, s->args[0])->type.dim[axis].c;
+  *start = from / f.panel, *n = (len + f.panel - 1) / f.panel;
+  return value_int(s, A_axis, 0) == axis && from % f.panel == 0 && (len % f.panel == 0 || from + len == all);
+}
+
+static Val in_panels(Packing *p, Val w, PackForm f) {
+  int64_t start, n;
+  Type t = val(p, w)->type;
+  if (!whole_panels(p, w, f, &start, &n)) return add_unpack(p, add_pack(p, w, f), f, &t);
+  Val all = add_pack(p, val(p, w)->args[0], f);
+  Type part = val(p, all)->type;
+  part.dim[0] = DIM(n);
+  Attr attr[] = {attr_int(A_axis, 0), attr_int(A_start, start)};
+  return add_unpack(p, graph_add_typed(p->g, OP_slice, &all, 1, attr, 2, &part, val(p, w)->span), f, &t);
+}
+
+// What lies below the views of v that may stay above the layout, with the layout below them. Slices stay where others
+// may read the whole (`slices`): the biases of the layers of an attention, vectors that training changes.
+static Val under_views(Packing *p, Val v, PackForm f, bool slices) {
+  Value x = *val(p, v);
+  if ((x.op == OP_slice && slices) || x.op == OP_widen) {
+    Val below = under_views(p, x.args[0], f, slices && x.op == OP_slice);
+    return graph_add_typed(p->g, x.op, &below, 1, x.attr, x.nattr, &x.type, x.span);
+  }
+  return f.kind == PACK_panels ? in_panels(p, v, f) : add_unpack(p, add_pack(p, v, f), f, &x.type);
+}
+
+static void pack_product(Packing *p, Val product) {
+  Value x = *val(p, product);
+  bool bias = x.nargs == 3;
+  PanelProduct made;
+  if (product_panels(p->g, product, &made)) return; // of a dump that is read again
+  if (!can_pack(p, x.args[1], 2) || (bias && !can_pack(p, x.args[2], 1))) return;
+  Val w = under_views(p, x.args[1], product_form(&x), false);
+  if (bias) x.args[2] = under_views(p, x.args[2], (PackForm){PACK_vector, false, PANEL}, is_trained(p, x.args[2]));
+  x.args[1] = w;
+}
+
+static void pack_attention(Packing *p, Val attention) {
+  Value x = *val(p, attention);
+  for (uint32_t i = 3; i < x.nargs; i++) {
+    const Type *t = &val(p, x.args[i])->type;
+    Access made;
+    if (dtype_info[t->dtype].kind != DK_FLOAT || type_has_runtime_dim(t) || rows_with_room(p->g, x.args[i], &made))
+      continue;
+    x.args[i] = under_views(p, x.args[i], (PackForm){PACK_rows, false, PANEL}, true);
+  }
+}
+
+static void pack_graph(Packing *p) {
+  size_t known = p->g->value.n;
+  for (uint32_t i = 1; i < known; i++) {
+    const Value *v = val(p, (Val){i});
+    if (v->dead || graph_is_packed(p->g, (Val){i})) continue;
+    if (op_info[v->op].flags & F_CONTRACTION) pack_product(p, (Val){i});
+    if (op_info[v->op].flags & F_ATTENTION) pack_attention(p, (Val){i});
+  }
+  graph_dce(p->g);
+  graph_compact(p->g);
+}
+
+/* where trained weights lie --------------------------------------------------------------------------------------- */
+typedef struct Home {
+  const char *name;  // of the weight
+  const char *order; // what its readers, in all graphs, make of it, as text; NULL: several things
+} Home;
+typedef VEC(Home) Homes;
+
+static void put_order(const Graph *g, const Value *v, Buf *b) {
+  buf_printf(b, "%s ", op_info[v->op].name);
+  for (uint32_t i = 0; i < v->nattr; i++) {
+    const Attr *a = &v->attr[i];
+    buf_printf(b, "%d %lld %s ", (int)a->key, (long long)a->i, a->s ? a->s : "");
+    for (size_t k = 0; k < a->nv; k++) buf_printf(b, "%lld,", (long long)a->v[k]);
+  }
+  type_print(b, g->module, &v->type);
+}
+
+// The pack that alone reads the weight, through views of all of it; *order: both as text. NO_VAL: something else does.
+static Val only_pack(const Graph *g, Val weight, Buf *order) {
+  for (Val v = weight;;) {
+    size_t n;
+    const uint32_t *user = graph_users(g, v, &n);
+    if (n != 1) return NO_VAL;
+    const Value *u = &g->value.at[user[0]];
+    for (size_t i = 0; i < g->output.n; i++)
+      if (g->output.at[i].val.id == v.id) return NO_VAL;
+    v = (Val){user[0]};
+    put_order(g, u, order);
+    if (u->op == OP_pack && !value_attr(u, A_to)) return v;
+    if (u->op != OP_reshape && u->op != OP_transpose) return NO_VAL;
+  }
+}
+
+static Home *home_of(Homes *h, const char *name) {
+  for (size_t i = 0; i < h->n; i++)
+    if (!strcmp(h->at[i].name, name)) return &h->at[i];
+  return NULL;
+}
+
+static void find_homes(const Graph *g, Homes *h, Arena *scratch) {
+  for (uint32_t i = 1; i < g->value.n; i++) {
+    const Value *v = &g->value.at[i];
+    if (v->dead || v->op != OP_weight || graph_residency(g, (Val){i}) == RES_const) continue;
+    Buf b = {0};
+    const char *order = only_pack(g, (Val){i}, &b).id ? arena_strdup(scratch, b.s) : NULL, *name = value_str(v, A_name);
+    buf_free(&b);
+    Home *known = home_of(h, name);
+    if (!known)
+      VEC_PUSH(scratch, *h, ((Home){name, order}));
+    else if (!order || !known->order || strcmp(order, known->order) != 0)
+      known->order = NULL;
+  }
+}
+
+static void mark_stored(Graph *g, Val pack) {
+  Value *v = graph_value(g, pack);
+  Attr *attr = ARENA_ARRAY(g->module->arena, Attr, v->nattr + 1);
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < v->nattr; i++)
+    if (v->attr[i].key < A_stored) attr[n++] = v->attr[i];
+  attr[n++] = attr_int(A_stored, 1);
+  for (uint32_t i = 0; i < v->nattr; i++)
+    if (v->attr[i].key > A_stored) attr[n++] = v->attr[i];
+  v->attr = attr, v->nattr = n;
+}
+
+static void settle(Graph *g, Homes *h) {
+  for (uint32_t i = 1; i < g->value.n; i++) {
+    const Value *v = &g->value.at[i];
+    const Home *home = v->op == OP_weight && !v->dead ? home_of(h, value_str(v, A_name)) : NULL;
+    Buf b = {0};
+    if (home && home->order) mark_stored(g, only_pack(g, (Val){i}, &b));
+    buf_free(&b);
+  }
+}
+
+size_t pass_pack(Module *m, Arena *scratch, const PassOptions *o) {
+  (void)o;
+  size_t changes = 0;
+  Homes h = {0};
+  for (size_t i = 0; i < m->graph.n; i++) {
+    Packing p = {.g = m->graph.at[i]};
+    pack_graph(&p);
+    find_homes(p.g, &h, scratch);
+    changes += p.changes;
+  }
+  for (size_t i = 0; i < m->graph.n; i++) settle(m->graph.at[i], &h);
+  return changes;
+}
