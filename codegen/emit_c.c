@@ -95,6 +95,7 @@ static void need_index(Emit *e, const KIdx *i) {
 
 static void need_bound(Emit *e, const KBound *b) {
   need_index(e, &b->a);
+  need_index(e, &b->from);
   if (ec_cap_matters(e->k, b)) need_index(e, &b->cap);
 }
 

@@ -65,11 +65,21 @@ static void put_floor(Buf *b, const KBound *u, const char *const *var) {
 
 bool ec_cap_matters(const Kernel *k, const KBound *u) {
   KBound a = *u;
+  if (a.most) a.most = 0, a.align = 1;
   a.has_cap = false;
   return u->has_cap && kbound_max(k, &a) > ki_min(k, &u->cap);
 }
 
 void ec_put_bound(Buf *b, const Kernel *k, const KBound *u, const char *const *var) {
+  if (u->most) {
+    KBound rows = {.a = u->a, .align = 1, .has_cap = u->has_cap, .cap = u->cap};
+    buf_puts(b, "sy_tiles(");
+    ec_put_index(b, &u->from, var);
+    buf_puts(b, ", ");
+    ec_put_bound(b, k, &rows, var);
+    buf_printf(b, ", %" PRId64 ", %" PRId64 ")", u->most, u->align);
+    return;
+  }
   if (!ec_cap_matters(k, u)) {
     put_floor(b, u, var);
     return;
@@ -86,6 +96,7 @@ void ec_put_bound(Buf *b, const Kernel *k, const KBound *u, const char *const *v
 }
 
 static bool bound_is_const(const Kernel *k, const KBound *u, int64_t *v) {
+  if (u->most) return false;
   *v = kbound_min(k, u);
   return *v == kbound_max(k, u) && u->a.n == 0 && (!ec_cap_matters(k, u) || u->cap.n == 0);
 }

@@ -66,7 +66,8 @@ static bool fits_function(Emit *e, Region *r, bool *within, uint32_t i) {
     if (s->arg[a].id <= r->begin) return false;
   if (s->op == K_loop)
     return only_within(&s->range->lo.a, within) && only_within(&s->range->hi.a, within) &&
-           only_within(&s->range->lo.cap, within) && only_within(&s->range->hi.cap, within);
+           only_within(&s->range->lo.cap, within) && only_within(&s->range->hi.cap, within) &&
+           only_within(&s->range->lo.from, within) && only_within(&s->range->hi.from, within);
   if (!s->buf.id) return only_within(&s->idx, within);
   KIdx outer, inner;
   split(&s->idx, within, &outer, &inner);

@@ -615,6 +615,15 @@ SY_MUST_USE static bool add_extra(Attention *a, int arg) {
   return true;
 }
 
+// Every height that a run-time number of rows may give is a copy of scores, softmax and values: lower tiles, as many as
+// keep the multipliers busy.
+static int64_t most_rows(const Attention *a, int64_t rows, int64_t panels) {
+  bool fixed = true;
+  for (int i = 0; i < a->nquery; i++) fixed = fixed && a->query[i].r.fixed;
+  int64_t enough = panels > 1 ? 6 : 8;
+  return fixed || rows < enough ? rows : enough;
+}
+
 static void choose_tile(Attention *a) {
   const Target *t = a->lo.t;
   const Costs *c = t->cost;
@@ -629,7 +638,8 @@ static void choose_tile(Attention *a) {
     if (cost >= best) continue;
     best = cost;
     a->width = t->tile[i].panels;
-    a->rows = t->tile[i].rows < rows ? t->tile[i].rows : (int)rows;
+    int64_t most = most_rows(a, t->tile[i].rows, w);
+    a->rows = (int)(most < rows ? most : rows);
   }
 }
 

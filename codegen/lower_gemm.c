@@ -282,11 +282,16 @@ static void emit_epilogue(const Tile *t) {
   Kernel *k = g->lo.k;
   int64_t pitch = (int64_t)g->width * PANEL;
   Epilogue e = {.t = t, .r = ki_const(0)};
-  if (t->rows > 1) e.r = ki_var(kb_loop(k, "i", kbound(ki_const(0)), kbound(ki_const(t->rows)), 1));
+  kb_region(k, "epilogue", "what is done to the sums of a tile's rows");
+  if (t->rows > 1) {
+    KIdx rows = ki_var(kb_let(k, ki_const(t->rows), "rows"));
+    e.r = ki_var(kb_loop(k, "i", kbound(ki_const(0)), kbound(rows), 1));
+  }
   e.from = ki_mul(e.r, pitch);
   Range columns = {0, ki_const(t->p->columns), t->p->columns, true};
   lower_columns(&g->lo, &columns, lower_vectors(&g->lo), 1, NULL, 0, emit_epilogue_vector, &e);
   if (t->rows > 1) kb_end(k);
+  kb_end(k);
 }
 
 // Lines that the epilogue will read, asked for before the product.

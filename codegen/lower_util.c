@@ -442,11 +442,16 @@ static void even_tiles(const Tiles *t, const Range *r, int most) {
   tile_loop(t, kbound(ki_const(split)), kbound(ki_const(r->bound)), (int)base, false);
 }
 
-static int next_rows(int rows) {  // the next smaller tile of the ladder: the largest divisor
-  if (rows <= 4) return rows > 1; // so few rows are not worth tiles of their own
-  for (int d = rows / 2; d > 1; d--)
-    if (rows % d == 0) return d;
-  return rows > 1;
+// Does some number of rows that the range (or a block of it) may have give tiles of this height?
+static bool height_occurs(const Lowering *lo, const Range *r, int most, int64_t size, int height) {
+  int64_t least = ki_min(lo->k, &r->len), last = r->bound, enough = least + most * (most + 1) + 2 * size;
+  if (enough < last) last = enough; // beyond, heights repeat
+  for (int64_t n = least; n <= last; n++) {
+    int64_t part[] = {size && n >= size ? size : n, size ? n % size : 0};
+    for (int i = 0; i < 2; i++)
+      if (tiles_end(part[i], most, height) > tiles_end(part[i], most, height + 1)) return true;
+  }
+  return false;
 }
 
 // Runs what follows, up to kb_end, in the one block whose start is not behind `last`, and in those before it.
@@ -466,21 +471,12 @@ void lower_tiles(Lowering *lo, const Range *r, int rows, const KIdx *block, int6
     even_tiles(&t, r, rows);
     return;
   }
-  int before = 0;
-  for (int n = r->bound < rows ? (int)r->bound : rows; n; before = n, n = n > 1 ? next_rows(n) : 0) {
-    KBound from = before ? kbound_floor(r->len, before) : kbound(block ? *block : ki_const(0));
-    KBound to = kbound_floor(r->len, n);
-    if (r->fixed && (before ? r->bound / before * before : 0) >= r->bound / n * n) continue;
-    if (block) {
-      to.has_cap = true;
-      to.cap = ki_addc(*block, size);
-    }
-    // The remainder belongs to one block: block <= floor(len, before), both multiples of `before`. Without this test
-    // every later block would store those rows again, at the same time.
-    bool guard = block && before;
-    if (guard) open_blocks_until(&t, block, kbound_floor(ki_addc(r->len, before), before), r->bound + size);
-    tile_loop(&t, from, to, n, before && !r->fixed);
-    if (guard) kb_end(lo->k);
+  KIdx from = block ? *block : ki_const(0), cap = ki_addc(from, size);
+  for (int n = rows; n; n--) {
+    if (!height_occurs(lo, r, rows, block ? size : 0, n)) continue;
+    KBound above = kbound_tiles(from, r->len, block ? &cap : NULL, rows, n + 1),
+           end = kbound_tiles(from, r->len, block ? &cap : NULL, rows, n);
+    tile_loop(&t, above, end, n, n + 1 < rows && !r->fixed);
   }
 }
 

@@ -106,10 +106,9 @@ typedef void LowerColumn(Lowering *lo, KIdx col, uint32_t lanes, int64_t n, int 
 // it.
 void lower_columns(Lowering *lo, const Range *r, bool vectors, int unroll, const KIdx *block, int64_t size,
                    LowerColumn *body, void *ud);
-// Rows of a range in tiles of at most `rows`: a constant number in tiles of two sizes that differ by one; a run-time
-// number (or a block of rows) by a ladder: tiles of 12 rows up to floor(M, 12), then of 6 up to floor(M, 6), 3, 1.
-// `tail`: the tile stands behind larger ones of a run-time number. row counts within the range. block as for
-// lower_columns; its size is a multiple of `rows`.
+// Rows of a range in as few tiles of at most `rows` as do, of heights that differ by one at most, whether their number
+// is known or not: 77 rows are twelve tiles of 6 and one of 5, 7 rows one of 4 and one of 3. `tail`: the tile is so low
+// that there are few rows. row counts within the range. block as for lower_columns; its size is a multiple of `rows`.
 typedef void LowerTile(Lowering *lo, KIdx row, int rows, bool tail, void *ud);
 void lower_tiles(Lowering *lo, const Range *r, int rows, const KIdx *block, int64_t size, LowerTile *body, void *ud);
 // Says that the kernel takes the row numbers of `ids` from a buffer: see IdRead. False: too many, reported.

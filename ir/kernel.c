@@ -129,6 +129,18 @@ KBound kbound_cap(KIdx a, KIdx cap) {
   return (KBound){.a = a, .align = 1, .has_cap = true, .cap = cap};
 }
 
+KBound kbound_tiles(KIdx from, KIdx a, const KIdx *cap, int64_t most, int64_t rows) {
+  KBound b = {.a = a, .align = rows, .has_cap = cap != NULL, .most = most, .from = from};
+  if (cap) b.cap = *cap;
+  return b;
+}
+
+int64_t tiles_end(int64_t n, int64_t most, int64_t rows) {
+  if (n <= 0) return 0;
+  int64_t tiles = n / most + (n % most != 0), height = n / tiles, higher = n % tiles;
+  return rows <= height ? n : rows == height + 1 ? higher * rows : 0;
+}
+
 /* facts
  * ------------------------------------------------------------------------------------------------------------------ */
 int64_t ki_min(const Kernel *k, const KIdx *i) {
@@ -155,17 +167,33 @@ int64_t ki_eval(const KIdx *i, const int64_t *value) {
   return s;
 }
 
+// Tiles: the last row that they may reach, and where they begin.
+static int64_t tiles_last(const Kernel *k, const KBound *b) {
+  int64_t a = ki_max(k, &b->a), c = b->has_cap ? ki_max(k, &b->cap) : a;
+  return a < c ? a : c;
+}
+
 int64_t kbound_min(const Kernel *k, const KBound *b) {
+  if (b->most) return ki_min(k, &b->from);
   int64_t a = floor_to(ki_min(k, &b->a), b->align), c = b->has_cap ? ki_min(k, &b->cap) : a;
   return a < c ? a : c;
 }
 
 int64_t kbound_max(const Kernel *k, const KBound *b) {
+  if (b->most) {
+    int64_t last = tiles_last(k, b), from = ki_max(k, &b->from);
+    return last > from ? last : from;
+  }
   int64_t a = floor_to(ki_max(k, &b->a), b->align), c = b->has_cap ? ki_max(k, &b->cap) : a;
   return a < c ? a : c;
 }
 
 int64_t kbound_eval(const KBound *b, const int64_t *value) {
+  if (b->most) {
+    int64_t from = ki_eval(&b->from, value), to = ki_eval(&b->a, value);
+    if (b->has_cap && ki_eval(&b->cap, value) < to) to = ki_eval(&b->cap, value);
+    return from + tiles_end(to - from, b->most, b->align);
+  }
   int64_t a = floor_to(ki_eval(&b->a, value), b->align), c = b->has_cap ? ki_eval(&b->cap, value) : a;
   return a < c ? a : c;
 }
@@ -191,6 +219,7 @@ static Congruence index_congruence(const Kernel *k, const KIdx *i) {
 }
 
 static Congruence bound_congruence(const Kernel *k, const KBound *b) {
+  if (b->most) return b->align > b->most ? index_congruence(k, &b->from) : congruence(1, 0);
   Congruence a = index_congruence(k, &b->a);
   if (a.mod == 0)
     a.rem = floor_to(a.rem, b->align);
@@ -203,8 +232,19 @@ static Congruence bound_congruence(const Kernel *k, const KBound *b) {
   return congruence(gcd_i64(gcd_i64(a.mod, c.mod), a.rem - c.rem), a.rem);
 }
 
+static bool same_index(const KIdx *a, const KIdx *b) {
+  return a->c == b->c && ki_same_terms(a, b);
+}
+
+// The loop over the tiles of one height: the last one ends where the rows do.
+static bool tiles_of_height(const KBound *lo, const KBound *hi, int64_t step) {
+  return hi->most && lo->most == hi->most && hi->align == step && lo->align == step + 1 && same_index(&lo->a, &hi->a) &&
+         same_index(&lo->from, &hi->from) && lo->has_cap == hi->has_cap && same_index(&lo->cap, &hi->cap);
+}
+
 KVarInfo kernel_range(const Kernel *k, const KBound *lo, const KBound *hi, int64_t step) {
   KVarInfo r = {.lo = kbound_min(k, lo), .hi = sat_add(kbound_max(k, hi), -1)};
+  if (tiles_of_height(lo, hi, step)) r.hi = sat_add(tiles_last(k, hi), -step);
   Congruence start = bound_congruence(k, lo), all = congruence(gcd_i64(start.mod, step), start.rem);
   if (all.mod > 0) r.hi = all.rem + floor_to(r.hi - all.rem, all.mod);
   r.mod = all.mod;
@@ -292,7 +332,7 @@ static const KIns *def(const Kernel *k, KVal v) {
 }
 
 static KVar open_block(Kernel *k, KOp op, KVarKind kind, const char *name, KBound lo, KBound hi, int64_t step) {
-  CHECK(lo.align >= 1 && hi.align >= 1 && step >= 1);
+  CHECK(lo.align >= 1 && hi.align >= 1 && lo.most >= 0 && hi.most >= 0 && step >= 1);
   KVarInfo v = kernel_range(k, &lo, &hi, step);
   v.kind = kind;
   KVar var = add_var(k, v, name, "i");

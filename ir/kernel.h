@@ -7,8 +7,9 @@
 //  them.
 //  * An index variable (KVar) is a run-time dim, a par/loop variable or a `ldidx` result. Addresses are affine in loop
 //  and
-//    ldidx variables with constant coefficients (no dims); loop bounds are KBound: min(floor(affine/align)*align, cap)
-//    and may use dims. The verifier proves every access in bounds by interval reasoning.
+//    ldidx variables with constant coefficients (no dims); loop bounds are KBound: min(floor(affine/align)*align, cap),
+//    or where tiles of some height end, and may use dims. The verifier proves every access in bounds by interval
+//    reasoning.
 //  * Buffers are distinct memory (restrict), except that an `in` buffer may be shared by several parameters.
 //    `scratch` belongs to one worker; its content is undefined when a task begins. Scratch is 64-byte aligned.
 //  * Order of arithmetic is as written; fma only where written; reductions over lanes fold halves.
@@ -71,11 +72,13 @@ typedef struct KIdx { // c + sum of k * var; terms sorted by variable, no zero f
   uint32_t n;
   KTerm t[K_MAX_TERMS];
 } KIdx;
-typedef struct KBound { // min(floor(a / align) * align, cap)
+typedef struct KBound { // min(floor(a / align) * align, cap); with `most`: see kbound_tiles
   KIdx a;
   int64_t align; // >= 1
   bool has_cap;
   KIdx cap;
+  int64_t most; // 0, or the most rows of a tile; `align` is then the least rows of those that count
+  KIdx from;    // of the first tile
 } KBound;
 
 typedef struct KRange { // for (v = lo; v < hi; ...)
@@ -144,6 +147,10 @@ bool ki_same_terms(const KIdx *a, const KIdx *b); // they differ by a constant
 KBound kbound(KIdx a);                            // align 1, no cap
 KBound kbound_floor(KIdx a, int64_t align);
 KBound kbound_cap(KIdx a, KIdx cap);
+// Rows [from, min(a, cap)) in as few tiles of at most `most` rows as do, of heights that differ by one at most, the
+// higher ones first: where those of at least `rows` rows end. NULL: no cap.
+KBound kbound_tiles(KIdx from, KIdx a, const KIdx *cap, int64_t most, int64_t rows);
+int64_t tiles_end(int64_t n, int64_t most, int64_t rows); // of n rows from 0 on
 // structure: returns the variable; close with kb_end
 KVar kb_par(Kernel *k, const char *name, KBound lo, KBound hi, int64_t step);
 KVar kb_loop(Kernel *k, const char *name, KBound lo, KBound hi, int64_t step);

@@ -56,12 +56,13 @@ static KIdx fold_index(const Folder *f, const KIdx *i) {
 
 static void fold_bound(const Folder *f, KBound *u) {
   u->a = fold_index(f, &u->a);
+  u->from = fold_index(f, &u->from);
   if (u->has_cap) u->cap = fold_index(f, &u->cap);
 }
 
 static bool constant_bound(const Kernel *k, const KBound *u, int64_t *v) {
   *v = kbound_min(k, u);
-  return u->a.n == 0 && (!u->has_cap || u->cap.n == 0 || u->cap.c >= *v) && kbound_max(k, u) == *v;
+  return !u->most && u->a.n == 0 && (!u->has_cap || u->cap.n == 0 || u->cap.c >= *v) && kbound_max(k, u) == *v;
 }
 
 static void rename_index(KIdx *i, const KVar *now) {
@@ -85,8 +86,10 @@ static void drop_variables(Kernel *k, const bool *gone) {
     if (!s->range) continue;
     rename_index(&s->range->lo.a, now);
     rename_index(&s->range->lo.cap, now);
+    rename_index(&s->range->lo.from, now);
     rename_index(&s->range->hi.a, now);
     rename_index(&s->range->hi.cap, now);
+    rename_index(&s->range->hi.from, now);
   }
 }
 

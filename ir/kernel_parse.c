@@ -153,13 +153,30 @@ static bool parse_index(Parser *p, KIdx *i) {
   }
 }
 
-// bound := ("floor" "(" index "," number ")" | index) ["cap" index]
+// A function of a bound: its name and "(". A dim may have that name, too.
+static bool accept_function(Parser *p, const char *name) {
+  IrLex before = p->lex;
+  if (!irlex_accept(&p->lex, name)) return false;
+  if (irlex_accept(&p->lex, "(")) return true;
+  p->lex = before;
+  return false;
+}
+
+static bool parse_tiles(Parser *p, KBound *b) {
+  if (!parse_index(p, &b->from) || !irlex_expect(&p->lex, ",") || !parse_index(p, &b->a) ||
+      !irlex_expect(&p->lex, ",") || !parse_number(p, &b->most) || !irlex_expect(&p->lex, ",") ||
+      !parse_number(p, &b->align) || !irlex_expect(&p->lex, ")"))
+    return false;
+  return (b->most >= 1 && b->align >= 1) || irlex_error(&p->lex, "E0223", "tiles of less than one row");
+}
+
+// bound := ("floor" "(" index "," number ")" | "tiles" "(" index "," index "," number "," number ")" | index)
+//          ["cap" index]
 static bool parse_bound(Parser *p, KBound *b) {
   *b = (KBound){.align = 1};
-  IrLex before = p->lex; // a dim may be called floor, too
-  bool word = irlex_accept(&p->lex, "floor"), is_floor = word && irlex_accept(&p->lex, "(");
-  if (word && !is_floor) p->lex = before;
-  if (is_floor) {
+  if (accept_function(p, "tiles")) {
+    if (!parse_tiles(p, b)) return false;
+  } else if (accept_function(p, "floor")) {
     if (!parse_index(p, &b->a) || !irlex_expect(&p->lex, ",") || !parse_number(p, &b->align) ||
         !irlex_expect(&p->lex, ")"))
       return false;

@@ -44,6 +44,15 @@ static void put_index(const Kernel *k, const KIdx *i, const char *gap, Buf *out)
 }
 
 static void put_bound(const Kernel *k, const KBound *b, Buf *out) {
+  if (b->most) {
+    buf_puts(out, "tiles(");
+    put_index(k, &b->from, "", out);
+    buf_puts(out, ", ");
+    put_index(k, &b->a, "", out);
+    buf_printf(out, ", %" PRId64 ", %" PRId64 ")", b->most, b->align);
+    if (b->has_cap) buf_puts(out, " cap "), put_index(k, &b->cap, "", out);
+    return;
+  }
   if (b->align > 1) buf_puts(out, "floor(");
   put_index(k, &b->a, "", out);
   if (b->align > 1) buf_printf(out, ", %" PRId64 ")", b->align);

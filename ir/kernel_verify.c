@@ -152,8 +152,11 @@ static bool only_dims(const Kernel *k, const KIdx *i) {
 
 static bool check_bound(Check *c, const KBound *b, const char *which) {
   if (b->align < 1 || b->align > HUGE_N) return fail(c, "bad alignment of the %s bound", which);
+  if (b->most < 0 || b->most > HUGE_N) return fail(c, "bad height of the tiles of the %s bound", which);
   if (!check_index(c, &b->a, true) || (b->has_cap && !check_index(c, &b->cap, true))) return false;
+  if (!check_index(c, &b->from, true)) return false;
   if (c->dead) return true;
+  if (ki_min(c->k, &b->from) < 0) return fail(c, "the %s bound may be negative", which);
   int64_t least = ki_min(c->k, &b->a);
   if (b->has_cap && ki_min(c->k, &b->cap) < least) least = ki_min(c->k, &b->cap);
   if (least < 0) return fail(c, "the %s bound may be negative (%" PRId64 ")", which, least);
@@ -239,6 +242,7 @@ static bool check_begin(Check *c, const KIns *s) {
     if (!only_dims(k, &s->range->lo.a) || !only_dims(k, &s->range->lo.cap) || !only_dims(k, &s->range->hi.a) ||
         !only_dims(k, &s->range->hi.cap))
       return fail(c, "the bounds of a par loop may use dims only");
+    if (s->range->lo.most || s->range->hi.most) return fail(c, "a par loop over tiles");
     c->npar++;
   }
   if (s->step < 1 || s->step > HUGE_N) return fail(c, "step must be positive");

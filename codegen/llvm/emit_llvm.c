@@ -101,8 +101,27 @@ static LLVMValueRef least(Llvm *l, LLVMValueRef a, LLVMValueRef b) {
   return LLVMBuildSelect(l->b, LLVMBuildICmp(l->b, LLVMIntSLT, a, b, ""), a, b, "");
 }
 
+// See tiles_end.
+static LLVMValueRef tiles_value(Code *c, const KBound *u) {
+  Llvm *l = c->l;
+  LLVMBuilderRef b = l->b;
+  LLVMValueRef from = index_value(c, &u->from), to = index_value(c, &u->a), zero = word(l, 0);
+  if (u->has_cap) to = least(l, to, index_value(c, &u->cap));
+  LLVMValueRef n = LLVMBuildNSWSub(b, to, from, ""), some = LLVMBuildICmp(b, LLVMIntSGT, n, zero, "");
+  n = LLVMBuildSelect(b, some, n, zero, "");
+  LLVMValueRef tiles = LLVMBuildUDiv(b, LLVMBuildNSWAdd(b, n, word(l, u->most - 1), ""), word(l, u->most), "");
+  tiles = LLVMBuildSelect(b, some, tiles, word(l, 1), "");
+  LLVMValueRef height = LLVMBuildUDiv(b, n, tiles, ""), rows = word(l, u->align);
+  LLVMValueRef higher = LLVMBuildNSWMul(b, LLVMBuildURem(b, n, tiles, ""), rows, "");
+  LLVMValueRef all = LLVMBuildICmp(b, LLVMIntSLE, rows, height, "");
+  LLVMValueRef part = LLVMBuildICmp(b, LLVMIntEQ, word(l, u->align - 1), height, "");
+  LLVMValueRef end = LLVMBuildSelect(b, all, n, LLVMBuildSelect(b, part, higher, zero, ""), "");
+  return LLVMBuildNSWAdd(b, from, end, "");
+}
+
 static LLVMValueRef bound_value(Code *c, const KBound *u) {
   Llvm *l = c->l;
+  if (u->most) return tiles_value(c, u);
   LLVMValueRef x = index_value(c, &u->a);
   if (u->align > 1) {
     x = LLVMBuildUDiv(l->b, x, word(l, u->align), "");

@@ -142,8 +142,13 @@ static void put_loop(Gen *g, int depth) {
   Pool saved[NKIND][2];
   memcpy(saved, g->pool, sizeof saved);
   int64_t step = 1 + roll(g, 5);
-  KVar i =
-      kb_loop(k, "i", kbound(ki_const(roll(g, 3))), kbound_cap(ki_const(roll(g, 20)), ki_const(12 + roll(g, 4))), step);
+  KBound lo = kbound(ki_const(roll(g, 3))), hi = kbound_cap(ki_const(roll(g, 20)), ki_const(12 + roll(g, 4)));
+  if (!roll(g, 3)) { // tiles of one height
+    KIdx from = ki_const(roll(g, 3)), to = ki_const(roll(g, 20)), cap = ki_const(roll(g, 16));
+    lo = kbound_tiles(from, to, &cap, 6, step + 1);
+    hi = kbound_tiles(from, to, &cap, 6, step);
+  }
+  KVar i = kb_loop(k, "i", lo, hi, step);
   g->where = ki_add(where, ki_mul(ki_var(i), 1 + roll(g, 3)));
   if (ki_max(k, &g->where) > EXTENT - 48) g->where = where;
   put_statements(g, 3 + roll(g, 6), depth + 1);

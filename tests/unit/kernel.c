@@ -59,6 +59,25 @@ Test(kernel, ranges_of_loops) {
   arena_free(&a);
 }
 
+// Every number of rows: all of them once, in order, as few tiles as do, none lower by more than one than another.
+Test(kernel, rows_in_tiles) {
+  for (int64_t most = 1; most <= 16; most++)
+    for (int64_t n = 0; n <= 200; n++) {
+      int64_t at = 0, tiles = 0, highest = 0, lowest = most;
+      for (int64_t rows = most; rows; rows--) {
+        cr_assert_eq(tiles_end(n, most, rows + 1), at);
+        for (; at < tiles_end(n, most, rows); at += rows, tiles++) {
+          highest = rows > highest ? rows : highest;
+          lowest = rows < lowest ? rows : lowest;
+        }
+      }
+      cr_assert(at == n && tiles == (n + most - 1) / most, "%d rows by %d: %d in %d", (int)n, (int)most, (int)at,
+                (int)tiles);
+      cr_assert(!n || (highest - lowest <= 1 && 2 * lowest >= highest), "%d rows by %d", (int)n, (int)most);
+    }
+  cr_assert(tiles_end(77, 6, 6) == 72 && tiles_end(77, 6, 5) == 77 && tiles_end(-3, 6, 1) == 0);
+}
+
 Test(kernel, saturating_bounds_do_not_overflow) {
   Arena a = {0};
   Kernel *k = new_kernel(&a, 4);

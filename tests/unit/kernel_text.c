@@ -54,7 +54,7 @@ Test(kernel_text, example_of_the_readme) {
 
 Test(kernel_text, corners) {
   same_again("kernel @k lanes 1 {\n}\n");
-  same_again("kernel @k about \"a \\\"b\\\"\" lanes 16 dims { L = 3..3 dim 4, floor = 0..9 dim 0 } {\n"
+  same_again("kernel @k about \"a \\\"b\\\"\" lanes 16 dims { L = 3..3 dim 4, floor = 0..9 dim 0, tiles = 1..2 } {\n"
              "  buf %x : weight i32[16]\n"
              "  par %p = floor to floor(5*floor+7, 3) cap 2*L+1 step 2 {\n"
              "    %2 = const -2147483648 : i32x16\n"
@@ -63,6 +63,8 @@ Test(kernel_text, corners) {
              "    %5 = index -3*%p - 7 : i32x16\n"
              "    %6 = index 2*floor - 7*%p : f32\n"
              "    prefetch %x[90*%p] level 2\n"
+             "    loop %i = tiles(2*L, floor, 6, 7) cap tiles to tiles(2*L, floor, 6, 6) cap tiles step 6 {\n"
+             "    }\n"
              "  }\n"
              "}\n");
 }
@@ -143,6 +145,14 @@ static const struct {
     {"region a { %n1 = let 4 } loop %i = 0 to %n1 step 1 { } }", "not in scope"},
     {"%a = let L - 2 }", "may be negative"},
     {"%a = let L %a = let L }", "used twice"},
+    {"loop %i = tiles(0, 3*L+6, 6, 5) to tiles(0, 3*L+6, 6, 4) step 4 { %1 = load %x[%i] : f32x4 } }",
+     "reaches element 32"},
+    {"loop %i = tiles(0, 3*L+5, 6, 5) to tiles(0, 3*L+5, 7, 4) step 4 { %1 = load %x[%i] : f32x4 } }",
+     "reaches element 34"}, // of other tiles
+    {"loop %i = tiles(0, 3*L+5, 6, 5) to tiles(0, 3*L+5, 6, 4) step 3 { %1 = load %x[%i] : f32x4 } }",
+     "reaches element 34"},
+    {"loop %i = tiles(0, L, 0, 5) to tiles(0, L, 6, 4) step 4 { } }", "tiles of less than one row"},
+    {"loop %i = tiles(0-L, L, 6, 5) to tiles(0, L, 6, 4) step 4 { } }", "bound may be negative"},
     {"%a = let 8*L loop %i = 0 to %a step 1 { %1 = load %x[%i] n 1 : f32x4 } }", "reaches element 71"},
 };
 
@@ -172,6 +182,8 @@ static const char *const right[] = {
     "loop %i = 0 to 8 step 1 { %1 = load %x[%i + 21] n 3 : f32x4 store %y[%i], %1 } }",
     "prefetch %x[99] level 1 }",
     "region a { } region a \"again\" { %n1 = let 4 loop %i = 0 to %n1 step 1 { %1 = load %x[%n1 + %i] : f32x4 } } }",
+    "loop %i = tiles(0, 3*L+5, 6, 5) to tiles(0, 3*L+5, 6, 4) step 4 { %1 = load %x[%i] : f32x4 } }",
+    "loop %i = tiles(4, 3*L+5, 6, 5) cap 20 to tiles(4, 3*L+5, 6, 4) cap 20 step 4 { %1 = load %x[%i+12] : f32x4 } }",
     "%a = let 3*L loop %i = 0 to %a step 1 { %1 = load %x[%i] n 1 : f32x4 } }",
 };
 

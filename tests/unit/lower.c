@@ -322,13 +322,41 @@ Test(lower_gemm, single_rows_only_of_a_batch) {
   }
 }
 
+// The loops over tiles that a kernel has cover any number of rows once, by tiles none of which is less than half as
+// high as another: a tile of one row behind higher ones waits for its sums as long as four rows would take.
+Test(lower_gemm, tiles_of_any_number_of_rows) {
+  LowerRun r;
+  const Kernel *k = last_kernel(&r, "%1 = input \"x\" : f32[1,L,256]\n%2 = weight \"w\" : f32[320,256]\n"
+                                    "%4 = linear %1, %2 {trans = 0} : f32[1,L,320]\noutput \"y\" = %4");
+  cr_assert(k->var.at[1].kind == KV_DIM && !strcmp(k->var.at[1].name, "L"));
+  for (int64_t rows = 1; rows <= 21; rows++) {
+    int64_t done = 0, highest = 0, lowest = rows, *value = calloc(k->var.n, sizeof *value);
+    value[1] = rows;
+    for (size_t i = 1; i < k->ins.n; i++) {
+      const KIns *s = &k->ins.at[i];
+      if (s->op != K_loop || !s->range->hi.most) continue;
+      int64_t from = kbound_eval(&s->range->lo, value), to = kbound_eval(&s->range->hi, value);
+      if (from == to) continue;
+      cr_assert(from == done && (to - from) % s->step == 0, "%d rows: tiles of %d from %d to %d", (int)rows,
+                (int)s->step, (int)from, (int)to);
+      done = to;
+      highest = s->step > highest ? s->step : highest;
+      lowest = s->step < lowest ? s->step : lowest;
+    }
+    cr_expect(done == rows && 2 * lowest >= highest, "%d rows: %d in tiles of %d to %d", (int)rows, (int)done,
+              (int)lowest, (int)highest);
+    free(value);
+  }
+  lower_run_free(&r);
+}
+
 /* what does not change -------------------------------------------------------------------------------- */
 // Rows 0.. of a product of 21 rows against the same rows in products of 13 and 1: other tiles, other tails, equal bits.
 Test(lower_gemm, tiles_do_not_change_bits) {
   LowerCase c = {.text =
                      "%1 = input \"x\" : f32[B,L,70]\n%2 = weight \"w\" : f32[50,70]\n%3 = weight \"b\" : f32[50]\n"
                      "%4 = linear %1, %2, %3 {trans = 0} : f32[B,L,50]\n%5 = gelu %4 : f32[B,L,50]\noutput \"y\" = %5"};
-  static const int64_t rows[] = {13, 8, 6, 5, 1};
+  static const int64_t rows[] = {13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1};
   for (size_t t = 0; targets[t]; t++) {
     LowerRun all, part;
     const char *isa = targets[t]->name;
