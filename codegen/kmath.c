@@ -145,8 +145,17 @@ static const double gelu_p[] = {0.3989419307,    0.03410762916,  0.00498309349,
 static const double gelu_q[] = {
     1.0, 0.2521591506, 0.02951962948, 0.00207043353, 9.285144985e-5, 2.531698529e-6, 5.003508748e-9};
 
-KVal kmath_gelu(Kernel *k, KVal x) {
+static KVal normal_distribution(Kernel *k, KVal x) { // Phi(x)
   KVal half = num(k, 0.5, x), c = clamp(k, x, -5.6, 5.6), s = mul(k, c, c);
   KVal p = mul(k, c, polynomial(k, s, gelu_p, 6)), q = polynomial(k, s, gelu_q, 7);
-  return mul(k, x, add(k, half, kb_op2(k, K_div, p, q)));
+  return add(k, half, kb_op2(k, K_div, p, q));
+}
+
+KVal kmath_gelu(Kernel *k, KVal x) {
+  return mul(k, x, normal_distribution(k, x));
+}
+
+KVal kmath_gelu_slope(Kernel *k, KVal x) { // Phi(x) + x e^(-x^2/2) / sqrt(2 pi)
+  KVal phi = mul(k, num(k, 0.3989422804014327, x), kmath_exp_neg(k, mul(k, mul(k, x, x), num(k, -0.5, x))));
+  return fma_(k, x, phi, normal_distribution(k, x));
 }

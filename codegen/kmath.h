@@ -18,6 +18,7 @@ KVal kmath_log(Kernel *k, KVal x);
 KVal kmath_tanh(Kernel *k, KVal x);
 KVal kmath_sigmoid(Kernel *k, KVal x);
 KVal kmath_gelu(Kernel *k, KVal x);       // x/2 (1 + erf(x / sqrt 2))
+KVal kmath_gelu_slope(Kernel *k, KVal x); // its derivative
 KVal kmath_gelu_tanh(Kernel *k, KVal x);  // x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
 KVal kmath_quick_gelu(Kernel *k, KVal x); // x sigmoid(1.702 x)
 KVal kmath_swish(Kernel *k, KVal x);      // x sigmoid(x)

@@ -8,6 +8,7 @@
 // Columns that some operand does not store side by side (a transpose) are done lane by lane.
 #include "lower_depthwise.h"
 #include "lower_pack.h"
+#include "lower_rows_add.h"
 
 #include <string.h>
 
@@ -50,6 +51,7 @@ UNARY(tanh, kmath_tanh(k, arg[0]))
 UNARY(sigmoid, kmath_sigmoid(k, arg[0]))
 UNARY(relu, kb_op2(k, K_max, number_like(k, 0, arg[0]), arg[0])) // keeps a NaN
 UNARY(gelu, kmath_gelu(k, arg[0]))
+UNARY(gelu_slope, kmath_gelu_slope(k, arg[0]))
 UNARY(gelu_tanh, kmath_gelu_tanh(k, arg[0]))
 UNARY(quick_gelu, kmath_quick_gelu(k, arg[0]))
 UNARY(swish, kmath_swish(k, arg[0]))
@@ -442,11 +444,8 @@ static bool lower_put_rows(Lowering *lo, Val member) {
 static const struct {
   Op op;
   bool (*lower)(Lowering *lo, Val member);
-} apart[] = {{OP_patchify, lower_patchify},
-             {OP_windows, lower_windows},
-             {OP_depthwise, lower_depthwise},
-             {OP_put_rows, lower_put_rows},
-             {OP_pack, lower_pack}};
+} apart[] = {{OP_patchify, lower_patchify}, {OP_windows, lower_windows}, {OP_depthwise, lower_depthwise},
+             {OP_put_rows, lower_put_rows}, {OP_pack, lower_pack},       {OP_rows_add, lower_rows_add}};
 
 bool lower_map(Arena *a, const Graph *g, const Group *grp, const Target *t, Lowered *out) {
   Lowering lo = lower_begin(a, g, grp, t, out, "map");

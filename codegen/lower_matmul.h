@@ -7,4 +7,7 @@
 
 LowerFn lower_matmul;
 
+// outer: see lower_outer.c.
+LowerFn lower_outer;
+
 #endif

@@ -41,6 +41,10 @@ static double extent_now(const Type *t, int axis, const int64_t *dims) { // of o
 }
 
 static double contraction(const Graph *g, const Value *v, const int64_t *dims) {
+  if (v->op == OP_outer) {
+    double x = type_elements_now(&graph_value(g, v->args[0])->type, dims);
+    return 2 * x * extent_now(&v->type, 1, dims);
+  }
   const Type *x = &graph_value(g, v->args[0])->type;
   double n = type_elements_now(&v->type, dims), k = extent_now(x, x->rank - 1, dims);
   return 2 * n * k + (v->nargs == 3 ? n : 0);

@@ -134,3 +134,23 @@ size_t edit_distance(const char *a, const char *b, size_t limit) {
   }
   return row[nb] < limit ? row[nb] : limit;
 }
+
+bool text_matches(const char *pattern, const char *name) {
+  const char *star = NULL, *from = name;
+  while (*name) {
+    if (*pattern == '*') {
+      star = pattern++;
+      from = name;
+    } else if (*pattern == '?' || *pattern == *name) {
+      pattern++;
+      name++;
+    } else if (star) {
+      pattern = star + 1;
+      name = ++from;
+    } else {
+      return false;
+    }
+  }
+  while (*pattern == '*') pattern++;
+  return !*pattern;
+}

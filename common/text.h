@@ -44,4 +44,7 @@ void text_vline(FILE *f, const char *fmt, va_list ap);
 // more.
 size_t edit_distance(const char *a, const char *b, size_t limit);
 
+// Does the name fit the pattern? * stands for any text, ? for one character.
+bool text_matches(const char *pattern, const char *name);
+
 #endif

@@ -4,6 +4,7 @@
 //   check_valid.c   the fields of cases.json
 //   check_case.c    one case: tensors, dims, the program, comparison
 //   check_generate.c  one `generate` case: the search loop over the two entry points of a generate
+//   check_train.c   gradients and states of a `train` case
 //   check_op.c      the one-operator graph of an `op` case
 //   check_run.c     running a route: interpreter, compiled model here
 //   check_foreign.c the same for another machine: under qemu, as WebAssembly in node
@@ -87,6 +88,12 @@ typedef struct Loaded {
   Checkpoint weights, tensors;
 } Loaded;
 SY_MUST_USE bool check_load(Check *c, const Case *k, Loaded *f, Call *call, CheckResult *r);
+// Of a `train` case: what is trained, NULL if the case has losses alone; and what the step leaves, beyond the losses.
+bool check_is_train(const Case *k);
+const Train *check_train(Check *c, const Case *k);
+SY_MUST_USE bool check_train_outputs(Check *c, const Case *k, const Call *call, const Checkpoint *tensors,
+                                     CheckResult *r);
+double check_element(StDtype t, const void *p, size_t i); // as a number
 void *check_zeros(Check *c, size_t bytes); // in the session's arena, aligned like the buffers of a careful caller
 // Fills the buffer of one input from the case: dims known so far in `dims`, `known`.
 SY_MUST_USE const void *check_input(Check *c, const Module *m, const Type *t, const StTensor *x, const int64_t *dims);

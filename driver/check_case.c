@@ -103,6 +103,7 @@ Module *check_module(Check *c, const Case *k, const Checkpoint *tensors, CheckRe
   cJSON_ArrayForEach(v, cJSON_GetObjectItemCaseSensitive(k->json, "inputs"))
       VEC_PUSH(&c->s->arena, one.given, v->string);
   Module *m = session_module(c->s, k->spec, &set, &one);
+  if (m && objective && !route) m->train = check_train(c, k);
   if (!m) check_settle(c, r, FAIL, "the model does not compile");
   return m;
 }
@@ -224,7 +225,7 @@ void difference_add(Difference *d, size_t i, double got, double want) {
 }
 
 // Element i, by the type that it has: there is no type that compares as nothing.
-static double element(StDtype t, const void *p, size_t i) {
+double check_element(StDtype t, const void *p, size_t i) {
   size_t size = st_dtype_size(t);
   StTensor one = {.dtype = t, .data = (const char *)p + i * size, .bytes = size};
   double d = 0;
@@ -249,7 +250,8 @@ void check_compare(Check *c, const Case *k, const char *name, const char *shape,
                    const StTensor *x, size_t n, CheckResult *r) {
   CheckOutput o = {.name = name, .shape = shape};
   Difference d = {0};
-  for (size_t i = 0; i < n; i++) difference_add(&d, i, element(kept_dtype(t), got, i), element(x->dtype, x->data, i));
+  for (size_t i = 0; i < n; i++)
+    difference_add(&d, i, check_element(kept_dtype(t), got, i), check_element(x->dtype, x->data, i));
   bool exact = t == DT_I32 || t == DT_BOOL;
   o.max_abs = d.abs;
   o.max_rel = d.abs == 0 ? 0 : d.abs / (d.most > 0 ? d.most : DBL_MIN);
@@ -261,7 +263,7 @@ void check_compare(Check *c, const Case *k, const char *name, const char *shape,
 }
 
 static const char *want_group(const Case *k) {
-  return !strcmp(k->kind, "train") ? "losses" : "outputs";
+  return check_is_train(k) ? "losses" : "outputs";
 }
 
 static bool compare_output(Check *c, const Case *k, const cJSON *want, const Checkpoint *tensors, const Call *call,
@@ -319,6 +321,7 @@ static bool run_case(Check *c, const Case *k, Loaded *f, CheckResult *r) {
   cJSON_ArrayForEach(want, cJSON_GetObjectItemCaseSensitive(k->json, want_group(k))) {
     if (ok) ok = compare_output(c, k, want, &f->tensors, &call, r);
   }
+  if (ok && check_is_train(k)) ok = check_train_outputs(c, k, &call, &f->tensors, r);
   if (ok && r->verdict == FAIL) r->reason = check_fault(c, k, &call, k->spec ? &f->weights : &f->tensors, &f->tensors);
   unlink(call.packed);
   return ok;

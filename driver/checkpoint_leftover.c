@@ -42,27 +42,6 @@ typedef struct Leftovers {
 
 /* patterns ------------------------------------------------------------------------------------------------------------
  */
-// * stands for any text, ? for one character.
-static bool matches(const char *pattern, const char *name) {
-  const char *star = NULL, *from = name;
-  while (*name) {
-    if (*pattern == '*') {
-      star = pattern++;
-      from = name;
-    } else if (*pattern == '?' || *pattern == *name) {
-      pattern++;
-      name++;
-    } else if (star) {
-      pattern = star + 1;
-      name = ++from;
-    } else {
-      return false;
-    }
-  }
-  while (*pattern == '*') pattern++;
-  return !*pattern;
-}
-
 static const char *const adapters[] = {"lora", "lora_*", "ia3*", "hada_*", "adapter*", NULL};
 
 // Other ends of a network than the one that is compiled, and what only training needs.
@@ -96,7 +75,7 @@ static const char *const buffers[] = {"*position_ids",
 
 static bool is_one_of(const char *const *pattern, const char *name) {
   for (; *pattern; pattern++)
-    if (matches(*pattern, name)) return true;
+    if (text_matches(*pattern, name)) return true;
   return false;
 }
 
@@ -260,12 +239,12 @@ static bool is_buffer(const StTensor *t) {
 
 // What PyTorch's batch norm counts while it is trained; nobody misses it.
 static bool is_counter(const StTensor *t) {
-  return !st_dtype_is_float(t->dtype) && st_elements(t) == 1 && matches("*.num_batches_tracked", t->name);
+  return !st_dtype_is_float(t->dtype) && st_elements(t) == 1 && text_matches("*.num_batches_tracked", t->name);
 }
 
 static bool is_ignored(const Session *s, const StTensor *t, const char *name) {
   for (size_t i = 0; i < s->opt.ignore.n; i++)
-    if (matches(s->opt.ignore.at[i], t->name) || matches(s->opt.ignore.at[i], name)) return true;
+    if (text_matches(s->opt.ignore.at[i], t->name) || text_matches(s->opt.ignore.at[i], name)) return true;
   return false;
 }
 

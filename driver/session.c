@@ -236,6 +236,27 @@ static Module *compile(Session *s, Diag *d, const char *path, const char *preset
   return front_compile(&s->arena, &s->names, d, path, text, n, &o);
 }
 
+// What the options say of gradients. A pattern that no weight fits is a mistake.
+static bool set_train(Session *s, Module *m) {
+  const Options *o = &s->opt;
+  if (!o->gradients) return true;
+  Train *t = ARENA_NEW(&s->arena, Train);
+  *t = (Train){o->trained.at, o->frozen.at, o->trained.n, o->frozen.n};
+  m->train = t;
+  for (int which = 0; which < 2; which++) {
+    const StrList *l = which ? &o->frozen : &o->trained;
+    for (size_t i = 0; i < l->n; i++) {
+      bool fits = false;
+      for (size_t w = 0; w < m->weight.n; w++) fits = fits || text_matches(l->at[i], m->weight.at[w].name);
+      if (!fits)
+        return session_fail(s, EXIT_USAGE, "--%s %s: no weight of the objective has such a name",
+                            which ? "frozen" : "trained", l->at[i]),
+               false;
+    }
+  }
+  return true;
+}
+
 bool is_graph_ir(const char *path, const char *text) {
   size_t len = strlen(path);
   while (*text) {
@@ -277,6 +298,7 @@ Module *session_module(Session *s, const char *spec, const Defines *extra, const
     if (!s->exit_code) s->exit_code = EXIT_WRONG;
     return NULL;
   }
+  if (!set_train(s, m)) return NULL;
   return m;
 }
 

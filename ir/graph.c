@@ -22,15 +22,15 @@ const AttrInfo attr_info[ATTR_COUNT] = {
 
 const OpInfo op_info[OP_COUNT] = {
     [OP_none] = {"none", 0, 0, 0, 0, "", "no operation"},
-#define GOP(name_, nargs_, required_, optional_, flags_, shaperule_, folder_, grad_, emit_, call_, doc_)               \
+#define GOP(name_, nargs_, required_, optional_, flags_, shaperule_, folder_, back_, emit_, call_, doc_)               \
   [OP_##name_] = {#name_, nargs_, (required_) | (optional_), required_, flags_, call_, doc_},
 #include "ops.def"
 #undef GOP
 };
 
 const OpHooks op_hooks[OP_COUNT] = {
-#define GOP(name_, nargs_, required_, optional_, flags_, shaperule_, folder_, grad_, emit_, call_, doc_)               \
-  [OP_##name_] = {shape_##shaperule_, fold_##folder_, ref_##name_},
+#define GOP(name_, nargs_, required_, optional_, flags_, shaperule_, folder_, back_, emit_, call_, doc_)               \
+  [OP_##name_] = {shape_##shaperule_, fold_##folder_, ref_##name_, grad_##back_},
 #include "ops.def"
 #undef GOP
 };

@@ -124,6 +124,7 @@ enum { // flags of an operator; passes ask these, never an operator's name
   F_DATA = 1 << 8,        // reads rows chosen by data (embedding, gather)
   F_APART = 1 << 9, // its kernel goes through the elements in an order of its own: nothing is computed in front of it
   F_WINDOWS = 1 << 10, // places of an image, which a product reads where they lie
+  F_ALONE = 1 << 12,   // its kernel stores what it computes itself: nothing is computed behind it
   F_WRITES = 1 << 11,  // changes operand 0 in place (effects.c); operands behind its own ones only come before it
 };
 
@@ -288,6 +289,13 @@ typedef struct DeclaredWeight {
   Span span;
 } DeclaredWeight;
 
+/* Which gradients the pass `gradient` makes of objectives. Patterns of weight names with * and ?, the last that matches
+ * counts; no `only`: all weights are trained that are not frozen. */
+typedef struct Train {
+  const char **only, **freeze;
+  size_t nonly, nfreeze;
+} Train;
+
 typedef struct Module {
   Arena *arena;
   Intern *names;
@@ -302,6 +310,7 @@ typedef struct Module {
   VEC(Prepare) prepare;
   VEC(Generate) generate;
   VEC(Rename) rename;
+  const Train *train;           // NULL: losses alone
   const char *built;            // what it was built with: "preset=base, size=224, ..", for people; NULL if unknown
   VEC(DeclaredWeight) weight;   // every weight the source declares for the routes compiled, in order; for reports
   const struct PageNames *page; // how the page speaks of what is being added (op/op.h); NULL: nobody speaks of it

@@ -29,14 +29,17 @@ static void print_attr(Buf *b, const Attr *a) {
   }
 }
 
+static void print_name(Buf *b, const Value *v) {
+  const char *name = value_str(v, A_name);
+  if (!name) return;
+  buf_putc(b, ' ');
+  irlex_put_string(b, name);
+}
+
 static void print_attrs(Buf *b, const Value *v) {
   const char *open = " {";
   for (uint32_t i = 0; i < v->nattr; i++) {
-    if (v->attr[i].key == A_name) {
-      buf_putc(b, ' ');
-      irlex_put_string(b, v->attr[i].s);
-      continue;
-    }
+    if (v->attr[i].key == A_name) continue;
     buf_puts(b, open);
     print_attr(b, &v->attr[i]);
     open = ", ";
@@ -93,6 +96,7 @@ static void print_residency(Buf *b, const Graph *g, uint32_t id) {
 
 static void print_value(Buf *b, const Graph *g, const Value *v, const uint32_t *number, uint32_t id) {
   buf_printf(b, "  %%%u = %s", number[id], op_info[v->op].name);
+  print_name(b, v);
   for (uint32_t i = 0; i < v->nargs; i++)
     buf_printf(b, "%s%%%u", i == value_operands(v) ? " after " : i ? ", " : " ", number[v->args[i].id]);
   print_attrs(b, v);

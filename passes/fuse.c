@@ -70,8 +70,8 @@ static uint32_t group_to_join(const Fuser *f, Val v) {
     const Value *o = val(f, u);
     if (!o->group || u.id < best_id) continue;
     if (flags_of(f, u) & (F_VIEW | F_WRITES)) continue; // a copy; a state changed in place
-    if (flags_of(f, u) & F_ATTENTION) continue;         // it stores its rows itself
-    if (dtype_is_narrow(o->type.dtype)) continue;       // rounded by being stored
+    if (flags_of(f, u) & F_ALONE) continue;
+    if (dtype_is_narrow(o->type.dtype)) continue; // rounded by being stored
     if (!same_shape(&o->type, &e->type)) continue;
     if (!single_use(f, u)) continue; // it must be stored
     if (f->reads[o->group] + reads_of(f, v, o->group) > MOST_READS) continue;

@@ -160,7 +160,7 @@ static bool check_group(Kin *k) {
     uint32_t id = k->grp->member.at[i].id, flags = flags_of(p, id);
     if ((flags & F_SOURCE) || val(p, id)->op == OP_concat)
       return plan_fault(p, id, "%s has no kernel, so it has no group", op_info[val(p, id)->op].name);
-    if (n > 1 && ((flags & (F_VIEW | F_ATTENTION)) || (flags & F_WRITES)))
+    if (n > 1 && (flags & (F_VIEW | F_ALONE | F_WRITES)))
       return plan_fault(p, id, "%s has a group of its own",
                         (flags & F_VIEW) ? "the copy of a view" : op_info[val(p, id)->op].name);
     if (p->packed[id] && !(flags & F_VIEW))

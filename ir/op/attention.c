@@ -111,8 +111,34 @@ bool shape_attention(const ShapeCtx *c, Type *out) {
   return true;
 }
 
+// The operands of the attention, then the cotangent of its result.
+bool shape_attention_grad(const ShapeCtx *c, Type *out) {
+  if (!shape_count(c, 4, 16)) return false;
+  ShapeCtx forward = *c;
+  Type y;
+  forward.nargs--;
+  if (!shape_attention(&forward, &y)) return false;
+  const Type *dy = shape_arg(c, c->nargs - 1);
+  int64_t wrt = shape_int(c, A_wrt, 0);
+  bool fits = dy->rank == 3 && dy->dtype == y.dtype;
+  for (int d = 0; fits && d < 3; d++) fits = shape_axis_equal(&y, d, dy, d);
+  if (!fits)
+    return shape_error(c, "E0204", "the cotangent %s is not of the attention's type", shape_type(c, c->nargs - 1));
+  if (wrt < 0 || (size_t)wrt >= forward.nargs || shape_arg(c, (size_t)wrt)->dtype != y.dtype)
+    return shape_error(c, "E0208", "there is no gradient by operand %lld", (long long)wrt);
+  *out = *shape_arg(c, (size_t)wrt);
+  return true;
+}
+
 /* Reference
  * -------------------------------------------------------------------------------------------------------------- */
+
+typedef struct Head { // one head of one query; where its elements begin in the operands, the result, the bias
+  const RefCtx *c;
+  const double *w; // of the keys
+  size_t keys, d, e, nq, nv, q, k, v, y, bias;
+  const size_t *column; // of the bias
+} Head;
 
 typedef struct Row { // one query
   const RefCtx *c;
@@ -167,7 +193,8 @@ static size_t bound_position(const RefCtx *c, uint32_t arg, size_t position) {
 }
 
 static const Tensor *bias_of(const RefCtx *c) {
-  for (uint32_t i = 3; i < c->v->nargs; i++)
+  uint32_t behind = c->v->op == OP_attention_grad; // the cotangent
+  for (uint32_t i = 3; i + behind < c->v->nargs; i++)
     if (c->arg[i].dtype != DT_I32 && c->arg[i].dtype != DT_BOOL) return &c->arg[i];
   return NULL;
 }
@@ -199,9 +226,12 @@ static int64_t query_start(const RefCtx *c, size_t batch) {
   return start;
 }
 
-void ref_attention(const RefCtx *c, Tensor *out) {
-  size_t heads = (size_t)value_int(c->v, A_heads, 1), rows = (size_t)out->dim[1], keys = (size_t)c->arg[1].dim[1];
-  size_t nq = (size_t)c->arg[0].dim[2], nv = (size_t)out->dim[2], d = nq / heads, e = nv / heads;
+typedef void HeadFn(const Head *h, Tensor *out);
+
+// Calls `fn` for each head of each query, with the weights of its keys.
+static void each_head(const RefCtx *c, Tensor *out, HeadFn *fn) {
+  size_t heads = (size_t)value_int(c->v, A_heads, 1), rows = (size_t)c->arg[0].dim[1], keys = (size_t)c->arg[1].dim[1];
+  size_t nq = (size_t)c->arg[0].dim[2], nv = (size_t)c->arg[2].dim[2], d = nq / heads, e = nv / heads;
   const char *where = value_str(c->v, A_where);
   const Mask all = {.op = MASK_TRUE}, *mask = where ? mask_parse(c->env->arena, c->g->module, where) : &all;
   bool *seen = ARENA_ARRAY(c->env->arena, bool, keys);
@@ -209,19 +239,66 @@ void ref_attention(const RefCtx *c, Tensor *out) {
   const Tensor *bias = bias_of(c);
   size_t *column = ARENA_ARRAY(c->env->arena, size_t, keys);
   for (size_t j = 0; j < keys; j++) column[j] = bound_position(c, 1, j);
-  for (size_t row = 0; row < (size_t)out->dim[0] * rows; row++) {
+  for (size_t row = 0; row < (size_t)c->arg[0].dim[0] * rows; row++) {
     size_t b = row / rows;
     Row r = {c, b, row % rows, 0, query_start(c, b)};
     for (; r.key < keys; r.key++) seen[r.key] = sees(&r, mask);
     size_t bias_row = bound_position(c, 0, r.query);
     for (size_t h = 0; h < heads; h++) {
-      const double *v = c->arg[2].f + b * keys * nv + h * e;
-      double *y = out->f + row * nv + h * e;
-      const double *t = bias ? bias->f + (h * (size_t)bias->dim[1] + bias_row) * (size_t)bias->dim[2] : NULL;
-      weigh(c, c->arg[0].f + row * nq + h * d, c->arg[1].f + b * keys * nq + h * d, seen, keys, d, nq, t, column, w);
-      for (size_t i = 0; i < e; i++) y[i] = 0;
-      for (size_t j = 0; j < keys; j++)
-        for (size_t i = 0; i < e && w[j] != 0; i++) y[i] += w[j] * v[j * nv + i];
+      size_t at = bias ? (h * (size_t)bias->dim[1] + bias_row) * (size_t)bias->dim[2] : 0;
+      Head x = {.c = c,
+                .w = w,
+                .keys = keys,
+                .d = d,
+                .e = e,
+                .nq = nq,
+                .nv = nv,
+                .q = row * nq + h * d,
+                .k = b * keys * nq + h * d,
+                .v = b * keys * nv + h * e,
+                .y = row * nv + h * e,
+                .bias = at,
+                .column = column};
+      weigh(c, c->arg[0].f + x.q, c->arg[1].f + x.k, seen, keys, d, nq, bias ? bias->f + at : NULL, column, w);
+      fn(&x, out);
     }
   }
+}
+
+static void attend(const Head *h, Tensor *out) {
+  double *y = out->f + h->y;
+  for (size_t i = 0; i < h->e; i++) y[i] = 0;
+  for (size_t j = 0; j < h->keys; j++)
+    for (size_t i = 0; i < h->e && h->w[j] != 0; i++) y[i] += h->w[j] * h->c->arg[2].f[h->v + j * h->nv + i];
+}
+
+void ref_attention(const RefCtx *c, Tensor *out) {
+  each_head(c, out, attend);
+}
+
+// With dw_j = <dy, v_j> and ds_j = w_j (dw_j - sum w dw): dq = scale sum ds_j k_j, dk_j += scale ds_j q, dv_j += w_j
+// dy, dbias_j += ds_j.
+static void attend_grad(const Head *h, Tensor *out) {
+  const RefCtx *c = h->c;
+  const double *q = c->arg[0].f + h->q, *dy = c->arg[c->v->nargs - 1].f + h->y;
+  int64_t wrt = value_int(c->v, A_wrt, 0);
+  double scale = value_float(c->v, A_scale, 1), along = 0;
+  double *ds = ARENA_ARRAY(c->env->arena, double, h->keys);
+  for (size_t j = 0; j < h->keys; j++) {
+    ds[j] = 0;
+    for (size_t i = 0; i < h->e && h->w[j] != 0; i++) ds[j] += dy[i] * c->arg[2].f[h->v + j * h->nv + i];
+    along += h->w[j] * ds[j];
+  }
+  for (size_t j = 0; j < h->keys; j++) {
+    ds[j] = h->w[j] * (ds[j] - along);
+    for (size_t i = 0; i < h->d && wrt == 0; i++) out->f[h->q + i] += scale * ds[j] * c->arg[1].f[h->k + j * h->nq + i];
+    for (size_t i = 0; i < h->d && wrt == 1; i++) out->f[h->k + j * h->nq + i] += scale * ds[j] * q[i];
+    for (size_t i = 0; i < h->e && wrt == 2; i++) out->f[h->v + j * h->nv + i] += h->w[j] * dy[i];
+    if (wrt > 2) out->f[h->bias + h->column[j]] += ds[j];
+  }
+}
+
+void ref_attention_grad(const RefCtx *c, Tensor *out) {
+  for (size_t i = 0; i < out->n; i++) out->f[i] = 0;
+  each_head(c, out, attend_grad);
 }

@@ -91,10 +91,22 @@ double tensor_get(const Tensor *t, size_t i);
 void ref_put(const RefCtx *c, Tensor *out, size_t i, double v);
 int64_t eval_dim(const EvalEnv *env, const Type *t, int axis); // extent of an axis at the run-time dims of env
 
+// Gradient rules: cotangents of the operands from that of the result, as operations behind it.
+typedef struct Grad {
+  Graph *g;
+  Value v;          // the operation; its operands are in v.args
+  Val y, dy;        // its result, and the cotangent of that, of its type
+  const bool *want; // by operand: is its cotangent asked for?
+  Val *d;           // by operand: the cotangents, NO_VAL = none flows back; types are those of the operands
+  const char *why;  // set by a rule that cannot do it, in the module's arena
+} Grad;
+typedef void GradFn(Grad *c);
+
 typedef struct OpHooks {
   ShapeFn *shape;
   FoldFn *fold;
   RefFn *ref;
+  GradFn *grad;
 } OpHooks;
 extern const OpHooks op_hooks[OP_COUNT];
 
@@ -105,6 +117,9 @@ extern const OpHooks op_hooks[OP_COUNT];
 #include "../ops.def"
 #undef GOP
 #define GOP(name, nargs, required, optional, flags, shape, fold, grad, emit, call, doc) RefFn ref_##name;
+#include "../ops.def"
+#undef GOP
+#define GOP(name, nargs, required, optional, flags, shape, fold, grad, emit, call, doc) GradFn grad_##grad;
 #include "../ops.def"
 #undef GOP
 

@@ -277,6 +277,37 @@ typedef struct Case {
        0,                                                                                                                \
        0,                                                                                                                \
        NUM(1, 1.015625)},                                                                                                \
+      {"outer",                                                                                                          \
+       IN2("f32[2,2]", "f32[2,1]") "%3 = outer %1, %2 : f32[2,1]\n" RETURN("%3"),                                        \
+       LIST(1, 2, 3, 4),                                                                                                 \
+       LIST(5, 6),                                                                                                       \
+       0,                                                                                                                \
+       NUM(23, 34)},                                                                                                     \
+      {"rows_add",                                                                                                       \
+       IN2("f32[3,2]", "i32[3]") "%3 = rows_add %2, %1 : f32[3,2]\n" RETURN("%3"),                                       \
+       LIST(1, 2, 3, 4, 5, 6),                                                                                           \
+       LIST(2, 0, 2),                                                                                                    \
+       0,                                                                                                                \
+       NUM(3, 4, 0, 0, 6, 8)},                                                                                           \
+      {"rows_add", /* tables of their own, the first row left out */                                                     \
+       IN2("f32[2,2,1]", "i32[2,2]") "%3 = rows_add %2, %1 {axis = 1, keep = 1} : f32[2,3,1]\n" RETURN("%3"),            \
+       LIST(1, 2, 3, 4),                                                                                                 \
+       LIST(2, 2, 0, 1),                                                                                                 \
+       0,                                                                                                                \
+       NUM(0, 0, 3, 0, 4, 0)},                                                                                           \
+      {"gelu_slope",                                                                                                     \
+       IN("f32[L]") "%2 = gelu_slope %1 : f32[L]\n" RETURN("%2"),                                                        \
+       LIST(0, 1),                                                                                                       \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(0.5, 1.0833154705876864)},                                                                                    \
+      {"attention_grad", /* one head, two keys of equal score: the weights are 1/2 */                                    \
+       IN2("f32[1,1,1]",                                                                                                 \
+           "f32[1,2,1]") "%3 = attention_grad %1, %2, %2, %1 {heads = 1, wrt = 2} : f32[1,2,1]\n" RETURN("%3"),          \
+       LIST(3),                                                                                                          \
+       LIST(5, 5),                                                                                                       \
+       0,                                                                                                                \
+       NUM(1.5, 1.5)},                                                                                                   \
       {"stop", IN("f32[L]") "%2 = stop %1 : f32[L]\n" RETURN("%2"), LIST(1, 2), 0, 0, NUM(1, 2)},                        \
       {"assigned", IN("i32[L]") "%2 = assigned \"at\" %1 : i32[L]\n" RETURN("%2"), LIST(1, 2), 0, 0, NUM(1, 2)},         \
       {"embedding",                                                                                                      \

@@ -1,0 +1,71 @@
+// grad_products.c: gradient rules of products, attention and rows chosen by data.
+#include "grad.h"
+
+#include <string.h>
+
+static Val with_trans(const Grad *c, Op op, Val a, Val b, bool trans) {
+  Attr t = attr_int(A_trans, trans);
+  return grad_op(c, op, (Val[]){a, b}, 2, &t, 1);
+}
+
+// y = x W^T + b: dx = dy W, dW = sum over rows of dy[n] x[k], db = sum over rows of dy. trans: W is [K,N].
+void grad_linear(Grad *c) {
+  bool trans = value_int(&c->v, A_trans, 0);
+  Val x = c->v.args[0], w = c->v.args[1];
+  if (c->want[0]) {
+    Val dx = with_trans(c, OP_linear, c->dy, w, !trans);
+    grad_set(c, 0, grad_as(c, dx, grad_type(c, x)));
+  }
+  if (c->want[1]) grad_set(c, 1, trans ? grad_2(c, OP_outer, x, c->dy) : grad_2(c, OP_outer, c->dy, x));
+  if (c->v.nargs > 2) grad_set(c, 2, c->dy);
+}
+
+static Val swap_last(const Grad *c, Val x) {
+  int rank = grad_type(c, x)->rank;
+  return grad_swap(c, x, rank - 2, rank - 1);
+}
+
+// y = a b: da = dy b^T, db = a^T dy, summed over leading axes that b lacks. trans: b is [..,N,K].
+void grad_matmul(Grad *c) {
+  bool trans = value_int(&c->v, A_trans, 0);
+  Val a = c->v.args[0], b = c->v.args[1];
+  if (c->want[0]) grad_set(c, 0, grad_as(c, with_trans(c, OP_matmul, c->dy, b, !trans), grad_type(c, a)));
+  if (!c->want[1]) return;
+  Val p = trans ? c->dy : a, q = trans ? a : c->dy; // db[i,j] = sum p[i] q[j]
+  bool shared = grad_type(c, b)->rank == 2 && grad_type(c, a)->rank > 2;
+  Val d = shared ? grad_2(c, OP_outer, p, q) : with_trans(c, OP_matmul, swap_last(c, p), q, false);
+  grad_set(c, 1, grad_as(c, d, grad_type(c, b)));
+}
+
+void grad_attention(Grad *c) {
+  Val args[MAX_KERNEL_ARGS + 1];
+  Attr attr[ATTR_COUNT];
+  size_t n = 0;
+  if (c->v.nargs >= MAX_KERNEL_ARGS - 1) {
+    c->why = "more operands than a kernel has";
+    return;
+  }
+  memcpy(args, c->v.args, c->v.nargs * sizeof *args);
+  args[c->v.nargs] = c->dy;
+  for (uint32_t i = 0; i < c->v.nattr; i++) attr[n++] = c->v.attr[i];
+  for (uint32_t i = 0; i < c->v.nargs; i++) {
+    if (!c->want[i]) continue;
+    attr[n] = attr_int(A_wrt, i);
+    grad_set(c, i, grad_op(c, OP_attention_grad, args, c->v.nargs + 1, attr, n + 1));
+  }
+}
+
+static void add_rows(Grad *c, int tables) {
+  Attr attr[2] = {attr_int(A_axis, tables)};
+  size_t n = 1;
+  if (value_int(&c->v, A_keep, 0)) attr[n++] = attr_int(A_keep, value_int(&c->v, A_keep, 0));
+  Type t = *grad_type(c, c->v.args[0]);
+  if (c->want[0]) c->d[0] = graph_add_typed(c->g, OP_rows_add, (Val[]){c->v.args[1], c->dy}, 2, attr, n, &t, c->v.span);
+}
+
+void grad_embedding(Grad *c) {
+  add_rows(c, 0);
+}
+void grad_gather_rows(Grad *c) {
+  add_rows(c, grad_type(c, c->v.args[0])->rank - 2);
+}
