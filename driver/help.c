@@ -328,14 +328,15 @@ static void print_models(FILE *f) {
 }
 
 /* syc help isa -------------------------------------------------------------------------------------------------- */
-// "  avx2      AVX2      x86_64 with avx2,fma,f16c      runs here"
+// "  avx2      AVX2        fma    x86_64 with avx2,fma,f16c      runs here"
 static void print_instruction_sets(FILE *f) {
-  fputs("Instruction sets (--isa), from the worst to the best:\n", f);
+  fputs("Instruction sets (--isa), from the worst to the best; those with fma give equal bits, and those without:\n",
+        f);
   for (const Target *const *t = targets; *t; t++) {
     const InstructionSet *i = (*t)->isa;
-    int n =
-        fprintf(f, "  %-10s%-12s%s%s%s", i->name, i->title, i->family->name, *i->features ? " with " : "", i->features);
-    fprintf(f, sy_cpu_runs(i->name) ? "%*sruns here\n" : "\n", n < 80 ? 80 - n : 1, "");
+    int n = fprintf(f, "  %-10s%-12s%-7s%s%s%s", i->name, i->title, (*t)->has_fma ? "fma" : "-", i->family->name,
+                    *i->features ? " with " : "", i->features);
+    fprintf(f, sy_cpu_runs(i->name) ? "%*sruns here\n" : "\n", n < 88 ? 88 - n : 1, "");
   }
   fputs("Without --isa a model has all of this machine's family, and takes the best that a processor has.\n", f);
 }

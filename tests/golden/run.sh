@@ -73,10 +73,7 @@ sums() {
 
 # column ISA: of bits.txt
 column() {
-  case $1 in
-  portable | wasm) echo 4 ;;
-  *) echo 3 ;;
-  esac
+  if "$syc" help isa | grep -q "^  $1 .*  fma  "; then echo 3; else echo 4; fi # 4: what is no instruction set, too
 }
 
 # known NAME ISA: the bits must be those that every machine gives
@@ -132,9 +129,9 @@ why_not() {
     why_not riscv | grep . && return
     qemu-riscv64 --version | grep -qE 'version ([89]|[1-9][0-9])' || echo "qemu 7 stops with an assertion at vector code"
     ;;
-  *) # an instruction set: "  avx2      AVX2      x86_64 with avx2,fma,f16c      runs here"
+  *) # an instruction set: "  avx2      AVX2        fma    x86_64 with avx2,fma,f16c      runs here"
     "$syc" help isa | grep -q "^  $1 .* runs here\$" && return
-    family=$("$syc" help isa | awk -F'   *' -v isa="$1" '$2 == isa { sub(/ .*/, "", $4); print $4 }')
+    family=$("$syc" help isa | awk -F'   *' -v isa="$1" '$2 == isa { sub(/ .*/, "", $5); print $5 }')
     [ "$family" = "$(uname -m)" ] && echo "this CPU has no $1" && return
     case $family in x86_64 | '') echo "this machine is not $family" && return ;; esac
     command -v "qemu-$family" >/dev/null || echo "no qemu-$family"
