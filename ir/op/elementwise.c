@@ -273,13 +273,7 @@ void ref_compare(const RefCtx *c, Tensor *out) {
   map(c, out, find_compare(value_str(c->v, A_cmp)));
 }
 
-// Casts to f16 and bf16 round; to i32 truncates; to bool asks whether the element is not 0; to f32 keeps the double.
-static double map_f16(double a, double b, double c) {
-  return (void)b, (void)c, dtype_round(DT_F16, a);
-}
-static double map_bf16(double a, double b, double c) {
-  return (void)b, (void)c, dtype_round(DT_BF16, a);
-}
+// Casts to narrow types round; to i32 truncates; to bool asks whether the element is not 0; to f32 keeps the double.
 // Towards zero; the nearest i32 of what is out of range, 0 of NaN.
 static double map_whole(double a, double b, double c) {
   (void)b, (void)c;
@@ -293,7 +287,7 @@ static double map_keep(double a, double b, double c) {
 }
 
 void ref_cast(const RefCtx *c, Tensor *out) {
-  static MapFn *const cast[DT_COUNT] = {
-      [DT_F32] = map_keep, [DT_F16] = map_f16, [DT_BF16] = map_bf16, [DT_I32] = map_whole, [DT_BOOL] = map_bool};
-  map(c, out, cast[out->dtype]);
+  static MapFn *const cast[] = {[DK_FLOAT] = map_keep, [DK_INT] = map_whole, [DK_TRUTH] = map_bool};
+  map(c, out, cast[dtype_info[out->dtype].kind]);
+  for (size_t i = 0; dtype_is_narrow(out->dtype) && i < out->n; i++) out->f[i] = dtype_round(out->dtype, out->f[i]);
 }
