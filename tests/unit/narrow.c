@@ -11,7 +11,8 @@ Test(narrow, the_table_says_what_is_narrow) {
   for (DType t = 0; t < DT_COUNT; t++) {
     DType found;
     cr_expect(dtype_by_name(dtype_info[t].name, &found) && found == t);
-    cr_expect_eq(dtype_is_narrow(t), t == DT_F16 || t == DT_BF16, "%s", dtype_info[t].name);
+    cr_expect_eq(dtype_is_narrow(t), dtype_info[t].kind == DK_FLOAT && dtype_info[t].bytes < 4, "%s",
+                 dtype_info[t].name);
     cr_expect_not(dtype_is_narrow(dtype_info[t].computes), "%s: what is computed is what it is", dtype_info[t].name);
   }
   DType none;
