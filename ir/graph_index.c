@@ -43,6 +43,15 @@ void graph_index_reset(Graph *g) {
   g->index->search = 0;
 }
 
+// Is a run-time dim gone in it, as in the sum of range(B)? Then it is a fact of the call, though its type does not say
+// so.
+static bool is_length(const Graph *g, const Value *v) {
+  if (type_has_runtime_dim(&v->type)) return false;
+  for (uint32_t i = 0; i < v->nargs; i++)
+    if (type_has_runtime_dim(&g->value.at[v->args[i].id].type)) return true;
+  return false;
+}
+
 static Res residency_of(const Graph *g, uint32_t id) {
   const Value *v = &g->value.at[id];
   if (v->op == OP_input) return RES_act;
@@ -53,7 +62,7 @@ static Res residency_of(const Graph *g, uint32_t id) {
     Res r = (Res)g->index->node.at[v->args[i].id].res;
     most = r > most ? r : most;
   }
-  return most;
+  return most == RES_const && is_length(g, v) ? RES_act : most;
 }
 
 static void add_edge(struct GraphIndex *x, uint32_t value, uint32_t user) {

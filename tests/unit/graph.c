@@ -244,6 +244,13 @@ Test(graph, rewriting) {
   Val w = graph_weight(b.g, "w", &wt, NO_SPAN), w2 = op2(&b, OP_mul, w, graph_scalar(b.g, 2, NO_SPAN));
   cr_assert_eq(graph_residency(b.g, w2), RES_const);
   cr_assert_eq(graph_residency(b.g, op2(&b, OP_add, w2, b.g->input.at[0].val)), RES_act);
+  Type ones = type(1, DB);
+  Val one = graph_scalar(b.g, 1, NO_SPAN),
+      stretched = graph_add_typed(b.g, OP_broadcast, &one, 1, NULL, 0, &ones, NO_SPAN);
+  cr_assert_eq(graph_residency(b.g, stretched), RES_const);
+  Val all = op1(&b, OP_reduce_sum, stretched);
+  cr_assert_eq(graph_residency(b.g, all), RES_act, "the sum over a run-time dim is a fact of the call");
+  cr_assert_not(graph_is_packed(b.g, all));
   bench_free(&b);
 }
 
