@@ -64,6 +64,10 @@ bool st_dtype_is_float(StDtype d) {
   return d == ST_F64 || d == ST_F32 || d == ST_F16 || d == ST_BF16;
 }
 
+bool st_dtype_is_whole(StDtype d) {
+  return d == ST_I64 || d == ST_I32 || d == ST_I16 || d == ST_I8 || d == ST_U8;
+}
+
 static bool is_control(char c) {
   return (unsigned char)c < ' ' || c == 0x7f;
 }
@@ -351,6 +355,25 @@ bool st_to_f64(const StTensor *t, double *dst, size_t first, size_t n) {
     k = n - at < 256 ? n - at : 256;
     if (!st_to_f32(t, part, first + at, k)) return false;
     for (size_t i = 0; i < k; i++) dst[at + i] = (double)part[i];
+  }
+  return true;
+}
+
+// A whole number of `size` bytes, little-endian.
+static int64_t from_bytes(const uint8_t *p, size_t size, bool has_sign) {
+  uint64_t x = 0;
+  for (size_t i = 0; i < size; i++) x |= (uint64_t)p[i] << (8 * i);
+  if (has_sign && size < 8 && x >> (8 * size - 1)) x |= UINT64_MAX << (8 * size);
+  return (int64_t)x;
+}
+
+bool st_to_i32(const StTensor *t, int32_t *dst, size_t first, size_t n) {
+  size_t size = st_dtype_size(t->dtype), total = size ? t->bytes / size : 0;
+  if (!st_dtype_is_whole(t->dtype) || first > total || n > total - first) return false;
+  for (size_t i = 0; i < n; i++) {
+    int64_t x = from_bytes((const uint8_t *)t->data + (first + i) * size, size, t->dtype != ST_U8);
+    if (x < INT32_MIN || x > INT32_MAX) return false;
+    dst[i] = (int32_t)x;
   }
   return true;
 }

@@ -115,6 +115,10 @@ SY_MUST_USE bool st_to_f32(const StTensor *t, float *dst, size_t first, size_t n
 // The same to double, exact for every float type.
 SY_MUST_USE bool st_to_f64(const StTensor *t, double *dst, size_t first, size_t n);
 
+// Elements [first, first + n) of a tensor of whole numbers (I64, I32, I16, I8, U8) as int32_t. False if the range is
+// outside the tensor, the dtype is another, or a number does not fit.
+SY_MUST_USE bool st_to_i32(const StTensor *t, int32_t *dst, size_t first, size_t n);
+
 // Converts n floats to F32, F16 or BF16, rounding to nearest even; dst has room for them, at any alignment. Returns how
 // many finite values became infinite; SIZE_MAX if the dtype is another.
 size_t st_from_f32(StDtype d, const float *src, void *dst, size_t n);
@@ -131,6 +135,7 @@ size_t st_dtype_size(StDtype d);
 
 // Is it one of the real types, which st_to_f32 reads?
 bool st_dtype_is_float(StDtype d);
+bool st_dtype_is_whole(StDtype d); // a type of st_to_i32
 
 // ---- writing ----
 

@@ -33,12 +33,24 @@ static bool same_shape(const StTensor *t, const Type *type) {
   return i == t->rank;
 }
 
+// Floats are made of floats, whole numbers (pointers into queues, i32 in a page) of whole numbers, which are I64 in
+// most files.
+static bool same_kind(const StTensor *t, DType want) {
+  return want == DT_I32 ? st_dtype_is_whole(t->dtype)
+                        : st_dtype_is_float(t->dtype) && dtype_info[want].kind == DK_FLOAT;
+}
+
 // Weights of the page that are f32 take doubles of a checkpoint rounded to it; narrower ones are rounded once, from
 // what the checkpoint has, by the evaluator.
 static bool source_get(void *ud, const char *name, const Type *type, Tensor *out, const char **err) {
   const StTensor *t = checkpoint_find(ud, name);
-  if (!t || !same_shape(t, type) || !st_dtype_is_float(t->dtype) || dtype_info[out->dtype].kind != DK_FLOAT) {
+  if (!t || !same_shape(t, type) || !same_kind(t, out->dtype)) {
     *err = t ? "a tensor of the checkpoint has another shape or type" : "a tensor is missing from the checkpoint";
+    return false;
+  }
+  if (out->dtype == DT_I32) {
+    if (st_to_i32(t, out->i, 0, out->n)) return true;
+    *err = "a whole number of the checkpoint does not fit into i32";
     return false;
   }
   bool ok = st_to_f64(t, out->f, 0, out->n);
@@ -159,7 +171,7 @@ static void print_rest(Buf *b, size_t n, size_t shown) {
 }
 
 static bool is_there(const WeightName *w, const StTensor *t) {
-  return t && st_dtype_is_float(t->dtype) && (same_shape(t, &w->type) || can_resize(w, t));
+  return t && same_kind(t, w->type.dtype) && (same_shape(t, &w->type) || can_resize(w, t));
 }
 
 static void print_misfit(Buf *b, const Checkpoint *c, const Module *m, const WeightName *w, const StTensor *t) {
@@ -178,7 +190,7 @@ bool checkpoint_fits(const Checkpoint *c, const Module *m, Arena *a) {
   bool fits = w.list.n > 0;
   for (size_t i = 0; i < w.list.n && fits; i++) {
     const StTensor *t = checkpoint_find(c, w.list.at[i].name);
-    fits = t && st_dtype_is_float(t->dtype) && same_shape(t, &w.list.at[i].type);
+    fits = t && same_kind(t, w.list.at[i].type.dtype) && same_shape(t, &w.list.at[i].type);
   }
   return fits;
 }
@@ -239,7 +251,7 @@ static void note_rounded(Session *s, const Checkpoint *c, const WeightNames *wan
   for (size_t i = 0; i < want->list.n; i++) {
     const WeightName *w = &want->list.at[i];
     StDtype narrow = kept_dtype(w->type.dtype);
-    if (narrow == ST_F32 || checkpoint_find(c, w->name)->dtype == narrow) continue;
+    if (!dtype_is_narrow(w->type.dtype) || checkpoint_find(c, w->name)->dtype == narrow) continue;
     if (!n++) first = w;
   }
   if (n)
@@ -302,7 +314,7 @@ static void warn_too_large(Session *s, const WeightName *w, const StTensor *t, c
   double most = fabs(st->min) > fabs(st->max) ? st->min : st->max;
   float f = (float)most;
   uint16_t h;
-  if (t && narrow != ST_F32 && (isinf(f) || st_from_f32(narrow, &f, &h, 1)))
+  if (t && dtype_is_narrow(w->type.dtype) && (isinf(f) || st_from_f32(narrow, &f, &h, 1)))
     session_note(s, "syc: warning: %s has elements up to %g, which become infinite as %s", t->name, most,
                  st_dtype_name(narrow));
 }

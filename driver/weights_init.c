@@ -85,7 +85,7 @@ static bool write_tensor(StWriter *out, const Module *m, const WeightName *w, in
     size_t k = n - at < 4096 ? n - at : 4096;
     seeded_floats_from((uint64_t)seed, w->name, at, part, k);
     for (size_t i = 0; i < k; i++) part[i] = (float)(sp.base + sp.spread * (double)part[i]);
-    st_from_f32(dtype, part, as, k);
+    if (st_from_f32(dtype, part, as, k) == SIZE_MAX) memset(as, 0, sizeof as); // pointers begin at 0
     if (!st_write_data(out, as, k * st_dtype_size(dtype), err)) return false;
     at += k;
   }

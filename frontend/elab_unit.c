@@ -448,9 +448,14 @@ static void build_routes(Elab *e, const Node *model) {
     build_route(e, model->a->list.at[i]);
     n++;
   }
-  if (!n && !e->diag->errors)
-    diag_hint(e->diag, elab_error(e, "E0115", model->name_span, "the model '%s' has no route", model->name),
-              "a route is an entry point: route classify(image: f32[B, 3, size, size]) -> logits { ... }");
+  if (n || e->diag->errors) return;
+  Diagnostic *g = elab_error(e, "E0115", model->name_span, "the model '%s' has no route", model->name);
+  bool trained = false;
+  for (size_t i = 0; i < model->a->list.n; i++) trained = trained || model->a->list.at[i]->kind == N_objective;
+  if (trained)
+    diag_hint(e->diag, g, "it has objectives alone, which --objective compiles: %s", names_of(e, model, true));
+  else
+    diag_hint(e->diag, g, "a route is an entry point: route classify(image: f32[B, 3, size, size]) -> logits { ... }");
 }
 
 // The same mistake in a block that several routes or layers use is reported once.

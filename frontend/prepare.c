@@ -97,12 +97,12 @@ bool prepare_value(Elab *e, Env *env, const Node *n, Buf *out) {
   return false;
 }
 
-// Is `name` an input or output of some route of the model? *best: the nearest one of these.
+// Is `name` an input or output of some route or objective of the model? *best: the nearest one of these.
 static bool find_port(const Node *model, const char *name, const char **best) {
   size_t dist = 0;
   for (size_t i = 0; i < model->a->list.n; i++) {
     const Node *r = model->a->list.at[i];
-    if (r->kind != N_route && r->kind != N_generate) continue;
+    if (r->kind != N_route && r->kind != N_generate && r->kind != N_objective) continue;
     for (int side = 0; side < 2; side++) {
       const NodeList *l = side ? &r->list2 : &r->list;
       for (size_t k = 0; k < l->n; k++) {

@@ -124,6 +124,23 @@ Test(safetensors, converts_half_and_bfloat) {
   cr_assert(st_to_f32(&t, got, 0, 2) && got[0] == 1.0f && got[1] == -5.0f);
 }
 
+Test(safetensors, whole_numbers) {
+  int64_t wide[4] = {7, -3, INT32_MAX, (int64_t)INT32_MAX + 1};
+  int32_t got[4];
+  StTensor t = {.name = "p", .dtype = ST_I64, .rank = 1, .shape = {4}, .data = wide, .bytes = sizeof wide};
+  cr_assert(st_to_i32(&t, got, 0, 3) && got[0] == 7 && got[1] == -3 && got[2] == INT32_MAX);
+  cr_assert(st_to_i32(&t, got, 1, 1) && got[0] == -3);
+  cr_assert_not(st_to_i32(&t, got, 0, 4), "the last one does not fit");
+  cr_assert_not(st_to_i32(&t, got, 3, 2), "outside the tensor");
+  int8_t small[3] = {-1, 127, -128};
+  t = (StTensor){.name = "s", .dtype = ST_I8, .rank = 1, .shape = {3}, .data = small, .bytes = sizeof small};
+  cr_assert(st_to_i32(&t, got, 0, 3) && got[0] == -1 && got[1] == 127 && got[2] == -128);
+  t.dtype = ST_U8;
+  cr_assert(st_to_i32(&t, got, 0, 3) && got[0] == 255 && got[2] == 128);
+  t.dtype = ST_BOOL;
+  cr_assert_not(st_to_i32(&t, got, 0, 1), "truth values are no numbers");
+}
+
 Test(safetensors, rounds_to_half_and_bfloat) {
   // every half value comes back, and what lies between goes to the nearest, ties to even
   for (uint32_t h = 0; h < 0x10000; h++) {

@@ -261,7 +261,8 @@ static const char *shape_text(Arena *a, const Type *t) {
 
 static void check_key(Session *s, const char *list, const Value *v) {
   const char *key = value_str(v, A_name);
-  const char *line = arena_printf(&s->arena, "\n%s\tfloat32\t%s\t", key, shape_text(&s->arena, &v->type));
+  const char *type = v->type.dtype == DT_I32 ? "int64" : "float32";
+  const char *line = arena_printf(&s->arena, "\n%s\t%s\t%s\t", key, type, shape_text(&s->arena, &v->type));
   cr_expect(strstr(list, line), "no tensor %s [%s] in the key list", key, shape_text(&s->arena, &v->type));
 }
 
@@ -367,7 +368,7 @@ static void check_rest(Session *s, const Published *p, const Module *m, const ch
   }
 }
 
-static void check_published(const Published *p) {
+static void check_published(const Published *p, const char *objective) {
   Session s;
   session_open(&s);
   size_t n, nroutes = 0;
@@ -375,6 +376,7 @@ static void check_published(const Published *p) {
   char *list = read_source(&s.arena, arena_printf(&s.arena, "tests/golden/keys/%s.tsv", p->tsv), &n);
   for (; nroutes < 4 && p->routes[nroutes]; nroutes++) routes[nroutes] = p->routes[nroutes];
   FrontOptions o = {.entry_or_preset = p->preset, .routes = routes, .nroutes = nroutes};
+  if (objective) o.objectives = &objective, o.nobjectives = 1;
   if (define) o.define_name = &define, o.define_value = &value, o.ndefine = 1;
   Module *m = compile_file(&s, p->file, o);
   check_valid(&s, m, p->file);
@@ -411,7 +413,16 @@ Test(frontend, keys_of_published_files) {
       {"models/blip.sy", "vqa_base", NULL, NULL, "blip_vqa_base", {NULL}, {NULL}},
       {"models/blip.sy", "nlvr_base", "size", "480", "blip_nlvr_base", {NULL}, {NULL}},
   };
-  for (size_t i = 0; i < sizeof files / sizeof *files; i++) check_published(&files[i]);
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) check_published(&files[i], NULL);
+}
+
+// All that a checkpoint of a pre-training has.
+Test(frontend, keys_of_pretraining) {
+  static const Published files[] = {
+      {"models/albef.sy", "base", NULL, NULL, "albef_pretrain_256", {NULL}, {NULL}},
+      {"models/blip.sy", "pretrain_base", NULL, NULL, "blip_pretrain_base", {NULL}, {NULL}},
+  };
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) check_published(&files[i], "pretrain");
 }
 
 /* wrong programs
@@ -612,7 +623,7 @@ Test(frontend, listing) {
   size_t n;
   char *text = read_source(&s.arena, "models/clip.sy", &n);
   const FrontListing *l = front_list(&s.arena, &s.names, &s.diag, "clip.sy", text, n);
-  cr_assert(l && l->nmodel == 2 && l->npreset == 20 && l->nuse == 1);
+  cr_assert(l && l->nmodel == 2 && l->npreset == 20 && l->nuse == 2);
   const FrontModel *m = &l->model[0];
   cr_expect_str_eq(m->about, "OpenAI CLIP with a ViT image encoder, ViT-B/32");
   cr_assert_eq(m->nparam, 15u);
