@@ -159,16 +159,28 @@ static Operand operand_of(Lowering *l, const Graph *g, const KernelArg *arg) {
 
 /* kernels ------------------------------------------------------------------------------------------------------------
  */
-static const char *unique_name(Lowering *l, const char *name) {
-  const char *unique = name;
-  for (unsigned copy = 2;; copy++) {
+// A name that no other kernel has, by what it differs in from those: how many rows it yields, how far apart they lie;
+// where that is the same, a number.
+static const char *unique_name(Lowering *l, const char *name, const Value *root, const Module *m) {
+  const Type *t = &root->type;
+  const char *rows, *pitch = "";
+  Dim n = t->rank > 1 ? t->dim[t->rank - 2] : DIM(1);
+  rows = dim_is_const(n) ? arena_printf(l->a, "_rows%lld", (long long)n.c)
+                         : arena_printf(l->a, "_rows%s", m->dim[n.sym].name);
+  if (root->pitch) pitch = arena_printf(l->a, "_p%lld", (long long)root->pitch);
+  const char *const with[][2] = {{"", ""}, {rows, ""}, {"", pitch}, {rows, pitch}};
+  for (size_t i = 0; i < sizeof with / sizeof *with; i++) {
+    const char *unique = arena_printf(l->a, "%s%s%s", name, with[i][0], with[i][1]);
     if (!is_interned(&l->names, unique)) return intern(&l->names, unique);
-    unique = arena_printf(l->a, "%s_v%u", name, copy);
+  }
+  for (unsigned copy = 2;; copy++) {
+    const char *unique = arena_printf(l->a, "%s%s%s_v%u", name, rows, pitch, copy);
+    if (!is_interned(&l->names, unique)) return intern(&l->names, unique);
   }
 }
 
 // The number of the kernel; one that is new takes over the memory it was built in.
-static uint32_t kernel_intern(Lowering *l, const KernelSlot *slot, Arena *built) {
+static uint32_t kernel_intern(Lowering *l, const KernelSlot *slot, const Value *root, Arena *built) {
   Program *p = l->p;
   Buf b = {0};
   for (size_t t = 0; t < p->ntarget; t++) kernel_print_body(slot->k[t], &b);
@@ -182,7 +194,7 @@ static uint32_t kernel_intern(Lowering *l, const KernelSlot *slot, Arena *built)
   VEC_PUSH(&l->text, l->body_hash, hash);
   buf_free(&b);
   KernelSlot s = *slot;
-  s.name = unique_name(l, slot->name);
+  s.name = unique_name(l, slot->name, root, p->module);
   for (size_t t = 0; t < p->ntarget; t++) {
     s.k[t]->name = s.name;
     int64_t scratch = kernel_scratch_bytes(s.k[t]);
@@ -253,7 +265,7 @@ static bool lower_group(Lowering *l, RouteProgram *r, const Group *grp, Arena *b
                .nids = first.nids};
   memcpy(step.ids, first.ids, sizeof step.ids);
   for (uint32_t i = 0; i < first.narg; i++) step.arg[i] = operand_of(l, g, &first.arg[i]);
-  step.kernel = kernel_intern(l, &slot, built);
+  step.kernel = kernel_intern(l, &slot, graph_value(g, grp->root), built);
   int64_t dims[MAX_DIMS];
   program_typical_dims(p->module, dims);
   Work work = group_work(g, grp, dims);

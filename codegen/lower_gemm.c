@@ -282,7 +282,8 @@ static void emit_epilogue(const Tile *t) {
   Kernel *k = g->lo.k;
   int64_t pitch = (int64_t)g->width * PANEL;
   Epilogue e = {.t = t, .r = ki_const(0)};
-  kb_region(k, "epilogue", "what is done to the sums of a tile's rows");
+  kb_region(k, arena_printf(k->arena, "epilogue%s%s", t->rows > 1 ? "" : "_row", lower_members(&g->lo)),
+            "what is done to the sums of a tile's rows");
   if (t->rows > 1) {
     KIdx rows = ki_var(kb_let(k, ki_const(t->rows), "rows"));
     e.r = ki_var(kb_loop(k, "i", kbound(ki_const(0)), kbound(rows), 1));
@@ -435,15 +436,8 @@ static void emit_tasks(Gemm *g) {
 }
 
 static const char *gemm_name(const Gemm *g) {
-  Buf b = {0};
-  buf_printf(&b, "gemm_k%lld_n%lld%s", (long long)g->k, (long long)g->n, g->bias.id ? "_bias" : "");
-  const Group *grp = g->lo.grp;
-  for (size_t i = 0; i < grp->member.n && b.n < 60; i++)
-    if (grp->member.at[i].id != grp->anchor.id)
-      buf_printf(&b, "_%s", op_info[graph_value(g->lo.g, grp->member.at[i])->op].name);
-  const char *s = arena_strdup(g->lo.arena, b.s);
-  buf_free(&b);
-  return s;
+  return arena_printf(g->lo.arena, "gemm_k%lld_n%lld%s%s", (long long)g->k, (long long)g->n, g->bias.id ? "_bias" : "",
+                      lower_members(&g->lo));
 }
 
 static bool finish(Gemm *g) {

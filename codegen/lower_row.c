@@ -396,7 +396,9 @@ static bool finish_row(Lowering *lo, const Value *anchor, double row_elements, i
   type_print(&b, lo->m, &graph_value(lo->g, anchor->args[0])->type);
   const char *comment = arena_printf(lo->arena, "%s of %s", op_info[anchor->op].name, b.s);
   buf_free(&b);
-  const char *name = arena_printf(lo->arena, "%s_%lld", op_info[anchor->op].name, (long long)row_elements);
+  bool affine = value_attr(anchor, A_eps) && anchor->nargs > 1;
+  const char *name = arena_printf(lo->arena, "%s%s_%lld%s", op_info[anchor->op].name, affine ? "_affine" : "",
+                                  (long long)row_elements, lower_members(lo));
   double n = row_elements * (double)rows;
   return lower_finish(lo, n * (anchor->op == OP_softmax ? 20 : 8), 8 * n, name, comment);
 }

@@ -307,6 +307,18 @@ SY_MUST_USE static bool check_sizes(Lowering *lo) {
   return true;
 }
 
+enum { LONGEST_MEMBERS = 40 };
+
+const char *lower_members(const Lowering *lo) {
+  Buf b = {0};
+  for (size_t i = 0; i < lo->grp->member.n && b.n < LONGEST_MEMBERS; i++)
+    if (lo->grp->member.at[i].id != lo->grp->anchor.id)
+      buf_printf(&b, "_%s", op_info[graph_value(lo->g, lo->grp->member.at[i])->op].name);
+  const char *s = arena_strdup(lo->arena, b.n ? b.s : "");
+  buf_free(&b);
+  return s;
+}
+
 bool lower_finish(Lowering *lo, double flops, double bytes, const char *name, const char *comment) {
   if (lo->failed || !check_sizes(lo)) return false;
   lo->k->flops = flops;
