@@ -94,7 +94,7 @@ SY_MUST_USE bool lower_root(Lowering *lo);    // the output parameter; after all
 void lower_collapse(Lowering *lo, int upto, int64_t keep);
 // Divides a constant axis into two: [outer][inner], for every operand and the root.
 void lower_split(Lowering *lo, int axis, int64_t inner);
-bool lower_vectors(const Lowering *lo); // every operand has column stride 0 or 1
+bool lower_vectors(const Lowering *lo);        // every operand has column stride 0 or 1
 const char *lower_members(const Lowering *lo); // for names: "_gelu_add", the members but the anchor
 SY_MUST_USE bool lower_finish(Lowering *lo, double flops, double bytes, const char *name, const char *comment);
 
