@@ -91,9 +91,9 @@ SY_MUST_USE bool check_load(Check *c, const Case *k, Loaded *f, Call *call, Chec
 // Of a `train` case: what is trained, NULL if the case has losses alone; and what the step leaves, beyond the losses.
 bool check_is_train(const Case *k);
 const Train *check_train(Check *c, const Case *k);
-SY_MUST_USE bool check_train_outputs(Check *c, const Case *k, const Call *call, const Checkpoint *tensors,
-                                     CheckResult *r);
 double check_element(StDtype t, const void *p, size_t i); // as a number
+SY_MUST_USE bool check_train_outputs(Check *c, const Case *k, Call *call, Loaded *f, CheckResult *r);
+SY_MUST_USE bool check_inputs(Check *c, const Case *k, const Checkpoint *tensors, int at, Call *call, CheckResult *r);
 void *check_zeros(Check *c, size_t bytes); // in the session's arena, aligned like the buffers of a careful caller
 // Fills the buffer of one input from the case: dims known so far in `dims`, `known`.
 SY_MUST_USE const void *check_input(Check *c, const Module *m, const Type *t, const StTensor *x, const int64_t *dims);

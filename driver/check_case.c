@@ -182,7 +182,14 @@ const void *check_input(Check *c, const Module *m, const Type *t, const StTensor
   return buffer;
 }
 
-static bool fill_inputs(Check *c, const Case *k, const Checkpoint *tensors, Call *call, CheckResult *r) {
+// Evaluation number `at` of a `train` case may have inputs of its own.
+static const StTensor *input_tensor(const Case *k, const Checkpoint *tensors, const char *name, int at) {
+  const cJSON *own = cJSON_GetObjectItemCaseSensitive(k->json, "inputs_per_step");
+  const cJSON *one = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(own, name), at);
+  return cJSON_IsString(one) ? checkpoint_find(tensors, one->valuestring) : check_tensor(k, tensors, "inputs", name);
+}
+
+bool check_inputs(Check *c, const Case *k, const Checkpoint *tensors, int at, Call *call, CheckResult *r) {
   const Graph *g = call->program->route.at[call->route].graph;
   const Module *m = g->module;
   uint32_t known = 0;
@@ -193,7 +200,7 @@ static bool fill_inputs(Check *c, const Case *k, const Checkpoint *tensors, Call
   for (size_t i = 0; i < g->input.n; i++) {
     const char *name = g->input.at[i].name;
     const Type *t = &graph_value(g, g->input.at[i].val)->type;
-    const StTensor *x = check_tensor(k, tensors, "inputs", name);
+    const StTensor *x = input_tensor(k, tensors, name, at);
     if (!x) return check_settle(c, r, FAIL, "the case has no tensor for input '%s'", name);
     if (!check_same_dtype(t->dtype, x->dtype))
       return check_settle(c, r, FAIL, "input '%s' is %s in the case, %s in the model", name, st_dtype_name(x->dtype),
@@ -202,7 +209,7 @@ static bool fill_inputs(Check *c, const Case *k, const Checkpoint *tensors, Call
   }
   for (size_t i = 0; i < g->input.n; i++) {
     const Type *t = &graph_value(g, g->input.at[i].val)->type;
-    const StTensor *x = check_tensor(k, tensors, "inputs", g->input.at[i].name);
+    const StTensor *x = input_tensor(k, tensors, g->input.at[i].name, at);
     call->in_bytes[i] = (size_t)type_bytes(m, t);
     call->in[i] = check_input(c, m, t, x, call->dims);
   }
@@ -316,12 +323,12 @@ bool check_load(Check *c, const Case *k, Loaded *f, Call *call, CheckResult *r) 
 static bool run_case(Check *c, const Case *k, Loaded *f, CheckResult *r) {
   Call call;
   if (!check_load(c, k, f, &call, r)) return false;
-  bool ok = fill_inputs(c, k, &f->tensors, &call, r) && check_run(c, &call, r);
+  bool ok = check_inputs(c, k, &f->tensors, 0, &call, r) && check_run(c, &call, r);
   const cJSON *want;
   cJSON_ArrayForEach(want, cJSON_GetObjectItemCaseSensitive(k->json, want_group(k))) {
     if (ok) ok = compare_output(c, k, want, &f->tensors, &call, r);
   }
-  if (ok && check_is_train(k)) ok = check_train_outputs(c, k, &call, &f->tensors, r);
+  if (ok && check_is_train(k)) ok = check_train_outputs(c, k, &call, f, r);
   if (ok && r->verdict == FAIL) r->reason = check_fault(c, k, &call, k->spec ? &f->weights : &f->tensors, &f->tensors);
   unlink(call.packed);
   return ok;

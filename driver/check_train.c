@@ -5,6 +5,7 @@
 #include "check.h"
 
 #include "common/text.h"
+#include "trainer.h"
 
 #include <float.h>
 #include <math.h>
@@ -136,6 +137,108 @@ static bool compare_states(Check *c, const Case *k, const Call *call, const Chec
   return true;
 }
 
-bool check_train_outputs(Check *c, const Case *k, const Call *call, const Checkpoint *tensors, CheckResult *r) {
-  return compare_gradients(c, k, call, tensors, r) && compare_states(c, k, call, tensors, r);
+/* steps
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
+
+// Is element i of a weight left out of the comparison? "skip_after": patterns, with rows or without.
+static bool is_skipped(const cJSON *skip, const char *name, const StTensor *x, size_t i) {
+  const cJSON *s;
+  size_t row = 1;
+  for (int d = 1; d < x->rank; d++) row *= (size_t)x->shape[d];
+  cJSON_ArrayForEach(s, skip) {
+    const char *match = json_text(s, "match");
+    const cJSON *rows = cJSON_GetObjectItemCaseSensitive(s, "rows");
+    if (!match || !text_matches(match, name)) continue;
+    if (!cJSON_IsArray(rows)) return true;
+    double lo = cJSON_GetNumberValue(cJSON_GetArrayItem(rows, 0)),
+           hi = cJSON_GetNumberValue(cJSON_GetArrayItem(rows, 1));
+    if ((double)(i / row) >= lo && (double)(i / row) < hi) return true;
+  }
+  return false;
+}
+
+static bool compare_weights(Check *c, const Case *k, const Trainer *t, const Checkpoint *tensors, CheckResult *r) {
+  const cJSON *how = cJSON_GetObjectItemCaseSensitive(k->json, "weights_after");
+  const cJSON *skip = cJSON_GetObjectItemCaseSensitive(k->json, "skip_after");
+  const char *prefix = how ? json_text(how, "prefix") : NULL;
+  const char *gradients = json_text(cJSON_GetObjectItemCaseSensitive(k->json, "gradients"), "prefix");
+  double atol = json_number(how, "atol", 0), least = json_number(how, "min_gradient", 0);
+  double loose = json_number(how, "else_atol", atol);
+  Worst w = {0};
+  for (size_t i = 0; prefix && i < t->param.n; i++) {
+    const TrainParam *p = &t->param.at[i];
+    const StTensor *want = checkpoint_find(tensors, arena_printf(&c->s->arena, "%s%s", prefix, p->name));
+    const StTensor *grad =
+        checkpoint_find(tensors, arena_printf(&c->s->arena, "%s%s", gradients ? gradients : "", p->name));
+    if (!p->trained) continue;
+    if (!want || !grad || (size_t)st_elements(want) != p->n || (size_t)st_elements(grad) != p->n)
+      return check_settle(c, r, FAIL, "the case has no weight '%s' after its steps", p->name);
+    for (size_t e = 0; e < p->n; e++) {
+      double g = fabs(check_element(grad->dtype, grad->data, e));
+      double limit = g >= least || g == 0 ? atol : loose,
+             d = fabs((double)p->p[e] - check_element(want->dtype, want->data, e));
+      if (is_skipped(skip, p->name, want, e)) continue;
+      w.n += e == 0;
+      if (w.o.name && !(d / limit > w.share)) continue;
+      w.share = d / limit;
+      w.o = (CheckOutput){.name = p->name, .max_abs = d, .limit = limit, .verdict = d <= limit ? PASS : FAIL};
+    }
+  }
+  report(c, &w, "weights after the steps", r);
+  return true;
+}
+
+static bool compare_loss(Check *c, const Case *k, const Call *call, const Checkpoint *tensors, size_t step, Worst *w,
+                         CheckResult *r) {
+  const char *name = json_text(k->json, "loss_per_step");
+  const StTensor *x = name ? checkpoint_find(tensors, name) : NULL;
+  size_t n = x ? (size_t)st_elements(x) : 0;
+  if (n <= step) return check_settle(c, r, FAIL, "the case has no loss of step %zu", step);
+  double most = 0, want = check_element(x->dtype, x->data, step), got = *(const float *)call->out[0];
+  for (size_t i = 0; i < n; i++) most = fmax(most, fabs(check_element(x->dtype, x->data, i)));
+  double limit = json_number(k->json, "loss_per_step_rtol", 1e-5) * most, d = fabs(got - want);
+  w->n++;
+  if (w->o.name && !(d > w->o.max_abs)) return true;
+  w->o = (CheckOutput){.name = arena_printf(&c->s->arena, "loss at step %zu", step),
+                       .max_abs = d,
+                       .max_rel = most > 0 ? d / most : 0,
+                       .limit = limit,
+                       .verdict = d <= limit ? PASS : FAIL};
+  return true;
+}
+
+static bool take_steps(Check *c, const Case *k, Call *call, Loaded *f, CheckResult *r) {
+  const cJSON *how = cJSON_GetObjectItemCaseSensitive(k->json, "optimiser");
+  const char *name = json_text(how, "name");
+  const sy_optimiser *o = name ? sy_optimiser_find(name) : NULL;
+  size_t steps = (size_t)json_number(how, "steps", 0);
+  Trainer t;
+  Worst losses = {0};
+  const char *bad;
+  if (!how) return true;
+  if (!o) return check_settle(c, r, FAIL, "there is no optimiser '%s'", name ? name : "");
+  sy_hyper h = {.lr = json_number(how, "lr", 0),
+                .beta1 = json_number(how, "beta1", 0.9),
+                .beta2 = json_number(how, "beta2", 0.999),
+                .eps = json_number(how, "eps", 1e-8),
+                .decay = json_number(how, "weight_decay", 0)};
+  if (!trainer_begin(c->s, &t, call->program, call->route, &f->weights))
+    return check_settle(c, r, FAIL, "the weights cannot be trained");
+  for (size_t i = 0; i <= steps; i++) {
+    if (i) {
+      if (!trainer_update(&t, o, h, 0, call->out, NULL, &bad))
+        return check_settle(c, r, FAIL, "step %zu: '%s' is not finite", i, bad);
+      if (!trainer_pack(&t, call->packed)) return check_settle(c, r, FAIL, "the weights cannot be packed");
+      if (!check_inputs(c, k, &f->tensors, (int)i, call, r) || !check_run(c, call, r)) return false;
+    }
+    if (!compare_loss(c, k, call, &f->tensors, i, &losses, r)) return false;
+  }
+  report(c, &losses, "losses", r);
+  return compare_weights(c, k, &t, &f->tensors, r);
+}
+
+bool check_train_outputs(Check *c, const Case *k, Call *call, Loaded *f, CheckResult *r) {
+  if (!compare_gradients(c, k, call, &f->tensors, r) || !compare_states(c, k, call, &f->tensors, r)) return false;
+  return take_steps(c, k, call, f, r);
 }
