@@ -225,8 +225,16 @@ SY_MUST_USE static bool common_axes(Lowering *lo, const Type *from, const int64_
     while (!have && i >= 0) have = f.axis[i].extent, sa = f.stride[i], have = have == 1 ? (i--, 0) : have;
     while (!want && j >= 0) want = t.axis[j].extent, sb = t.stride[j], want = want == 1 ? (j--, 0) : want;
     if (!have || !want) break;
+    while (have % want && want % have) { // rows of 6 into rows of 4: the elements of both lie one behind the other
+      if (i > 0 && f.stride[i - 1] == sa * have && !f.runtime[i - 1] && !f.runtime[i])
+        have *= f.axis[--i].extent;
+      else if (j > 0 && t.stride[j - 1] == sb * want && !t.runtime[j - 1] && !t.runtime[j])
+        want *= t.axis[--j].extent;
+      else
+        return false;
+    }
     int64_t e = have < want ? have : want;
-    if (have % e || want % e || n == 2 * MAX_RANK) return false;
+    if (n == 2 * MAX_RANK) return false;
     bool runtime = t.runtime[j] || f.runtime[i];
     if (runtime && (have != want || have != t.axis[j].extent)) return false;
     axis[n] = runtime ? t.axis[j] : constant_axis(e);

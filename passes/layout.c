@@ -48,13 +48,26 @@ static void alias_parts(Graph *g, const bool *stored, Val concat) {
   }
 }
 
-// A view that strides expressed before rows were padded must stay expressible: its storage goes without a pitch.
-// True if some pitch was taken back.
+// A copy whose rows are cut otherwise than those that it reads (a reshape) goes through the elements in their order.
+static bool cuts_rows(const Graph *g, const Value *v) {
+  const Type *from = &graph_value(g, v->args[0])->type;
+  return v->group && v->op == OP_reshape && from->rank && v->type.rank &&
+         !dim_equal(from->dim[from->rank - 1], v->type.dim[v->type.rank - 1]);
+}
+
+// A view that strides expressed before rows were padded must stay expressible: its storage goes without a pitch. So does
+// what such a copy reads. True if some pitch was taken back.
 static bool unpad_for_views(Graph *g) {
   bool changed = false;
   for (uint32_t i = 1; i < g->value.n; i++) {
     Value *v = &g->value.at[i];
-    if (v->dead || v->group || !(op_info[v->op].flags & F_VIEW) || access_resolve(g, (Val){i}).ok) continue;
+    if (v->dead || !(op_info[v->op].flags & F_VIEW)) continue;
+    if (v->group ? !cuts_rows(g, v) : access_resolve(g, (Val){i}).ok) continue;
+    if (v->group) {
+      changed = changed || v->pitch;
+      v->pitch = 0;
+      v = graph_value(g, v->args[0]);
+    }
     while ((op_info[v->op].flags & F_VIEW) && !v->group) v = graph_value(g, v->args[0]);
     while (v->alias.id) v = graph_value(g, v->alias);
     changed = changed || v->pitch;

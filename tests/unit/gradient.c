@@ -4,12 +4,9 @@
 // all weights moved by h along a direction d, (f(w + h d) - f(w - h d)) / 2h must be <gradient, d>. Every operator that
 // has a gradient rule stands in one of them.
 #include "frontend/frontend.h"
-#include "ir/op/op.h"
-#include "passes/pass.h"
+#include "program_check.h"
 
 #include <criterion/criterion.h>
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 typedef struct Page {
@@ -102,17 +99,17 @@ static double number(const char *name, size_t i) {
   return h & 1 ? 0.1 + 0.9 * x : -0.1 - 0.9 * x;
 }
 
-typedef struct Bench {
+typedef struct World {
   Arena arena;
   Intern names;
   Diag diag;
   Module *m;
   EvalEnv env;
   double h; // how far the weights are moved along their direction
-} Bench;
+} World;
 
 static bool weight_at(void *ud, const char *name, const Type *t, Tensor *out) {
-  const Bench *b = ud;
+  const World *b = ud;
   (void)t;
   for (size_t i = 0; i < out->n; i++) out->f[i] = number(name, i) + b->h * number(name, i + 1000);
   return true;
@@ -129,8 +126,8 @@ static bool input_at(void *ud, const char *name, const Type *t, Tensor *out) {
   return true;
 }
 
-static void bench_begin(Bench *b, const char *text, bool gradients) {
-  *b = (Bench){0};
+static void world_begin(World *b, const char *text, bool gradients) {
+  *b = (World){0};
   b->names.arena = &b->arena;
   diag_init(&b->diag, &b->arena);
   const char *objective = "fit";
@@ -147,7 +144,7 @@ static void bench_begin(Bench *b, const char *text, bool gradients) {
   b->env = (EvalEnv){.arena = &b->arena, .dim = {3, 4}, .weight = weight_at, .input = input_at, .ud = b};
 }
 
-static double loss_at(Bench *b, double h) {
+static double loss_at(World *b, double h) {
   const Graph *g = b->m->graph.at[0];
   Tensor out;
   b->h = h;
@@ -156,7 +153,7 @@ static double loss_at(Bench *b, double h) {
 }
 
 // <gradient, direction> over all weights.
-static double slope_of(Bench *b) {
+static double slope_of(World *b) {
   const Graph *g = b->m->graph.at[0];
   double sum = 0;
   b->h = 0;
@@ -181,9 +178,9 @@ static const char *page_text(Arena *a, const Page *p) {
 
 Test(gradient, operators) {
   for (size_t i = 0; i < NPAGES; i++) {
-    Bench b;
+    World b;
     Arena a = {0};
-    bench_begin(&b, page_text(&a, &pages[i]), true);
+    world_begin(&b, page_text(&a, &pages[i]), true);
     const double h = 1e-6;
     double want = (loss_at(&b, h) - loss_at(&b, -h)) / (2 * h), got = slope_of(&b);
     // "stopped": the differences move what is stopped, too; the product rule's other half is missing
@@ -201,9 +198,9 @@ Test(gradient, operators) {
 Test(gradient, every_rule_is_tried) {
   bool seen[OP_COUNT] = {false};
   for (size_t i = 0; i < NPAGES; i++) {
-    Bench b;
+    World b;
     Arena a = {0};
-    bench_begin(&b, page_text(&a, &pages[i]), false);
+    world_begin(&b, page_text(&a, &pages[i]), false);
     const Graph *g = b.m->graph.at[0];
     for (size_t v = 1; v < g->value.n; v++) seen[g->value.at[v].op] = true;
     arena_free(&a);
@@ -212,4 +209,22 @@ Test(gradient, every_rule_is_tried) {
   for (int op = 1; op < OP_COUNT; op++)
     if (op_hooks[op].grad != grad_none && op_hooks[op].grad != grad_refused)
       cr_expect(seen[op], "%s has a gradient rule and no case", op_info[op].name);
+}
+
+// The kernels of all targets in the interpreter against the reference: all have the same bits where they have fma.
+Test(gradient, kernels) {
+  for (size_t i = 0; i < NPAGES; i++) {
+    World b;
+    Arena a = {0};
+    Want *want = ARENA_NEW(&a, Want);
+    int64_t dims[MAX_DIMS] = {3, 4};
+    if (strstr(pages[i].body, "attention(") && getenv("NO_ATTENTION")) continue;
+    world_begin(&b, page_text(&a, &pages[i]), true);
+    reference(&b.arena, b.m->graph.at[0], dims, 6, want);
+    Program *p = lower_all(b.m);
+    char *weights = pack_all(p, &b.arena);
+    for (size_t t = 0; t < p->ntarget; t++) compare(p, 0, t, weights, dims, want, pages[i].name, 2e-5);
+    arena_free(&a);
+    arena_free(&b.arena);
+  }
 }
