@@ -55,8 +55,8 @@ static bool cuts_rows(const Graph *g, const Value *v) {
          !dim_equal(from->dim[from->rank - 1], v->type.dim[v->type.rank - 1]);
 }
 
-// A view that strides expressed before rows were padded must stay expressible: its storage goes without a pitch. So does
-// what such a copy reads. True if some pitch was taken back.
+// A view that strides expressed before rows were padded must stay expressible: its storage goes without a pitch. So
+// does what such a copy reads. True if some pitch was taken back.
 static bool unpad_for_views(Graph *g) {
   bool changed = false;
   for (uint32_t i = 1; i < g->value.n; i++) {
