@@ -186,7 +186,7 @@ typedef struct Port {
   const char *name; // for people: nothing goes by it
   Val val;
   Span span;
-  Role role;
+  Role role;      // of an input: set before anybody asks for its residency
   uint32_t pair;  // roles with a pair: the number of the port in the other route of its generate
   Val state;      // of an output that is in and out: the value (an OP_state) that it holds before the call
   int64_t offset; // role param: bytes into the block of parameters

@@ -54,7 +54,10 @@ static bool is_length(const Graph *g, const Value *v) {
 
 static Res residency_of(const Graph *g, uint32_t id) {
   const Value *v = &g->value.at[id];
-  if (v->op == OP_input) return RES_act;
+  if (v->op == OP_input) { // a parameter's value is that of the last update, whoever passes it
+    const Port *p = graph_input_port(g, (Val){id});
+    return p && p->role == ROLE_param ? RES_param : RES_act;
+  }
   if (v->op == OP_state || (v->op == OP_weight && value_int(v, A_state, 0))) return RES_state;
   if (v->op == OP_weight && value_int(v, A_trained, 0)) return RES_param;
   Res most = RES_const;

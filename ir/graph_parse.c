@@ -342,7 +342,7 @@ static bool parse_value(Parser *p) {
       !parse_residency(p, &res, &res_span) || !parse_notes(p, &notes, &alias, &alias_span))
     return false;
   Val v = graph_add_exact(p->g, op, args, nargs, attr, nattr, &type, span);
-  if (!v.id || !residency_is(p, v, res, res_span)) return false;
+  if (!v.id) return false;
   Value *made = graph_value(p->g, v);
   if (!type_equal(&made->type, &type)) {
     Buf b = {0};
@@ -355,6 +355,7 @@ static bool parse_value(Parser *p) {
     Port *made_port = &p->g->input.at[p->g->input.n - 1];
     made_port->role = port.role, made_port->pair = port.pair, made_port->offset = port.offset;
   }
+  if (!residency_is(p, v, res, res_span)) return false; // of an input: by its role
   made->group = notes.group;
   made->pitch = notes.pitch;
   made->place = notes.place;

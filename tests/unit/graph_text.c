@@ -73,8 +73,11 @@ Test(graph_text, residencies) {
              "  %7 = mul %6, %2 : f32[2] res param\n"
              "  %8 = broadcast %7 : f32[B,2] res param group 1\n"
              "  %9 = add %1, %7 : f32[B,2] group 2\n"
+             "  %10 = input \"p\" : f32[2] role param offset 64\n"
+             "  %11 = mul %3, %10 : f32[2] res param\n"
              "  output \"y\" = %9\n"
              "  output \"z\" = %8\n"
+             "  output \"u\" = %11\n"
              "}\n");
 }
 

@@ -86,6 +86,30 @@ static const struct {
      "%y = attention %s, %x, %x, %q {heads = 2} : f32[B,1,16]\n"
      "output \"y\" = %y\n",
      2, 0, NULL},
+    {"panels that the caller gives",
+     "%x = input \"x\" : f32[B,10,8]\n"
+     "%p = input \"p\" : f32[3,8,16] role param offset 0\n"
+     "%w = unpack %p {layout = \"panels\", panel = 16} : f32[40,8]\n"
+     "%y = linear %x, %w : f32[B,10,40]\n"
+     "output \"y\" = %y\n",
+     1, 0, NULL},
+    {"panels made of a parameter",
+     "%x = input \"x\" : f32[B,10,8]\n"
+     "%w = input \"w\" : f32[40,8] role param offset 0\n"
+     "%y = linear %x, %w : f32[B,10,40]\n"
+     "%p = pack %w {layout = \"panels\", panel = 16} : f32[3,8,16]\n"
+     "output \"y\" = %y\n"
+     "output \"p\" = %p\n",
+     2, 0, NULL},
+    {"panels that nobody reads as such",
+     "%x = input \"x\" : f32[B,10,8]\n"
+     "%p = input \"p\" : f32[3,8,16]\n"
+     "%w = unpack %p {layout = \"panels\", panel = 16} : f32[40,8]\n"
+     "%y = linear %x, %w : f32[B,10,40]\n"
+     "%z = gelu %w : f32[40,8]\n"
+     "output \"y\" = %y\n"
+     "output \"z\" = %z\n",
+     3, 0, NULL},
     {"columns of its own",
      "%w = weight \"w\" {trained = 1} : f32[8,16]\n"
      "%y = linear %w, %w : f32[8,8]\n"
