@@ -251,7 +251,8 @@ static bool lower_group(Lowering *l, RouteProgram *r, const Group *grp, Arena *b
     kernel_fold_loops(low.kernel);
     const char *why = NULL;
     if (!kernel_verify(low.kernel, &why)) ICE("lower: %s for %s: %s", low.name, p->target[t]->name, why);
-    if (grp->kind != GROUP_ATTENTION) check_ids(low.kernel, &low);
+    Op op = graph_value(g, grp->root)->op;
+    if (op != OP_attention && op != OP_attention_grad) check_ids(low.kernel, &low);
     slot.k[t] = low.kernel;
     if (t == 0) first = low;
     first.comment = low.comment; // the tile it names is that of the preferred target, which comes last

@@ -6,6 +6,7 @@
 //   * a copy (a view with a group of its own): the same over the axes that result and source have in common;
 //   * patchify: loops b, py, px, c, y and vectors over x, elementwise members behind it included.
 // Columns that some operand does not store side by side (a transpose) are done lane by lane.
+#include "lower_attention_grad.h"
 #include "lower_depthwise.h"
 #include "lower_pack.h"
 #include "lower_rows_add.h"
@@ -452,8 +453,13 @@ static bool lower_put_rows(Lowering *lo, Val member) {
 static const struct {
   Op op;
   bool (*lower)(Lowering *lo, Val member);
-} apart[] = {{OP_patchify, lower_patchify}, {OP_windows, lower_windows}, {OP_depthwise, lower_depthwise},
-             {OP_put_rows, lower_put_rows}, {OP_pack, lower_pack},       {OP_rows_add, lower_rows_add}};
+} apart[] = {{OP_patchify, lower_patchify},
+             {OP_windows, lower_windows},
+             {OP_depthwise, lower_depthwise},
+             {OP_put_rows, lower_put_rows},
+             {OP_pack, lower_pack},
+             {OP_rows_add, lower_rows_add},
+             {OP_attention_grad, lower_attention_grad}};
 
 bool lower_map(Arena *a, const Graph *g, const Group *grp, const Target *t, Lowered *out) {
   Lowering lo = lower_begin(a, g, grp, t, out, "map");

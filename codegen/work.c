@@ -56,10 +56,20 @@ static double attention(const Graph *g, const Value *v, const int64_t *dims) {
   return 2 * pairs * (extent_now(q, 2, dims) + extent_now(&v->type, 2, dims));
 }
 
+// Scores, the gradient by the weights (not for one by the values), and the product that gives the result.
+static double attention_grad(const Graph *g, const Value *v, const int64_t *dims) {
+  const Type *q = &graph_value(g, v->args[0])->type, *value = &graph_value(g, v->args[2])->type;
+  double pairs = extent_now(q, 0, dims) * extent_now(q, 1, dims) * extent_now(value, 1, dims);
+  double d = extent_now(q, 2, dims), e = extent_now(value, 2, dims);
+  int64_t wrt = value_int(v, A_wrt, 0);
+  return 2 * pairs * (d + e + (wrt < 2 ? d : 0));
+}
+
 static double flops_of(const Graph *g, const Value *v, const int64_t *dims) {
   uint32_t flags = op_info[v->op].flags;
   if (flags & F_CONTRACTION) return contraction(g, v, dims);
   if (flags & F_ATTENTION) return attention(g, v, dims);
+  if (v->op == OP_attention_grad) return attention_grad(g, v, dims);
   if (v->op == OP_depthwise) {
     const Type *kernel = &graph_value(g, v->args[1])->type;
     return 2 * extent_now(kernel, 0, dims) * extent_now(kernel, 1, dims) * type_elements_now(&v->type, dims);

@@ -103,7 +103,7 @@ static void pack_product(Packing *p, Val product) {
 
 static void pack_attention(Packing *p, Val attention) {
   Value x = *val(p, attention);
-  for (uint32_t i = 3; i < x.nargs; i++) {
+  for (uint32_t i = 3; i < attention_operands(&x); i++) {
     const Type *t = &val(p, x.args[i])->type;
     Access made;
     if (dtype_info[t->dtype].kind != DK_FLOAT || type_has_runtime_dim(t) || rows_with_room(p->g, x.args[i], &made))
@@ -118,7 +118,7 @@ static void pack_graph(Packing *p) {
     const Value *v = val(p, (Val){i});
     if (v->dead || graph_is_packed(p->g, (Val){i})) continue;
     if (op_info[v->op].flags & F_CONTRACTION) pack_product(p, (Val){i});
-    if (op_info[v->op].flags & F_ATTENTION) pack_attention(p, (Val){i});
+    if ((op_info[v->op].flags & F_ATTENTION) || v->op == OP_attention_grad) pack_attention(p, (Val){i});
   }
   graph_dce(p->g);
   graph_compact(p->g);

@@ -192,9 +192,12 @@ static size_t bound_position(const RefCtx *c, uint32_t arg, size_t position) {
   return (size_t)seg_start(c->g->module, t, s) + position;
 }
 
+uint32_t attention_operands(const Value *v) {
+  return v->nargs - (v->op == OP_attention_grad);
+}
+
 static const Tensor *bias_of(const RefCtx *c) {
-  uint32_t behind = c->v->op == OP_attention_grad; // the cotangent
-  for (uint32_t i = 3; i + behind < c->v->nargs; i++)
+  for (uint32_t i = 3; i < attention_operands(c->v); i++)
     if (c->arg[i].dtype != DT_I32 && c->arg[i].dtype != DT_BOOL) return &c->arg[i];
   return NULL;
 }
