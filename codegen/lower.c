@@ -165,8 +165,9 @@ static const char *unique_name(Lowering *l, const char *name, const Value *root,
   const Type *t = &root->type;
   const char *rows, *pitch = "";
   Dim n = t->rank > 1 ? t->dim[t->rank - 2] : DIM(1);
-  rows = dim_is_const(n) ? arena_printf(l->a, "_rows%lld", (long long)n.c)
-                         : arena_printf(l->a, "_rows%s", m->dim[n.sym].name);
+  bool named = !dim_is_const(n) && n.sym != DIM_SEGS;
+  rows = named ? arena_printf(l->a, "_rows%s", m->dim[n.sym].name)
+               : arena_printf(l->a, "_rows%lld", (long long)(t->rank > 1 ? type_extent(m, t, t->rank - 2) : 1));
   if (root->pitch) pitch = arena_printf(l->a, "_p%lld", (long long)root->pitch);
   const char *const with[][2] = {{"", ""}, {rows, ""}, {"", pitch}, {rows, pitch}};
   for (size_t i = 0; i < sizeof with / sizeof *with; i++) {
