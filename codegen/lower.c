@@ -84,7 +84,7 @@ static const char *weight_label(Arena *a, Expressions *x, Val val) {
   return n > 1 ? arena_printf(a, "%s(%s, and %zu more)", op, first, n - 1) : arena_printf(a, "%s(%s)", op, first);
 }
 
-typedef struct Lowering {
+typedef struct ProgramMaker {
   Program *p;
   Arena *a;
   Arena text;             // bodies of the kernels so far, for comparison
@@ -93,9 +93,9 @@ typedef struct Lowering {
   Intern names;            // of kernels
   Intern texts;            // of weight expressions
   Expressions expressions; // of the graph at hand
-} Lowering;
+} ProgramMaker;
 
-static Expressions *expressions_of(Lowering *l, const Graph *g) {
+static Expressions *expressions_of(ProgramMaker *l, const Graph *g) {
   if (l->expressions.g != g)
     l->expressions = (Expressions){.g = g,
                                    .key = ARENA_ARRAY(l->a, uint64_t, g->value.n),
@@ -103,10 +103,6 @@ static Expressions *expressions_of(Lowering *l, const Graph *g) {
                                    .texts = &l->texts,
                                    .seen = ARENA_ARRAY(l->a, uint32_t, g->value.n)};
   return &l->expressions;
-}
-
-static int64_t round_up(int64_t n, int64_t to) {
-  return (n + to - 1) / to * to;
 }
 
 // The layout's part of the key; what kernels of all targets share goes without saying.
@@ -128,7 +124,7 @@ static bool stored_alike(const PackedWeight *a, const PackedWeight *b) {
          (f.kind == PACK_plain || f.panel == e.panel);
 }
 
-static uint32_t pack_intern(Lowering *l, const Graph *g, const KernelArg *arg) {
+static uint32_t pack_intern(ProgramMaker *l, const Graph *g, const KernelArg *arg) {
   Program *p = l->p;
   PackedWeight w = packed_weight(g, arg->val);
   Expressions *x = expressions_of(l, g);
@@ -145,7 +141,7 @@ static uint32_t pack_intern(Lowering *l, const Graph *g, const KernelArg *arg) {
 
 /* operands ----------------------------------------------------------------------------------------------------------
  */
-static Operand operand_of(Lowering *l, const Graph *g, const KernelArg *arg) {
+static Operand operand_of(ProgramMaker *l, const Graph *g, const KernelArg *arg) {
   const Value *v = graph_value(g, arg->val);
   int64_t offset = arg->offset * (int64_t)dtype_info[v->type.dtype].bytes;
   if (arg->weight) return (Operand){.kind = PLACE_WEIGHT, .index = pack_intern(l, g, arg), .offset = offset};
@@ -161,7 +157,7 @@ static Operand operand_of(Lowering *l, const Graph *g, const KernelArg *arg) {
  */
 // A name that no other kernel has, by what it differs in from those: how many rows it yields, how far apart they lie;
 // where that is the same, a number.
-static const char *unique_name(Lowering *l, const char *name, const Value *root, const Module *m) {
+static const char *unique_name(ProgramMaker *l, const char *name, const Value *root, const Module *m) {
   const Type *t = &root->type;
   const char *rows, *pitch = "";
   Dim n = t->rank > 1 ? t->dim[t->rank - 2] : DIM(1);
@@ -181,7 +177,7 @@ static const char *unique_name(Lowering *l, const char *name, const Value *root,
 }
 
 // The number of the kernel; one that is new takes over the memory it was built in.
-static uint32_t kernel_intern(Lowering *l, const KernelSlot *slot, const Value *root, Arena *built) {
+static uint32_t kernel_intern(ProgramMaker *l, const KernelSlot *slot, const Value *root, Arena *built) {
   Program *p = l->p;
   Buf b = {0};
   for (size_t t = 0; t < p->ntarget; t++) kernel_print_body(slot->k[t], &b);
@@ -239,7 +235,7 @@ static bool types_have_kernels(const Graph *g, const Group *grp) {
 
 // Kernels are built in `built`; the caller frees what was not taken over.
 
-static bool lower_group(Lowering *l, RouteProgram *r, const Group *grp, Arena *built) {
+static bool lower_group(ProgramMaker *l, RouteProgram *r, const Group *grp, Arena *built) {
   Program *p = l->p;
   const Graph *g = r->graph;
   KernelSlot slot = {0};
@@ -302,7 +298,7 @@ static uint64_t hash_plan(const Program *p) {
 
 Program *program_lower(Module *m, const Target *const *target, size_t ntarget) {
   Program *p = ARENA_NEW(m->arena, Program);
-  Lowering l = {.p = p, .a = m->arena, .texts = {.arena = m->arena}, .names = {.arena = m->arena}};
+  ProgramMaker l = {.p = p, .a = m->arena, .texts = {.arena = m->arena}, .names = {.arena = m->arena}};
   p->module = m;
   CHECK(ntarget >= 1 && ntarget <= MAX_TARGETS);
   for (size_t t = 0; t < ntarget; t++) p->target[t] = target[t];

@@ -4,10 +4,6 @@
 
 #include <string.h>
 
-static int64_t round_up(int64_t n, int64_t to) {
-  return (n + to - 1) / to * to;
-}
-
 /* masks ----------------------------------------------------------------------------------------------- */
 const Mask attend_all = {.op = MASK_TRUE};
 

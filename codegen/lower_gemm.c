@@ -63,9 +63,6 @@ typedef struct Group16 { // one panel group
   bool prefetch_next;
 } Group16;
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
 static int64_t least(int64_t a, int64_t b) {
   return a < b ? a : b;
 }

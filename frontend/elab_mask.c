@@ -80,16 +80,16 @@ CtVal mask_arg(Elab *e, CtVal tensor, Span at) {
   return mask_value(e, (MaskTree){.op = MASK_ARG, .tensor = tensor.v, .span = at});
 }
 
-typedef struct Lowering {
+typedef struct MaskText {
   Elab *e;
   Val *args;
   Span *place;
   size_t *n, max;
   Buf text;
   bool ok;
-} Lowering;
+} MaskText;
 
-static void lower_arg(Lowering *l, const MaskTree *t) {
+static void lower_arg(MaskText *l, const MaskTree *t) {
   size_t i = 3;
   while (i < *l->n && l->args[i].id != t->tensor.id) i++;
   if (i == l->max) {
@@ -104,7 +104,7 @@ static void lower_arg(Lowering *l, const MaskTree *t) {
   buf_printf(&l->text, "(arg %zu)", i);
 }
 
-static void lower(Lowering *l, const MaskTree *t) { // at most as deep as the source is nested and named
+static void lower(MaskText *l, const MaskTree *t) { // at most as deep as the source is nested and named
   static const char *const compare_text[] = {[MASK_LE] = "le", [MASK_LT] = "lt", [MASK_EQ] = "eq"};
   if (l->text.n > 4000) {
     if (l->ok) elab_error(l->e, "E0120", t->span, "this mask is too large");
@@ -149,7 +149,7 @@ bool mask_lower(Elab *e, CtVal where, Span at, Val *args, Span *place, size_t *n
     if (where.kind == CV_TENSOR) diag_hint(e->diag, g, "read a mask tensor at the key: where = mask[key]");
     return false;
   }
-  Lowering l = {.e = e, .args = args, .place = place, .n = n, .max = max, .ok = true};
+  MaskText l = {.e = e, .args = args, .place = place, .n = n, .max = max, .ok = true};
   lower(&l, where.mask);
   if (l.ok) *text = intern_n(e->names, l.text.s, l.text.n);
   buf_free(&l.text);

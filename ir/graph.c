@@ -134,8 +134,8 @@ static bool attr_equal(const Attr *a, const Attr *b) {
   return !a->nv || !memcmp(a->v, b->v, a->nv * sizeof *a->v);
 }
 
-static bool value_same(const Value *a, const Value *b) {
-  if (a->op != b->op || a->nargs != b->nargs || a->nattr != b->nattr || b->dead) return false;
+bool value_same(const Value *a, const Value *b) {
+  if (a->op != b->op || a->nargs != b->nargs || a->nattr != b->nattr) return false;
   bool equal = true;
   for (uint32_t i = 0; i < a->nargs && equal; i++) equal = a->args[i].id == b->args[i].id;
   if (!equal && (op_info[a->op].flags & F_COMMUTATIVE) && a->nargs == 2)
@@ -152,7 +152,7 @@ static uint32_t cons_find(const Graph *g, const Value *v) {
   const struct GraphCons *c = g->cons;
   if (!c->nslot) return 0;
   for (size_t i = (size_t)hash_value(v) & (c->nslot - 1); c->slot[i]; i = (i + 1) & (c->nslot - 1))
-    if (value_same(v, &g->value.at[c->slot[i]])) return c->slot[i];
+    if (!g->value.at[c->slot[i]].dead && value_same(v, &g->value.at[c->slot[i]])) return c->slot[i];
   return 0;
 }
 

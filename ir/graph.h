@@ -366,8 +366,10 @@ Val graph_input(Graph *g, const char *name, const Type *t, Span span);
 SY_MUST_USE Val graph_weight(Graph *g, const char *name, const Type *t, Span span); // same name and type => same value
 Val graph_scalar(Graph *g, double v, Span span);                                    // f32 scalar constant (rank 0)
 void graph_output(Graph *g, const char *name, Val v, Span span);
-Value *graph_value(const Graph *g, Val v);           // v must not be NO_VAL; pointer valid until the next graph_add
-Span value_place(const Value *v);                    // for errors: in the page, or in the IR that was read
+Value *graph_value(const Graph *g, Val v); // v must not be NO_VAL; pointer valid until the next graph_add
+Span value_place(const Value *v);          // for errors: in the page, or in the IR that was read
+// Are they equal by what they are made of? Operands of a commutative operator may have changed places.
+bool value_same(const Value *a, const Value *b);
 const Attr *value_attr(const Value *v, AttrKey key); // NULL if absent
 int64_t value_int(const Value *v, AttrKey key, int64_t absent);
 double value_float(const Value *v, AttrKey key, double absent);

@@ -73,8 +73,8 @@ static Val attention_scale(RuleCtx *c, Val v) {
   Value lin = *rule_value(c, below);
   Type shaped = rule_value(c, q)->type;
   if (!has_weights(c, &lin)) return NO_VAL;
-  Val args[16];
-  if (att.nargs > 16) return NO_VAL;
+  Val args[RULE_ARGS];
+  if (att.nargs > RULE_ARGS) return NO_VAL;
   memcpy(args, att.args, att.nargs * sizeof *args);
   Val by = graph_scalar(c->g, value_float(&att, A_scale, 1), att.span);
   args[0] = rule_reshape(c, scaled_linear(c, &lin, by), &shaped, att.span);

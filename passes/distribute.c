@@ -27,9 +27,9 @@ static Val elementwise_concat(RuleCtx *c, Val v) {
   for (uint32_t which = 0; which < e.nargs; which++) {
     if (!rule_is(c, e.args[which], OP_concat) || !rule_single_use(c, e.args[which])) continue;
     Value cat = *rule_value(c, e.args[which]);
-    if (!type_equal(&cat.type, &e.type) || cat.nargs > 16) continue;
+    if (!type_equal(&cat.type, &e.type) || cat.nargs > RULE_ARGS) continue;
     int axis = (int)value_int(&cat, A_axis, 0);
-    Val parts[16];
+    Val parts[RULE_ARGS];
     int64_t start = 0;
     for (uint32_t p = 0; p < cat.nargs; p++) {
       Type t = rule_value(c, cat.args[p])->type;
@@ -77,9 +77,9 @@ static const Value *part_columns(const RuleCtx *c, const Value *cat, uint32_t pa
 static Val columns_of_concat(RuleCtx *c, Val v) {
   Value cat = *rule_value(c, v);
   int last = cat.type.rank - 1;
-  if (cat.op != OP_concat || cat.nargs > 16 || value_int(&cat, A_axis, 0) == last) return NO_VAL;
+  if (cat.op != OP_concat || cat.nargs > RULE_ARGS || value_int(&cat, A_axis, 0) == last) return NO_VAL;
   if (!rule_is(c, cat.args[0], OP_slice)) return NO_VAL;
-  Val whole[16];
+  Val whole[RULE_ARGS];
   for (uint32_t p = 0; p < cat.nargs; p++) {
     const Value *s = part_columns(c, &cat, p, last);
     if (!s) return NO_VAL;

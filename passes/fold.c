@@ -79,21 +79,6 @@ size_t pass_fold(Module *m, Arena *scratch, const PassOptions *o) {
   return rewrite_run(m, scratch, o, "fold", fold_rules, sizeof fold_rules / sizeof *fold_rules);
 }
 
-static bool same_attr(const Attr *a, const Attr *b) {
-  if (a->key != b->key || a->i != b->i || memcmp(&a->f, &b->f, sizeof a->f) || a->nv != b->nv) return false;
-  if (a->s != b->s && (!a->s || !b->s || strcmp(a->s, b->s))) return false;
-  return !a->nv || !memcmp(a->v, b->v, a->nv * sizeof *a->v);
-}
-
-static bool same_value(const Value *a, const Value *b) {
-  if (a->op != b->op || a->nargs != b->nargs || a->nattr != b->nattr || !type_equal(&a->type, &b->type)) return false;
-  for (uint32_t i = 0; i < a->nargs; i++)
-    if (a->args[i].id != b->args[i].id) return false;
-  for (uint32_t i = 0; i < a->nattr; i++)
-    if (!same_attr(&a->attr[i], &b->attr[i])) return false;
-  return true;
-}
-
 // Building hash-conses new values; rewriting makes older ones equal after the fact. Buckets by operator and operands.
 size_t pass_cse(Module *m, Arena *scratch, const PassOptions *o) {
   (void)o;
@@ -111,7 +96,7 @@ size_t pass_cse(Module *m, Arena *scratch, const PassOptions *o) {
       for (uint32_t k = 0; k < v->nattr; k++)
         h = hash_bytes(&v->attr[k].f, sizeof v->attr[k].f, h ^ (uint64_t)v->attr[k].i);
       size_t s = (size_t)h & (cap - 1);
-      while (slot[s] && !same_value(&g->value.at[slot[s]], v)) s = (s + 1) & (cap - 1);
+      while (slot[s] && !value_same(&g->value.at[slot[s]], v)) s = (s + 1) & (cap - 1);
       if (!slot[s]) {
         slot[s] = i;
         continue;

@@ -8,6 +8,8 @@
 #include "pass.h"
 #include "ir/op/op.h"
 
+enum { MOST_JOINED = 16 };
+
 PassFn pass_merge;
 
 static bool mergeable(const Graph *g, const Uses *uses, uint32_t i) {
@@ -42,7 +44,7 @@ static Val zeros(Graph *g, Dim n, Span at) {
 // Stacks member[0..n), all linears of the same x, and replaces each by its columns.
 static void stack(Graph *g, const uint32_t *member, size_t n) {
   Value first = *graph_value(g, (Val){member[0]});
-  Val w[16], b[16];
+  Val w[MOST_JOINED], b[MOST_JOINED];
   bool any_bias = false;
   for (size_t i = 0; i < n; i++) {
     const Value *v = graph_value(g, (Val){member[i]});
@@ -80,11 +82,11 @@ size_t pass_merge(Module *m, Arena *scratch, const PassOptions *o) {
     bool *done = ARENA_ARRAY(scratch, bool, known);
     for (uint32_t i = 1; i < known; i++) {
       if (done[i] || !mergeable(g, &uses, i)) continue;
-      uint32_t member[16];
+      uint32_t member[MOST_JOINED];
       size_t n = 0;
       size_t nuser;
       const uint32_t *user = graph_users(g, graph_value(g, (Val){i})->args[0], &nuser);
-      for (size_t u = 0; u < nuser && n < 16; u++)
+      for (size_t u = 0; u < nuser && n < MOST_JOINED; u++)
         if (user[u] >= i && user[u] < known && mergeable(g, &uses, user[u]) && reads_rows(g, user[u], i))
           member[n++] = user[u], done[user[u]] = true;
       if (n < 2) continue;

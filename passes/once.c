@@ -50,7 +50,7 @@ static bool each_alone(const Value *x, int axis) {
 static Val narrow(Narrow *n, Val v) {
   Value x = *rule_value(n->c, v);
   if (!type_has_runtime_dim(&x.type)) return v;
-  if (!n->budget || x.nargs > 16) return NO_VAL;
+  if (!n->budget || x.nargs > RULE_ARGS) return NO_VAL;
   n->budget--;
   if (x.op == OP_embedding && rule_is(n->c, x.args[1], OP_constant))
     return NO_VAL; // outside the table: its error stays
@@ -62,7 +62,7 @@ static Val narrow(Narrow *n, Val v) {
   }
   for (int d = 0; d < x.type.rank; d++)
     if (!dim_is_const(x.type.dim[d]) && !each_alone(&x, d)) return NO_VAL;
-  Val args[16];
+  Val args[RULE_ARGS];
   for (uint32_t i = 0; i < x.nargs; i++) args[i] = narrow(n, x.args[i]);
   return build(n, &x, args, &t);
 }

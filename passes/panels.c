@@ -40,10 +40,6 @@ static bool padded_below(const Graph *g, Val v, PackKind kind) {
   return f.kind == kind && f.panel == PANEL;
 }
 
-static int64_t round_up(int64_t n, int64_t to) {
-  return (n + to - 1) / to * to;
-}
-
 static bool vector_of(const Graph *g, Val bias, Access *a) {
   int64_t n = type_extent(g->module, &graph_value(g, bias)->type, 0);
   *a = access_resolve(g, bias);

@@ -6,6 +6,8 @@
 
 #include "pass.h"
 
+enum { RULE_ARGS = 16 }; // operands that rules look at; a longer concat stays as it is
+
 typedef struct RuleCtx {
   Graph *g;
   Uses uses;    // of the graph as the sweep found it

@@ -54,8 +54,8 @@ static Val slice_rowwise(RuleCtx *c, Val v) {
   if (!(flags_of(x) & F_ROWWISE) || !worth(c, s->args[0], s)) return NO_VAL;
   const Type *in = &rule_value(c, x->args[0])->type;
   if (axis >= in->rank - 1) return NO_VAL; // the row itself is cut
-  Val args[16];
-  if (x->nargs > 16) return NO_VAL;
+  Val args[RULE_ARGS];
+  if (x->nargs > RULE_ARGS) return NO_VAL;
   memcpy(args, x->args, x->nargs * sizeof *args);
   Value like = *x;
   args[0] = rule_slice(c, args[0], axis, value_int(s, A_start, 0), s->type.dim[axis], s->span);
@@ -88,8 +88,8 @@ static Val slice_attention(RuleCtx *c, Val v) {
   if (s->op != OP_slice || value_int(s, A_axis, 0) != 1) return NO_VAL;
   Value x = *rule_value(c, s->args[0]);
   if (!(flags_of(&x) & F_ATTENTION) || !rule_single_use(c, s->args[0])) return NO_VAL;
-  Val args[16];
-  if (x.nargs > 16) return NO_VAL;
+  Val args[RULE_ARGS];
+  if (x.nargs > RULE_ARGS) return NO_VAL;
   for (uint32_t i = 0; i < x.nargs; i++) {
     args[i] = x.args[i];
     if (rule_value(c, args[i])->type.dtype == DT_I32) return NO_VAL; // positions already chosen by data
@@ -171,11 +171,11 @@ static Val reshape_rowwise(RuleCtx *c, Val v) {
   const Value *s = rule_value(c, v);
   if (s->op != OP_reshape || s->type.rank < 2) return NO_VAL;
   Value x = *rule_value(c, s->args[0]);
-  if (!(flags_of(&x) & F_ROWWISE) || x.nargs > 16 || !rule_single_use(c, s->args[0])) return NO_VAL;
+  if (!(flags_of(&x) & F_ROWWISE) || x.nargs > RULE_ARGS || !rule_single_use(c, s->args[0])) return NO_VAL;
   Type in = rule_value(c, x.args[0])->type, to = s->type;
   if (x.type.rank != in.rank || in.nseg || !dim_equal(to.dim[to.rank - 1], x.type.dim[x.type.rank - 1])) return NO_VAL;
   to.dim[to.rank - 1] = in.dim[in.rank - 1];
-  Val args[16];
+  Val args[RULE_ARGS];
   memcpy(args, x.args, x.nargs * sizeof *args);
   args[0] = rule_reshape(c, args[0], &to, s->span);
   return rule_op(c, x.op, args, x.nargs, &x);
@@ -192,8 +192,8 @@ static Val gather_rowwise(RuleCtx *c, Val v) {
   if (s->op != OP_gather_rows) return NO_VAL;
   Value x = *rule_value(c, s->args[0]);
   Val index = s->args[1];
-  if (!(flags_of(&x) & F_ROWWISE) || x.nargs > 16 || x.type.rank != 3 || !worth(c, s->args[0], s)) return NO_VAL;
-  Val args[16];
+  if (!(flags_of(&x) & F_ROWWISE) || x.nargs > RULE_ARGS || x.type.rank != 3 || !worth(c, s->args[0], s)) return NO_VAL;
+  Val args[RULE_ARGS];
   memcpy(args, x.args, x.nargs * sizeof *args);
   args[0] = gather(c, args[0], index, s->span);
   return rule_op(c, x.op, args, x.nargs, &x);
@@ -230,7 +230,7 @@ static Val gather_attention(RuleCtx *c, Val v) {
   if (rule_value(c, index)->type.rank != 1) return NO_VAL;
   if (value_int(&x, A_qstart, 0) || (where && strstr(where, "(is query")))
     return NO_VAL; // the row chosen has no modality
-  Val args[16];
+  Val args[RULE_ARGS];
   for (uint32_t i = 0; i < x.nargs; i++) {
     args[i] = x.args[i];
     DType dt = rule_value(c, args[i])->type.dtype;

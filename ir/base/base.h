@@ -25,6 +25,14 @@
 #define SY_NORETURN
 #endif
 
+// Of whole numbers, n >= 0 and to > 0.
+static inline int64_t ceil_div(int64_t n, int64_t to) {
+  return (n + to - 1) / to;
+}
+static inline int64_t round_up(int64_t n, int64_t to) {
+  return ceil_div(n, to) * to;
+}
+
 /* arena.c: bump allocation, zeroed memory; everything is freed by arena_free. ------------------------------------ */
 typedef struct ArenaBlock ArenaBlock;
 typedef struct Arena {

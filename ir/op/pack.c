@@ -17,10 +17,6 @@ const PackInfo pack_info[PACK_COUNT] = {
 
 enum { MOST_PANEL = 1024 };
 
-static int64_t round_up(int64_t n, int64_t to) {
-  return (n + to - 1) / to * to;
-}
-
 static PackKind kind_of(const char *name) {
   int k = 0;
   while (k < PACK_COUNT && (!name || strcmp(pack_info[k].name, name) != 0)) k++;
