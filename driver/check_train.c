@@ -120,6 +120,43 @@ static bool compare_gradients(Check *c, const Case *k, const Call *call, const C
   return true;
 }
 
+// "gradient_digests": the length of each gradient, where the gradients themselves would be too large a file.
+static bool compare_digests(Check *c, const Case *k, const Call *call, CheckResult *r) {
+  const Graph *g = call->program->route.at[call->route].graph;
+  const cJSON *how = cJSON_GetObjectItemCaseSensitive(k->json, "gradient_digests"), *step, *one;
+  const char *file = how ? json_text(how, "file") : NULL, *err;
+  size_t n;
+  Worst w = {0};
+  if (!file) return true;
+  char *text = file_read(&c->s->arena, arena_printf(&c->s->arena, "%s/%s", k->dir, file), &n, &err);
+  if (!text) return check_settle(c, r, SKIP, "file not here: %s/%s", k->dir, file);
+  cJSON *json = cJSON_ParseWithLength(text, n);
+  const cJSON *at = json;
+  cJSON_ArrayForEach(step, cJSON_GetObjectItemCaseSensitive(how, "path")) {
+    at = cJSON_IsString(step) ? cJSON_GetObjectItemCaseSensitive(at, step->valuestring) : NULL;
+  }
+  bool ok = at != NULL || check_settle(c, r, FAIL, "%s has no digests at this path", file);
+  cJSON_ArrayForEach(one, at) {
+    const Port *p = port_of(g, one->string, ROLE_gradient);
+    if (!ok) break;
+    if (!p) {
+      ok = check_settle(c, r, FAIL, "there is no gradient of '%s'", one->string);
+      break;
+    }
+    size_t elements = (size_t)type_elements(g->module, &graph_value(g, p->val)->type);
+    double want = json_number(one, "l2", -1), got = sqrt(sy_square_sum(call->out[p - g->output.at], elements));
+    double limit = json_number(how, "atol", 1e-7) + json_number(how, "rtol", 1e-5) * fabs(want), d = fabs(got - want);
+    w.n++;
+    if (w.o.name && !(d / limit > w.share)) continue;
+    w.share = d / limit;
+    w.o = (CheckOutput){
+        .name = p->name, .max_abs = d, .max_rel = d / want, .limit = limit, .verdict = d <= limit ? PASS : FAIL};
+  }
+  if (ok) report(c, &w, "lengths of gradients", r);
+  cJSON_Delete(json);
+  return ok;
+}
+
 static bool compare_states(Check *c, const Case *k, const Call *call, const Checkpoint *tensors, CheckResult *r) {
   const Graph *g = call->program->route.at[call->route].graph;
   double rtol = json_number(k->json, "state_after_rtol", 1e-5);
@@ -239,6 +276,7 @@ static bool take_steps(Check *c, const Case *k, Call *call, Loaded *f, CheckResu
 }
 
 bool check_train_outputs(Check *c, const Case *k, Call *call, Loaded *f, CheckResult *r) {
-  if (!compare_gradients(c, k, call, &f->tensors, r) || !compare_states(c, k, call, &f->tensors, r)) return false;
+  if (!compare_gradients(c, k, call, &f->tensors, r) || !compare_digests(c, k, call, r)) return false;
+  if (!compare_states(c, k, call, &f->tensors, r)) return false;
   return take_steps(c, k, call, f, r);
 }

@@ -76,6 +76,7 @@ static bool first_value(Trainer *t, const Graph *g, Val weight, float *to) {
   First f = {.t = t};
   EvalEnv env = {.arena = &a, .weight = first_weight, .weight_rows = first_rows, .ud = &f};
   Tensor out;
+  for (size_t i = 0; i < g->module->ndim; i++) env.dim[i] = g->module->dim[i].lo; // a weight has none of them
   bool ok = graph_eval(g, &env, &weight, 1, &out);
   for (size_t i = 0; ok && i < out.n; i++) to[i] = out.dtype == DT_I32 ? (float)out.i[i] : (float)out.f[i];
   if (!ok)

@@ -323,7 +323,8 @@ Val graph_scalar(Graph *g, double v, Span span) {
 void graph_output(Graph *g, const char *name, Val v, Span span) {
   if (!v.id) return;
   for (size_t i = 0; i < g->output.n; i++)
-    if (!strcmp(g->output.at[i].name, name)) {
+    if (!strcmp(g->output.at[i].name, name) && g->output.at[i].role != ROLE_next &&
+        g->output.at[i].role != ROLE_gradient) {
       Diagnostic *d = diag_error(g->module->diag, "E0211", span, "route %s already has an output %s", g->name, name);
       diag_note(g->module->diag, d, g->output.at[i].span, "first returned here");
       return;

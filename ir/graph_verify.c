@@ -110,8 +110,11 @@ static const char *name_problem(const Graph *g, const Port *x, bool input) {
   return !input && g->value.at[id].pitch ? "is padded" : NULL;
 }
 
+// A weight may have an output of each role: what it becomes, and its gradient.
 static int by_name(const void *a, const void *b) {
-  return strcmp((*(const Port *const *)a)->name, (*(const Port *const *)b)->name);
+  const Port *x = *(const Port *const *)a, *y = *(const Port *const *)b;
+  int order = strcmp(x->name, y->name);
+  return order ? order : (int)x->role - (int)y->role;
 }
 
 // A name that is there twice, or NULL.

@@ -46,11 +46,21 @@ static bool same_extents(const Type *a, const Type *b) {
   return same;
 }
 
+static Type without_segments(const Type *t) {
+  Type plain = *t;
+  if (t->nseg) type_set_segs(&plain, t->segaxis, NULL, 0);
+  return plain;
+}
+
 Val grad_as(const Grad *c, Val x, const Type *t) {
   if (!x.id || type_equal(grad_type(c, x), t)) return x;
   Type to = *t, from = *grad_type(c, x);
   to.dtype = from.dtype;
-  return grad_typed(c, same_extents(&from, &to) ? OP_retag : OP_reshape, x, NULL, 0, &to);
+  if (same_extents(&from, &to)) return grad_typed(c, OP_retag, x, NULL, 0, &to);
+  Type plain = without_segments(&from), shape = without_segments(&to); // a reshape changes no segments
+  if (from.nseg) x = grad_typed(c, OP_retag, x, NULL, 0, &plain);
+  x = grad_typed(c, OP_reshape, x, NULL, 0, &shape);
+  return to.nseg ? grad_typed(c, OP_retag, x, NULL, 0, &to) : x;
 }
 
 Val grad_swap(const Grad *c, Val x, int a, int b) {
