@@ -129,6 +129,11 @@ static bool want_attr(Elab *e, Call *c, int slot, const Param *p, Attr *out) {
   return ok;
 }
 
+// A number that the operator can do without is left out, too.
+static bool left_out(const Call *c, int slot, const Param *p) {
+  return !given(c, slot) && p->key != A_trans && !(op_info[c->op].required >> p->key & 1);
+}
+
 // Adds the operation with the names and places of its operands for the messages of its shape rule.
 static CtVal add_named(Elab *e, Call *c, const Val *args, const char *const *name, const Span *at, size_t n,
                        const Attr *attr, size_t nattr, const Span *attr_at) {
@@ -150,6 +155,7 @@ static CtVal call_operator(Elab *e, Call *c) {
   Attr attr[MAX_SLOTS];
   for (size_t i = 0; i < np; i++) {
     if (p[i].key != ATTR_COUNT) {
+      if (left_out(c, (int)i, &p[i])) continue;
       if (!want_attr(e, c, (int)i, &p[i], &attr[nattr++])) return CT_ERROR;
       attr_at[p[i].key] = c->span[i];
     } else if (!given(c, (int)i)) {

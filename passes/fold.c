@@ -48,13 +48,14 @@ static Val same_view(RuleCtx *c, Val v) {
   return type_equal(&s->type, &rule_value(c, s->args[0])->type) ? s->args[0] : NO_VAL;
 }
 
-// The same row for every id. An id outside the table stays, for its error.
+// The same row for every id. An id outside the table stays, for its error, and so does one that is not trained by it.
 static Val constant_row(RuleCtx *c, Val v) {
   const Value *s = rule_value(c, v);
   if (s->op != OP_embedding || !rule_is(c, s->args[1], OP_constant)) return NO_VAL;
   double row = value_float(rule_value(c, s->args[1]), A_value, -1);
   Dim rows = rule_value(c, s->args[0])->type.dim[0];
   if (!dim_is_const(rows) || !(row >= 0 && row < (double)rows.c)) return NO_VAL;
+  if (row < (double)value_int(s, A_keep, 0)) return NO_VAL;
   Type t = s->type;
   Span at = s->span;
   Val one = rule_slice(c, s->args[0], 0, (int64_t)row, DIM(1), at);
