@@ -7,6 +7,8 @@
 //
 //   par p: loop k:  y[p, k, 0..15] = x[16 p + 0..15, k]           panels of [N,K]: 16 loads and stores
 //   par p: loop k:  y[p, k, 0..15] = x[k, 16 p + 0..15]           of [K,N] (trans): vectors
+//   par p: loop q: loop r:  y[p, 16 q + r, 0..15] = x[q, 16 p + 0..15, r]     of panels of the matrix turned: nothing
+//                                                                             is unpacked in between
 #include "lower_pack.h"
 
 #include <string.h>
@@ -22,6 +24,9 @@ typedef struct Panels {
   int64_t stride[MAX_RANK]; // of its axes
   int64_t step;             // pack: of x along a run
   int64_t step_n, step_k;   // of the matrix
+  int64_t step_panel;       // of x from panel to panel
+  bool turned;              // x are panels of the matrix turned: a k of the result is a panel of x and a column there
+  KIdx row;                 // that place
   bool vectors;
   KIdx at[LOWER_AXES]; // of the run in the result, columns excluded
   KIdx from;           // of its first element in x
@@ -92,7 +97,26 @@ static void emit_row(Lowering *lo, KIdx *at, void *ud) {
 // `columns` of panel `panel`, at every k.
 typedef void PanelBody(Panels *p, KIdx panel, KIdx k, int64_t columns);
 
+// Places q w + r of k, where x has its panel q and in it its column r, for r below `columns`.
+static void emit_turned(Panels *p, KIdx panel, KIdx q, int64_t depth, int64_t columns, PanelBody *body) {
+  const int64_t *stride = p->stride + p->lo->rank - 3;
+  KIdx r = ki_var(kb_loop(p->lo->k, "r", kbound(ki_const(0)), kbound(ki_const(depth)), 1));
+  p->row = ki_add(ki_mul(q, stride[0]), ki_mul(r, stride[2]));
+  body(p, panel, ki_add(ki_mul(q, p->form.panel), r), columns);
+  kb_end(p->lo->k);
+}
+
 static void emit_panel(Panels *p, KIdx panel, int64_t columns, PanelBody *body) {
+  int64_t width = p->form.panel, whole = p->k / width;
+  if (p->turned) {
+    if (whole) {
+      KIdx q = ki_var(kb_loop(p->lo->k, "q", kbound(ki_const(0)), kbound(ki_const(whole)), 1));
+      emit_turned(p, panel, q, width, columns, body);
+      kb_end(p->lo->k);
+    }
+    if (p->k % width) emit_turned(p, panel, ki_const(whole), p->k % width, columns, body);
+    return;
+  }
   KIdx k = ki_var(kb_loop(p->lo->k, "k", kbound(ki_const(0)), kbound(ki_const(p->k)), 1));
   body(p, panel, k, columns);
   kb_end(p->lo->k);
@@ -136,8 +160,8 @@ static KIdx leading_address(const Panels *p, int leading, const int64_t *stride)
 static void pack_panel_row(Panels *p, KIdx panel, KIdx k, int64_t columns) {
   int leading = p->lo->rank - 3;
   p->at[leading] = panel, p->at[leading + 1] = k;
-  p->from = ki_add(leading_address(p, leading, p->stride), ki_mul(k, p->step_k));
-  p->from = ki_add(p->from, ki_mul(panel, p->form.panel * p->step_n));
+  p->from = ki_add(leading_address(p, leading, p->stride), p->turned ? p->row : ki_mul(k, p->step_k));
+  p->from = ki_add(p->from, ki_mul(panel, p->step_panel));
   emit_run(p, columns, p->form.panel);
 }
 
@@ -170,14 +194,27 @@ static bool finish(const Panels *p, const char *what) {
   return lower_finish(lo, elements, 8 * elements, name, about);
 }
 
+// x are panels themselves, of the same width: s, the strides of panels, rows and columns, take the place of the
+// matrix's.
+static void place_panels(Panels *p, bool turned, const int64_t *s) {
+  p->turned = turned;
+  p->step = turned ? s[1] : s[2];
+  p->step_panel = turned ? p->form.panel * s[1] : s[0];
+  p->step_k = s[1];
+}
+
 bool lower_pack(Lowering *lo, Val member) {
   const Value *v = graph_value(lo->g, member);
   const Type *from = &graph_value(lo->g, v->args[0])->type;
   Panels p = {.lo = lo, .member = member, .form = pack_form(v)};
   int last = from->rank - 1;
   bool panels = p.form.kind == PACK_panels;
+  PackForm have;
+  Val source = v->args[0], made;
+  bool again = panels && panels_below(lo->g, source, &made, &have) && have.panel == p.form.panel;
+  if (again) source = made;
   lower_domain(lo, &v->type);
-  if (!lower_operand(lo, v->args[0], "x", &p.x, p.stride) || !lower_sources(lo) || !lower_root(lo)) return false;
+  if (!lower_operand(lo, source, "x", &p.x, p.stride) || !lower_sources(lo) || !lower_root(lo)) return false;
   int n = panels && !p.form.trans ? last - 1 : last, k = panels && p.form.trans ? last - 1 : last; // axes
   if (last >= 0) {
     p.n = type_extent(lo->m, from, n), p.k = type_extent(lo->m, from, k);
@@ -185,6 +222,8 @@ bool lower_pack(Lowering *lo, Val member) {
   } else {
     p.n = p.k = p.step = 1;
   }
+  p.step_panel = p.form.panel * p.step_n;
+  if (again) place_panels(&p, have.trans != p.form.trans, p.stride + last - 1);
   p.vectors = (p.step == 1 || p.x.constant) && lower_vectors(lo);
   if (panels && !emit_panels(&p, lo->rank - 3, pack_panel_row)) return false;
   if (!panels) {

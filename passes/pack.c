@@ -127,34 +127,51 @@ static void pack_graph(Packing *p) {
 /* where trained weights lie --------------------------------------------------------------------------------------- */
 typedef struct Home {
   const char *name;  // of the weight
-  const char *order; // what its readers, in all graphs, make of it, as text; NULL: several things
+  const char *views; // all of it as its readers, in all graphs, see it, as text; NULL: they see several things
+  PackForm form;     // of the first of them
 } Home;
 typedef VEC(Home) Homes;
 
-static void put_order(const Graph *g, const Value *v, Buf *b) {
+static void put_view(const Graph *g, const Value *v, Buf *b) {
   buf_printf(b, "%s ", op_info[v->op].name);
-  for (uint32_t i = 0; i < v->nattr; i++) {
-    const Attr *a = &v->attr[i];
-    buf_printf(b, "%d %lld %s ", (int)a->key, (long long)a->i, a->s ? a->s : "");
-    for (size_t k = 0; k < a->nv; k++) buf_printf(b, "%lld,", (long long)a->v[k]);
-  }
+  for (uint32_t i = 0; i < v->nattr; i++)
+    for (size_t k = 0; k < v->attr[i].nv; k++) buf_printf(b, "%lld,", (long long)v->attr[i].v[k]);
   type_print(b, g->module, &v->type);
 }
 
-// The pack that alone reads the weight, through views of all of it; *order: both as text. NO_VAL: something else does.
-static Val only_pack(const Graph *g, Val weight, Buf *order) {
-  for (Val v = weight;;) {
+static bool is_output(const Graph *g, Val v) {
+  for (size_t i = 0; i < g->output.n; i++)
+    if (g->output.at[i].val.id == v.id) return true;
+  return false;
+}
+
+// Follows the only reader of the weight, as long as that is a view of all of it.
+static Val last_view(const Graph *g, Val v, Buf *views) {
+  for (;;) {
     size_t n;
     const uint32_t *user = graph_users(g, v, &n);
-    if (n != 1) return NO_VAL;
-    const Value *u = &g->value.at[user[0]];
-    for (size_t i = 0; i < g->output.n; i++)
-      if (g->output.at[i].val.id == v.id) return NO_VAL;
+    const Value *u = n == 1 ? &g->value.at[user[0]] : NULL;
+    if (!u || (u->op != OP_reshape && u->op != OP_transpose) || is_output(g, v)) return v;
+    put_view(g, u, views);
     v = (Val){user[0]};
-    put_order(g, u, order);
-    if (u->op == OP_pack && !value_attr(u, A_to)) return v;
-    if (u->op != OP_reshape && u->op != OP_transpose) return NO_VAL;
   }
+}
+
+// Do packs alone read v, and if several, as panels? *form: of the first.
+static bool only_packs(const Graph *g, Val v, PackForm *form) {
+  size_t n;
+  const uint32_t *user = graph_users(g, v, &n);
+  if (!n || is_output(g, v)) return false;
+  for (size_t i = 0; i < n; i++) {
+    const Value *u = &g->value.at[user[i]];
+    if (u->op != OP_pack || value_attr(u, A_to) || (n > 1 && pack_form(u).kind != PACK_panels)) return false;
+  }
+  *form = pack_form(&g->value.at[user[0]]);
+  return true;
+}
+
+static bool same_form(PackForm a, PackForm b) {
+  return a.kind == b.kind && a.trans == b.trans && a.panel == b.panel;
 }
 
 static Home *home_of(Homes *h, const char *name) {
@@ -167,14 +184,17 @@ static void find_homes(const Graph *g, Homes *h, Arena *scratch) {
   for (uint32_t i = 1; i < g->value.n; i++) {
     const Value *v = &g->value.at[i];
     if (v->dead || v->op != OP_weight || graph_residency(g, (Val){i}) == RES_const) continue;
-    Buf b = {0};
-    const char *order = only_pack(g, (Val){i}, &b).id ? arena_strdup(scratch, b.s) : NULL, *name = value_str(v, A_name);
-    buf_free(&b);
-    Home *known = home_of(h, name);
+    Buf views = {0};
+    PackForm form = {0};
+    buf_puts(&views, "all");
+    bool packed = only_packs(g, last_view(g, (Val){i}, &views), &form);
+    Home *known = home_of(h, value_str(v, A_name));
     if (!known)
-      VEC_PUSH(scratch, *h, ((Home){name, order}));
-    else if (!order || !known->order || strcmp(order, known->order) != 0)
-      known->order = NULL;
+      VEC_PUSH(scratch, *h, ((Home){value_str(v, A_name), packed ? arena_strdup(scratch, views.s) : NULL, form}));
+    else if (!packed || !known->views || strcmp(views.s, known->views) != 0 ||
+             (!same_form(form, known->form) && (form.kind != PACK_panels || known->form.kind != PACK_panels)))
+      known->views = NULL;
+    buf_free(&views);
   }
 }
 
@@ -190,14 +210,41 @@ static void mark_stored(Graph *g, Val pack) {
   v->attr = attr, v->nattr = n;
 }
 
-static void settle(Graph *g, Homes *h) {
-  for (uint32_t i = 1; i < g->value.n; i++) {
+// One pack of v is its memory, the others are made of that.
+static void settle_weight(Packing *p, Val v, const Home *home) {
+  Graph *g = p->g;
+  Val stored = NO_VAL, *pack;
+  size_t n;
+  Type t = val(p, v)->type;
+  const uint32_t *user = graph_users(g, v, &n);
+  Arena a = {0};
+  pack = ARENA_ARRAY(&a, Val, n);
+  for (size_t i = 0; i < n; i++) {
+    pack[i] = (Val){user[i]};
+    if (same_form(pack_form(val(p, pack[i])), home->form)) stored = pack[i];
+  }
+  if (!stored.id) stored = add_pack(p, v, home->form);
+  mark_stored(g, stored);
+  for (size_t i = 0; i < n; i++)
+    if (pack[i].id != stored.id) {
+      Val matrix = add_unpack(p, stored, home->form, &t);
+      graph_value(g, pack[i])->args[0] = matrix;
+    }
+  arena_free(&a);
+}
+
+static size_t settle(Graph *g, Homes *h) {
+  Packing p = {.g = g};
+  size_t known = g->value.n;
+  for (uint32_t i = 1; i < known; i++) {
     const Value *v = &g->value.at[i];
     const Home *home = v->op == OP_weight && !v->dead ? home_of(h, value_str(v, A_name)) : NULL;
-    Buf b = {0};
-    if (home && home->order) mark_stored(g, only_pack(g, (Val){i}, &b));
-    buf_free(&b);
+    Buf views = {0};
+    if (home && home->views) settle_weight(&p, last_view(g, (Val){i}, &views), home);
+    buf_free(&views);
   }
+  graph_compact(g);
+  return p.changes;
 }
 
 size_t pass_pack(Module *m, Arena *scratch, const PassOptions *o) {
@@ -210,6 +257,6 @@ size_t pass_pack(Module *m, Arena *scratch, const PassOptions *o) {
     find_homes(p.g, &h, scratch);
     changes += p.changes;
   }
-  for (size_t i = 0; i < m->graph.n; i++) settle(m->graph.at[i], &h);
+  for (size_t i = 0; i < m->graph.n && h.n; i++) changes += settle(m->graph.at[i], &h);
   return changes;
 }

@@ -54,6 +54,22 @@ bool product_panels(const Graph *g, Val product, PanelProduct *out) {
   return v->nargs < 3 || vector_of(g, v->args[2], &out->bias);
 }
 
+bool panels_below(const Graph *g, Val v, Val *panels, PackForm *form) {
+  v = below_widen(g, v);
+  if (!is_view(g, v, OP_unpack)) return false;
+  *panels = graph_value(g, v)->args[0];
+  *form = pack_form(graph_value(g, v));
+  return form->kind == PACK_panels && access_resolve(g, *panels).ok;
+}
+
+// A pack of panels that are of the same width: it reads them where they lie, and turns them.
+static bool repacks(const Graph *g, const Value *pack) {
+  Val panels;
+  PackForm from, to = pack_form(pack);
+  return pack->op == OP_pack && to.kind == PACK_panels && panels_below(g, pack->args[0], &panels, &from) &&
+         from.panel == to.panel;
+}
+
 bool rows_with_room(const Graph *g, Val v, Access *a) {
   *a = access_resolve(g, v);
   return padded_below(g, v, PACK_rows) && a->ok;
@@ -74,8 +90,10 @@ bool panels_alone(const Graph *g, Val view) {
       if (u->args[k].id == view.id) weight = weight || k == 1, other = other || k != 1;
     if (!weight && !other) continue; // it read this before
     reads++;
-    alone = is_view(g, (Val){user[i]}, OP_widen) ? panels_alone(g, (Val){user[i]})
-                                                 : weight && !other && product_panels(g, (Val){user[i]}, &p);
+    if (is_view(g, (Val){user[i]}, OP_widen))
+      alone = panels_alone(g, (Val){user[i]});
+    else
+      alone = repacks(g, u) || (weight && !other && product_panels(g, (Val){user[i]}, &p));
   }
   for (size_t i = 0; i < g->output.n; i++) alone = alone && g->output.at[i].val.id != view.id;
   arena_free(&a);

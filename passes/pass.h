@@ -79,6 +79,8 @@ typedef struct PanelProduct {
 } PanelProduct;
 PackForm product_form(const Value *product);                         // of the panels that a product would read
 bool product_panels(const Graph *g, Val product, PanelProduct *out); // false: it is a product of another kind
+// Is v a matrix read from panels? *panels: what lies in memory.
+bool panels_below(const Graph *g, Val v, Val *panels, PackForm *form);
 bool panels_alone(const Graph *g, Val view);           // the view is read by such products alone: it needs no strides
 bool rows_with_room(const Graph *g, Val v, Access *a); // lies the bias of an attention in rows that may be overread?
 

@@ -3,7 +3,7 @@
 // interpreter; and panels that are read as a matrix again are that matrix.
 #include "program_ways.h"
 
-enum { BATCH = 2, MOST = 16 };
+enum { BATCH = 2, MOST = 19 };
 static const DType types[] = {DT_F32, DT_BF16, DT_F16};
 enum { TYPES = sizeof types / sizeof *types };
 
@@ -58,6 +58,17 @@ static void add_pack(Packing *p, Val x, Val weight, PackForm form, DType to) {
   graph_output(p->g, arena_printf(a, "y%zu", p->n++), y, NO_SPAN);
 }
 
+// Panels that are made of panels.
+static void add_repack(Packing *p, Val x, Val weight, PackForm first, PackForm form, DType to) {
+  Attr attr[4];
+  size_t n = pack_attrs(first, attr);
+  Type t = graph_value(p->g, x)->type;
+  Val y = graph_add(p->g, OP_pack, &x, 1, attr, n, NO_SPAN);
+  Val z = graph_add_typed(p->g, OP_unpack, &y, 1, attr, n, &t, NO_SPAN);
+  cr_assert(z.id);
+  add_pack(p, z, weight, form, to);
+}
+
 // Panels as the matrix: through a kernel (x is an input, so nothing is folded), the bytes of x again.
 static void add_unpack(Packing *p, Val x, PackForm form) {
   Arena *a = p->g->module->arena;
@@ -93,6 +104,9 @@ static void build(Packing *p, Module *m, DType from, int64_t n, int64_t k) {
   add_unpack(p, x, (PackForm){PACK_panels, false, 16});
   add_unpack(p, x, (PackForm){PACK_panels, true, 16});
   add_unpack(p, x, (PackForm){PACK_rows, false, 16});
+  add_repack(p, x, w, (PackForm){PACK_panels, false, 8}, (PackForm){PACK_panels, true, 8}, from);
+  add_repack(p, x, w, (PackForm){PACK_panels, true, 32}, (PackForm){PACK_panels, false, 32}, DT_BF16);
+  add_repack(p, x, w, (PackForm){PACK_panels, true, 12}, (PackForm){PACK_panels, true, 12}, DT_F16);
   cr_assert_eq(p->n, MOST);
 }
 

@@ -110,6 +110,13 @@ static const struct {
      "output \"y\" = %y\n"
      "output \"z\" = %z\n",
      3, 0, NULL},
+    {"a matrix and the same turned",
+     "%x = input \"x\" : f32[B,10,24]\n"
+     "%w = weight \"w\" {trained = 1} : f32[40,24]\n"
+     "%y = linear %x, %w : f32[B,10,40]\n"
+     "%z = linear %y, %w {trans = 1} : f32[B,10,24]\n"
+     "output \"z\" = %z\n",
+     3, 1, "panels"},
     {"columns of its own",
      "%w = weight \"w\" {trained = 1} : f32[8,16]\n"
      "%y = linear %w, %w : f32[8,8]\n"
