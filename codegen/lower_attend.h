@@ -113,6 +113,7 @@ typedef struct Products { // of the rows of a tile and all keys of a part: to[at
   const HeadRows *rows;
   KBufRef panels; // of keys
   KBufRef to;
+  KIdx at;
   bool scores; // times the scale, with the bias
 } Products;
 void attend_products(const QueryTile *t, int part, const Products *x);
@@ -127,7 +128,8 @@ void attend_add_in_turn(Kernel *k, const KVal *sum, KVal x);
 // The sum over the keys of a tile's weights times rows of columns [column, column + columns): opens a register tile and
 // leaves the sums in it.
 typedef struct KeySum {
-  KBufRef weights;          // by slots, like the scores
+  KBufRef weights; // weights[at + row slots + slot]
+  KIdx at;
   KBufRef packed;           // panels of columns [..][slots][16], or
   const HeadRows *in_place; // rows where they lie; NULL: packed
   KIdx column;

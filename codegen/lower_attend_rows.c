@@ -71,7 +71,7 @@ static void emit_products(const QueryTile *t, const Products *x, const Part *p, 
     r.acc[i] = kb_op2(k, K_mul, r.acc[i], kb_const(k, a->scale, DT_F32, k->lanes));
     if (bias) r.acc[i] = kb_op2(k, K_add, r.acc[i], load_bias(t, p, key, i / r.vectors, i % r.vectors));
   }
-  tile_store(&r, x->to, ki_add(t->at, ki_addc(key, p->slot)), (int64_t)panels * PANEL);
+  tile_store(&r, x->to, ki_add(x->at, ki_addc(key, p->slot)), (int64_t)panels * PANEL);
   tile_close(&r);
 }
 
@@ -221,7 +221,7 @@ void attend_sum(const QueryTile *t, const KeySum *x, RegTile *g) {
     if (!attend_sees(t, i)) continue;
     const Part *p = &a->key[i];
     KIdx j = ki_var(kb_loop(k, "k", kbound(ki_const(0)), kbound(seen[i]), 1)), slot = ki_addc(j, p->slot);
-    KIdx weight = ki_add(t->at, slot);
+    KIdx weight = ki_add(x->at, slot);
     if (x->in_place) {
       KIdx row = ki_add(attend_row(a, x->in_place, ki_addc(j, p->r.start)), x->column);
       attend_prefetch(a, x->in_place, row, x->columns);

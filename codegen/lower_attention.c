@@ -59,7 +59,7 @@ static void emit_weighted(KIdx column, int64_t columns, int panels, void *ud) {
   Kernel *k = a->lo.k;
   int64_t pitch = (int64_t)a->width * PANEL;
   RegTile g;
-  KeySum sum = {a->s, f->vs, f->in_place ? &a->v : NULL, column, columns, pitch, panels};
+  KeySum sum = {a->s, t->at, f->vs, f->in_place ? &a->v : NULL, column, columns, pitch, panels};
   attend_sum(t, &sum, &g);
   // Through scratch and a loop over rows: with the factors of all rows at hand gcc would spill accumulators.
   tile_store(&g, f->tile, ki_const(0), (int64_t)panels * PANEL);
@@ -85,7 +85,7 @@ typedef struct TileContext {
 static void emit_part_scores(const Forward *f, const QueryTile *t, int i) {
   Kernel *k = f->a.lo.k;
   if (!f->in_place) {
-    attend_products(t, i, &(Products){&f->a.q, f->kt, f->a.s, true});
+    attend_products(t, i, &(Products){&f->a.q, f->kt, f->a.s, t->at, true});
     return;
   }
   KIdx row = ki_const(0);

@@ -26,6 +26,7 @@ typedef struct Gradient {
   KBufRef ks, qs, dys; // keys, queries, cotangents as panels of columns
   KBufRef ds;          // dy V^T, then ds
   int64_t block;       // queries of a block
+  KIdx ds_at;          // first element of ds of the tile at hand
 } Gradient;
 
 typedef struct Block { // of queries
@@ -49,8 +50,13 @@ typedef struct GradRow {
   KVal inv, along; // in all lanes
 } GradRow;
 
-// Calls `body` for each vector of slots that may have weights, with their weights p.
-typedef void EachVector(const GradRow *x, KIdx at, KVal p);
+// Calls `body` for each vector of slots that may have weights p, which lie in s at `at`, what belongs to them in ds at
+// `ds`.
+typedef void EachVector(const GradRow *x, KIdx at, KIdx ds, KVal p);
+static KIdx ds_slot(const GradRow *x, KIdx at) {
+  return ki_add(at, ki_add(x->g->ds_at, ki_mul(x->r.t->at, -1)));
+}
+
 static void each_vector(const GradRow *x, EachVector *body) {
   const QueryTile *t = x->r.t;
   const Attention *a = t->a;
@@ -59,7 +65,7 @@ static void each_vector(const GradRow *x, EachVector *body) {
     if (!attend_sees(t, i)) continue;
     KVar v = kb_loop(k, "j", kbound(ki_const(0)), attend_slots(&x->r, i), k->lanes);
     KIdx at = attend_slot(&x->r, &a->key[i], ki_var(v));
-    body(x, at, kb_op2(k, K_mul, kb_load(k, a->s, at, k->lanes, k->lanes, "e"), x->inv));
+    body(x, at, ds_slot(x, at), kb_op2(k, K_mul, kb_load(k, a->s, at, k->lanes, k->lanes, "e"), x->inv));
     kb_end(k);
   }
 }
@@ -70,20 +76,23 @@ static KVal weighted(Kernel *k, KVal p, KVal y) {
   return kb_op3(k, K_select, kb_op2(k, K_eq, p, zero), zero, y);
 }
 
-static void add_along(const GradRow *x, KIdx at, KVal p) {
+static void add_along(const GradRow *x, KIdx at, KIdx to, KVal p) {
+  (void)at;
   Kernel *k = x->g->a.lo.k;
-  KVal dp = kb_load(k, x->g->ds, at, k->lanes, k->lanes, "dp");
+  KVal dp = kb_load(k, x->g->ds, to, k->lanes, k->lanes, "dp");
   attend_add_in_turn(k, x->r.sum, weighted(k, p, kb_op2(k, K_mul, p, dp)));
 }
 
-static void store_ds(const GradRow *x, KIdx at, KVal p) {
+static void store_ds(const GradRow *x, KIdx at, KIdx to, KVal p) {
+  (void)at;
   Kernel *k = x->g->a.lo.k;
-  KVal dp = kb_load(k, x->g->ds, at, k->lanes, k->lanes, "dp");
+  KVal dp = kb_load(k, x->g->ds, to, k->lanes, k->lanes, "dp");
   KVal ds = kb_op2(k, K_mul, p, kb_op2(k, K_sub, dp, x->along));
-  kb_store(k, x->g->ds, at, weighted(k, p, ds), k->lanes);
+  kb_store(k, x->g->ds, to, weighted(k, p, ds), k->lanes);
 }
 
-static void store_p(const GradRow *x, KIdx at, KVal p) {
+static void store_p(const GradRow *x, KIdx at, KIdx to, KVal p) {
+  (void)to;
   Kernel *k = x->g->a.lo.k;
   kb_store(k, x->g->a.s, at, p, k->lanes);
 }
@@ -95,7 +104,8 @@ static void clear_unseen(const GradRow *x, int i, KBufRef buf) {
   int64_t group = a->nkey == 1 ? k->lanes : SCORE_LANES; // as attend_slots
   KIdx seen = attend_seen_keys(x->r.t, i);
   KVar v = kb_loop(k, "j", kbound_floor(ki_addc(seen, group - 1), group), kbound(a->key[i].r.len), k->lanes);
-  kb_store(k, buf, attend_slot(&x->r, &a->key[i], ki_var(v)), kb_const(k, 0, DT_F32, k->lanes), k->lanes);
+  KIdx at = attend_slot(&x->r, &a->key[i], ki_var(v));
+  kb_store(k, buf, buf.id == a->s.id ? at : ds_slot(x, at), kb_const(k, 0, DT_F32, k->lanes), k->lanes);
   kb_end(k);
 }
 
@@ -134,7 +144,7 @@ static void emit_dq(KIdx column, int64_t columns, int panels, void *ud) {
   const TileSum *x = ud;
   const Gradient *g = x->g;
   RegTile r;
-  attend_sum(x->t, &(KeySum){g->ds, g->ks, NULL, column, columns, g->dq.row, panels}, &r);
+  attend_sum(x->t, &(KeySum){g->ds, g->ds_at, g->ks, NULL, column, columns, g->dq.row, panels}, &r);
   KIdx to = attend_row(&g->a, &g->dq, ki_addc(x->t->row, x->t->q->r.start));
   tile_store(&r, g->dq.buf, ki_add(to, column), columns);
   tile_close(&r);
@@ -169,7 +179,7 @@ static void clear_bias_vector(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, i
 static void emit_bias(Gradient *g, const QueryTile *t) {
   Lowering *lo = &g->a.lo;
   KIdx i = ki_var(kb_loop(lo->k, "i", kbound(ki_const(0)), kbound(ki_const(t->rows)), 1));
-  KIdx from = ki_add(t->at, ki_mul(i, g->a.slots)), to = bias_row(g, ki_addc(ki_add(t->row, i), t->q->r.start));
+  KIdx from = ki_add(g->ds_at, ki_mul(i, g->a.slots)), to = bias_row(g, ki_addc(ki_add(t->row, i), t->q->r.start));
   for (int p = 0; p < g->a.nkey; p++) {
     const Part *key = &g->a.key[p];
     if (!attend_sees(t, p)) continue;
@@ -276,12 +286,13 @@ static void emit_tile(Lowering *lo, KIdx row, int rows, bool tail, void *ud) {
   Gradient *g = b->g;
   Attention *a = &g->a;
   QueryTile t = attend_tile(a, b->q, ki_add(b->start, row), rows);
-  if (by_keys(g)) t.at = ki_mul(row, a->slots);
+  if (g->dv.buf.id) t.at = ki_mul(row, a->slots); // p and ds of a block are kept where its keys need them
+  g->ds_at = g->dk.buf.id ? ki_mul(row, a->slots) : ki_const(0);
   for (int i = 0; i < a->nkey; i++)
-    if (attend_sees(&t, i)) attend_products(&t, i, &(Products){&a->q, g->kt, a->s, true});
+    if (attend_sees(&t, i)) attend_products(&t, i, &(Products){&a->q, g->kt, a->s, t.at, true});
   attend_softmax(&t);
   for (int i = 0; i < a->nkey && by_scores(g); i++)
-    if (attend_sees(&t, i)) attend_products(&t, i, &(Products){&g->dy, g->vt, g->ds, false});
+    if (attend_sees(&t, i)) attend_products(&t, i, &(Products){&g->dy, g->vt, g->ds, g->ds_at, false});
   emit_rows(g, &t);
   if (g->dq.buf.id) attend_column_groups(a, a->d, emit_dq, &(TileSum){g, &t});
   if (g->db.id) emit_bias(g, &t);
@@ -381,14 +392,13 @@ static void add_scratch(Gradient *g) {
   Attention *a = &g->a;
   attend_choose_tile(a);
   g->block = choose_block(a);
-  int64_t rows = by_keys(g) ? g->block : a->rows;
   g->kt = scratch(g, "kt", a->slots * a->d);
   if (by_scores(g)) g->vt = scratch(g, "vt", a->slots * a->e);
   if (g->dq.buf.id) g->ks = scratch(g, "ks", a->slots * padded(a->d));
   if (g->dk.buf.id) g->qs = scratch(g, "qs", g->block * padded(a->d));
   if (g->dv.buf.id) g->dys = scratch(g, "dys", g->block * padded(a->e));
-  attend_scratch(a, rows);
-  if (by_scores(g)) g->ds = scratch(g, "ds", rows * a->slots);
+  attend_scratch(a, g->dv.buf.id ? g->block : a->rows);
+  if (by_scores(g)) g->ds = scratch(g, "ds", (g->dk.buf.id ? g->block : a->rows) * a->slots);
 }
 
 // The result's buffer, by the operand that it is the gradient of.

@@ -4,6 +4,7 @@
 // for every target at several run-time lengths, and the outputs must agree with the reference evaluator. kmath: every
 // function over its whole domain against libm in double, with and without fma. Determinism: targets with fma give equal
 // bits whatever their width, and an element of a product has the same bits whatever tile or row tail computes it.
+#include "attention_cases.h"
 #include "codegen/kmath.h"
 #include "lower_support.h"
 
@@ -229,74 +230,19 @@ CASE(lower_attention, in_place_over_segments, 2e-6,
      "%3")
 
 /* gradients of attention ------------------------------------------------------------------------------ */
-// Operands %1 q, %2 k, %3 v, %4 dy; %5 a mask, %6 a bias, %7 positions, where there are any.
-typedef struct GradCase {
-  const char *name, *inputs, *args, *attrs;
-  const char *q, *k, *v, *y; // their types
-  const char *bias;          // its type; NULL: none
-} GradCase;
-
-static const GradCase grad_cases[] = {
-    {"plain", "", "", "heads = 3, scale = 0.35", "f32[B,23,24]", "f32[B,23,24]", "f32[B,23,24]", "f32[B,23,24]", NULL},
-    {"other keys, values of other widths", "", "", "heads = 2, scale = 0.5", "f32[B,5,24]", "f32[B,L,24]",
-     "f32[B,L,10]", "f32[B,5,10]", NULL},
-    {"one query", "", "", "heads = 2, scale = 0.5", "f32[B,1,64]", "f32[B,L,64]", "f32[B,L,96]", "f32[B,1,96]", NULL},
-    {"one head, many queries", "", "", "heads = 1, scale = 0.125", "f32[B,130,32]", "f32[B,130,32]", "f32[B,130,32]",
-     "f32[B,130,32]", NULL},
-    {"causal", "", "", "heads = 2, scale = 0.5, where = \"(le key query)\"", "f32[B,L,24]", "f32[B,L,24]",
-     "f32[B,L,24]", "f32[B,L,24]", NULL},
-    {"causal, a known length", "", "", "heads = 2, scale = 0.5, where = \"(le key query)\"", "f32[B,37,24]",
-     "f32[B,37,24]", "f32[B,37,40]", "f32[B,37,40]", NULL},
-    {"causal and padding", "%5 = input \"m\" : bool[B,L]\n", ", %5",
-     "heads = 3, scale = 0.5, where = \"(and (arg 3) (le key query))\"", "f32[B,L,24]", "f32[B,L,24]", "f32[B,L,24]",
-     "f32[B,L,24]", NULL},
-    {"nothing visible", "", "", "heads = 2, scale = 0.5, where = \"(lt key query)\"", "f32[B,L,24]", "f32[B,L,24]",
-     "f32[B,L,24]", "f32[B,L,24]", NULL},
-    {"number added to hidden keys", "%5 = input \"m\" : bool[B,L]\n", ", %5",
-     "heads = 2, scale = 0.5, masked = -2, where = \"(arg 3)\"", "f32[B,5,24]", "f32[B,L,24]", "f32[B,L,10]",
-     "f32[B,5,10]", NULL},
-    {"segments with a gap", "%5 = input \"m\" : bool[B,language: L + vision: 5]\n", ", %5",
-     "heads = 3, scale = 0.5, where = \"(and (arg 3) (or (is key vision) (and (is query language) (le key query))))\"",
-     "f32[B,language: L + vision: 5,24]", "f32[B,language: L + vision: 5,24]", "f32[B,language: L + vision: 5,24]",
-     "f32[B,language: L + vision: 5,24]", NULL},
-    {"causal second segment", "", "",
-     "heads = 3, scale = 0.5, where = \"(or (is key vision) (and (is query language) (le key query)))\"",
-     "f32[B,vision: 5 + language: L,24]", "f32[B,vision: 5 + language: L,24]", "f32[B,vision: 5 + language: L,24]",
-     "f32[B,vision: 5 + language: L,24]", NULL},
-    {"hidden segment", "", "", "heads = 2, scale = 1, where = \"(is key language)\"", "f32[B,7,32]",
-     "f32[B,vision: T + language: L,32]", "f32[B,vision: T + language: L,32]", "f32[B,7,32]", NULL},
-    {"position from data", "%7 = input \"i\" : i32[B]\n", ", %7", "heads = 2, scale = 0.5, where = \"(le key query)\"",
-     "f32[B,1,24]", "f32[B,21,24]", "f32[B,21,24]", "f32[B,1,24]", NULL},
-    {"bias", "%6 = input \"bias\" : f32[3,21,21]\n", ", %6", "heads = 3, scale = 0.5", "f32[B,L,24]", "f32[B,L,24]",
-     "f32[B,L,24]", "f32[B,L,24]", "f32[3,21,21]"},
-    {"bias of a known length", "%6 = weight \"bias\" : f32[2,19,23]\n", ", %6", "heads = 2, scale = 1", "f32[B,19,32]",
-     "f32[B,23,32]", "f32[B,23,16]", "f32[B,19,16]", "f32[2,19,23]"},
-    {"bias over segments, padding",
-     "%5 = input \"m\" : bool[B,language: L + vision: 5]\n%6 = input \"bias\" : f32[3,26,26]\n", ", %5, %6",
-     "heads = 3, scale = 0.5, where = \"(arg 3)\"", "f32[B,language: L + vision: 5,24]",
-     "f32[B,language: L + vision: 5,24]", "f32[B,language: L + vision: 5,24]", "f32[B,language: L + vision: 5,24]",
-     "f32[3,26,26]"},
-};
-
 static void check_gradient(const GradCase *c, int wrt) {
-  const char *types[] = {c->q, c->k, c->v}, *type = wrt > 2 ? c->bias : types[wrt];
-  Buf b = {0};
-  for (int i = 0; i < 3; i++) buf_printf(&b, "%%%d = input \"x%d\" : %s\n", i + 1, i, types[i]);
-  buf_printf(&b, "%%4 = input \"dy\" : %s\n%s", c->y, c->inputs);
-  buf_printf(&b, "%%9 = attention_grad %%1, %%2, %%3%s, %%4 {%s, wrt = %d} : %s\noutput \"y\" = %%9", c->args, c->attrs,
-             wrt, type);
-  Buf what = {0};
+  Buf b = {0}, what = {0};
+  grad_inputs(c, &b);
+  grad_outputs(c, &wrt, 1, &b);
   buf_printf(&what, "%s, by operand %d", c->name, wrt);
   check_case(what.s, (LowerCase){.text = b.s, .spread = 1.5, .id_limit = 21}, 5e-6);
   buf_free(&b), buf_free(&what);
 }
 
 Test(lower_attention_grad, every_operand, .timeout = 600) {
-  for (size_t i = 0; i < sizeof grad_cases / sizeof *grad_cases; i++) {
-    const GradCase *c = &grad_cases[i];
-    int bias = 3 + (strstr(c->args, "%5") != NULL);
-    for (int wrt = 0; wrt < 3; wrt++) check_gradient(c, wrt);
-    if (c->bias) check_gradient(c, bias);
+  for (size_t i = 0; i < GRAD_CASES; i++) {
+    for (int wrt = 0; wrt < 3; wrt++) check_gradient(&grad_cases[i], wrt);
+    if (grad_bias(&grad_cases[i])) check_gradient(&grad_cases[i], grad_bias(&grad_cases[i]));
   }
 }
 

@@ -16,6 +16,10 @@ static bool value_in(void *ud, const char *name, const Type *t, Tensor *out) {
       out->i[i] = (int32_t)(hash_bytes(&i, sizeof i, 3) % (uint64_t)(ids ? *ids : 30));
     return true;
   }
+  if (t->dtype == DT_BOOL) {
+    for (size_t i = 0; i < out->n; i++) out->b[i] = i % 5 != 3;
+    return true;
+  }
   fill(NULL, name, t, out);
   bool matrix = strstr(name, "weight") && (out->rank == 2 || out->rank == 4), variance = strstr(name, "running_var");
   double scale = matrix ? sqrt(3.0 * (double)out->dim[0] / (double)out->n) : variance ? 0.5 : 1;

@@ -5,6 +5,7 @@
 // SWITCHYARD_GRAPHS asks for another number of graphs, all of which go through both compilers then; otherwise one in
 // EVERY_C goes through one of them. SWITCHYARD_SEED asks for other graphs: their seeds begin behind 1000 times that
 // number.
+#include "attention_cases.h"
 #include "program_ways.h"
 
 enum { GRAPHS = 100, EVERY_C = 12, BATCH = 2, ROWS = 3 };
@@ -68,6 +69,40 @@ Test(program_llvm, random_graphs, .timeout = 3000) {
   }
   ways_remove(dir);
   arena_free(&a);
+}
+
+// Gradients of attentions by all of their operands. One case in four goes through one of the compilers, too.
+Test(program_llvm, gradients_of_attention, .timeout = 3000) {
+  if (llvm_missing()) cr_skip_test("%s", llvm_missing());
+  Arena all = {0};
+  unsigned compilers_there = 0;
+  const char *dir = ways_folder(&all, &compilers_there);
+  for (uint32_t i = 0; i < GRAD_CASES; i++) {
+    const GradCase *c = &grad_cases[i];
+    Arena a = {0};
+    Intern names = {.arena = &a};
+    Diag d;
+    Buf b = {0};
+    diag_init(&d, &a);
+    buf_puts(&b, "module \"t\" dims { B = 1..3, L = 1..21, T = 1..9 } modalities { vision \"A\", language \"B\" }\n"
+                 "graph @f {\n");
+    grad_inputs(c, &b);
+    grad_outputs(c, (int[]){0, 1, 2, grad_bias(c)}, c->bias ? 4 : 3, &b);
+    buf_puts(&b, "}\n");
+    Module *m = module_parse(&a, &names, &d, b.s, b.n, diag_add_file(&d, c->name, b.s, b.n));
+    cr_assert(m, "%s", b.s);
+    const Target *t[MAX_TARGETS];
+    size_t n = host_targets(t);
+    int64_t dims[MAX_DIMS] = {2, 13, 5};
+    Want want;
+    reference(&a, m->graph.at[0], dims, ROWS, &want);
+    Run r = {.a = &a, .p = lower_for(m, t, n), .dims = dims, .want = &want, .what = c->name};
+    ways_run(&r, dir, i % 4 ? 0 : compilers_there & 1u << i / 4 % COMPILERS, i, compare_bits);
+    arena_free(&a);
+    buf_free(&b);
+  }
+  ways_remove(dir);
+  arena_free(&all);
 }
 
 Test(program_llvm, wrong_targets) {
