@@ -62,8 +62,10 @@ try() {
 
 # ---- the names ------------------------------------------------------------------------------------------------------
 # Words that the language keeps for itself, as names of routes or tensors.
-own='let return repeat in if else and or not is as true false multiway switch f32 f16 bf16 i32 bool objective train state use
-modality model block route preset dim weight prepare generate words rename'
+own=$(
+  sed -n '/^} words\[\] = {$/,/^};$/p' "$source/frontend/lexer.l" | grep -oE '\{"[a-z]+"' | tr -d '{"'
+  sed -n 's/^DTYPE([^,]*, \([a-z0-9]*\),.*/\1/p' "$source/common/dtypes.def"
+)
 cat > page.sy << 'EOF'
 model m() {
   dim B = 1..4
@@ -85,12 +87,12 @@ sed -i 's/linear_of(x, k)/matmul(x, k)/; /^block/d' page.sy
   sed -n '/^static const char \*const words/,/^};/p' "$source/codegen/c_words.c" | grep -oE '[A-Za-z_][A-Za-z0-9_]*'
   echo "_Bool _Complex __func__ __LINE__ __FILE__ _Static_assert _t t T i I a_b A_B a__b _ __ _0 x_check _check route_count count \
     min max MIN MAX elements ELEMENTS arena_bytes ARENA_BYTES min_B MAX_B ROUTE_classify h_included trace glue_init main"
-} | tr ' ' '\n' | grep -vxF -f <(tr ' ' '\n' <<< "$own") | grep -v '^$' | sort -u > names
+} | tr ' ' '\n' | grep -vxF -f <(echo "$own") | grep -v '^$' | sort -u > names
 sort -u names -o names
 {
   cat names
   have gcc && echo '#include "all.h"' | gcc -std=gnu11 -dM -E - | awk '{print $2}' | sed 's/(.*//' | awk -v day="$day" -v n="$macros" '(NR + day) % n == 0'
-} | grep -vxF -f <(tr ' ' '\n' <<< "$own") | sort -u > many
+} | grep -vxF -f <(echo "$own") | sort -u > many
 echo "$(wc -l < names) identifiers, $(wc -l < many) with macros of the headers"
 
 # ---- all at once, as many as a page takes --------------------------------------------------------------------------------
