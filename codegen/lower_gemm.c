@@ -13,6 +13,15 @@
 // next group's lines. The last group (fewer panels, or a last panel that is not full) is a separate instance, which
 // runs in the last task only.
 //
+// Where the target says so (Target.k_block), products of many rows and a long k go by blocks of k, so that what a tile
+// reads again stays close: a block of a panel in the first-level cache, the rows' block in the second:
+//     panel group; row axes, blocks of rows
+//       sums = bias
+//       blocks of k;  panels of the group;  row tiles:  sums += the block's products
+//       epilogue, from the sums
+// The sums of rows and group lie in scratch, side by side; in y each row would be a page of its own. They are f32 in
+// registers and in memory, and are added to in the same order, so blocks show in no bit.
+//
 // A weight that is kept narrow is widened once a panel group, into scratch that then is what f32 panels are: whatever
 // the type, the tiles are the same and so are the bits for equal weights. Tiles of one row, which read each panel once,
 // widen what they load.
@@ -29,7 +38,10 @@
 
 // WIDE: most elements of a widened panel group, which has to stay in the second-level cache.
 enum { WIDE = 1 << 19, LINE = 64 };
-enum { K_BLOCK = 32, STREAMING = 65536, FEW_ROWS = 64, SINGLE_ROWS = 2, AHEAD = 48, NEAR = 4 };
+// Blocks: fewest rows that are worth them, most at a time, most bytes of sums, and of what a group's panels and sums
+// take of the second-level cache.
+enum { LEAST_ROWS = 24, MOST_ROWS = 198, MOST_SUMS = 1 << 21, GROUP_BYTES = 3 << 16, MOST_PANELS = 8 };
+enum { K_BLOCK = 32, STREAMING = 65536, FEW_ROWS = 64, SINGLE_ROWS = 2, AHEAD = 48, NEAR = 4, ROWS_AHEAD = 6 };
 
 typedef struct Gemm {
   Lowering lo;
@@ -48,12 +60,14 @@ typedef struct Gemm {
   KBufRef wide;         // panels of the group at hand, widened
   int64_t k, n, panels; // panels of 16 columns, the last may not be full
   int rows, width;      // register tile: rows x panels
-  int64_t main_panels;  // panels done by full groups of `width`
+  int64_t k_block;      // steps of k that all rows do before the next ones, 0: all
+  int group;            // panels of a group; `width`, if k is not divided
+  int64_t main_panels;  // panels done by full groups
   int64_t block;        // rows of a row block, 0: rows are not divided among tasks
   KIdx block_start;
   bool through_scratch; // there is an epilogue
-  KBufRef scratch;
-  KIdx at[LOWER_AXES]; // row indices of the current tile
+  KBufRef scratch;      // the sums of a tile, or those of all rows and a group
+  KIdx at[LOWER_AXES];  // row indices of the current tile
 } Gemm;
 
 typedef struct Group16 { // one panel group
@@ -122,6 +136,47 @@ static int64_t wanted_tasks(const Gemm *g) {
   return tasks < 1 ? 1 : least((int64_t)tasks, c->most_tasks);
 }
 
+// Of the axis that tiles run over: greatest number of rows of a range.
+static int64_t most_rows(const Gemm *g) {
+  int64_t most = 0;
+  const Axis *a = &g->lo.axis[g->lo.rank - 2];
+  for (int i = 0; i < a->n; i++) most = a->range[i].bound > most ? a->range[i].bound : most;
+  return most;
+}
+
+// Steps of k in a block: a divisor of k, near what the target wants; 0: there is none.
+static int64_t block_steps(const Gemm *g) {
+  int64_t want = g->lo.t->k_block / K_BLOCK, all = g->k / K_BLOCK;
+  if (g->k % K_BLOCK) return 0;
+  for (int64_t n = want; 2 * n >= want; n--)
+    if (all % n == 0) return n * K_BLOCK;
+  for (int64_t n = want + 1; 2 * n <= 3 * want; n++)
+    if (all % n == 0) return n * K_BLOCK;
+  return 0;
+}
+
+// Panels that share the rows' block of x while it is in the second-level cache; few enough for all tasks to have some.
+static int group_panels(const Gemm *g, int64_t rows) {
+  int64_t held = rows < MOST_ROWS ? rows : MOST_ROWS, bytes = LINE * (held + g->k_block);
+  int64_t most = least(least(GROUP_BYTES / bytes, MOST_PANELS), g->panels / wanted_tasks(g));
+  most = least(most, MOST_SUMS / (LINE * rows));
+  for (int64_t n = most; 2 * n > most; n--)
+    if (g->panels % n == 0) return (int)n;
+  return most < 1 ? 1 : (int)most;
+}
+
+static void choose_blocks(Gemm *g) {
+  g->group = g->width;
+  if (!g->lo.t->k_block || g->k <= g->lo.t->k_block || g->width != 1 || g->rows == 1) return;
+  if (g->windows || g->lo.rank < 2 || g->k * g->n <= STREAMING) return;
+  int64_t rows = most_rows(g);
+  if (rows < LEAST_ROWS || LINE * rows > MOST_SUMS) return;
+  g->k_block = block_steps(g);
+  if (!g->k_block) return;
+  g->through_scratch = true;
+  g->group = group_panels(g, rows);
+}
+
 /* one register tile ----------------------------------------------------------------------------------- */
 typedef struct Tile {
   Gemm *g;
@@ -130,6 +185,8 @@ typedef struct Tile {
   bool tail;       // of a run-time number of rows
   KIdx x;          // address of x at k = 0 of the first row
   KIdx whole, run; // products of a run that are done in blocks, and all of them
+  const KIdx *k;   // of the block at hand, NULL: k is not divided
+  KIdx wide;       // the panel's place in `wide`
   RegTile reg;
 } Tile;
 
@@ -160,6 +217,7 @@ static bool reads_once(const Gemm *g) {
 
 // Steps of a run that are done in blocks, with prefetches between them.
 static int64_t whole_run(const Gemm *g) {
+  if (g->k_block) return g->k_block;
   return weights_stream(g) && !reads_once(g) ? g->kaxis[g->nk - 1].extent / K_BLOCK * K_BLOCK : 0;
 }
 
@@ -176,16 +234,18 @@ static void emit_prefetch(const Tile *t, KIdx k, int steps) {
     return;
   }
   if (!t->p->prefetch_next) return;
+  int64_t length = t->k ? g->k_block : g->k; // what follows: a group's panels, or one panel's block
   int inner = g->lo.rank - 2;
   bool both = g->windows && inner >= 1 && g->lo.axis[inner - 1].range[0].fixed; // rows of the image count too
   int64_t rows = inner >= 0 ? g->lo.axis[inner].extent * (both ? g->lo.axis[inner - 1].extent : 1) : 1,
           width = (int64_t)g->width * PANEL;
   int64_t per_k = least(ceil_div(width * t->rows, rows), width); // elements a step of k brings
-  int64_t per_row = ceil_div(width * g->k, rows);
+  int64_t per_row = ceil_div(width * length, rows);
   KIdx at = ki_addc(ki_mul(t->p->panel, per_panel), g->width * per_panel);
   if (inner >= 0) at = ki_add(at, ki_mul(g->at[inner], per_row));
   if (both) at = ki_add(at, ki_mul(g->at[inner - 1], per_row * g->lo.axis[inner].extent));
-  at = ki_add(at, ki_mul(k, per_k));
+  if (t->k) at = ki_add(at, ki_mul(*t->k, PANEL));
+  at = ki_add(at, ki_mul(t->k ? ki_add(k, ki_mul(*t->k, -1)) : k, per_k));
   emit_lines(kn, g->w, at, ceil_div(per_k * steps, line), line, 2);
 }
 
@@ -198,7 +258,8 @@ static bool near_hints(const Tile *t) {
 // One k: row k of the weights, and x at `from` behind the first row's start.
 static void emit_k_step(Tile *t, KIdx k, KIdx from) {
   const Gemm *g = t->g;
-  KIdx b = g->wide.id ? ki_mul(k, PANEL) : ki_add(ki_mul(t->p->panel, g->k * PANEL), ki_mul(k, PANEL));
+  KIdx b = ki_add(ki_mul(t->p->panel, g->k * PANEL), ki_mul(k, PANEL));
+  if (g->wide.id) b = ki_add(t->wide, ki_mul(t->k ? ki_add(k, ki_mul(*t->k, -1)) : k, PANEL));
   KBufRef w = g->wide.id ? g->wide : g->w;
   tile_step(&t->reg, g->lo.src.at[g->xsrc].buf, ki_add(t->x, from), w, b);
   if (!near_hints(t)) return;
@@ -292,28 +353,43 @@ static void emit_epilogue(const Tile *t) {
   kb_end(k);
 }
 
+// Does the epilogue read a row of it for each row of the product?
+static bool read_by_rows(const Gemm *g, size_t source) {
+  const Source *s = &g->lo.src.at[source];
+  int column = g->lo.rank - 1;
+  return source != g->xsrc && !s->constant && column > 0 && s->stride[column] == 1 && s->stride[column - 1];
+}
+
+// Asks for the lines that the epilogue of a row reads of a source. Row: within what g->at says.
+static void prefetch_row(const Gemm *g, const Group16 *p, size_t source, KIdx row) {
+  const Source *s = &g->lo.src.at[source];
+  Point at = tile_point(g, ki_add(tile_row(g), row), ki_mul(p->panel, PANEL), 1, 1);
+  emit_lines(g->lo.k, s->buf, lower_address(&g->lo, s, &at), p->panels, PANEL, 1);
+}
+
 // Lines that the epilogue will read, asked for before the product.
 static void prefetch_operands(const Tile *t) {
-  Gemm *g = t->g;
-  int column = g->lo.rank - 1;
+  const Gemm *g = t->g;
   for (size_t i = 0; i < g->lo.src.n; i++) {
-    const Source *s = &g->lo.src.at[i];
-    if (i == g->xsrc || s->constant || s->stride[column] != 1 || column == 0 || !s->stride[column - 1]) continue;
+    if (!read_by_rows(g, i)) continue;
     KIdx row = ki_const(0);
     if (t->rows > 1) row = ki_var(kb_loop(g->lo.k, "i", kbound(row), kbound(ki_const(t->rows)), 1));
-    Point p = tile_point(g, ki_add(tile_row(g), row), ki_mul(t->p->panel, PANEL), 1, 1);
-    emit_lines(g->lo.k, s->buf, lower_address(&g->lo, s, &p), t->p->panels, PANEL, 1);
+    prefetch_row(g, t->p, i, row);
     if (t->rows > 1) kb_end(g->lo.k);
   }
 }
 
-static void emit_tile(Gemm *g, const Group16 *p, int rows, bool tail) {
+static Tile begin_tile(Gemm *g, const Group16 *p, int rows, bool tail) {
   Tile t = {.g = g, .p = p, .rows = rows, .tail = tail};
+  for (int d = 0; d + 1 < g->lo.rank; d++) t.x = ki_add(t.x, ki_mul(g->at[d], g->lo.src.at[g->xsrc].stride[d]));
+  return t;
+}
+
+static void emit_tile(Gemm *g, const Group16 *p, int rows, bool tail) {
+  Tile t = begin_tile(g, p, rows, tail);
   Lowering *lo = &g->lo;
   const Source *x = &lo->src.at[g->xsrc];
   int inner = lo->rank - 2; // axis of the tile's rows
-  t.x = ki_const(0);
-  for (int d = 0; d <= inner; d++) t.x = ki_add(t.x, ki_mul(g->at[d], x->stride[d]));
   if (g->through_scratch && weights_stream(g)) prefetch_operands(&t);
   int64_t pitch = (int64_t)g->width * PANEL, ldy = g->through_scratch ? pitch : inner >= 0 ? lo->root.stride[inner] : 0;
   tile_open(&t.reg, lo->k, rows, p->panels, inner >= 0 ? x->stride[inner] : 0, g->k * PANEL, ldy);
@@ -330,6 +406,121 @@ static void emit_tile(Gemm *g, const Group16 *p, int rows, bool tail) {
   tile_store(&t.reg, g->through_scratch ? g->scratch : lo->root.buf, to, g->through_scratch ? pitch : p->columns);
   tile_close(&t.reg);
   if (g->through_scratch) emit_epilogue(&t);
+}
+
+/* blocks of k ----------------------------------------------------------------------------------------- */
+typedef struct Block { // of the rows of a range
+  Gemm *g;
+  const Group16 *p;
+  const Range *r;
+  KBound from, to; // its rows
+  KIdx k, j;       // its first step; panel of the group
+} Block;
+
+static int64_t sums_pitch(const Gemm *g) { // from row to row
+  return (int64_t)g->group * PANEL;
+}
+
+// Of a row of the range and a panel of the group.
+static KIdx sums_at(const Gemm *g, KIdx row, KIdx j) {
+  return ki_add(ki_mul(row, sums_pitch(g)), ki_mul(j, PANEL));
+}
+
+static KIdx open_panels(const Block *b) {
+  return ki_var(kb_loop(b->g->lo.k, "j", kbound(ki_const(0)), kbound(ki_const(b->p->panels)), 1));
+}
+
+static void start_sums(const Block *b) {
+  Gemm *g = b->g;
+  Kernel *k = g->lo.k;
+  KIdx j = open_panels(b);
+  KVal start[PANEL];
+  for (int64_t v = 0; v < PANEL; v += k->lanes) {
+    KIdx column = ki_addc(ki_mul(ki_add(b->p->panel, j), PANEL), v);
+    start[v] = g->bias.id ? kb_load(k, g->bias, column, k->lanes, k->lanes, "bias") : kb_const(k, 0, DT_F32, k->lanes);
+  }
+  KIdx row = ki_var(kb_loop(k, "i", b->from, b->to, 1));
+  KIdx to = sums_at(g, row, j);
+  for (int64_t v = 0; v < PANEL; v += k->lanes) kb_store(k, g->scratch, ki_addc(to, v), start[v], k->lanes);
+  kb_end(k);
+  kb_end(k);
+}
+
+static void emit_block_tile(Lowering *lo, KIdx row, int rows, bool tail, void *ud) {
+  const Block *b = ud;
+  Gemm *g = b->g;
+  int inner = lo->rank - 2;
+  Group16 one = {ki_add(b->p->panel, b->j), 1, PANEL, b->p->prefetch_next};
+  g->at[inner] = ki_addc(row, b->r->start);
+  Tile t = begin_tile(g, &one, rows, tail);
+  t.k = &b->k;
+  t.wide = ki_mul(b->j, g->k_block * PANEL);
+  KIdx sums = sums_at(g, row, b->j);
+  tile_open(&t.reg, lo->k, rows, 1, lo->src.at[g->xsrc].stride[inner], 0, sums_pitch(g));
+  t.whole = t.run = tile_length(&t.reg, ki_const(g->k_block));
+  tile_start_sums(&t.reg, g->scratch, sums);
+  emit_run(&t, b->k, ki_mul(b->k, g->xstride), g->k_block);
+  tile_store(&t.reg, g->scratch, sums, PANEL);
+  tile_close(&t.reg);
+}
+
+// The epilogue of all rows, from the sums; asks for what it will read some rows ahead.
+static void finish_sums(const Block *b) {
+  Gemm *g = b->g;
+  Kernel *k = g->lo.k;
+  int inner = g->lo.rank - 2;
+  Tile t = {.g = g, .p = b->p};
+  Epilogue e = {.t = &t, .r = ki_var(kb_loop(k, "i", b->from, b->to, 1))};
+  e.from = sums_at(g, e.r, ki_const(0));
+  g->at[inner] = ki_const(b->r->start);
+  for (size_t i = 0; i < g->lo.src.n; i++)
+    if (read_by_rows(g, i)) prefetch_row(g, b->p, i, ki_addc(e.r, ROWS_AHEAD));
+  Range columns = {0, ki_const(b->p->columns), b->p->columns, true};
+  lower_columns(&g->lo, &columns, lower_vectors(&g->lo), 1, NULL, 0, emit_epilogue_vector, &e);
+  kb_end(k);
+}
+
+// n elements of w, which lie one behind the other, into scratch.
+static void widen(Gemm *g, KIdx from, KIdx to, int64_t n) {
+  Kernel *k = g->lo.k;
+  KIdx i = ki_var(kb_loop(k, "i", kbound(ki_const(0)), kbound(ki_const(n)), PANEL));
+  if (weights_stream(g)) kb_prefetch(k, g->w, ki_addc(ki_add(from, i), line_of(g) * AHEAD), 1);
+  for (int64_t v = 0; v < PANEL; v += k->lanes) {
+    KVal x = kb_load(k, g->w, ki_addc(ki_add(from, i), v), k->lanes, k->lanes, NULL);
+    kb_store(k, g->wide, ki_addc(ki_add(to, i), v), x, k->lanes);
+  }
+  kb_end(k);
+}
+
+// A block of the group's panels, widened: its steps of the first panel, then those of the next.
+static void widen_block(const Block *b) {
+  Gemm *g = b->g;
+  Kernel *k = g->lo.k;
+  if (!g->wide.id) return;
+  KIdx j = open_panels(b), from = ki_add(ki_mul(ki_add(b->p->panel, j), g->k * PANEL), ki_mul(b->k, PANEL));
+  widen(g, from, ki_mul(j, g->k_block * PANEL), g->k_block * PANEL);
+  kb_end(k);
+}
+
+static void emit_blocks(Gemm *g, const Group16 *p, const Range *r) {
+  Kernel *k = g->lo.k;
+  Block b = {.g = g, .p = p, .r = r, .from = kbound(ki_const(0)), .to = kbound(r->len)};
+  KIdx start = g->block_start;
+  int64_t size = g->block;
+  if (!size && r->bound > MOST_ROWS) {
+    size = ceil_div(ceil_div(r->bound, ceil_div(r->bound, MOST_ROWS)), g->rows) * g->rows;
+    start = ki_var(kb_loop(k, "rows", b.from, b.to, size));
+  }
+  if (size) b.from = kbound(start), b.to = kbound_cap(ki_addc(start, size), r->len);
+  start_sums(&b);
+  b.k = ki_var(kb_loop(k, "kb", kbound(ki_const(0)), kbound(ki_const(g->k)), g->k_block));
+  widen_block(&b);
+  b.j = open_panels(&b);
+  lower_tiles(&g->lo, r, g->rows, size ? &start : NULL, size, emit_block_tile, &b);
+  kb_end(k);
+  kb_end(k);
+  finish_sums(&b);
+  if (size && !g->block) kb_end(k);
 }
 
 /* rows ------------------------------------------------------------------------------------------------ */
@@ -353,6 +544,10 @@ static void emit_row_axes(Gemm *g, const Group16 *p, int d) {
   }
   const Axis *a = &lo->axis[d];
   for (int i = 0; i < a->n; i++) {
+    if (d == lo->rank - 2 && g->k_block) {
+      emit_blocks(g, p, &a->range[i]);
+      continue;
+    }
     if (d == lo->rank - 2) {
       RowRange rr = {g, p, a->range[i].start};
       lower_tiles(&g->lo, &a->range[i], g->rows, g->block ? &g->block_start : NULL, g->block, emit_row_tile, &rr);
@@ -369,22 +564,8 @@ static void emit_row_axes(Gemm *g, const Group16 *p, int d) {
   }
 }
 
-// The panels of a group, which lie one behind the other, into scratch.
-static void widen_panels(Gemm *g, const Group16 *p) {
-  Kernel *k = g->lo.k;
-  if (!g->wide.id) return;
-  KIdx from = ki_mul(p->panel, g->k * PANEL);
-  KIdx i = ki_var(kb_loop(k, "i", kbound(ki_const(0)), kbound(ki_const(g->k * PANEL * p->panels)), PANEL));
-  if (weights_stream(g)) kb_prefetch(k, g->w, ki_addc(ki_add(from, i), line_of(g) * AHEAD), 1);
-  for (int64_t v = 0; v < PANEL; v += k->lanes) {
-    KVal x = kb_load(k, g->w, ki_addc(ki_add(from, i), v), k->lanes, k->lanes, NULL);
-    kb_store(k, g->wide, ki_addc(i, v), x, k->lanes);
-  }
-  kb_end(k);
-}
-
 static void emit_group(Gemm *g, const Group16 *p) {
-  widen_panels(g, p);
+  if (g->wide.id && !g->k_block) widen(g, ki_mul(p->panel, g->k * PANEL), ki_const(0), g->k * PANEL * p->panels);
   emit_row_axes(g, p, 0);
 }
 
@@ -392,8 +573,8 @@ static void emit_group(Gemm *g, const Group16 *p) {
 static void emit_tasks(Gemm *g) {
   Lowering *lo = &g->lo;
   Kernel *k = lo->k;
-  int64_t groups = ceil_div(g->panels, g->width), want = wanted_tasks(g), left = g->panels - g->main_panels;
-  int64_t chunk = ceil_div(groups, want) * g->width, columns = ceil_div(g->panels, chunk);
+  int64_t groups = ceil_div(g->panels, g->group), want = wanted_tasks(g), left = g->panels - g->main_panels;
+  int64_t chunk = ceil_div(groups, want) * g->group, columns = ceil_div(g->panels, chunk);
   int inner = lo->rank - 2, pars = 0;
   KIdx first = ki_const(0);
   if (columns > 1) {
@@ -416,8 +597,8 @@ static void emit_tasks(Gemm *g) {
   }
   if (g->main_panels) {
     Group16 p = {
-        .panels = g->width, .columns = (int64_t)g->width * PANEL, .prefetch_next = !g->block && !g->outer_block};
-    KVar v = kb_loop(k, "q", kbound(first), kbound_cap(ki_addc(first, chunk), ki_const(g->main_panels)), g->width);
+        .panels = g->group, .columns = (int64_t)g->group * PANEL, .prefetch_next = !g->block && !g->outer_block};
+    KVar v = kb_loop(k, "q", kbound(first), kbound_cap(ki_addc(first, chunk), ki_const(g->main_panels)), g->group);
     p.panel = ki_var(v);
     emit_group(g, &p);
     kb_end(k);
@@ -448,6 +629,7 @@ static bool finish(Gemm *g) {
   buf_puts(&b, "product ");
   type_print(&b, lo->m, &graph_value(lo->g, g->anchor->args[0])->type);
   buf_printf(&b, " x [%lld,%lld], tile %d x %d", (long long)g->n, (long long)g->k, g->rows, g->width * PANEL);
+  if (g->k_block) buf_printf(&b, ", k by %lld", (long long)g->k_block);
   const char *comment = arena_strdup(lo->arena, b.s);
   buf_free(&b);
   return lower_finish(lo, 2 * m * kn / tasks, ((double)g->w_bytes * kn + 4 * m * (double)(g->k + g->n)) / tasks,
@@ -542,12 +724,14 @@ bool lower_gemm(Arena *a, const Graph *g, const Group *grp, const Target *t, Low
   if (lo->rank > 4) return lower_fail(lo, grp->anchor, "its rows lie on more than three separate axes");
   gm.w_bytes = (int64_t)dtype_info[lo->k->buf.at[gm.w.id].dtype].bytes;
   choose_tile(&gm);
-  int64_t left = gm.panels % gm.width;
-  if (!left && gm.n % PANEL) left = gm.width;
-  gm.main_panels = gm.panels - left;
   gm.through_scratch = grp->member.n > (gm.windows ? 2u : 1u);
-  if (gm.through_scratch) gm.scratch = kb_buf(lo->k, "tile", DT_F32, KB_SCRATCH, (int64_t)gm.rows * gm.width * PANEL);
-  int64_t group = gm.k * gm.width * PANEL;
+  choose_blocks(&gm);
+  int64_t left = gm.panels % gm.group;
+  if (!left && gm.n % PANEL) left = gm.group;
+  gm.main_panels = gm.panels - left;
+  int64_t sums = gm.k_block ? most_rows(&gm) * gm.group : (int64_t)gm.rows * gm.width;
+  if (gm.through_scratch) gm.scratch = kb_buf(lo->k, gm.k_block ? "sums" : "tile", DT_F32, KB_SCRATCH, sums * PANEL);
+  int64_t group = (gm.k_block ? gm.k_block : gm.k) * gm.group * PANEL;
   if (dtype_is_narrow(lo->k->buf.at[gm.w.id].dtype) && gm.rows > 1 && group <= WIDE)
     gm.wide = kb_buf(lo->k, "wide", DT_F32, KB_SCRATCH, group);
   emit_tasks(&gm);

@@ -43,6 +43,12 @@ void tile_start_bias(RegTile *t, KBufRef bias, KIdx at) {
   start_rows(t, init);
 }
 
+void tile_start_sums(RegTile *t, KBufRef y, KIdx at) {
+  for (int r = 0; r < t->rows; r++)
+    for (int v = 0; v < t->vectors; v++)
+      tile_start(t, r, v, kb_load(t->k, y, tile_address(t, at, r, v), t->k->lanes, t->k->lanes, "sums"));
+}
+
 void tile_step(RegTile *t, KBufRef a, KIdx a_at, KBufRef b, KIdx b_at) {
   Kernel *k = t->k;
   KVal row[TILE_MOST_ACC];

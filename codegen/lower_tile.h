@@ -32,10 +32,12 @@ void tile_open(RegTile *t, Kernel *k, int rows, int panels, int64_t lda, int64_t
 // The number of products as a let of the region; before the first value is started.
 KIdx tile_length(RegTile *t, KIdx n);
 
-// Starts the accumulators: at zero; at bias[0 .. columns) in every row; or vector v of row r at a value.
+// Starts the accumulators: at zero; at bias[0 .. columns) in every row; vector v of row r at a value; or at the sums of
+// earlier steps.
 void tile_start_zero(RegTile *t);
 void tile_start_bias(RegTile *t, KBufRef bias, KIdx at);
 void tile_start(RegTile *t, int r, int v, KVal value);
+void tile_start_sums(RegTile *t, KBufRef y, KIdx at); // where tile_store put them
 
 // One step: acc[r][..] += a[at + r lda] * b[at + 0 .. columns).
 void tile_step(RegTile *t, KBufRef a, KIdx a_at, KBufRef b, KIdx b_at);

@@ -60,6 +60,9 @@ typedef struct Target {
   struct {
     uint8_t rows, panels;
   } tile[4];
+  // steps of k that all rows of a product do before the next ones, so that these of a panel stay in the first-level
+  // cache while they do; a multiple of 32, for tiles of one panel; 0: k is not divided
+  uint32_t k_block;
   const Costs *cost;
   const IsaRow *rows;
   size_t nrows;

@@ -176,6 +176,7 @@ const Target target_avx2 = {
     .vregs = 16,
     .has_fma = true,
     .tile = {{6, 1}}, // 12 accumulators, 2 registers for the panel
+    .k_block = 256,       // 16 KiB of a panel, 6 of the rows
     .cost = &costs_of_a_core,
     TEXTS,
 };

@@ -55,6 +55,22 @@ CASE(lower_gemm, one_row, 1e-6,
 CASE(lower_gemm, row_blocks_among_tasks, 1e-6,
      "%1 = input \"x\" : f32[B,400,96]\n%2 = weight \"w\" : f32[40,96]\n"
      "%4 = linear %1, %2 {trans = 0} : f32[B,400,40]\noutput \"y\" = %4")
+// A long k, by blocks where the target says so: the cases above once more. Targets with other blocks, or none, give the
+// same bits.
+CASE(lower_gemm, blocks_gelu_residual, 1e-6,
+     "%1 = input \"x\" : f32[B,50,512]\n%2 = weight \"w\" : f32[160,512]\n%3 = weight \"b\" : f32[160]\n"
+     "%6 = input \"a\" : f32[B,50,160]\n%4 = linear %1, %2, %3 {trans = 0} : f32[B,50,160]\n"
+     "%5 = gelu %4 : f32[B,50,160]\n%7 = add %6, %5 : f32[B,50,160]\noutput \"y\" = %7")
+CASE(lower_gemm, blocks_of_rows_and_a_partial_panel, 1e-6,
+     "%1 = input \"x\" : f32[1,230,640]\n%2 = weight \"w\" : f32[120,640]\n"
+     "%4 = linear %1, %2 {trans = 0} : f32[1,230,120]\noutput \"y\" = %4")
+CASE(lower_gemm, blocks_and_row_blocks_among_tasks, 4e-6,
+     "%1 = input \"x\" : f32[1,220,2048]\n%2 = weight \"w\" : f32[40,2048]\n%3 = weight \"b\" : f32[40]\n"
+     "%4 = linear %1, %2, %3 {trans = 0} : f32[1,220,40]\noutput \"y\" = %4")
+CASE(lower_gemm, blocks_of_segments_with_a_gap, 1e-6,
+     "%1 = input \"x\" : f32[B,language: L + vision: 26,384]\n%2 = weight \"w\" : f32[192,384]\n"
+     "%3 = linear %1, %2 {trans = 0} : f32[B,language: L + vision: 26,192]\n"
+     "%4 = gelu %3 : f32[B,language: L + vision: 26,192]\noutput \"y\" = %4")
 CASE(lower_gemm, position_rows, 1e-6,
      "%1 = input \"x\" : f32[B,7,24]\n%2 = weight \"w\" : f32[24,24]\n%3 = weight \"pos\" : f32[1,7,24]\n"
      "%4 = linear %1, %2 {trans = 0} : f32[B,7,24]\n%5 = add %4, %3 : f32[B,7,24]\n"
@@ -320,7 +336,8 @@ Test(lower_attention, more_operands_than_a_kernel_takes) {
   }
 }
 
-// One picture of 50 tokens has 50 rows, however few pictures there may be; a head's rows are as many as the batch.
+// One picture of 50 tokens has 50 rows, however few pictures there may be; a head's rows are as many as the batch. A
+// long k is divided evenly.
 Test(lower_gemm, single_rows_only_of_a_batch) {
   static const struct {
     const char *text, *tile;
@@ -328,11 +345,17 @@ Test(lower_gemm, single_rows_only_of_a_batch) {
       {"%1 = input \"x\" : f32[1,50,256]\n%2 = weight \"w\" : f32[320,256]\n"
        "%4 = linear %1, %2 {trans = 0} : f32[1,50,320]\noutput \"y\" = %4",
        "tile 6 x 16"},
+      {"%1 = input \"x\" : f32[1,50,512]\n%2 = weight \"w\" : f32[320,512]\n"
+       "%4 = linear %1, %2 {trans = 0} : f32[1,50,320]\noutput \"y\" = %4",
+       "tile 6 x 16, k by 256"},
+      {"%1 = input \"x\" : f32[1,50,640]\n%2 = weight \"w\" : f32[320,640]\n"
+       "%4 = linear %1, %2 {trans = 0} : f32[1,50,320]\noutput \"y\" = %4",
+       "tile 6 x 16, k by 160"},
       {"%1 = input \"x\" : f32[B,256]\n%2 = weight \"w\" : f32[320,256]\n"
        "%4 = linear %1, %2 {trans = 0} : f32[B,320]\noutput \"y\" = %4",
        "tile 1 x 64"},
   };
-  for (size_t i = 0; i < 2; i++) {
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     LowerRun r;
     const Kernel *k = last_kernel(&r, cases[i].text);
     cr_expect(strstr(k->about, cases[i].tile), "%s", k->about);
