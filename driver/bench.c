@@ -46,7 +46,7 @@ static bool load(Bench *b, const char *so) {
   b->route = &b->m->info->route[b->plan.route];
   b->arena_bytes = b->m->arena_bytes(b->exec.threads);
   free(b->arena);
-  b->arena = aligned_alloc(SY_ALIGN, (b->arena_bytes + SY_ALIGN - 1) / SY_ALIGN * SY_ALIGN); // pages come when touched
+  b->arena = sy_memory(b->arena_bytes); // pages come when touched
   sy_config config = {SY_ABI_VERSION, b->weights.data, b->weights.bytes, b->arena, b->arena_bytes, &b->exec, b->isa};
   sy_status status = b->arena ? b->m->init(&b->ctx, &config) : SY_ENOMEM;
   if (status) return bench_fail(b, "the compiled model does not start", sy_strerror((int)status));

@@ -121,7 +121,7 @@ static int start_model(Face *f) {
   unsigned threads = f->args.threads ? (unsigned)f->args.threads : sy_cpu_cores();
   f->pool = sy_pool_new(threads);
   size_t bytes = f->model->arena_bytes(threads);
-  f->arena = aligned_alloc(SY_ALIGN, (bytes + SY_ALIGN - 1) / SY_ALIGN * SY_ALIGN);
+  f->arena = sy_memory(bytes);
   if (!f->pool || !f->arena) {
     host_fail(&f->err, "%zu bytes of memory and %u threads cannot be had", bytes, threads);
     return FACE_IO;

@@ -21,6 +21,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+void *sy_memory(size_t bytes) {
+  const size_t large = (size_t)1 << 21; // a page of the next size of x86-64, and of aarch64 with pages of 4 KiB
+  size_t align = bytes >= 2 * large ? large : SY_ALIGN;
+  if (bytes > SIZE_MAX - align) return NULL;
+  size_t whole = (bytes + align - 1) / align * align;
+  void *p = aligned_alloc(align, whole ? whole : align);
+#ifdef MADV_HUGEPAGE
+  if (p && align == large) madvise(p, whole, MADV_HUGEPAGE); // a hint: failure changes nothing
+#endif
+  return p;
+}
+
 static sy_status fail(sy_map *m, int sys_errno, sy_status status) {
   memset(m, 0, sizeof *m);
   m->sys_errno = sys_errno;
@@ -28,8 +40,7 @@ static sy_status fail(sy_map *m, int sys_errno, sy_status status) {
 }
 
 static sy_status map_read(sy_map *m, int fd, size_t bytes) {
-  if (bytes > SIZE_MAX - SY_ALIGN) return fail(m, ENOMEM, SY_ENOMEM);
-  char *p = aligned_alloc(SY_ALIGN, (bytes + SY_ALIGN - 1) / SY_ALIGN * SY_ALIGN);
+  char *p = sy_memory(bytes);
   if (!p) return fail(m, ENOMEM, SY_ENOMEM);
   size_t got = 0;
   while (got < bytes) {

@@ -70,7 +70,13 @@ void sy_pool_for(void *pool, size_t n, sy_task *task, void *arg);
 unsigned sy_pool_threads(const sy_pool *pool);
 sy_exec sy_pool_exec(sy_pool *pool); // valid while the pool lives; a NULL pool gives a serial exec
 
-/* map.c: weight files --------------------------------------------------------------------------------------------- */
+/* map.c: memory and weight files
+ * --------------------------------------------------------------------------------------------- */
+// Memory for an arena, aligned to SY_ALIGN; a large one lies in large pages where the system gives them on request
+// (Linux), which is 3 to 9 % of a call: rows of activations lie on many pages. NULL when it cannot be had. Give it back
+// with free().
+void *sy_memory(size_t bytes);
+
 typedef struct sy_map {
   const void *data; // aligned to at least SY_ALIGN
   size_t bytes;

@@ -179,6 +179,20 @@ Test(map, mapped_and_read_files_are_the_same_bytes) {
   unlink(path);
 }
 
+// What was asked for can be written, from an aligned start to the last byte, whether small or in large pages.
+Test(map, memory) {
+  static const size_t bytes[] = {0, 1, 4097, (size_t)5 << 20};
+  for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++) {
+    char *p = sy_memory(bytes[i]);
+    cr_assert_not_null(p);
+    cr_expect_eq((uintptr_t)p % SY_ALIGN, 0);
+    if (bytes[i]) p[0] = p[bytes[i] - 1] = 1;
+    free(p);
+  }
+  cr_expect_null(sy_memory(SIZE_MAX));
+  cr_expect_null(sy_memory(SIZE_MAX - SY_ALIGN));
+}
+
 Test(map, errors_leave_an_empty_map) {
   sy_map m;
   char path[64];
