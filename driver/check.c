@@ -225,11 +225,8 @@ static int report(Check *c) {
 
 /* the command ---------------------------------------------------------------------------------------------------------
  */
-static bool set_up(Check *c) {
+bool check_ways(Check *c) {
   Session *s = c->s;
-  if (s->opt.arg.n != 1)
-    return session_fail(s, EXIT_USAGE, "syc check takes one model or folder of models (syc check --help)"), false;
-  if (!s->opt.golden) return session_fail(s, EXIT_USAGE, "syc check: where are the cases? (--golden DIR)"), false;
   c->back_end = session_back_end(s, USE_FILES | USE_LOADED | USE_INTERPRETED);
   if (!c->back_end) return false;
   c->interp = c->back_end->use == USE_INTERPRETED;
@@ -250,6 +247,14 @@ static bool set_up(Check *c) {
   c->shared = s->opt.shared ? s->opt.shared : env && *env ? env : NULL;
   c->temp = temp_dir(s, NULL);
   return c->temp != NULL;
+}
+
+static bool set_up(Check *c) {
+  Session *s = c->s;
+  if (s->opt.arg.n != 1)
+    return session_fail(s, EXIT_USAGE, "syc check takes one model or folder of models (syc check --help)"), false;
+  if (!s->opt.golden) return session_fail(s, EXIT_USAGE, "syc check: where are the cases? (--golden DIR)"), false;
+  return check_ways(c);
 }
 
 static int run_checks(Check *c) {

@@ -72,6 +72,7 @@ typedef struct Call { // one call of a route
 } Call;
 
 // Sets verdict and reason; returns false so that steps can say `return check_settle(...)`.
+bool check_ways(Check *c); // back end, instruction set, threads, temporary folder by the options; false after reporting
 bool check_settle(Check *c, CheckResult *r, Verdict v, const char *fmt, ...) SY_PRINTF(4, 5);
 const char *json_text(const cJSON *object, const char *key); // NULL unless a string
 double json_number(const cJSON *object, const char *key, double otherwise);

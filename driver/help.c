@@ -51,6 +51,15 @@ const CommandInfo commands[] = {
      "and what part of the time each kernel takes.\n",
      "syc bench vit:base --threads 1  # one core\n"
      "syc bench vit:base --routes classify --batch 8 --json  # for scripts\n"},
+    {"step", C_STEP, cmd_step, "SPEC[:PRESET] --objective NAME --weights FILE --input FILE [-o FILE] [options]",
+     "train on one batch for some steps",
+     "Compiles the objective with the gradients of its loss, runs steps on the batch and prints the losses. -o writes\n"
+     "the weights under their names, and what the optimiser keeps: a step from that file goes on with the same bits.\n"
+     "A loss or a gradient that is not finite ends the run and changes nothing.\n",
+     "syc step vit:base --objective classify -w vit.safetensors --input batch.safetensors --steps 10 -o "
+     "new.safetensors\n"
+     "syc step vit:base --objective classify --trained 'heads.*' -w vit.safetensors --input batch.safetensors  # the "
+     "head\n"},
     {"explain", C_EXPLAIN, cmd_explain, "SPEC[:PRESET] [options]\nCODE",
      "say what a model costs, or what an error code means",
      "Routes, parameters, arithmetic, memory and which weights serve which tokens; nothing is compiled. With a code\n"

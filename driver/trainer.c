@@ -1,4 +1,5 @@
 // trainer.c: see trainer.h.
+#include "check.h"
 #include "trainer.h"
 
 #include <errno.h>
@@ -88,9 +89,27 @@ static bool first_value(Trainer *t, const Graph *g, Val weight, float *to) {
   return ok;
 }
 
+const char *trainer_moment(Arena *a, const char *name, unsigned which) {
+  return arena_printf(a, "optimizer.%c.%s", which ? 'v' : 'm', name);
+}
+
+// What an earlier run has left of the optimiser, or zeros.
+static bool take_moments(Trainer *t, TrainParam *p) {
+  for (unsigned which = 0; which < 2; which++) {
+    const StTensor *x = checkpoint_find(t->from, trainer_moment(&t->s->arena, p->name, which));
+    if (!x) continue;
+    if ((size_t)st_elements(x) != p->n || !st_to_f32(x, which ? p->v : p->m, 0, p->n))
+      return session_fail(t->s, EXIT_WRONG, "%s: not the optimiser's state of this model", x->name), false;
+  }
+  return true;
+}
+
 bool trainer_begin(Session *s, Trainer *t, const Program *p, size_t route, Checkpoint *from) {
   const Graph *g = p->route.at[route].graph;
+  const StTensor *step = checkpoint_find(from, "optimizer.step");
   *t = (Trainer){.s = s, .program = p, .route = route, .from = from, .base = checkpoint_source(from)};
+  if (step && step->dtype == ST_I32 && step->bytes == 4)
+    t->step = (uint64_t)(uint32_t)check_element(ST_I32, step->data, 0);
   for (size_t i = 0; i < g->output.n; i++) {
     const Port *o = &g->output.at[i];
     if (o->role != ROLE_gradient && o->role != ROLE_next) continue;
@@ -105,6 +124,7 @@ bool trainer_begin(Session *s, Trainer *t, const Program *p, size_t route, Check
     }
     Val weight = weight_named(g, o->name);
     if (weight.id && !first_value(t, g, weight, x.p)) return false;
+    if (x.trained && !take_moments(t, &x)) return false;
     VEC_PUSH(&s->arena, t->param, x);
   }
   return true;

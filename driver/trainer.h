@@ -38,6 +38,8 @@ const TrainParam *trainer_param(const Trainer *t, const char *name); // NULL: it
 // clip: the gradients are scaled down to this norm, 0 = never; *norm is what it was (may be NULL).
 SY_MUST_USE bool trainer_update(Trainer *t, const sy_optimiser *o, sy_hyper h, double clip, void *const *out,
                                 double *norm, const char **bad);
+// "optimizer.m.NAME" (which = 0) or "optimizer.v.NAME": how a file calls a moment. trainer_begin takes them up.
+const char *trainer_moment(Arena *a, const char *name, unsigned which);
 // Packs the weights as they are now into `path`. False after reporting.
 SY_MUST_USE bool trainer_pack(Trainer *t, const char *path);
 
