@@ -71,6 +71,7 @@ static const char *const buffers[] = {"*position_ids",
                                       "*cluster_size",
                                       "*embed_avg",
                                       "*initted",
+                                      "optimizer.*",
                                       NULL};
 
 static bool is_one_of(const char *const *pattern, const char *name) {
