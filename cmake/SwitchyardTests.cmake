@@ -66,7 +66,7 @@ if(TARGET syc)
     get_filename_component(folder ${script} DIRECTORY)
     get_filename_component(label ${folder} NAME)
     if(label STREQUAL "golden")
-      foreach(way interp ${isas} threads llvm jit wasm riscv narrow)
+      foreach(way interp ${isas} threads llvm jit wasm riscv narrow train)
         sy_shell_test(golden/${way} golden ${script} ${way})
       endforeach()
       # The longest first; and what compiles the same C not at the same time, so that it is compiled once.

@@ -70,6 +70,13 @@ static bool chosen(const Session *s, const char *set, const char *name) {
   return false;
 }
 
+static bool kind_chosen(const Session *s, const char *kind) {
+  const char *list = s->opt.kinds;
+  for (size_t n = strlen(kind); list; list = strchr(list, ',') ? strchr(list, ',') + 1 : NULL)
+    if (!strncmp(list, kind, n) && (!list[n] || list[n] == ',')) return true;
+  return !s->opt.kinds;
+}
+
 static void run_host(Check *c, const Case *k, CheckResult *r) {
   HostCheckResult h = {0};
   bool pictures = !strcmp(k->kind, "preprocess");
@@ -127,7 +134,7 @@ static bool run_file(Check *c, const char *dir, const char *path) {
     const char *name = json_text(v, "name"), *kind = json_text(v, "kind");
     Case k = {v, dir, NULL, set, arena_strdup(&s->arena, name), arena_strdup(&s->arena, kind)};
     k.spec = spec_of(s, s->opt.arg.at[0], v);
-    if ((!k.spec && json_text(v, "model")) || !chosen(s, set, name)) continue;
+    if ((!k.spec && json_text(v, "model")) || !chosen(s, set, name) || !kind_chosen(s, kind)) continue;
     run_one(c, &k);
   }
   // names of outputs point into the JSON; they are needed for the report

@@ -42,6 +42,7 @@ typedef struct Worst { // of many tensors
   double share;        // of its limit
   CheckOutput o;
   size_t n;
+  uint64_t hash; // of the bytes of all of them
 } Worst;
 
 static const Port *port_of(const Graph *g, const char *name, Role role) {
@@ -66,6 +67,7 @@ static bool compare(Check *c, const Call *call, const Port *p, const StTensor *x
   double limit = t->dtype == DT_F32 ? atol + rtol * d.most : 0;
   double share = d.abs == 0 ? 0 : d.abs / (limit > 0 ? limit : DBL_MIN);
   w->n++;
+  w->hash = hash_bytes(dense, n * l.bytes, w->hash);
   if (w->o.name && share <= w->share) return true;
   w->share = share;
   w->o = (CheckOutput){.name = p->name,
@@ -73,13 +75,13 @@ static bool compare(Check *c, const Call *call, const Port *p, const StTensor *x
                        .max_abs = d.abs,
                        .max_rel = d.abs == 0 ? 0 : d.abs / (d.most > 0 ? d.most : DBL_MIN),
                        .limit = limit,
-                       .verdict = d.abs <= limit ? PASS : FAIL,
-                       .hash = hash_bytes(dense, n * l.bytes, 0)};
+                       .verdict = d.abs <= limit ? PASS : FAIL};
   return true;
 }
 
 static void report(Check *c, Worst *w, const char *what, CheckResult *r) {
   if (!w->o.name) return;
+  w->o.hash = w->hash;
   w->o.shape = arena_printf(&c->s->arena, "(worst of %zu %s)", w->n, what);
   if (w->o.verdict == FAIL) r->verdict = FAIL;
   VEC_PUSH(&c->s->arena, r->output, w->o);
@@ -209,6 +211,7 @@ static bool compare_weights(Check *c, const Case *k, const Trainer *t, const Che
     const StTensor *grad =
         checkpoint_find(tensors, arena_printf(&c->s->arena, "%s%s", gradients ? gradients : "", p->name));
     if (!p->trained) continue;
+    w.hash = hash_bytes(p->p, p->n * sizeof *p->p, w.hash);
     if (!want || !grad || (size_t)st_elements(want) != p->n || (size_t)st_elements(grad) != p->n)
       return check_settle(c, r, FAIL, "the case has no weight '%s' after its steps", p->name);
     for (size_t e = 0; e < p->n; e++) {
@@ -236,6 +239,7 @@ static bool compare_loss(Check *c, const Case *k, const Call *call, const Checkp
   for (size_t i = 0; i < n; i++) most = fmax(most, fabs(check_element(x->dtype, x->data, i)));
   double limit = json_number(k->json, "loss_per_step_rtol", 1e-5) * most, d = fabs(got - want);
   w->n++;
+  w->hash = hash_bytes(call->out[0], sizeof(float), w->hash);
   if (w->o.name && !(d > w->o.max_abs)) return true;
   w->o = (CheckOutput){.name = arena_printf(&c->s->arena, "loss at step %zu", step),
                        .max_abs = d,

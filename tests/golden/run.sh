@@ -1,6 +1,6 @@
 #!/bin/sh
 # Golden cases in every way of executing a model.
-#   run.sh [SYC] [interp|ISA|threads|llvm|jit|wasm|riscv|narrow]...      default: all ways, SYC=build/bin/syc
+#   run.sh [SYC] [interp|ISA|threads|llvm|jit|wasm|riscv|narrow|train]...      default: all ways, SYC=build/bin/syc
 #   run.sh [SYC] bits                                          writes bits.txt anew; its head says when that is right
 # The bits of all results must be those of bits.txt: one column for what has fma, whatever its width, and one for what
 # has not (portable, wasm).
@@ -15,6 +15,9 @@
 #          interpreter at rv64gc
 # narrow   weights and states kept in bf16 and in f16: the interpreter, C and LLVM, and all widths with fma, give the same
 #          bits; tolerances are those of f32 and do not count; SWITCHYARD_PRECISIONS names one of them
+# train    the cases of training (losses, gradients, weights after steps, states), which the other ways leave out: the
+#          interpreter at every width, compiled C with 1 and 2 threads, and LLVM, on the best instruction set;
+#          SWITCHYARD_TRAIN_ISAS names further ones for C and for LLVM
 # Exit status: 0 all well, 77 everything asked for was skipped, else 1.
 set -u
 export LC_ALL=C
@@ -23,12 +26,12 @@ root=${SOURCE_DIR:-$(cd "$here/../.." && pwd)}
 syc=${SYC:-$root/build/bin/syc}
 isas=$(sed -n 's/^INSTRUCTION_SET(\([^,]*\),.*/\1/p' "$root/runtime/cpu.def" | paste -sd' ' -) # from the worst to the best
 if [ $# -gt 0 ]; then
-  case " interp bits $isas threads llvm jit wasm riscv narrow " in
+  case " interp bits $isas threads llvm jit wasm riscv narrow train " in
   *" $1 "*) ;;
   *) syc=$1 && shift ;;
   esac
 fi
-ways=${*:-interp $isas threads llvm jit wasm riscv narrow}
+ways=${*:-interp $isas threads llvm jit wasm riscv narrow train}
 [ -x "$syc" ] || { echo "run.sh: no compiler at $syc"; exit 1; }
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -36,11 +39,13 @@ trap 'exit 130' INT TERM
 shared=${SWITCHYARD_SHARED:-$root/../shared/golden}
 [ -d "$shared" ] || { shared=; echo "golden: no shared folder: cases that need its pictures and vocabularies are skipped"; }
 failed=0 ran=0 inexact=no
+usual=forward,generate,op,preprocess,tokenize
+kinds=$usual part= # part: behind the names of sets in bits.txt
 
 # check NAME ARGUMENTS...: runs the cases; leaves NAME.json and NAME.bits (one line a tensor)
 check() {
   name=$1 && shift
-  "$syc" check "$root/models" --golden "$here" ${shared:+--shared "$shared"} --together --json "$@" >"$work/$name.json" 2>"$work/$name.err"
+  "$syc" check "$root/models" --golden "$here" ${shared:+--shared "$shared"} --kinds "$kinds" --together --json "$@" >"$work/$name.json" 2>"$work/$name.err"
   code=$?
   sed -n 's/^[[:space:]]*"\(set\|case\|name\|hash\)":[[:space:]]*"\(.*\)",\{0,1\}$/\2/p' "$work/$name.json" >"$work/$name.bits"
   count=$(sed -n 's/^[[:space:]]*"\(passed\|failed\|skipped\)":[[:space:]]*\([0-9]*\),\{0,1\}$/\2 \1/p' "$work/$name.json" | paste -sd, -)
@@ -49,7 +54,7 @@ check() {
   [ $inexact = yes ] && [ $code -eq 4 ] && code=0
   if [ $code -ne 0 ]; then
     cat "$work/$name.err"
-    [ $code -eq 4 ] && "$syc" check "$root/models" --golden "$here" ${shared:+--shared "$shared"} "$@" 2>/dev/null | grep '^FAIL'
+    [ $code -eq 4 ] && "$syc" check "$root/models" --golden "$here" ${shared:+--shared "$shared"} --kinds "$kinds" "$@" 2>/dev/null | grep '^FAIL'
     echo "golden $name: FAILED (exit status $code)"
     failed=1
   elif ! grep -q '"hash"' "$work/$name.json"; then
@@ -67,7 +72,7 @@ sums() {
     $2 == "case" { for (i = 1; i <= n; i++) print set, $4, line[i]; n = 0 }' "$work/$1.json" | sort >"$work/sums"
   for set in $(cut -d' ' -f1 "$work/sums" | uniq); do
     grep "^$set " "$work/sums" >"$work/set"
-    echo "$set $(grep -c . "$work/set") $(sha256sum <"$work/set" | cut -c1-16)"
+    echo "$set$part $(grep -c . "$work/set") $(sha256sum <"$work/set" | cut -c1-16)"
   done
 }
 
@@ -79,7 +84,7 @@ column() {
 # known NAME ISA: the bits must be those that every machine gives
 known() {
   sums "$1" >"$work/sums-$1"
-  sed '/^#/d' "$here/bits.txt" | awk -v column="$(column "$2")" '{ print $1, $2, $column }' >"$work/known"
+  sed '/^#/d' "$here/bits.txt" | if [ "$part" ]; then grep -F "$part "; else grep -vF "+train "; fi | awk -v column="$(column "$2")" '{ print $1, $2, $column }' >"$work/known"
   if [ -s "$work/sums-$1" ] && cmp -s "$work/known" "$work/sums-$1"; then
     echo "golden: $1 gives the bits of bits.txt"
   else
@@ -162,11 +167,16 @@ for way in $ways; do
   case $way in
   bits)
     sed -n '/^#/p' "$here/bits.txt" >"$work/bits.txt"
-    for isa in avx2 portable; do
-      check bits-$isa --backend interp --isa $isa
-      sums bits-$isa >"$work/sums-$isa"
+    for kinds in $usual train; do
+      part=
+      [ $kinds = train ] && part=+train
+      for isa in avx2 portable; do
+        check bits-$isa --backend interp --isa $isa
+        sums bits-$isa >"$work/sums-$isa"
+      done
+      paste -d' ' "$work/sums-avx2" "$work/sums-portable" | cut -d' ' -f1-3,6 >>"$work/bits.txt"
     done
-    paste -d' ' "$work/sums-avx2" "$work/sums-portable" | cut -d' ' -f1-3,6 >>"$work/bits.txt"
+    kinds=$usual part=
     [ $failed -eq 0 ] && cp "$work/bits.txt" "$here/bits.txt"
     ;;
   interp)
@@ -238,6 +248,34 @@ for way in $ways; do
       same "$kept-interp-avx2" "$kept-llvm"
     done
     inexact=no
+    ;;
+  train)
+    kinds=train part=+train
+    for isa in $isas; do
+      check train-$isa --backend interp --isa $isa
+      known train-$isa $isa
+    done
+    isa=$(best)
+    for n in 1 2; do
+      check "train-c-$n" --isa "$isa" --threads $n
+      same "train-$isa" "train-c-$n"
+    done
+    if [ -n "$(no_llvm)" ]; then
+      echo "golden train-jit: skipped: $(no_llvm)"
+    else
+      check train-jit --backend jit --isa "$isa"
+      same "train-$isa" train-jit
+    fi
+    for isa in ${SWITCHYARD_TRAIN_ISAS:-}; do
+      reason=$(why_not "$isa")
+      [ -n "$reason" ] && { echo "golden train on $isa: skipped: $reason"; continue; }
+      check "train-c-$isa" --isa "$isa"
+      same "train-$isa" "train-c-$isa"
+      [ -n "$(no_llvm)" ] && continue
+      check "train-llvm-$isa" --backend llvm --isa "$isa"
+      same "train-$isa" "train-llvm-$isa"
+    done
+    kinds=$usual part=
     ;;
   wasm) foreign wasm portable "$(why_not wasm)" --target wasm32 ;;
   riscv)
