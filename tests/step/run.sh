@@ -1,0 +1,114 @@
+#!/bin/sh
+# `syc step`: losses fall, a run in two parts gives the bits of one run, frozen weights keep every bit, back ends and threads
+# agree, and what is wrong is said. run.sh SYC
+syc=${1:?usage: run.sh SYC}
+case $syc in */*) syc=$(cd "$(dirname "$syc")" && pwd)/$(basename "$syc") ;; esac
+work=$(mktemp -d) || exit 3
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 3
+failed=0
+fail() {
+  echo "step: $*"
+  failed=1
+}
+
+cat > tiny.sy <<'PAGE'
+use std
+use losses
+
+model tiny(n = 12, classes = 5, vocab = 9) {
+  dim B = 1..8
+  dim L = 1..6
+  state seen: f32[n]
+  objective fit(text: i32[B, L], labels: i32[B], scale?: f32) -> loss: f32, plain: f32 {
+    weight words: f32[vocab, n]
+    let h = norm(embedding(words, text), 1e-5)  @norm
+    let h = h + gelu(linear(h, n))  @fc
+    let h = h[:, 0]
+    seen <- 0.5 * seen + 0.5 * stop(reshape(reduce_sum(transpose(h)), [n]))
+    let loss = cross_entropy(linear(h, classes) @head, labels)
+    return if given(scale) { loss * scale } else { loss }, loss
+  }
+  route scores(text: i32[B, L]) -> y {
+    weight words: f32[vocab, n]
+    return embedding(words, text)
+  }
+}
+PAGE
+
+# batch NAME LABEL: 3 sentences of 4 words, their labels, and a scale, as safetensors
+batch() {
+  header='{"labels":{"dtype":"I32","shape":[3],"data_offsets":[0,12]},"scale":{"dtype":"F32","shape":[],"data_offsets":[12,16]},"text":{"dtype":"I32","shape":[3,4],"data_offsets":[16,64]}}'
+  n=${#header}
+  pad=$(((8 - n % 8) % 8))
+  {
+    printf "\\$(printf %03o $(((n + pad) % 256)))\\$(printf %03o $(((n + pad) / 256)))\\0\\0\\0\\0\\0\\0%s" "$header"
+    printf '%*s' $pad ''
+    for id in "$2" 3 4; do printf "\\$(printf %03o "$id")\\0\\0\\0"; done
+    printf '%b' "${3:-\\0\\0\\0200\\0077}" # 1.0
+    for id in 1 2 3 4 5 6 7 8 1 3 5 7; do printf "\\$(printf %03o $id)\\0\\0\\0"; done
+  } > "$1"
+}
+batch batch.safetensors 2
+batch wrong.safetensors 7
+batch nan.safetensors 2 '\0\0\0300\0177'
+
+run() { "$syc" step tiny.sy --objective fit --input batch.safetensors --lr 0.01 -q "$@"; }
+
+"$syc" weights init tiny.sy --objective fit -q -o start.safetensors || fail "weights init"
+run -w start.safetensors --steps 6 --backend interp -o six.safetensors > six.txt || fail "six steps"
+awk '{ if ($1 != "step" || $2 != NR || $3 != "loss" || (NR > 1 && $4 >= last)) exit 1; last = $4 } END { exit NR != 6 }' six.txt ||
+  { cat six.txt; fail "the loss does not fall"; }
+run -w start.safetensors --steps 2 --backend interp -o two.safetensors > two.txt
+run -w two.safetensors --steps 4 --backend interp -o four.safetensors >> two.txt
+cmp -s six.txt two.txt && cmp -s six.safetensors four.safetensors || fail "two and four steps are not six"
+run -w start.safetensors --steps 6 --isa avx2 --backend interp -o avx2.safetensors > /dev/null || fail "at the width of avx2"
+for way in "--backend c" "--backend c --threads 3" "--backend jit"; do
+  # shellcheck disable=SC2086
+  run -w start.safetensors --steps 6 $way -o way.safetensors > way.txt 2> way.err || {
+    grep -q 'without LLVM' way.err || { cat way.err; fail "$way"; }
+    continue
+  }
+  case $(uname -m) in x86_64) grep -q avx2 /proc/cpuinfo && { cmp -s way.safetensors avx2.safetensors || fail "$way gives other bits"; } ;; esac
+done
+
+for name in adamw_hf sgd lamb; do
+  run -w start.safetensors --steps 3 --backend interp --optimiser $name --clip 0.5 > $name.txt || fail "$name"
+  awk 'NR > 1 && $4 >= last { exit 1 } { last = $4 } END { exit NR != 3 }' $name.txt || fail "$name: the loss does not fall"
+done
+
+# frozen: every bit stays
+run -w start.safetensors --steps 2 --backend interp --frozen 'words' --frozen 'norm.*' -o frozen.safetensors > /dev/null || fail "frozen"
+look() { "$syc" weights inspect "$1" | grep "^ *$2 "; }
+for name in words norm.weight; do
+  [ "$(look start.safetensors $name)" ] && [ "$(look start.safetensors $name)" = "$(look frozen.safetensors $name)" ] ||
+    fail "$name is frozen and moved"
+done
+[ "$(look start.safetensors head.weight)" != "$(look frozen.safetensors head.weight)" ] || fail "head.weight is trained and did not move"
+
+# what is wrong: STATUS, what is said, arguments
+wrong() {
+  status=$1 text=$2
+  shift 2
+  "$@" > out.txt 2> err.txt
+  got=$?
+  [ $got -eq "$status" ] || { cat err.txt; fail "exit status $got, not $status: $*"; }
+  grep -q "$text" err.txt || { cat err.txt; fail "not said ($text): $*"; }
+  [ -e not.safetensors ] && fail "half written: $*"
+}
+base="$syc step tiny.sy --objective fit --backend interp"
+# shellcheck disable=SC2086
+{
+  wrong 2 'of which objective' "$syc" step tiny.sy -w start.safetensors --input batch.safetensors
+  wrong 1 "no objective 'fitt'" "$syc" step tiny.sy --objective fitt -w start.safetensors --input batch.safetensors
+  wrong 2 'from which weights' $base --input batch.safetensors
+  wrong 2 'on which batch' $base -w start.safetensors
+  wrong 2 'must be a number' $base -w start.safetensors --input batch.safetensors --lr fast
+  wrong 2 'no weight of the objective' $base -w start.safetensors --input batch.safetensors --frozen 'nothing.*'
+  wrong 1 'outside its table\|outside 0..4' $base -w start.safetensors --input wrong.safetensors -o not.safetensors
+  wrong 1 "'loss' is not finite" $base -w start.safetensors --input nan.safetensors --given scale -o not.safetensors
+  wrong 1 "no tensor for the input" $base -w start.safetensors --input start.safetensors
+  wrong 3 'nothing-here' $base -w nothing-here.safetensors --input batch.safetensors
+}
+[ $failed -eq 0 ] && echo "step: all well"
+exit $failed
