@@ -374,6 +374,23 @@ static const char *bound_text(Emit *e, const KBound *u) {
   return arena_strndup(&e->arena, e->text.s, e->text.n);
 }
 
+// A loop around one short statement stands on one line. Its head begins at byte `head` of the text.
+static bool join_loop(Emit *e, size_t head) {
+  ec_flush_statements(e);
+  char *text = e->out->s + head, *end = memchr(text, '\n', e->out->n - head);
+  if (!end) return false;
+  char *body = end + 1, *last = memchr(body, '\n', e->out->n - head - (size_t)(body - text));
+  if (!last || last + 1 != e->out->s + e->out->n) return false;
+  while (*body == ' ') body++;
+  if (memchr(body, ';', (size_t)(last - body)) != last - 1) return false;
+  if (!strncmp(body, "for (", 5) || (end - text) + (last - body) + 3 > MAX_COLUMNS) return false;
+  *end = ' ';
+  memmove(end + 1, body, (size_t)(last - body));
+  e->out->n = (size_t)(end + 1 - e->out->s) + (size_t)(last - body);
+  buf_puts(e->out, " }\n");
+  return true;
+}
+
 static void put_loop(Emit *e, const KIns *s) {
   const char *name = ec_new_name(e, ec_plain_name(e, e->k->var.at[s->var.id].name));
   const char *lo = bound_text(e, &s->range->lo), *hi = bound_text(e, &s->range->hi);
@@ -383,11 +400,13 @@ static void put_loop(Emit *e, const KIns *s) {
     ec_line(e, "const size_t %s = %s;", end, hi);
     hi = end;
   }
+  if (e->depth == MAX_DEPTH) ICE("kernel %s: loops nest too deep", e->k->name);
+  ec_flush_statements(e);
+  e->head[e->depth] = e->out->n;
   if (s->step == 1)
     ec_line(e, "for (size_t %s = %s; %s < %s; %s++) {", name, lo, name, hi, name);
   else
     ec_line(e, "for (size_t %s = %s; %s < %s; %s += %" PRId64 ") {", name, lo, name, hi, name, s->step);
-  if (e->depth == MAX_DEPTH) ICE("kernel %s: loops nest too deep", e->k->name);
   e->outer[e->depth++] = e->taken.n - 1; // the loop's own variable ends with it
 }
 
@@ -431,7 +450,7 @@ void ec_put_instruction(Emit *e, uint32_t i) {
   case K_end:
     if (e->depth > 1 && k->ins.at[e->begin[i]].op == K_loop) {
       e->taken.n = e->outer[--e->depth];
-      ec_line(e, "}");
+      if (!join_loop(e, e->head[e->depth])) ec_line(e, "}");
     }
     return;
   case K_ldidx:
@@ -478,7 +497,8 @@ static void put_buffers(Emit *e) {
     e->buf[i] = ec_new_name(e, b->name);
     const char *type = ec_memory_type(b->dtype);
     if (b->role != KB_SCRATCH && e->used_buf[i])
-      ec_line(e, "%s%s *restrict %s = args->p[%zu];", is_written(k, i) ? "" : "const ", type, e->buf[i], i - 1);
+      statement(e, arena_printf(&e->arena, "%s%s ", is_written(k, i) ? "" : "const ", type), ", ",
+                arena_printf(&e->arena, "*restrict %s = args->p[%zu]", e->buf[i], i - 1));
     if (b->role != KB_SCRATCH) continue;
     if (e->used_buf[i] && offset)
       ec_line(e, "%s *restrict %s = (%s *)(void *)((char *)scratch + %" PRId64 ");", type, e->buf[i], type, offset);
@@ -489,7 +509,8 @@ static void put_buffers(Emit *e) {
   for (size_t i = 1; i < k->var.n; i++) {
     if (k->var.at[i].kind != KV_DIM || !e->used_var[i]) continue;
     e->var[i] = ec_new_name(e, dim_name(e, k->var.at[i].name));
-    ec_line(e, "const size_t %s = args->dim[%d];", e->var[i], (int)k->var.at[i].sym);
+    statement(e, "const size_t ", ", ",
+              arena_printf(&e->arena, "%s = args->dim[%d]", e->var[i], (int)k->var.at[i].sym));
   }
   if (!scratch) ec_line(e, "(void)scratch;");
 }

@@ -60,6 +60,7 @@ typedef struct Emit {
   uint32_t
       *taken_slot; // by text: number in `taken` + 1, 0 = free; numbers behind its end are of blocks that were closed
   size_t taken_slots, taken_used; // a power of two; slots that are not free
+  size_t head[MAX_DEPTH];         // where the text of an open loop begins in `out`
   size_t outer[MAX_DEPTH];        // names taken when a block was opened: those of the block are free again behind it
   int depth;
   const char *joined_head; // of the open line of statements, or NULL; see statement()
