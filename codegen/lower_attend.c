@@ -7,9 +7,6 @@
 /* masks ----------------------------------------------------------------------------------------------- */
 const Mask attend_all = {.op = MASK_TRUE};
 
-static bool mask_asks(const Mask *m, bool key) { // (is key ..) or (is query ..) somewhere
-  return m && ((m->op == MASK_IS && m->on_key == key) || mask_asks(m->a, key) || mask_asks(m->b, key));
-}
 static bool mask_reads(const Mask *m, int arg) {
   return m && ((m->op == MASK_ARG && m->index == arg) || mask_reads(m->a, arg) || mask_reads(m->b, arg));
 }
@@ -304,9 +301,7 @@ bool attend_begin(Attention *a, uint32_t nargs) {
   a->e_pad = round_up(a->e, PANEL);
   a->scale = value_float(v, A_scale, 1);
   a->masked = value_attr(v, A_masked);
-  const char *where = value_str(v, A_where);
-  a->mask = where ? mask_parse(a->lo.arena, g->module, where) : &attend_all;
-  if (!a->mask) return lower_fail(&a->lo, a->lo.grp->root, "malformed mask");
+  a->mask = value_mask(a->lo.arena, g->module, v);
   lower_domain(&a->lo, tq);
   if (a->lo.axis[0].n != 1) return lower_fail(&a->lo, a->lo.grp->root, "the batch axis is stored in parts");
   a->nquery = parts_of(a, tq, mask_asks(a->mask, false), a->query);

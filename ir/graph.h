@@ -476,5 +476,8 @@ typedef struct Mask {
 } Mask;
 SY_MUST_USE Mask *mask_parse(Arena *a, const Module *m, const char *text); // NULL if malformed
 const char *mask_text(Arena *a, const Module *m, const Mask *mask);
+// That of an attention; MASK_TRUE where it has no `where`. Malformed text does not get into a graph.
+const Mask *value_mask(Arena *a, const Module *m, const Value *attention);
+bool mask_asks(const Mask *mask, bool key); // for the modality of keys, or of queries?
 
 #endif

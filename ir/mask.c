@@ -117,6 +117,18 @@ Mask *mask_parse(Arena *a, const Module *m, const char *text) {
   return *p.at ? NULL : mask;
 }
 
+const Mask *value_mask(Arena *a, const Module *m, const Value *attention) {
+  static const Mask all = {.op = MASK_TRUE};
+  const char *where = value_str(attention, A_where);
+  const Mask *mask = where ? mask_parse(a, m, where) : &all;
+  if (!mask) ICE("%s has the mask \"%s\"", op_info[attention->op].name, where);
+  return mask;
+}
+
+bool mask_asks(const Mask *mask, bool key) {
+  return mask && ((mask->op == MASK_IS && mask->on_key == key) || mask_asks(mask->a, key) || mask_asks(mask->b, key));
+}
+
 static void print(Buf *b, const Module *m, const Mask *x) {
   static const char *const side_name[2] = {"query", "key"};
   const char *name = mask_table[x->op].name;

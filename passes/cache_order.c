@@ -108,10 +108,9 @@ static void differ(const Module *m, const Part *k, int ik, const Part *q, int iq
 
 const char *cache_disorder(const Split *p, const Value *x) {
   const Type *tq = &graph_value(p->g, x->args[0])->type, *tk = &graph_value(p->g, x->args[1])->type;
-  const char *where = value_str(x, A_where);
-  const Mask *mask = where ? mask_parse(p->m->arena, p->m, where) : NULL;
   if (value_attr(x, A_masked)) return "a number added to a score does not hide a word";
-  if (!mask) return "without a mask a row sees later words";
+  if (!value_str(x, A_where)) return "without a mask a row sees later words";
+  const Mask *mask = value_mask(p->m->arena, p->m, x);
   int64_t qstart = value_int(x, A_qstart, 0);
   Part q[MAX_PARTS], k[MAX_PARTS];
   int nq = list_parts(p, tq, q), nk = list_parts(p, tk, k);

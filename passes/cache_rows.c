@@ -380,8 +380,7 @@ static Val looked_at(Split *p, Val v) {
 
 static Val rows_of_attention(Split *p, Val v) {
   const Value *x = value_of(p, v);
-  const char *where = value_str(x, A_where);
-  bool places = where && cache_compares(mask_parse(p->m->arena, p->m, where)), all = true;
+  bool places = cache_compares(value_mask(p->m->arena, p->m, x)), all = true;
   int64_t before = 0;
   const char *why = has_words(p, x->args[1]) ? cache_disorder(p, x) : NULL;
   if (why) return cache_fail(p, v, why);

@@ -226,9 +226,8 @@ static Val gather_attention(RuleCtx *c, Val v) {
   Span at = s->span;
   Type result = s->type;
   if (!(flags_of(&x) & F_ATTENTION) || x.nargs > 15 || !rule_single_use(c, s->args[0])) return NO_VAL;
-  const char *where = value_str(&x, A_where);
   if (rule_value(c, index)->type.rank != 1) return NO_VAL;
-  if (value_int(&x, A_qstart, 0) || (where && strstr(where, "(is query")))
+  if (value_int(&x, A_qstart, 0) || mask_asks(value_mask(c->g->module->arena, c->g->module, &x), false))
     return NO_VAL; // the row chosen has no modality
   Val args[RULE_ARGS];
   for (uint32_t i = 0; i < x.nargs; i++) {

@@ -235,8 +235,7 @@ typedef void HeadFn(const Head *h, Tensor *out);
 static void each_head(const RefCtx *c, Tensor *out, HeadFn *fn) {
   size_t heads = (size_t)value_int(c->v, A_heads, 1), rows = (size_t)c->arg[0].dim[1], keys = (size_t)c->arg[1].dim[1];
   size_t nq = (size_t)c->arg[0].dim[2], nv = (size_t)c->arg[2].dim[2], d = nq / heads, e = nv / heads;
-  const char *where = value_str(c->v, A_where);
-  const Mask all = {.op = MASK_TRUE}, *mask = where ? mask_parse(c->env->arena, c->g->module, where) : &all;
+  const Mask *mask = value_mask(c->env->arena, c->g->module, c->v);
   bool *seen = ARENA_ARRAY(c->env->arena, bool, keys);
   double *w = ARENA_ARRAY(c->env->arena, double, keys);
   const Tensor *bias = bias_of(c);
