@@ -46,7 +46,7 @@ static void emit_numbers(const Program *p, const ModelNames *n, Buf *out) {
 static void emit_kernel_enum(const Program *p, const ModelNames *n, Buf *out) {
   buf_puts(out, "enum { /* kernels */\n");
   for (size_t i = 0; i < p->kernel.n; i++) {
-    const Kernel *k = p->kernel.at[i].k[0];
+    const Kernel *k = p->kernel.at[i].k[p->ntarget - 1]; // its tile: that of the preferred set, as in the steps
     buf_printf(out, "  %s_k_%s%s", n->own, n->kernel[i], i + 1 < p->kernel.n ? "," : "");
     if (k && k->about && *k->about) {
       buf_puts(out, " /* ");
