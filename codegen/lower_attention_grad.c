@@ -25,7 +25,8 @@ typedef struct Gradient {
   KBufRef kt, vt;      // keys, values as panels of keys
   KBufRef ks, qs, dys; // keys, queries, cotangents as panels of columns
   KBufRef ds;          // dy V^T, then ds
-  int64_t block;       // queries of a block
+  int64_t block;       // most queries of a block
+  KBufRef count;       // of the queries in a block, where lengths are run-time
   KIdx ds_at;          // first element of ds of the tile at hand
 } Gradient;
 
@@ -134,6 +135,32 @@ static void emit_rows(const Gradient *g, const QueryTile *t) {
   if (t->rows > 1) kb_end(k);
 }
 
+/* results that are added to --------------------------------------------------------------------------- */
+typedef struct ClearRow {
+  KBufRef buf;
+  KIdx at; // of column 0
+  int64_t column;
+} ClearRow;
+
+static void clear_vector(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
+  (void)unrolled;
+  const ClearRow *r = ud;
+  KVal zero = kb_const(lo->k, 0, DT_F32, lanes);
+  kb_store(lo->k, r->buf, ki_add(r->at, ki_mul(c, r->column)), zero, lanes == 1 ? 1 : n);
+}
+
+static void clear_rows(Gradient *g, const HeadRows *o) {
+  Lowering *lo = &g->a.lo;
+  Range columns = {0, ki_const(o->columns), o->columns, true};
+  for (int i = 0; i < g->a.nkey && o->buf.id; i++) {
+    const Range *r = &g->a.key[i].r;
+    KIdx j = ki_var(kb_loop(lo->k, "j", kbound(ki_const(0)), kbound(r->len), 1));
+    ClearRow row = {o->buf, attend_row(&g->a, o, ki_addc(j, r->start)), 1};
+    lower_columns(lo, &columns, true, 1, NULL, 0, clear_vector, &row);
+    kb_end(lo->k);
+  }
+}
+
 /* by queries and by the bias -------------------------------------------------------------------------- */
 typedef struct TileSum {
   const Gradient *g;
@@ -169,13 +196,6 @@ static void add_bias_vector(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int
   kb_store(k, r->g->db, to, kb_op2(k, K_add, kb_load(k, r->g->db, to, lanes, n, "y"), ds), n);
 }
 
-static void clear_bias_vector(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
-  (void)unrolled;
-  const BiasRow *r = ud;
-  kb_store(lo->k, r->g->db, ki_add(r->to, ki_mul(c, r->g->db_column)), kb_const(lo->k, 0, DT_F32, lanes),
-           lanes == 1 ? 1 : n);
-}
-
 static void emit_bias(Gradient *g, const QueryTile *t) {
   Lowering *lo = &g->a.lo;
   KIdx i = ki_var(kb_loop(lo->k, "i", kbound(ki_const(0)), kbound(ki_const(t->rows)), 1));
@@ -195,8 +215,8 @@ static void clear_bias(Gradient *g) {
   int64_t rows = type_extent(lo->m, &v->type, 1), columns = type_extent(lo->m, &v->type, 2);
   Range all = {0, ki_const(columns), columns, true};
   KIdx row = ki_var(kb_loop(lo->k, "r", kbound(ki_const(0)), kbound(ki_const(rows)), 1));
-  BiasRow r = {.g = g, .to = bias_row(g, row)};
-  lower_columns(lo, &all, g->db_column == 1, 1, NULL, 0, clear_bias_vector, &r);
+  ClearRow r = {g->db, bias_row(g, row), g->db_column};
+  lower_columns(lo, &all, g->db_column == 1, 1, NULL, 0, clear_vector, &r);
   kb_end(lo->k);
 }
 
@@ -254,29 +274,6 @@ static void emit_query_sum(const Block *b, const HeadRows *to, KBufRef weights, 
   }
 }
 
-typedef struct ClearRow {
-  const HeadRows *o;
-  KIdx at;
-} ClearRow;
-
-static void clear_vector(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
-  (void)unrolled;
-  const ClearRow *r = ud;
-  kb_store(lo->k, r->o->buf, ki_add(r->at, c), kb_const(lo->k, 0, DT_F32, lanes), lanes == 1 ? 1 : n);
-}
-
-static void clear_rows(Gradient *g, const HeadRows *o) {
-  Lowering *lo = &g->a.lo;
-  Range columns = {0, ki_const(o->columns), o->columns, true};
-  for (int i = 0; i < g->a.nkey && o->buf.id; i++) {
-    const Range *r = &g->a.key[i].r;
-    KIdx j = ki_var(kb_loop(lo->k, "j", kbound(ki_const(0)), kbound(r->len), 1));
-    lower_columns(lo, &columns, true, 1, NULL, 0, clear_vector,
-                  &(ClearRow){o, attend_row(&g->a, o, ki_addc(j, r->start))});
-    kb_end(lo->k);
-  }
-}
-
 /* queries --------------------------------------------------------------------------------------------- */
 // A tile of a block's queries: everything that is wanted of single queries.
 static void emit_tile(Lowering *lo, KIdx row, int rows, bool tail, void *ud) {
@@ -319,14 +316,39 @@ static void emit_whole_block(Lowering *lo, KIdx row, int rows, bool tail, void *
   emit_block(&b, &local);
 }
 
+// Queries of a part's blocks. A run-time number of them is divided only where blocks fill its upper bound, so that no
+// address of a block lies behind it.
+static int64_t block_of(const Attention *a, const Range *r) {
+  int64_t least = 4 * (int64_t)a->rows, most = KEPT_ELEMENTS / a->slots / a->rows * a->rows;
+  if (most < least) most = least;
+  if (r->bound <= most || r->fixed) return r->bound < most ? r->bound : most;
+  while (most >= least && r->bound % most) most--;
+  return most >= least ? most : r->bound;
+}
+
+// Blocks of a run-time number of queries. How many the last one has is no sum of indices; it goes through memory.
+static void emit_runtime_blocks(Gradient *g, const Part *q, int64_t block) {
+  Kernel *k = g->a.lo.k;
+  KIdx from = ki_var(kb_loop(k, "qb", kbound(ki_const(0)), kbound(q->r.len), block));
+  KVal left = kb_index(k, ki_add(q->r.len, ki_mul(from, -1)), DT_I32, 1);
+  kb_store(k, g->count, ki_const(0), kb_op2(k, K_min, left, kb_const(k, (double)block, DT_I32, 1)), 1);
+  KIdx n = ki_var(kb_ldidx(k, g->count, ki_const(0), 1, block, "n"));
+  Range local = {0, n, block, false};
+  emit_block(&(Block){g, q, from, n}, &local);
+  kb_end(k);
+}
+
 // All queries of a part. from: those of a task, [*from, *from + size); NULL: all.
 static void emit_queries(Gradient *g, const Part *q, const KIdx *from, int64_t size) {
   Lowering *lo = &g->a.lo;
   Block b = {g, q, ki_const(0), q->r.len};
+  int64_t block = block_of(&g->a, &q->r);
   if (!by_keys(g))
     lower_tiles(lo, &q->r, g->a.rows, from, size, emit_tile, &b);
   else if (q->r.fixed)
-    lower_tiles(lo, &q->r, (int)g->block, NULL, 0, emit_whole_block, &b);
+    lower_tiles(lo, &q->r, (int)block, NULL, 0, emit_whole_block, &b);
+  else if (block < q->r.bound)
+    emit_runtime_blocks(g, q, block);
   else
     emit_block(&b, &q->r);
 }
@@ -377,27 +399,22 @@ static KBufRef scratch(Gradient *g, const char *name, int64_t n) {
   return kb_buf(g->a.lo.k, name, DT_F32, KB_SCRATCH, n);
 }
 
-static int64_t choose_block(const Attention *a) {
-  int64_t rows = KEPT_ELEMENTS / a->slots / a->rows * a->rows, least = 4 * (int64_t)a->rows, most = 0;
-  if (rows < least) rows = least;
-  for (int i = 0; i < a->nquery; i++) {
-    const Range *r = &a->query[i].r;
-    int64_t n = r->fixed && r->bound > rows ? rows : r->bound;
-    most = n > most ? n : most;
-  }
-  return most;
-}
-
 static void add_scratch(Gradient *g) {
   Attention *a = &g->a;
   attend_choose_tile(a);
-  g->block = choose_block(a);
+  bool counts = false;
+  for (int i = 0; i < a->nquery; i++) {
+    int64_t block = block_of(a, &a->query[i].r);
+    g->block = block > g->block ? block : g->block;
+    counts = counts || (!a->query[i].r.fixed && block < a->query[i].r.bound);
+  }
   g->kt = scratch(g, "kt", a->slots * a->d);
   if (by_scores(g)) g->vt = scratch(g, "vt", a->slots * a->e);
   if (g->dq.buf.id) g->ks = scratch(g, "ks", a->slots * padded(a->d));
   if (g->dk.buf.id) g->qs = scratch(g, "qs", g->block * padded(a->d));
   if (g->dv.buf.id) g->dys = scratch(g, "dys", g->block * padded(a->e));
   attend_scratch(a, g->dv.buf.id ? g->block : a->rows);
+  if (by_keys(g) && counts) g->count = kb_buf(a->lo.k, "count", DT_I32, KB_SCRATCH, 1);
   if (by_scores(g)) g->ds = scratch(g, "ds", (g->dk.buf.id ? g->block : a->rows) * a->slots);
 }
 

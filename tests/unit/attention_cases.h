@@ -23,6 +23,8 @@ static const GradCase grad_cases[] = {
      "f32[B,130,32]", NULL},
     {"queries in several blocks", "", "", "heads = 2, scale = 0.5", "f32[1,81,16]", "f32[1,1000,16]", "f32[1,1000,16]",
      "f32[1,81,16]", NULL},
+    {"run-time queries in several blocks", "", "", "heads = 2, scale = 0.5", "f32[1,12*L,16]", "f32[1,500,16]",
+     "f32[1,500,16]", "f32[1,12*L,16]", NULL},
     {"causal", "", "", "heads = 2, scale = 0.5, where = \"(le key query)\"", "f32[B,L,24]", "f32[B,L,24]",
      "f32[B,L,24]", "f32[B,L,24]", NULL},
     {"causal, a known length", "", "", "heads = 2, scale = 0.5, where = \"(le key query)\"", "f32[B,37,24]",
