@@ -17,7 +17,7 @@
 #          bits; tolerances are those of f32 and do not count; SWITCHYARD_PRECISIONS names one of them
 # train    the cases of training (losses, gradients, weights after steps, states), which the other ways leave out: the
 #          interpreter at every width, compiled C with 1 and 2 threads, and LLVM, on the best instruction set;
-#          SWITCHYARD_TRAIN_ISAS names further ones for C and for LLVM
+#          SWITCHYARD_TRAIN_ISAS names further ones for C and for LLVM, SWITCHYARD_TRAIN_THREADS other numbers of threads
 # Exit status: 0 all well, 77 everything asked for was skipped, else 1.
 set -u
 export LC_ALL=C
@@ -256,7 +256,7 @@ for way in $ways; do
       known train-$isa $isa
     done
     isa=$(best)
-    for n in 1 2; do
+    for n in ${SWITCHYARD_TRAIN_THREADS-1 2}; do # empty: not through C
       check "train-c-$n" --isa "$isa" --threads $n
       same "train-$isa" "train-c-$n"
     done
