@@ -7,7 +7,7 @@
 #ifndef SY_TRAINER_H
 #define SY_TRAINER_H
 
-#include "runtime/optimiser.h"
+#include "optimiser.h"
 #include "weights.h"
 
 typedef struct TrainParam {

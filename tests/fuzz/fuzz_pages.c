@@ -6,14 +6,19 @@
 #include "fuzz_program.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+// The routes, or the objective `fit` with the gradients of its loss by all its weights.
+static void try_page(const uint8_t *data, size_t size, bool objective) {
   Arena a = {0};
   Intern names = {.arena = &a};
   Diag d;
   diag_init(&d, &a);
-  FrontOptions front = {.find = find};
+  const char *fit = "fit", *given = "given";
+  const Train train = {0};
+  FrontOptions front = {
+      .find = find, .objectives = &fit, .nobjectives = objective, .given = &given, .ngiven = objective && size & 1};
   Module *m = front_compile(&a, &names, &d, "fuzz.sy", arena_strndup(&a, (const char *)data, size), size, &front);
-  if (m && fuzz_values(m) <= FUZZ_VALUES) {
+  if (m && objective) m->train = &train;
+  if (m && fuzz_values(m) <= FUZZ_VALUES / (objective ? 4 : 1)) {
     PassOptions o = {.verify = true, .remarks = size & 2};
     if (passes_run(m, &o))
       fuzz_program(m, data, size);
@@ -24,5 +29,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   diag_print(&d, &out, true);
   buf_free(&out);
   arena_free(&a);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  try_page(data, size, false);
+  try_page(data, size, true);
   return 0;
 }
