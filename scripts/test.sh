@@ -242,8 +242,8 @@ else
   through_c=$sets
   less=
 fi
-# golden/train: through C with --ci alone.
-[ $ci = yes ] || export SWITCHYARD_TRAIN_THREADS="${SWITCHYARD_TRAIN_THREADS-}"
+# golden/train: all pages through compilers with --ci alone.
+[ $ci = yes ] || export SWITCHYARD_TRAIN_MODEL="${SWITCHYARD_TRAIN_MODEL-vit}"
 [ $nightly = yes ] && export SWITCHYARD_TRAIN_ISAS="${SWITCHYARD_TRAIN_ISAS-$sets}"
 # golden/interp: the other golden tests interpret, too, and compare bits.
 left_out="golden/(interp$less$(for isa in $sets; do grep -qw "$isa" <<< "$through_c" || printf '|%s' "$isa"; done))$own"

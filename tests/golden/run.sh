@@ -17,7 +17,7 @@
 #          bits; tolerances are those of f32 and do not count; SWITCHYARD_PRECISIONS names one of them
 # train    the cases of training (losses, gradients, weights after steps, states), which the other ways leave out: the
 #          interpreter at every width, compiled C with 1 and 2 threads, and LLVM, on the best instruction set;
-#          SWITCHYARD_TRAIN_ISAS names further ones for C and for LLVM, SWITCHYARD_TRAIN_THREADS other numbers of threads
+#          SWITCHYARD_TRAIN_ISAS names further ones for C and for LLVM, SWITCHYARD_TRAIN_MODEL one page for C and in-process LLVM
 # Exit status: 0 all well, 77 everything asked for was skipped, else 1.
 set -u
 export LC_ALL=C
@@ -40,12 +40,12 @@ shared=${SWITCHYARD_SHARED:-$root/../shared/golden}
 [ -d "$shared" ] || { shared=; echo "golden: no shared folder: cases that need its pictures and vocabularies are skipped"; }
 failed=0 ran=0 inexact=no
 usual=forward,generate,op,preprocess,tokenize
-kinds=$usual part= # part: behind the names of sets in bits.txt
+models=$root/models kinds=$usual part= # part: behind the names of sets in bits.txt
 
 # check NAME ARGUMENTS...: runs the cases; leaves NAME.json and NAME.bits (one line a tensor)
 check() {
   name=$1 && shift
-  "$syc" check "$root/models" --golden "$here" ${shared:+--shared "$shared"} --kinds "$kinds" --together --json "$@" >"$work/$name.json" 2>"$work/$name.err"
+  "$syc" check "$models" --golden "$here" ${shared:+--shared "$shared"} --kinds "$kinds" --together --json "$@" >"$work/$name.json" 2>"$work/$name.err"
   code=$?
   sed -n 's/^[[:space:]]*"\(set\|case\|name\|hash\)":[[:space:]]*"\(.*\)",\{0,1\}$/\2/p' "$work/$name.json" >"$work/$name.bits"
   count=$(sed -n 's/^[[:space:]]*"\(passed\|failed\|skipped\)":[[:space:]]*\([0-9]*\),\{0,1\}$/\2 \1/p' "$work/$name.json" | paste -sd, -)
@@ -54,7 +54,7 @@ check() {
   [ $inexact = yes ] && [ $code -eq 4 ] && code=0
   if [ $code -ne 0 ]; then
     cat "$work/$name.err"
-    [ $code -eq 4 ] && "$syc" check "$root/models" --golden "$here" ${shared:+--shared "$shared"} --kinds "$kinds" "$@" 2>/dev/null | grep '^FAIL'
+    [ $code -eq 4 ] && "$syc" check "$models" --golden "$here" ${shared:+--shared "$shared"} --kinds "$kinds" "$@" 2>/dev/null | grep '^FAIL'
     echo "golden $name: FAILED (exit status $code)"
     failed=1
   elif ! grep -q '"hash"' "$work/$name.json"; then
@@ -256,16 +256,23 @@ for way in $ways; do
       known train-$isa $isa
     done
     isa=$(best)
-    for n in ${SWITCHYARD_TRAIN_THREADS-1 2}; do # empty: not through C
+    against=train-$isa
+    if [ "${SWITCHYARD_TRAIN_MODEL:-}" ]; then # the others are interpreted alone
+      models=$root/models/$SWITCHYARD_TRAIN_MODEL.sy
+      against=train-$SWITCHYARD_TRAIN_MODEL
+      check "$against" --backend interp --isa "$isa"
+    fi
+    for n in 1 2; do
       check "train-c-$n" --isa "$isa" --threads $n
-      same "train-$isa" "train-c-$n"
+      same "$against" "train-c-$n"
     done
     if [ -n "$(no_llvm)" ]; then
       echo "golden train-jit: skipped: $(no_llvm)"
     else
       check train-jit --backend jit --isa "$isa"
-      same "train-$isa" train-jit
+      same "$against" train-jit
     fi
+    models=$root/models
     for isa in ${SWITCHYARD_TRAIN_ISAS:-}; do
       reason=$(why_not "$isa")
       [ -n "$reason" ] && { echo "golden train on $isa: skipped: $reason"; continue; }
