@@ -239,6 +239,10 @@ static Module *compile(Session *s, Diag *d, const char *path, const char *preset
 // What the options say of gradients. A pattern that no weight fits is a mistake.
 static bool set_train(Session *s, Module *m) {
   const Options *o = &s->opt;
+  if (o->gradients && !o->objective)
+    return session_fail(s, EXIT_USAGE, "--gradients: of which objective? (--objective NAME)"), false;
+  if (!o->gradients && (o->trained.n || o->frozen.n))
+    return session_fail(s, EXIT_USAGE, "--trained and --frozen go with --gradients"), false;
   if (!o->gradients) return true;
   Train *t = ARENA_NEW(&s->arena, Train);
   *t = (Train){o->trained.at, o->frozen.at, o->trained.n, o->frozen.n};
@@ -270,9 +274,11 @@ bool is_graph_ir(const char *path, const char *text) {
 
 static Module *read_graph_ir(Session *s, const char *path, const char *preset, const char *text, size_t n) {
   s->spec = NULL; // there are no presets to look at
-  if (s->opt.define.name.n || s->opt.dim.name.n || s->opt.routes || s->opt.objective || s->opt.given || preset) {
+  if (s->opt.define.name.n || s->opt.dim.name.n || s->opt.routes || s->opt.objective || s->opt.given ||
+      s->opt.gradients || preset) {
     session_fail(s, EXIT_USAGE,
-                 "%s is graph IR: -D, --dim, --routes, --objective, --given and presets belong to a page and have no "
+                 "%s is graph IR: -D, --dim, --routes, --objective, --given, --gradients and presets belong to a page "
+                 "and have no "
                  "effect on it",
                  path);
     return NULL;

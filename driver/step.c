@@ -100,10 +100,20 @@ static bool read_batch(StepRun *x) {
  * ------------------------------------------------------------------------------------------------------------- */
 
 typedef struct Written { // a tensor of the file
-  const float *f;
-  const int32_t *i;
-  size_t n;
+  const void *data;
+  size_t bytes;
 } Written;
+
+// The elements of a tensor of the evaluator in the type of the file.
+static Written written(Session *s, const Tensor *t) {
+  StDtype d = kept_dtype(t->dtype);
+  if (dtype_info[t->dtype].kind != DK_FLOAT) return (Written){t->i, t->n * st_dtype_size(d)};
+  float *f = ARENA_ARRAY(&s->arena, float, t->n);
+  for (size_t k = 0; k < t->n; k++) f[k] = (float)t->f[k];
+  void *as = arena_alloc(&s->arena, t->n * sizeof *f); // large enough for every type
+  st_from_f32(d, f, as, t->n);
+  return (Written){as, t->n * st_dtype_size(d)};
+}
 
 // Everything that the objective reads, as it is now, then what the optimiser keeps.
 static bool write_result(StepRun *x) {
@@ -123,9 +133,7 @@ static bool write_result(StepRun *x) {
     const char *why = "it cannot be read";
     if (!src.get(src.ud, name->name, &name->type, &t, &why))
       return session_fail(s, EXIT_WRONG, "%s: %s", name->name, why), false;
-    float *f = ARENA_ARRAY(&s->arena, float, t.n);
-    for (size_t k = 0; k < t.n && t.dtype == DT_F32; k++) f[k] = (float)t.f[k];
-    w[n] = (Written){f, t.dtype == DT_F32 ? NULL : t.i, t.n};
+    w[n] = written(s, &t);
   }
   for (size_t i = 0; i < x->trainer.param.n; i++)
     for (unsigned which = 0; which < x->optimiser->moments; which++) {
@@ -133,15 +141,14 @@ static bool write_result(StepRun *x) {
       if (!p->trained) continue;
       d[n] = (StDesc){.name = trainer_moment(&s->arena, p->name, which), .dtype = ST_F32, .rank = p->type.rank};
       for (int k = 0; k < p->type.rank; k++) d[n].shape[k] = p->type.dim[k].c;
-      w[n++] = (Written){which ? p->v : p->m, NULL, p->n};
+      w[n++] = (Written){which ? p->v : p->m, p->n * sizeof(float)};
     }
   int32_t step = (int32_t)x->trainer.step;
   d[n] = (StDesc){.name = "optimizer.step", .dtype = ST_I32, .rank = 1, .shape = {1}};
-  w[n++] = (Written){NULL, &step, 1};
+  w[n++] = (Written){&step, sizeof step};
   StWriter *out = st_write_begin(s->opt.output, n, d, &err);
   bool ok = out != NULL;
-  for (size_t i = 0; i < n && ok; i++)
-    ok = st_write_data(out, w[i].i ? (const void *)w[i].i : (const void *)w[i].f, w[i].n * 4, &err);
+  for (size_t i = 0; i < n && ok; i++) ok = st_write_data(out, w[i].data, w[i].bytes, &err);
   if (ok)
     ok = st_write_end(out, &err);
   else if (out)

@@ -116,6 +116,10 @@ bool trainer_begin(Session *s, Trainer *t, const Program *p, size_t route, Check
     const Type *type = &graph_value(g, o->val)->type;
     TrainParam x = {.name = o->name, .type = *type, .output = i, .trained = o->role == ROLE_gradient};
     x.n = (size_t)type_elements(g->module, type);
+    if (type->dtype != DT_F32 && (x.trained || type->dtype != DT_I32))
+      return session_fail(s, EXIT_WRONG, "%s is %s: f32 weights are trained, states are f32 or i32", o->name,
+                          dtype_info[type->dtype].name),
+             false;
     if (trainer_param(t, o->name)) continue; // assigned before the step and trained: the gradient comes first
     x.p = ARENA_ARRAY(&s->arena, float, x.n);
     if (x.trained) {

@@ -1,11 +1,11 @@
 // gradient.c: reverse mode. The graph of an objective gets, behind its forward values, the cotangents of what lies
 // between its trained weights and its loss, and an output of role `gradient` for each trained weight.
 //
-//   wanted:   what a trained weight reaches; only there cotangents are built. Below the lowest trained layer nothing
-//   is. walk:     values from the loss back to the first; when one is reached, its cotangent is complete. Its rule
-//             (ir/op/grad_*.c) adds the cotangents of its operands behind everything that is there.
-//   sums:     cotangents of one value are added in the order in which the walk meets its readers, so that the bits do
-//             not depend on anything else. Cotangents of slices that do not overlap are joined by one concat instead.
+// Wanted is what a trained weight reaches; only there cotangents are built, and below the lowest trained layer none is.
+// The walk goes from the loss back to the first value; when one is reached, its cotangent is complete, and its rule
+// (ir/op/grad_*.c) adds those of its operands behind everything that is there. Cotangents of one value are added in the
+// order in which the walk meets its readers, so that the bits do not depend on anything else; those of slices that do
+// not overlap are joined by one concat instead.
 //
 // A weight that the objective assigns is trained at its new value: the `assigned` is the leaf, and nothing flows
 // through it. At the end `assigned` and `stop` are their operands, in graphs without gradients too.
@@ -98,7 +98,7 @@ static void sort_parts(Cotangent *c) {
     }
 }
 
-// Zeros from place `from` on, as many as `length` says, as a part of a value of type t.
+// So many zeros along the axis, as a part of a value of type t.
 static Val gap(const Grad *g, const Type *t, int axis, const Seg *seg, Dim length) {
   Type part = *t;
   if (seg) {

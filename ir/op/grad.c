@@ -1,10 +1,6 @@
 // grad.c: see grad.h.
 #include "grad.h"
 
-Val grad_arg(const Grad *c, uint32_t i) {
-  return c->v.args[i];
-}
-
 const Type *grad_type(const Grad *c, Val v) {
   return &graph_value(c->g, v)->type;
 }

@@ -3,15 +3,14 @@
 // value.
 //
 //   void grad_mul(Grad *c) {
-//     grad_set(c, 0, grad_mul2(c, c->dy, grad_arg(c, 1)));      // dy b, summed where a was stretched
-//     grad_set(c, 1, grad_mul2(c, c->dy, grad_arg(c, 0)));
+//     grad_set(c, 0, grad_2(c, OP_mul, c->dy, c->v.args[1]));      // dy b, summed where a was stretched
+//     grad_set(c, 1, grad_2(c, OP_mul, c->dy, c->v.args[0]));
 //   }
 #ifndef SY_OP_GRAD_H
 #define SY_OP_GRAD_H
 
 #include "op.h"
 
-Val grad_arg(const Grad *c, uint32_t i);
 const Type *grad_type(const Grad *c, Val v);
 // The cotangent of operand i: v, summed over the axes along which the operand was stretched. Does nothing where it is
 // not asked for. NO_VAL sets nothing.

@@ -105,6 +105,8 @@ base="$syc step tiny.sy --objective fit --backend interp"
   wrong 2 'on which batch' $base -w start.safetensors
   wrong 2 'must be a number' $base -w start.safetensors --input batch.safetensors --lr fast
   wrong 2 'no weight of the objective' $base -w start.safetensors --input batch.safetensors --frozen 'nothing.*'
+  wrong 2 'of which objective' "$syc" emit tiny.sy --gradients --emit=ir -o not.safetensors
+  wrong 2 'go with --gradients' "$syc" emit tiny.sy --objective fit --frozen words --emit=ir -o not.safetensors
   wrong 1 'outside its table\|outside 0..4' $base -w start.safetensors --input wrong.safetensors -o not.safetensors
   wrong 1 "'loss' is not finite" $base -w start.safetensors --input nan.safetensors --given scale -o not.safetensors
   wrong 1 "no tensor for the input" $base -w start.safetensors --input start.safetensors
