@@ -115,25 +115,36 @@ static Written written(Session *s, const Tensor *t) {
   return (Written){as, t->n * st_dtype_size(d)};
 }
 
-// Everything that the objective reads, as it is now, then what the optimiser keeps.
+// A weight or state as it is now, and how the file describes it.
+static bool describe(Session *s, const WeightSource *src, const WeightName *name, StDesc *d, Written *w) {
+  int64_t dim[MAX_RANK];
+  const char *why = "it cannot be read";
+  *d = (StDesc){.name = name->name, .dtype = kept_dtype(name->type.dtype), .rank = name->type.rank};
+  for (int k = 0; k < name->type.rank; k++) d->shape[k] = dim[k] = name->type.dim[k].c;
+  Tensor t = tensor_new(&s->arena, name->type.dtype, name->type.rank, dim);
+  if (!src->get(src->ud, name->name, &name->type, &t, &why))
+    return session_fail(s, EXIT_WRONG, "%s: %s", name->name, why), false;
+  *w = written(s, &t);
+  return true;
+}
+
+// Everything that the objective reads or assigns, as it is now, then what the optimiser keeps.
 static bool write_result(StepRun *x) {
   Session *s = x->s;
   WeightNames names = weight_names_of_module(x->m, &s->arena);
   WeightSource src = trainer_source(&x->trainer);
-  size_t most = names.list.n + 2 * x->trainer.param.n + 1, n = 0;
+  size_t most = names.list.n + 3 * x->trainer.param.n + 1, n = 0;
   StDesc *d = ARENA_ARRAY(&s->arena, StDesc, most);
   Written *w = ARENA_ARRAY(&s->arena, Written, most);
   StError err = {""};
-  for (size_t i = 0; i < names.list.n; i++, n++) {
-    const WeightName *name = &names.list.at[i];
-    int64_t dim[MAX_RANK];
-    d[n] = (StDesc){.name = name->name, .dtype = kept_dtype(name->type.dtype), .rank = name->type.rank};
-    for (int k = 0; k < name->type.rank; k++) d[n].shape[k] = dim[k] = name->type.dim[k].c;
-    Tensor t = tensor_new(&s->arena, name->type.dtype, name->type.rank, dim);
-    const char *why = "it cannot be read";
-    if (!src.get(src.ud, name->name, &name->type, &t, &why))
-      return session_fail(s, EXIT_WRONG, "%s: %s", name->name, why), false;
-    w[n] = written(s, &t);
+  for (size_t i = 0; i < names.list.n; i++, n++)
+    if (!describe(s, &src, &names.list.at[i], &d[n], &w[n])) return false;
+  for (size_t i = 0; i < x->trainer.param.n; i++) { // a state that is only written
+    const TrainParam *p = &x->trainer.param.at[i];
+    if (weight_names_has(&names, p->name)) continue;
+    WeightName own = {.name = p->name, .type = p->type};
+    if (!describe(s, &src, &own, &d[n], &w[n])) return false;
+    n++;
   }
   for (size_t i = 0; i < x->trainer.param.n; i++)
     for (unsigned which = 0; which < x->optimiser->moments; which++) {

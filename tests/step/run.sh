@@ -20,12 +20,14 @@ model tiny(n = 12, classes = 5, vocab = 9) {
   dim B = 1..8
   dim L = 1..6
   state seen: f32[n]
+  state last: i32[1]
   objective fit(text: i32[B, L], labels: i32[B], scale?: f32) -> loss: f32, plain: f32 {
     weight words: f32[vocab, n]
     let h = norm(embedding(words, text), 1e-5)  @norm
     let h = h + gelu(linear(h, n))  @fc
     let h = h[:, 0]
     seen <- 0.5 * seen + 0.5 * stop(reshape(reduce_sum(transpose(h)), [n]))
+    last <- labels[0:1]
     let loss = cross_entropy(linear(h, classes) @head, labels)
     return if given(scale) { loss * scale } else { loss }, loss
   }
@@ -85,6 +87,8 @@ for name in words norm.weight; do
     fail "$name is frozen and moved"
 done
 [ "$(look start.safetensors head.weight)" != "$(look frozen.safetensors head.weight)" ] || fail "head.weight is trained and did not move"
+
+look six.safetensors last | grep -q 'I32' || fail "a state that is only written is not in the file"
 
 # what is wrong: STATUS, what is said, arguments
 wrong() {
