@@ -35,6 +35,15 @@ static _Noreturn void wrong(const char *what, const char *name) {
   abort();
 }
 
+static bool is_whole_array(const char *name, size_t *rows) {
+  FaceArray a = {0};
+  HostError err = {.text = ""};
+  bool ok = face_npy_read(name, &a, &err);
+  *rows = a.rank ? a.dim[0] : 1;
+  face_array_free(&a);
+  return ok;
+}
+
 /* the folder
  * ------------------------------------------------------------------------------------------------------------------ */
 typedef struct Made { // a file of the folder
@@ -64,8 +73,9 @@ typedef struct Made { // a file of the folder
       0                                                                                                                \
     }                                                                                                                  \
   }
+// `shape` is 20 characters wide: the header says its own length.
 #define NPY(descr, shape, data)                                                                                        \
-  "\x93NUMPY\1\0\x46\0{'descr': '" descr "', 'fortran_order': False, 'shape': " shape ", }     \n" data
+  "\x93NUMPY\1\0\x4f\0{'descr': '" descr "', 'fortran_order': False, 'shape': " shape ", }     \n" data
 #define FLOATS "\0\0\x80\x3f\0\0\0\x40\0\0\x40\x40\0\0\x80\x40\0\0\x80\xbf\0\0\0\xc0\0\0\x40\xc0\0\0\x80\xc0"
 #define INTS "\1\0\0\0\2\0\0\0\3\0\0\0\4\0\0\0\5\0\0\0\6\0\0\0"
 
@@ -82,12 +92,12 @@ static Made made[] = {
     TEXT("merges.txt", "#version\nq q\n"),
     TEXT("labels.txt", "a\nb d\nc\ne\x1b[31m\nf\n"),
     TEXT("labels.json", "[\"a\", \"b\", \"c\", \"d\", \"e\"]"),
-    TEXT("x.npy", NPY("<f4", "(2, 4)", FLOATS)),
-    TEXT("v.npy", NPY("<f4", "(2, 4)", FLOATS)),
+    TEXT("x.npy", NPY("<f4", "(2, 4)              ", FLOATS)),
+    TEXT("v.npy", NPY("<f4", "(2, 4)              ", FLOATS)),
     TEXT("v.txt", "a.ppm\nb.png\n"),
-    TEXT("ids.npy", NPY("<i4", "(2, 3)", INTS)),
-    TEXT("keep.npy", NPY("|b1", "(2, 4)", "\1\0\1\0\1\0\1\0")),
-    TEXT("cut.npy", NPY("<f4", "(2, 4)", "\0\0")),
+    TEXT("ids.npy", NPY("<i4", "(2, 3)              ", INTS)),
+    TEXT("keep.npy", NPY("|b1", "(2, 4)              ", "\1\0\1\0\1\0\1\0")),
+    TEXT("cut.npy", NPY("<f4", "(2, 4)              ", "\0\0")),
     TEXT("huge.npy", NPY("<f4", "(99999999999, 99999)", "")),
     TEXT("big.ppm", "P6 65000 65000 255\n"),
     TEXT("cut.ppm", "P6 3 2 255\n\1\2"),
@@ -147,6 +157,8 @@ static void begin(void) {
       made[i].n = (size_t)(sy_embedded_weights_end - sy_embedded_weights);
     make(&made[i]);
   }
+  size_t rows;
+  if (!is_whole_array("x.npy", &rows) || !is_whole_array("ids.npy", &rows)) wrong("no array", "x.npy, ids.npy");
   int null = open("/dev/null", O_RDONLY);
   if (null < 0 || dup2(null, STDIN_FILENO) < 0) wrong("no", "/dev/null");
   for (int fd = 1; fd <= 2; fd++)
@@ -161,25 +173,17 @@ static bool ends(const char *s, const char *end) {
   return n >= k && !strcmp(s + n - k, end);
 }
 
-static bool is_whole_array(const char *name, size_t *rows) {
-  FaceArray a = {0};
-  HostError err = {.text = ""};
-  bool ok = face_npy_read(name, &a, &err);
-  *rows = a.rank ? a.dim[0] : 1;
-  face_array_free(&a);
-  return ok;
-}
-
-// NAME.txt beside vectors: a line for each row.
+// NAME.txt beside vectors, NAME.npy or NAME: a line for each row.
 static bool are_names(const char *name) {
-  char npy[4200];
+  char stem[4200], npy[4210];
   size_t lines = 0, rows = 0;
   FILE *f = ends(name, ".txt") ? fopen(name, "rb") : NULL;
   for (int c; f && (c = getc(f)) != EOF;) lines += c == '\n';
-  if (f) fclose(f);
-  snprintf(npy, sizeof npy, "%.*s.npy", (int)(strlen(name) - 4), name);
-  if (f && access(npy, F_OK)) snprintf(npy, sizeof npy, "%.*s", (int)(strlen(name) - 4), name);
-  return f && is_whole_array(npy, &rows) && rows == lines;
+  if (!f) return false;
+  fclose(f);
+  snprintf(stem, sizeof stem, "%.*s", (int)(strlen(name) - 4), name);
+  snprintf(npy, sizeof npy, "%s.npy", stem);
+  return (is_whole_array(npy, &rows) && rows == lines) || (is_whole_array(stem, &rows) && rows == lines);
 }
 
 static void check_file(const char *name, int code, FaceCommand command) {
