@@ -8,6 +8,7 @@
 //   #define VIT_CLASSIFY_IMAGE_ELEMENTS 4816896u     // f32[B,3,224,224], B <= 32
 //   vit_status vit_classify(vit_ctx *ctx, size_t B, const float *image, float *logits);
 #include "template.h"
+#include "training.h"
 
 #include "runtime/engine/plan.h"
 #include "runtime/weights_format.h"
@@ -134,6 +135,7 @@ static void part_sizes(const ModelText *m, Buf *out) {
   for (size_t i = 0; i < m->p->route.n; i++) {
     const Graph *g = m->p->route.at[i].graph;
     emit_elements(m->p->module, g->input.at, g->input.n, g, m->n->route[i].input_macro, out);
+    if (program_trains(m->p) && g->objective) continue;
     emit_elements(m->p->module, g->output.at, g->output.n, g, m->n->route[i].output_macro, out);
   }
 }
@@ -150,18 +152,85 @@ static void part_routes(const ModelText *m, Buf *out) {
   for (size_t i = 0; i < p->route.n; i++)
     buf_printf(out, "%s %s_ROUTE_%s = %zu", i ? "," : "", n->upper, n->route[i].macro + strlen(n->upper) + 1, i);
   buf_printf(out, "%s %s_ROUTE_COUNT = %zu };\n", p->route.n ? "," : "", n->upper, p->route.n);
-  for (size_t i = 0; i < p->route.n; i++) emit_route_decl(p, n, i, out);
+  for (size_t i = 0; i < p->route.n; i++)
+    if (!program_trains(p) || !p->route.at[i].graph->objective) emit_route_decl(p, n, i, out);
+}
+
+/* training ------------------------------------------------------------------------------------------------------------
+ */
+static void emit_train_sizes(const Program *p, const ModelNames *n, Buf *out) {
+  Arena a = {0};
+  const char *u = n->upper;
+  Training t = program_training(p, &a);
+  TrainingBytes b = training_bytes(p, &t);
+  buf_printf(out, "\n#define %s_TRAIN_BYTES UINT64_C(%llu) /* the state of a training */\n", u,
+             (unsigned long long)b.total);
+  buf_printf(out, "#define %s_TRAIN_ADD_BYTES UINT64_C(%llu) /* more, to add the gradients of several batches */\n", u,
+             (unsigned long long)b.add);
+  buf_printf(out, "\n/* Numbers of the objectives, for %s_grad. */\nenum {", n->prefix);
+  for (size_t i = 0; i < t.objective.n; i++)
+    buf_printf(out, "%s %s_OBJECTIVE_%s = %zu", i ? "," : "", u,
+               n->route[t.objective.at[i].route].macro + strlen(u) + 1, i);
+  buf_puts(out, " };\n\n");
+  arena_free(&a);
+}
+
+// PREFIX_grad_NAME: mdl_grad with the objective's inputs and what it gives the caller as parameters.
+static void emit_gradient_function(const Program *p, const ModelNames *n, size_t at, Buf *out) {
+  const RouteNames *r = &n->route[at];
+  const Graph *g = p->route.at[at].graph;
+  size_t given = 0;
+  buf_printf(out, "\n/* Objective %s", g->name);
+  if (g->about && *g->about) {
+    buf_puts(out, ": ");
+    emit_comment(out, g->about);
+  }
+  buf_putc(out, '\n');
+  for (size_t i = 0; i < g->input.n; i++)
+    emit_layout_note(p->module, r->input[i], &graph_value(g, g->input.at[i].val)->type, false, out);
+  for (size_t i = 0; i < g->output.n; i++)
+    if (g->output.at[i].role == ROLE_data)
+      emit_layout_note(p->module, r->output[i], &graph_value(g, g->output.at[i].val)->type, false, out);
+  buf_printf(out, " */\nstatic inline %s_status %s_grad_%s(%s_train *t", n->prefix, n->prefix, r->id, n->prefix);
+  for (size_t j = 0; j < p->module->ndim; j++)
+    if (r->dims >> j & 1) buf_printf(out, ", size_t %s", r->dim[j]);
+  for (size_t i = 0; i < g->input.n; i++)
+    buf_printf(out, ", const %s *%s", dtype_info[graph_value(g, g->input.at[i].val)->type.dtype].memory, r->input[i]);
+  for (size_t i = 0; i < g->output.n; i++)
+    if (g->output.at[i].role == ROLE_data)
+      buf_printf(out, ", %s *%s", dtype_info[graph_value(g, g->output.at[i].val)->type.dtype].memory, r->output[i]);
+  buf_printf(out, ") {\n  size_t dims[%zu] = {0};\n", p->module->ndim ? p->module->ndim : 1);
+  for (size_t j = 0; j < p->module->ndim; j++)
+    if (r->dims >> j & 1) buf_printf(out, "  dims[%zu] = %s;\n", j, r->dim[j]);
+  buf_printf(out, "  const void *in[%zu] = {0};\n", g->input.n ? g->input.n : 1);
+  for (size_t i = 0; i < g->input.n; i++) buf_printf(out, "  in[%zu] = %s;\n", i, r->input[i]);
+  buf_printf(out, "  void *out[%zu] = {0};\n", g->output.n);
+  for (size_t i = 0; i < g->output.n; i++)
+    if (g->output.at[i].role == ROLE_data) buf_printf(out, "  out[%zu] = %s;\n", given++, r->output[i]);
+  buf_printf(out, "  return %s_grad(t, %s_OBJECTIVE_%s, dims, in, out);\n}\n", n->prefix, n->upper,
+             r->macro + strlen(n->upper) + 1);
+}
+
+static void part_training(const ModelText *m, Buf *out) {
+  static const TextPartRow none[] = {{NULL, NULL}};
+  if (!program_trains(m->p)) return;
+  emit_train_sizes(m->p, m->n, out);
+  template_print("train.h", m, none, out);
+  for (size_t i = 0; i < m->p->route.n; i++)
+    if (m->p->route.at[i].graph->objective) emit_gradient_function(m->p, m->n, i, out);
+  buf_putc(out, '\n');
 }
 
 void emit_header_fixed(const Program *p, const ModelNames *n, Buf *out) {
-  static const TextPartRow parts[] = {{"sizes", part_fixed_sizes}, {"routes", NULL}, {NULL, NULL}};
+  static const TextPartRow parts[] = {{"sizes", part_fixed_sizes}, {"routes", NULL}, {"training", NULL}, {NULL, NULL}};
   buf_printf(out, "%s_H_INCLUDED %s_TRACE %s_ROUTE_COUNT\n", n->upper, n->upper, n->upper);
   template_print("model.h", &(ModelText){.p = p, .n = n}, parts, out);
 }
 
 // All behind the guard.
 static void emit_body(const Program *p, const ModelNames *n, Buf *out) {
-  static const TextPartRow parts[] = {{"sizes", part_sizes}, {"routes", part_routes}, {NULL, NULL}};
+  static const TextPartRow parts[] = {
+      {"sizes", part_sizes}, {"routes", part_routes}, {"training", part_training}, {NULL, NULL}};
   template_print("model.h", &(ModelText){.p = p, .n = n}, parts, out);
 }
 

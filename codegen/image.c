@@ -8,6 +8,7 @@
 #include "generates.h"
 #include "image_records.h"
 #include "probe.h"
+#include "training.h"
 #include "runtime/cpu_words.h"
 #include "runtime/engine/plan.h"
 #include "runtime/weights_format.h"
@@ -491,6 +492,11 @@ static void info(Image *im, const char *stem, bool listed, bool shared, bool wit
 
 static void facts(Image *im) {
   const Program *p = im->p;
+  TrainingBytes bytes = {0};
+  if (program_trains(p)) {
+    Training x = program_training(p, &im->arena);
+    bytes = training_bytes(p, &x);
+  }
   Table *t = new_table(im, PART_ENGINE, &record_facts, "mdl__facts_table");
   t->one = true;
   t->shared = true;
@@ -499,8 +505,72 @@ static void facts(Image *im) {
       ROW(im, facts, V(facts, plan_hash, cell_hash(p->plan_hash)), V(facts, weights_bytes, cell_u64(weights_bytes(p))),
           V(facts, weights_data, cell_u64(sy_weights_data_offset(p->weight.n))),
           V(facts, weights_count, cell_u64(p->weight.n)), V(facts, shared_bytes, cell_u64((uint64_t)p->arena_bytes)),
-          V(facts, scratch_bytes, cell_u64((uint64_t)p->scratch_bytes)), V(facts, routes, cell_u64(p->route.n))));
+          V(facts, scratch_bytes, cell_u64((uint64_t)p->scratch_bytes)), V(facts, routes, cell_u64(p->route.n)),
+          V(facts, train_bytes, cell_u64(bytes.total)), V(facts, train_add_bytes, cell_u64(bytes.add))));
   finish(im, t);
+}
+
+/* training ------------------------------------------------------------------------------------------------------------
+ */
+static void entries(Image *im) {
+  Table *t = new_table(im, PART_TABLES, &record_entry, "mdl__entries");
+  t->about = "Entries of the weight file.";
+  t->shared = true;
+  for (size_t i = 0; i < im->p->weight.n || !i; i++) {
+    const PackedWeight *w = i < im->p->weight.n ? &im->p->weight.at[i] : NULL;
+    add_row(im, t,
+            ROW(im, entry, V(entry, offset, cell_u64(w ? w->offset : 0)), V(entry, bytes, cell_u64(w ? w->bytes : 0)),
+                V(entry, type, cell_u64(w ? (uint64_t)dtype_info[w->dtype].code : 0))));
+  }
+  finish(im, t);
+}
+
+static Cell stored(Image *im, const TrainingTensor *x) {
+  const Module *m = im->p->module;
+  mdl__stored s = training_stored(m, x);
+  Cell about = ROW(im, trained, V(trained, name, cell_text(x->name)), V(trained, elements, cell_u64(s.about.elements)),
+                   V(trained, dtype, cell_char(s.about.dtype)), V(trained, trained, cell_i32(s.about.trained)));
+  return ROW(im, stored, V(stored, about, about), V(stored, offset, cell_u64(s.offset)),
+             V(stored, slot, cell_u64(s.slot)), V(stored, next, cell_u64(s.next)), V(stored, bytes, cell_u64(s.bytes)),
+             V(stored, turned, cell_i32(s.turned)), V(stored, outer, cell_u64(s.outer)), V(stored, n, cell_u64(s.n)),
+             V(stored, k, cell_u64(s.k)), V(stored, panel, cell_u64(s.panel)), V(stored, pitch, cell_u64(s.pitch)));
+}
+
+static Cell left(Image *im, const TrainingOutput *o) {
+  return ROW(im, left, V(left, kind, cell_u32(o->kind)), V(left, stored, cell_u32(o->tensor)));
+}
+
+static Cell objective(Image *im, const TrainingObjective *o) {
+  size_t n = im->p->route.at[o->route].graph->output.n;
+  Table *t = new_table(im, PART_TABLES, &record_left, route_table(im, "left", o->route));
+  for (size_t i = 0; i < n; i++) add_row(im, t, left(im, &o->output[i]));
+  return ROW(im, objective, V(objective, route, cell_u32(o->route)), V(objective, noutput, cell_u32(n)),
+             V(objective, output, cell_ref(finish(im, t))));
+}
+
+// Where nothing is trained, an engine that is compiled ahead wants the tables all the same.
+static void training(Image *im) {
+  Training x = program_trains(im->p) ? program_training(im->p, &im->arena) : (Training){0};
+  Table *tensor = new_table(im, PART_TABLES, &record_stored, "mdl__stored_table"),
+        *list = new_table(im, PART_TABLES, &record_objective, "mdl__objectives"),
+        *facts = new_table(im, PART_TABLES, &record_training, "mdl__training_table");
+  tensor->shared = list->shared = facts->shared = facts->one = true;
+  for (size_t i = 0; i < x.tensor.n; i++) add_row(im, tensor, stored(im, &x.tensor.at[i]));
+  if (!x.tensor.n) add_row(im, tensor, stored(im, &(TrainingTensor){.name = ""}));
+  finish(im, tensor);
+  for (size_t i = 0; i < x.objective.n; i++) add_row(im, list, objective(im, &x.objective.at[i]));
+  if (!x.objective.n)
+    add_row(im, list,
+            ROW(im, objective, V(objective, route, cell_u32(0)), V(objective, noutput, cell_u32(0)),
+                V(objective, output, cell_ref(NULL))));
+  finish(im, list);
+  add_row(im, facts,
+          ROW(im, training, V(training, nstored, cell_u32(x.tensor.n)),
+              V(training, nobjective, cell_u32(x.objective.n)),
+              V(training, update, cell_u32(program_trains(im->p) ? im->p->update : 0)),
+              V(training, slots, cell_u64(x.slots)), V(training, next_bytes, cell_u64(x.next_bytes)),
+              V(training, outputs, cell_u64(x.outputs))));
+  finish(im, facts);
 }
 
 /* images --------------------------------------------------------------------------------------------------------------
@@ -515,6 +585,7 @@ Image image_of(const Program *p, const ModelNames *n, const ImageOf *o) {
   kernel_names(&im);
   info(&im, "info", false, true, o->prepare);
   if (o->alone) facts(&im);
+  if (o->alone || program_trains(p)) entries(&im), training(&im);
   if (o->glue) info(&im, "glue", true, true, o->prepare);
   return im;
 }

@@ -4,6 +4,7 @@
 #define SY_IMAGE_RECORDS_H
 
 #include "image.h"
+#include "runtime/engine/update.h"
 
 extern const Record record_none;
 #define RECORD(r, T, S) extern const Record record_##r;

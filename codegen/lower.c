@@ -6,6 +6,7 @@
 // expression, equal layout => stored once, in the order of first use, so that a run reads the file from front to back.
 #include "program.h"
 #include "arena_scale.h"
+#include "update.h"
 
 #include <string.h>
 
@@ -296,6 +297,21 @@ static uint64_t hash_plan(const Program *p) {
   return h;
 }
 
+// The kernels of updates, where objectives have gradients in place.
+static void add_updates(ProgramMaker *l) {
+  Program *p = l->p;
+  for (size_t i = 0; p->module->train && p->module->train->in_place && i < p->route.n; i++)
+    p->trains = p->trains || p->route.at[i].graph->objective;
+  if (!p->trains) return;
+  p->update = p->kernel.n;
+  for (unsigned k = 0; k < MDL__UPDATES; k++) {
+    KernelSlot s = {0};
+    for (size_t t = 0; t < p->ntarget; t++) s.k[t] = update_kernel(l->a, p->target[t], k);
+    s.name = intern(&l->names, s.k[0]->name);
+    VEC_PUSH(l->a, p->kernel, s);
+  }
+}
+
 Program *program_lower(Module *m, const Target *const *target, size_t ntarget) {
   Program *p = ARENA_NEW(m->arena, Program);
   ProgramMaker l = {.p = p, .a = m->arena, .texts = {.arena = m->arena}, .names = {.arena = m->arena}};
@@ -319,6 +335,7 @@ Program *program_lower(Module *m, const Target *const *target, size_t ntarget) {
     if (r.arena_bytes > p->arena_bytes) p->arena_bytes = r.arena_bytes;
     VEC_PUSH(m->arena, p->route, r);
   }
+  if (ok) add_updates(&l);
   p->plan_hash = hash_plan(p);
   arena_free(&l.text);
   return ok ? p : NULL;

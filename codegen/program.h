@@ -75,6 +75,8 @@ typedef struct Program {
   VEC(KernelSlot) kernel;
   VEC(RouteProgram) route;
   VEC(PackedWeight) weight;
+  bool trains;           // its objectives have gradients in place, and there are
+  size_t update;         // kernels of updates (update.h), from this one on
   uint64_t weight_bytes; // data area of the packed file
   int64_t arena_bytes;   // shared part: maximum over the routes
   int64_t scratch_bytes; // per worker: maximum over kernels and targets

@@ -5,6 +5,7 @@
 #include "check.h"
 
 #include "common/text.h"
+#include "runtime/engine/numbers.h"
 #include "trainer.h"
 
 #include <float.h>
@@ -31,7 +32,7 @@ const Train *check_train(Check *c, const Case *k) {
   if (!gradients) return NULL;
   Train *t = ARENA_NEW(&c->s->arena, Train);
   StrList only = strings_of(c, k, "trainable"), freeze = strings_of(c, k, "frozen");
-  *t = (Train){only.at, freeze.at, only.n, freeze.n};
+  *t = (Train){only.at, freeze.at, only.n, freeze.n, .in_place = true};
   return t;
 }
 
@@ -51,23 +52,37 @@ static const Port *port_of(const Graph *g, const char *name, Role role) {
   return NULL;
 }
 
-static bool compare(Check *c, const Call *call, const Port *p, const StTensor *x, double atol, double rtol, Worst *w) {
+// The tensor of the checkpoint that a gradient or a next value belongs to.
+static const TrainingTensor *tensor_of(const Training *t, const char *name) {
+  for (size_t i = 0; i < t->tensor.n; i++)
+    if (!strcmp(t->tensor.at[i].name, name)) return &t->tensor.at[i];
+  return NULL;
+}
+
+// Row-major, in the session's arena.
+static void *rows_of(Check *c, const Call *call, const Training *all, const Port *p, size_t *n, size_t *bytes) {
   const Graph *g = call->program->route.at[call->route].graph;
-  const Type *t = &graph_value(g, p->val)->type;
-  Layout l = layout_of(&c->s->arena, g->module, t, call->dims, NULL);
-  size_t n = layout_elements(&l);
-  int64_t want_n = 1;
-  for (int d = 0; d < x->rank; d++) want_n *= x->shape[d];
-  if ((int64_t)n != want_n) return false;
-  void *dense = check_zeros(c, n * l.bytes);
-  layout_load(&l, call->out[p - g->output.at], dense);
+  const TrainingTensor *t = tensor_of(all, p->name);
+  *n = (size_t)type_elements(g->module, &t->type);
+  *bytes = *n * dtype_info[t->type.dtype].bytes;
+  void *rows = check_zeros(c, *bytes);
+  train_rows(g->module, t, call->out[p - g->output.at], rows);
+  return rows;
+}
+
+static bool compare(Check *c, const Call *call, const Training *all, const Port *p, const StTensor *x, double atol,
+                    double rtol, Worst *w) {
+  const Type *t = &tensor_of(all, p->name)->type;
+  size_t n, bytes;
+  void *dense = rows_of(c, call, all, p, &n, &bytes);
+  if ((int64_t)n != st_elements(x)) return false;
   Difference d = {0};
   for (size_t i = 0; i < n; i++)
     difference_add(&d, i, check_element(kept_dtype(t->dtype), dense, i), check_element(x->dtype, x->data, i));
   double limit = t->dtype == DT_F32 ? atol + rtol * d.most : 0;
   double share = d.abs == 0 ? 0 : d.abs / (limit > 0 ? limit : DBL_MIN);
   w->n++;
-  w->hash = hash_bytes(dense, n * l.bytes, w->hash);
+  w->hash = hash_bytes(dense, bytes, w->hash);
   if (w->o.name && share <= w->share) return true;
   w->share = share;
   w->o = (CheckOutput){.name = p->name,
@@ -93,7 +108,8 @@ static bool in_list(const StrList *l, const char *name) {
   return false;
 }
 
-static bool compare_gradients(Check *c, const Case *k, const Call *call, const Checkpoint *tensors, CheckResult *r) {
+static bool compare_gradients(Check *c, const Case *k, const Call *call, const Training *all_of,
+                              const Checkpoint *tensors, CheckResult *r) {
   const Graph *g = call->program->route.at[call->route].graph;
   const cJSON *how = cJSON_GetObjectItemCaseSensitive(k->json, "gradients");
   const char *prefix = how ? json_text(how, "prefix") : NULL;
@@ -110,7 +126,7 @@ static bool compare_gradients(Check *c, const Case *k, const Call *call, const C
     const Port *p = port_of(g, x->name + strlen(prefix), ROLE_gradient);
     if (!p && in_list(&none, x->name + strlen(prefix))) continue;
     if (!p) return check_settle(c, r, FAIL, "there is no gradient of '%s'", x->name + strlen(prefix));
-    if (!compare(c, call, p, x, atol, rtol, &w))
+    if (!compare(c, call, all_of, p, x, atol, rtol, &w))
       return check_settle(c, r, FAIL, "the gradient of '%s' has another shape in the case", p->name);
   }
   for (size_t i = 0; i < g->output.n; i++) {
@@ -123,7 +139,7 @@ static bool compare_gradients(Check *c, const Case *k, const Call *call, const C
 }
 
 // "gradient_digests": the length of each gradient, where the gradients themselves would be too large a file.
-static bool compare_digests(Check *c, const Case *k, const Call *call, CheckResult *r) {
+static bool compare_digests(Check *c, const Case *k, const Call *call, const Training *all, CheckResult *r) {
   const Graph *g = call->program->route.at[call->route].graph;
   const cJSON *how = cJSON_GetObjectItemCaseSensitive(k->json, "gradient_digests"), *step, *one;
   const char *file = how ? json_text(how, "file") : NULL, *err;
@@ -145,8 +161,9 @@ static bool compare_digests(Check *c, const Case *k, const Call *call, CheckResu
       ok = check_settle(c, r, FAIL, "there is no gradient of '%s'", one->string);
       break;
     }
-    size_t elements = (size_t)type_elements(g->module, &graph_value(g, p->val)->type);
-    double want = json_number(one, "l2", -1), got = sqrt(sy_square_sum(call->out[p - g->output.at], elements));
+    size_t elements = 0, bytes = 0;
+    const float *rows = rows_of(c, call, all, p, &elements, &bytes);
+    double want = json_number(one, "l2", -1), got = sqrt(mdl__squares(rows, elements));
     double limit = json_number(how, "atol", 1e-7) + json_number(how, "rtol", 1e-5) * fabs(want), d = fabs(got - want);
     w.n++;
     if (w.o.name && !(d / limit > w.share)) continue;
@@ -159,7 +176,8 @@ static bool compare_digests(Check *c, const Case *k, const Call *call, CheckResu
   return ok;
 }
 
-static bool compare_states(Check *c, const Case *k, const Call *call, const Checkpoint *tensors, CheckResult *r) {
+static bool compare_states(Check *c, const Case *k, const Call *call, const Training *all, const Checkpoint *tensors,
+                           CheckResult *r) {
   const Graph *g = call->program->route.at[call->route].graph;
   double rtol = json_number(k->json, "state_after_rtol", 1e-5);
   const cJSON *v;
@@ -169,7 +187,7 @@ static bool compare_states(Check *c, const Case *k, const Call *call, const Chec
     const Port *p = port_of(g, v->string, ROLE_next);
     if (!x) return check_settle(c, r, FAIL, "no tensor for the state '%s'", v->string);
     if (!p) return check_settle(c, r, FAIL, "the objective does not change '%s'", v->string);
-    if (!compare(c, call, p, x, json_number(k->json, "atol", 1e-7), rtol, &w))
+    if (!compare(c, call, all, p, x, json_number(k->json, "atol", 1e-7), rtol, &w))
       return check_settle(c, r, FAIL, "the state '%s' has another shape in the case", v->string);
   }
   report(c, &w, "states", r);
@@ -197,7 +215,7 @@ static bool is_skipped(const cJSON *skip, const char *name, const StTensor *x, s
   return false;
 }
 
-static bool compare_weights(Check *c, const Case *k, const Trainer *t, const Checkpoint *tensors, CheckResult *r) {
+static bool compare_weights(Check *c, const Case *k, Trainer *t, const Checkpoint *tensors, CheckResult *r) {
   const cJSON *how = cJSON_GetObjectItemCaseSensitive(k->json, "weights_after");
   const cJSON *skip = cJSON_GetObjectItemCaseSensitive(k->json, "skip_after");
   const char *prefix = how ? json_text(how, "prefix") : NULL;
@@ -205,19 +223,21 @@ static bool compare_weights(Check *c, const Case *k, const Trainer *t, const Che
   double atol = json_number(how, "atol", 0), least = json_number(how, "min_gradient", 0);
   double loose = json_number(how, "else_atol", atol);
   Worst w = {0};
-  for (size_t i = 0; prefix && i < t->param.n; i++) {
-    const TrainParam *p = &t->param.at[i];
+  for (size_t i = 0; prefix && i < t->training.tensor.n; i++) {
+    const TrainingTensor *p = &t->training.tensor.at[i];
+    size_t n = (size_t)type_elements(t->program->module, &p->type);
     const StTensor *want = checkpoint_find(tensors, arena_printf(&c->s->arena, "%s%s", prefix, p->name));
     const StTensor *grad =
         checkpoint_find(tensors, arena_printf(&c->s->arena, "%s%s", gradients ? gradients : "", p->name));
     if (!p->trained) continue;
-    w.hash = hash_bytes(p->p, p->n * sizeof *p->p, w.hash);
-    if (!want || !grad || (size_t)st_elements(want) != p->n || (size_t)st_elements(grad) != p->n)
+    const float *now = trainer_get(t, &c->s->arena, p, MDL_VALUE);
+    w.hash = hash_bytes(now, n * sizeof *now, w.hash);
+    if (!want || !grad || (size_t)st_elements(want) != n || (size_t)st_elements(grad) != n)
       return check_settle(c, r, FAIL, "the case has no weight '%s' after its steps", p->name);
-    for (size_t e = 0; e < p->n; e++) {
+    for (size_t e = 0; e < n; e++) {
       double g = fabs(check_element(grad->dtype, grad->data, e));
       double limit = g >= least || g == 0 ? atol : loose,
-             d = fabs((double)p->p[e] - check_element(want->dtype, want->data, e));
+             d = fabs((double)now[e] - check_element(want->dtype, want->data, e));
       if (is_skipped(skip, p->name, want, e)) continue;
       w.n += e == 0;
       if (w.o.name && !(d / limit > w.share)) continue;
@@ -249,38 +269,76 @@ static bool compare_loss(Check *c, const Case *k, const Call *call, const Checkp
   return true;
 }
 
-static bool take_steps(Check *c, const Case *k, Call *call, Loaded *f, CheckResult *r) {
+typedef struct Caller { // of a training whose calls are those of the check
+  Check *c;
+  const Call *call;
+  CheckResult *r;
+} Caller;
+
+static sy_status make_call(void *ud, size_t route, const size_t *dims, const void *file, size_t bytes,
+                           const void *const *in, void *const *out) {
+  const Caller *x = ud;
+  Call call = *x->call;
+  const char *err;
+  (void)dims, (void)in;
+  size_t n = call.program->route.at[route].graph->output.n;
+  call.out = ARENA_ARRAY(&x->c->s->arena, void *, n + 1);
+  memcpy(call.out, out, n * sizeof *out);
+  if (!file_write(call.packed, file, bytes, &err))
+    return check_settle(x->c, x->r, FAIL, "cannot write %s: %s", call.packed, err) ? SY_OK : SY_EIO;
+  return check_run(x->c, &call, x->r) ? SY_OK : SY_EINVAL;
+}
+
+static bool one_step(Check *c, Trainer *t, size_t step, int o, const sy_hyper *h, CheckResult *r) {
+  sy_status status = t->f->update(t->train, (unsigned)o, h, 1, NULL, 0, NULL);
+  if (status == SY_ENUMERIC)
+    return check_settle(c, r, FAIL, "step %zu: '%s' is not finite", step, t->f->fault(t->train));
+  return !status || check_settle(c, r, FAIL, "step %zu: %s", step, sy_strerror((int)status));
+}
+
+static bool run_steps(Check *c, const Case *k, Trainer *t, Call *call, Loaded *f, CheckResult *r) {
   const cJSON *how = cJSON_GetObjectItemCaseSensitive(k->json, "optimiser");
-  const char *name = json_text(how, "name");
-  const sy_optimiser *o = name ? sy_optimiser_find(name) : NULL;
-  size_t steps = (size_t)json_number(how, "steps", 0);
-  Trainer t;
+  const Graph *g = call->program->route.at[call->route].graph;
+  size_t steps = (size_t)json_number(how, "steps", 0), dims[MAX_DIMS];
+  int o = optimiser_named(json_text(how, "name"));
   Worst losses = {0};
-  const char *bad;
-  if (!how) return true;
-  if (!o) return check_settle(c, r, FAIL, "there is no optimiser '%s'", name ? name : "");
   sy_hyper h = {.lr = json_number(how, "lr", 0),
                 .beta1 = json_number(how, "beta1", 0.9),
                 .beta2 = json_number(how, "beta2", 0.999),
                 .eps = json_number(how, "eps", 1e-8),
                 .decay = json_number(how, "weight_decay", 0)};
-  if (!trainer_begin(c->s, &t, call->program, call->route, &f->weights))
-    return check_settle(c, r, FAIL, "the weights cannot be trained");
+  void **out = ARENA_ARRAY(&c->s->arena, void *, g->output.n + 1);
+  for (size_t i = 0, n = 0; i < g->output.n; i++)
+    if (g->output.at[i].role == ROLE_data) out[n++] = call->out[i];
   for (size_t i = 0; i <= steps; i++) {
-    if (i) {
-      if (!trainer_update(&t, o, h, 0, call->out, NULL, &bad))
-        return check_settle(c, r, FAIL, "step %zu: '%s' is not finite", i, bad);
-      if (!trainer_pack(&t, call->packed)) return check_settle(c, r, FAIL, "the weights cannot be packed");
-      if (!check_inputs(c, k, &f->tensors, (int)i, call, r) || !check_run(c, call, r)) return false;
-    }
-    if (!compare_loss(c, k, call, &f->tensors, i, &losses, r)) return false;
+    if (i && (!one_step(c, t, i, o, &h, r) || !check_inputs(c, k, &f->tensors, (int)i, call, r))) return false;
+    for (int d = 0; d < MAX_DIMS; d++) dims[d] = (size_t)call->dims[d];
+    sy_status status = t->f->grad(t->train, 0, dims, call->in, out);
+    if (status && !r->reason) (void)check_settle(c, r, FAIL, "evaluation %zu: %s", i, sy_strerror((int)status));
+    if (status || !compare_loss(c, k, call, &f->tensors, i, &losses, r)) return false;
   }
   report(c, &losses, "losses", r);
-  return compare_weights(c, k, &t, &f->tensors, r);
+  return compare_weights(c, k, t, &f->tensors, r);
+}
+
+static bool take_steps(Check *c, const Case *k, Call *call, Loaded *f, CheckResult *r) {
+  const cJSON *how = cJSON_GetObjectItemCaseSensitive(k->json, "optimiser");
+  const char *name = json_text(how, "name");
+  if (!how) return true;
+  if (!name || optimiser_named(name) < 0)
+    return check_settle(c, r, FAIL, "there is no optimiser '%s'", name ? name : "");
+  Caller ud = {c, call, r};
+  Trainer t = {.s = c->s, .c = c, .program = call->program, .call = make_call, .ud = &ud};
+  bool ok = trainer_open(&t, &f->weights);
+  if (!ok) (void)check_settle(c, r, FAIL, "the weights cannot be trained");
+  ok = ok && run_steps(c, k, &t, call, f, r);
+  trainer_close(&t);
+  return ok;
 }
 
 bool check_train_outputs(Check *c, const Case *k, Call *call, Loaded *f, CheckResult *r) {
-  if (!compare_gradients(c, k, call, &f->tensors, r) || !compare_digests(c, k, call, r)) return false;
-  if (!compare_states(c, k, call, &f->tensors, r)) return false;
+  Training all = program_training(call->program, &c->s->arena);
+  if (!compare_gradients(c, k, call, &all, &f->tensors, r) || !compare_digests(c, k, call, &all, r)) return false;
+  if (!compare_states(c, k, call, &all, &f->tensors, r)) return false;
   return take_steps(c, k, call, f, r);
 }

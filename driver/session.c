@@ -245,7 +245,7 @@ static bool set_train(Session *s, Module *m) {
     return session_fail(s, EXIT_USAGE, "--trained and --frozen go with --gradients"), false;
   if (!o->gradients) return true;
   Train *t = ARENA_NEW(&s->arena, Train);
-  *t = (Train){o->trained.at, o->frozen.at, o->trained.n, o->frozen.n};
+  *t = (Train){o->trained.at, o->frozen.at, o->trained.n, o->frozen.n, .in_place = true};
   m->train = t;
   for (int which = 0; which < 2; which++) {
     const StrList *l = which ? &o->frozen : &o->trained;

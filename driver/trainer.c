@@ -1,183 +1,265 @@
 // trainer.c: see trainer.h.
-#include "check.h"
 #include "trainer.h"
 
-#include <errno.h>
-#include <math.h>
+#include "ckpt/safetensors.h"
+#include "codegen/llvm/llvm.h"
+#include "codegen/update.h"
+#include "runtime/weights_format.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
 #include <string.h>
 
-const TrainParam *trainer_param(const Trainer *t, const char *name) {
-  for (size_t i = 0; i < t->param.n; i++)
-    if (!strcmp(t->param.at[i].name, name)) return &t->param.at[i];
-  return NULL;
+int optimiser_named(const char *name) {
+  for (int o = 0; o < MDL_OPTIMISERS; o++)
+    if (!strcmp(update_info[o].name, name)) return o;
+  return -1;
 }
 
-/* weights as they are now
- * --------------------------------------------------------------------------------------------------- */
-
-static bool get(void *ud, const char *name, const Type *type, Tensor *out, const char **err) {
-  Trainer *t = ud;
-  const TrainParam *p = trainer_param(t, name);
-  if (!p) return t->base.get(t->base.ud, name, type, out, err);
-  for (size_t i = 0; i < out->n; i++) {
-    if (out->dtype == DT_I32)
-      out->i[i] = (int32_t)p->p[i];
-    else if (out->dtype != DT_BOOL)
-      out->f[i] = (double)p->p[i];
-  }
-  return true;
-}
-
-static const float *f32(void *ud, const char *name, const Type *type) {
-  Trainer *t = ud;
-  const TrainParam *p = trainer_param(t, name);
-  if (!p) return t->base.f32 ? t->base.f32(t->base.ud, name, type) : NULL;
-  return p->type.dtype == DT_F32 ? p->p : NULL;
-}
-
-static bool rows(void *ud, const char *name, const Type *type, int64_t *n) {
-  Trainer *t = ud;
-  return !trainer_param(t, name) && t->base.rows && t->base.rows(t->base.ud, name, type, n);
-}
-
-WeightSource trainer_source(Trainer *t) {
-  return (WeightSource){.get = get, .f32 = f32, .rows = rows, .ud = t};
-}
-
-/* the beginning
- * ------------------------------------------------------------------------------------------------------------- */
-
-typedef struct First { // the checkpoint as the evaluator asks it
-  Trainer *t;
-  const char *err;
-} First;
-
-static bool first_weight(void *ud, const char *name, const Type *t, Tensor *out) {
-  First *f = ud;
-  return f->t->base.get(f->t->base.ud, name, t, out, &f->err);
-}
-
-static bool first_rows(void *ud, const char *name, const Type *t, int64_t *n) {
-  First *f = ud;
-  return f->t->base.rows && f->t->base.rows(f->t->base.ud, name, t, n);
-}
-
-// The operator that asks for a weight of the checkpoint, in the graph as it is before the passes have laid it out.
-static Val weight_named(const Graph *g, const char *name) {
-  for (uint32_t i = 1; i < g->value.n; i++) {
-    const Value *v = graph_value(g, (Val){i});
-    if (!v->dead && v->op == OP_weight && !strcmp(value_str(v, A_name), name)) return (Val){i};
-  }
-  return NO_VAL;
-}
-
-// A weight's elements, resized where the page says so, as f32.
-static bool first_value(Trainer *t, const Graph *g, Val weight, float *to) {
-  Arena a = {0};
-  First f = {.t = t};
-  EvalEnv env = {.arena = &a, .weight = first_weight, .weight_rows = first_rows, .ud = &f};
-  Tensor out;
-  for (size_t i = 0; i < g->module->ndim; i++) env.dim[i] = g->module->dim[i].lo; // a weight has none of them
-  bool ok = graph_eval(g, &env, &weight, 1, &out);
-  for (size_t i = 0; ok && i < out.n; i++) to[i] = out.dtype == DT_I32 ? (float)out.i[i] : (float)out.f[i];
-  if (!ok)
-    session_fail(t->s, EXIT_WRONG, "%s: %s", value_str(graph_value(g, weight), A_name),
-                 f.err       ? f.err
-                 : env.error ? env.error
-                             : "it cannot be read");
-  arena_free(&a);
-  return ok;
+unsigned optimiser_moments(int o) {
+  return o == MDL_SGD ? 1 : 2;
 }
 
 const char *trainer_moment(Arena *a, const char *name, unsigned which) {
   return arena_printf(a, "optimizer.%c.%s", which ? 'v' : 'm', name);
 }
 
-// What an earlier run has left of the optimiser, or zeros.
-static bool take_moments(Trainer *t, TrainParam *p) {
-  for (unsigned which = 0; which < 2; which++) {
-    const StTensor *x = checkpoint_find(t->from, trainer_moment(&t->s->arena, p->name, which));
-    if (!x) continue;
-    if ((size_t)st_elements(x) != p->n || !st_to_f32(x, which ? p->v : p->m, 0, p->n))
-      return session_fail(t->s, EXIT_WRONG, "%s: not the optimiser's state of this model", x->name), false;
-  }
-  return true;
+/* the model at work
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static bool fail(Trainer *t, const char *what, sy_status status) {
+  return session_fail(t->s, EXIT_WRONG, "%s: %s", what, sy_strerror((int)status)), false;
 }
 
-bool trainer_begin(Session *s, Trainer *t, const Program *p, size_t route, Checkpoint *from) {
-  const Graph *g = p->route.at[route].graph;
+static sy_status interpreted(void *ud, size_t route, const size_t *dims, const void *file, size_t bytes,
+                             const void *const *in, void *const *out) {
+  const Trainer *t = ud;
+  int64_t d[MAX_DIMS];
+  const char *err = NULL;
+  (void)bytes;
+  for (int i = 0; i < MAX_DIMS; i++) d[i] = (int64_t)dims[i];
+  const char *data = (const char *)file + sy_weights_data_offset(t->program->weight.n);
+  if (program_interpret(t->program, route, 0, data, in, out, d, NULL, NULL, &err)) return SY_OK;
+  session_fail(t->s, EXIT_WRONG, "the interpreter refuses the call: %s", err);
+  return SY_EINVAL;
+}
+
+static const sy_model *load(Trainer *t) {
+  Session *s = t->s;
+  if (t->c->back_end->use == USE_LOADED) return backend_load(s, t->program, &t->handle);
+  const char *so = cc_cached(s, t->program, session_prefix(s, t->program->module), CC_SO, NULL);
+  if (!so) return NULL;
+  t->lib = dlopen(arena_printf(&s->arena, "%s%s", strchr(so, '/') ? "" : "./", so), RTLD_NOW | RTLD_LOCAL);
+  const sy_model *(*entry)(void) = NULL;
+  if (t->lib) *(void **)&entry = dlsym(t->lib, "sy_model_entry");
+  if (!entry) session_fail(s, EXIT_WRONG, "the compiled model cannot be loaded: %s", t->lib ? so : dlerror());
+  return entry ? entry() : NULL;
+}
+
+static bool begin(Trainer *t, const void *weights, size_t bytes) {
+  sy_exec exec = {NULL, NULL, 1};
+  sy_train_config config = {.abi = SY_ABI_VERSION, .weights = weights, .weights_bytes = bytes};
+  if (t->c->interp || t->call) {
+    t->f = train_host(&t->s->arena, t->program, t->call ? t->call : interpreted, t->call ? t->ud : t);
+  } else {
+    const sy_model *m = load(t);
+    t->f = m && m->training ? m->training() : NULL;
+    if (!t->f) return t->s->exit_code ? false : fail(t, "the compiled model", SY_EABI);
+    t->pool = sy_pool_new(t->c->threads);
+    exec = sy_pool_exec(t->pool);
+    t->arena_bytes = m->arena_bytes(exec.threads);
+    t->arena = sy_memory(t->arena_bytes);
+    config.arena = t->arena, config.arena_bytes = t->arena_bytes;
+    config.exec = &exec, config.max_isa = t->c->isa;
+  }
+  t->state_bytes = (size_t)t->f->state_bytes(t->add);
+  t->state = sy_memory(t->state_bytes);
+  if (!t->state || (!t->arena && config.arena_bytes))
+    return session_fail(t->s, EXIT_IO, "no memory for the training: %.1f GB, and %.1f GB between kernels",
+                        (double)t->state_bytes / 1e9, (double)t->arena_bytes / 1e9),
+           false;
+  config.state = t->state, config.state_bytes = t->state_bytes;
+  sy_status status = t->f->init(&t->train, &config);
+  return status ? fail(t, "the training cannot begin", status) : true;
+}
+
+/* from checkpoints
+ * ----------------------------------------------------------------------------------------------------------- */
+
+static size_t element_bytes(const TrainingTensor *x) {
+  return dtype_info[x->type.dtype].bytes;
+}
+
+static size_t tensor_bytes(const Trainer *t, const TrainingTensor *x) {
+  return (size_t)type_elements(t->program->module, &x->type) * element_bytes(x);
+}
+
+// What an earlier run has left of the optimiser, or zeros; states that no route reads.
+static bool take_rest(Trainer *t, Checkpoint *from) {
   const StTensor *step = checkpoint_find(from, "optimizer.step");
-  *t = (Trainer){.s = s, .program = p, .route = route, .from = from, .base = checkpoint_source(from)};
   if (step && step->dtype == ST_I32 && step->bytes == 4)
-    t->step = (uint64_t)(uint32_t)check_element(ST_I32, step->data, 0);
-  for (size_t i = 0; i < g->output.n; i++) {
-    const Port *o = &g->output.at[i];
-    if (o->role != ROLE_gradient && o->role != ROLE_next) continue;
-    const Type *type = &graph_value(g, o->val)->type;
-    TrainParam x = {.name = o->name, .type = *type, .output = i, .trained = o->role == ROLE_gradient};
-    x.n = (size_t)type_elements(g->module, type);
-    if (type->dtype != DT_F32 && (x.trained || type->dtype != DT_I32))
-      return session_fail(s, EXIT_WRONG, "%s is %s: f32 weights are trained, states are f32 or i32", o->name,
-                          dtype_info[type->dtype].name),
-             false;
-    if (trainer_param(t, o->name)) continue; // assigned before the step and trained: the gradient comes first
-    x.p = ARENA_ARRAY(&s->arena, float, x.n);
-    if (x.trained) {
-      x.m = ARENA_ARRAY(&s->arena, float, x.n);
-      x.v = ARENA_ARRAY(&s->arena, float, x.n);
+    t->f->set_step(t->train, (uint32_t)check_element(ST_I32, step->data, 0));
+  for (size_t i = 0; i < t->training.tensor.n; i++) {
+    const TrainingTensor *x = &t->training.tensor.at[i];
+    size_t n = (size_t)type_elements(t->program->module, &x->type);
+    for (int part = MDL_VALUE; part <= MDL_MOMENT2; part++) {
+      bool moment = part == MDL_MOMENT1 || part == MDL_MOMENT2;
+      if (moment ? !x->trained : part != MDL_VALUE || x->weight) continue;
+      const char *name = moment ? trainer_moment(&t->s->arena, x->name, part == MDL_MOMENT2) : x->name;
+      const StTensor *have = checkpoint_find(from, name);
+      if (!have) continue;
+      if ((size_t)st_elements(have) != n || (!moment && kept_dtype(x->type.dtype) != have->dtype))
+        return session_fail(t->s, EXIT_WRONG, "%s: not the optimiser's state of this model", name), false;
+      float *rows = moment ? malloc(n * sizeof *rows + 1) : NULL;
+      bool ok = !moment || (rows && st_to_f32(have, rows, 0, n));
+      sy_status status =
+          ok ? t->f->put(t->train, x->name, part, rows ? rows : have->data, n * element_bytes(x)) : SY_EINVAL;
+      free(rows);
+      if (status) return fail(t, name, status);
     }
-    Val weight = weight_named(g, o->name);
-    if (weight.id && !first_value(t, g, weight, x.p)) return false;
-    if (x.trained && !take_moments(t, &x)) return false;
-    VEC_PUSH(&s->arena, t->param, x);
   }
   return true;
 }
 
-/* an update
- * ----------------------------------------------------------------------------------------------------------------- */
-
-static const char *not_finite(const Trainer *t, void *const *out) {
-  const Graph *g = t->program->route.at[t->route].graph;
-  if (!isfinite(*(const float *)out[0])) return g->output.at[0].name;
-  for (size_t i = 0; i < t->param.n; i++) {
-    const TrainParam *p = &t->param.at[i];
-    const float *x = out[p->output];
-    for (size_t k = 0; p->trained && k < p->n; k++)
-      if (!isfinite(x[k])) return p->name;
+bool trainer_open(Trainer *t, Checkpoint *from) {
+  Session *s = t->s;
+  char *packed = arena_printf(&s->arena, "%s/start", t->c->temp);
+  sy_map w = {0};
+  t->training = program_training(t->program, &s->arena);
+  for (size_t i = 0; i < t->training.tensor.n; i++) {
+    const TrainingTensor *x = &t->training.tensor.at[i];
+    DType d = x->type.dtype;
+    if ((d != DT_F32 && x->trained) || (x->next != MDL__NONE && d != DT_F32 && d != DT_I32 && d != DT_BOOL))
+      return session_fail(s, EXIT_WRONG, "%s is %s: f32 weights are trained, states are f32 or i32", x->name,
+                          dtype_info[d].name),
+             false;
   }
+  if (!weights_pack(s, t->program, packed, from)) return false;
+  sy_status status = sy_map_open(&w, packed, 0);
+  bool ok = status ? fail(t, packed, status) : begin(t, w.data, w.bytes) && take_rest(t, from);
+  sy_map_close(&w);
+  remove(packed);
+  return ok;
+}
+
+void trainer_close(Trainer *t) {
+  free(t->arena);
+  free(t->state);
+  sy_pool_free(t->pool);
+  if (t->handle) llvm_unload(t->handle);
+  if (t->lib) dlclose(t->lib);
+  t->arena = t->state = t->handle = t->lib = NULL, t->pool = NULL;
+}
+
+/* to checkpoints
+ * ------------------------------------------------------------------------------------------------------------- */
+
+void *trainer_get(Trainer *t, Arena *a, const TrainingTensor *x, int part) {
+  size_t bytes = tensor_bytes(t, x);
+  void *rows = arena_alloc(a, bytes + 1);
+  return t->f->get(t->train, x->name, part, rows, bytes) ? NULL : rows;
+}
+
+static const TrainingTensor *tensor_named(const Trainer *t, const char *name) {
+  for (size_t i = 0; i < t->training.tensor.n; i++)
+    if (!strcmp(t->training.tensor.at[i].name, name)) return &t->training.tensor.at[i];
   return NULL;
 }
 
-bool trainer_update(Trainer *t, const sy_optimiser *o, sy_hyper h, double clip, void *const *out, double *norm,
-                    const char **bad) {
-  const Graph *g = t->program->route.at[t->route].graph;
-  double squares = 0;
-  if ((*bad = not_finite(t, out))) return false;
-  for (size_t i = 0; i < t->param.n; i++)
-    if (t->param.at[i].trained) squares += sy_square_sum(out[t->param.at[i].output], t->param.at[i].n);
-  h.step = ++t->step;
-  h.scale = clip > 0 && sqrt(squares) > clip ? clip / (sqrt(squares) + 1e-6) : 1; // torch.nn.utils.clip_grad_norm_
-  if (norm) *norm = sqrt(squares);
-  for (size_t i = 0; i < g->output.n; i++) { // what was assigned, then updates of it
-    const Port *port = &g->output.at[i];
-    TrainParam *p = NULL;
-    for (size_t k = 0; port->role == ROLE_next && k < t->param.n; k++)
-      if (!strcmp(t->param.at[k].name, port->name)) p = &t->param.at[k];
-    for (size_t k = 0; p && k < p->n; k++)
-      p->p[k] = p->type.dtype == DT_I32 ? (float)((const int32_t *)out[i])[k] : ((const float *)out[i])[k];
-  }
-  for (size_t i = 0; i < t->param.n; i++) {
-    TrainParam *p = &t->param.at[i];
-    if (p->trained) o->update(p->p, p->m, p->v, out[p->output], p->n, &h);
-  }
-  return true;
+typedef struct Saving {
+  Trainer *t;
+  StWriter *out;
+  StDesc *d;
+  const TrainingTensor **of; // by tensor of the file, NULL: of the checkpoint it began with
+  const WeightName **name;
+  int *part;
+  size_t n;
+  WeightSource from;
+} Saving;
+
+static StDesc *add(Saving *w, const char *name, const Type *type, const TrainingTensor *of, int part) {
+  StDesc *d = &w->d[w->n];
+  *d = (StDesc){.name = name, .dtype = kept_dtype(type->dtype), .rank = type->rank};
+  for (int k = 0; k < type->rank; k++) d->shape[k] = type->dim[k].c;
+  w->of[w->n] = of;
+  w->part[w->n++] = part;
+  return d;
 }
 
-bool trainer_pack(Trainer *t, const char *path) {
-  WeightSource src = trainer_source(t);
-  const char *err = "unknown error";
-  if (pack_file(t->program, &src, path, NULL, NULL, &err)) return true;
-  session_fail(t->s, EXIT_IO, "cannot pack the weights into %s: %s", path, err);
-  return false;
+// The elements of a tensor of the evaluator in the type of the file.
+static const void *written(Arena *a, const Tensor *t, size_t *bytes) {
+  StDtype d = kept_dtype(t->dtype);
+  *bytes = t->n * st_dtype_size(d);
+  if (dtype_info[t->dtype].kind != DK_FLOAT) return t->dtype == DT_BOOL ? (const void *)t->b : t->i;
+  float *f = ARENA_ARRAY(a, float, t->n + 1);
+  for (size_t k = 0; k < t->n; k++) f[k] = (float)t->f[k];
+  void *as = arena_alloc(a, t->n * sizeof *f + 1); // large enough for every type
+  st_from_f32(d, f, as, t->n);
+  return as;
+}
+
+static bool put(Saving *w, size_t i, StError *err) {
+  Arena a = {0};
+  const char *why = "it cannot be read";
+  const void *data = NULL;
+  size_t bytes = 0;
+  if (w->of[i]) {
+    data = trainer_get(w->t, &a, w->of[i], w->part[i]);
+    bytes = tensor_bytes(w->t, w->of[i]);
+  } else {
+    const Type *type = &w->name[i]->type;
+    int64_t dim[MAX_RANK];
+    for (int k = 0; k < type->rank; k++) dim[k] = type->dim[k].c;
+    Tensor x = tensor_new(&a, type->dtype, type->rank, dim);
+    if (w->from.get(w->from.ud, w->name[i]->name, type, &x, &why)) data = written(&a, &x, &bytes);
+  }
+  bool ok = data && st_write_data(w->out, data, bytes, err);
+  if (!data) session_fail(w->t->s, EXIT_WRONG, "%s: %s", w->d[i].name, why);
+  arena_free(&a);
+  return ok;
+}
+
+static void list_all(Saving *w, const WeightNames *names, int optimiser) {
+  Arena *a = &w->t->s->arena;
+  for (size_t i = 0; i < names->list.n; i++) {
+    const WeightName *x = &names->list.at[i];
+    w->name[w->n] = x;
+    add(w, x->name, &x->type, tensor_named(w->t, x->name), MDL_VALUE);
+  }
+  for (size_t i = 0; i < w->t->training.tensor.n; i++) { // states that are only written
+    const TrainingTensor *x = &w->t->training.tensor.at[i];
+    if (!weight_names_has(names, x->name)) add(w, x->name, &x->type, x, MDL_VALUE);
+  }
+  for (size_t i = 0; i < w->t->training.tensor.n; i++)
+    for (unsigned which = 0; which < optimiser_moments(optimiser); which++) {
+      const TrainingTensor *x = &w->t->training.tensor.at[i];
+      if (x->trained) add(w, trainer_moment(a, x->name, which), &x->type, x, which ? MDL_MOMENT2 : MDL_MOMENT1);
+    }
+}
+
+bool trainer_save(Trainer *t, const char *path, int optimiser, Checkpoint *from) {
+  Session *s = t->s;
+  ArenaMark mark = arena_mark(&s->arena);
+  WeightNames names = weight_names_of_module(t->program->module, &s->arena);
+  size_t most = names.list.n + 4 * t->training.tensor.n + 1;
+  int32_t step = (int32_t)t->f->step(t->train);
+  StError err = {""};
+  Saving w = {.t = t, .from = checkpoint_source(from)};
+  w.d = ARENA_ARRAY(&s->arena, StDesc, most);
+  w.of = ARENA_ARRAY(&s->arena, const TrainingTensor *, most);
+  w.name = ARENA_ARRAY(&s->arena, const WeightName *, most);
+  w.part = ARENA_ARRAY(&s->arena, int, most);
+  list_all(&w, &names, optimiser);
+  w.d[w.n] = (StDesc){.name = "optimizer.step", .dtype = ST_I32, .rank = 1, .shape = {1}};
+  w.out = st_write_begin(path, w.n + 1, w.d, &err);
+  bool ok = w.out != NULL;
+  for (size_t i = 0; i < w.n && ok; i++) ok = put(&w, i, &err);
+  ok = ok && st_write_data(w.out, &step, sizeof step, &err);
+  if (ok)
+    ok = st_write_end(w.out, &err);
+  else if (w.out)
+    st_write_abort(w.out);
+  if (!ok && !s->exit_code) session_fail(s, EXIT_IO, "%s", err.text);
+  arena_reset(&s->arena, mark);
+  return ok;
 }

@@ -1,46 +1,46 @@
-// trainer.h: steps of an objective: what is trained, its moments, and the weights that the next step reads.
+// trainer.h: a training at work: the state with weights, gradients, moments and what objectives assign, in the compiled
+// model where there is one, else on this side (train_host.h), and how it goes to and comes from checkpoints.
 //
-//   Trainer t;
-//   if (trainer_begin(s, &t, program, route, &checkpoint)) ...   // parameters as the checkpoint has them
-//   WeightSource src = trainer_source(&t);                       // for the packer: parameters as they are now
-//   trainer_update(&t, adamw, &h, out);                          // from the outputs of a call of the route
+//   Trainer t = {.s = s, .program = p, .c = &c};
+//   if (trainer_open(&t, &checkpoint)) ...                  // weights, moments and step as the files have them
+//   t.f->grad(t.train, 0, dims, in, out);   t.f->update(t.train, MDL_ADAMW, &hyper, 1, NULL, 0, &norm);
+//   if (trainer_save(&t, "end.safetensors", &checkpoint)) ...
+//   trainer_close(&t);
 #ifndef SY_TRAINER_H
 #define SY_TRAINER_H
 
-#include "optimiser.h"
-#include "weights.h"
-
-typedef struct TrainParam {
-  const char *name;
-  Type type;
-  size_t n;
-  float *p, *m, *v; // dense, row-major
-  size_t output;    // of the route: its gradient (trained), or what it holds after the step (a state)
-  bool trained;
-} TrainParam;
+#include "check.h"
+#include "train_host.h"
 
 typedef struct Trainer {
   Session *s;
+  Check *c; // in which way: back end, instruction set, threads
   const Program *program;
-  size_t route;
-  Checkpoint *from;
-  WeightSource base; // of the checkpoint
-  VEC(TrainParam) param;
-  uint64_t step; // done
+  bool add;        // room for the gradients of several calls
+  TrainCall *call; // who makes calls: not the compiled model, but this; NULL: as c says
+  void *ud;
+  // trainer_open
+  Training training;
+  const sy_training *f;
+  void *train;
+  void *state, *arena;
+  size_t state_bytes, arena_bytes;
+  sy_pool *pool;
+  void *handle, *lib; // of the compiled model
 } Trainer;
 
-// Takes the trained weights and states of the route from the checkpoint. False after reporting.
-SY_MUST_USE bool trainer_begin(Session *s, Trainer *t, const Program *p, size_t route, Checkpoint *from);
-WeightSource trainer_source(Trainer *t);
-const TrainParam *trainer_param(const Trainer *t, const char *name); // NULL: it is neither trained nor a state
-// One update from the outputs of a call, in the layout of the C API (parameters have no run-time dims: dense). A loss
-// or gradient that is not finite changes nothing: false, and *bad is the first tensor that is not ("loss" or a weight).
-// clip: the gradients are scaled down to this norm, 0 = never; *norm is what it was (may be NULL).
-SY_MUST_USE bool trainer_update(Trainer *t, const sy_optimiser *o, sy_hyper h, double clip, void *const *out,
-                                double *norm, const char **bad);
-// "optimizer.m.NAME" (which = 0) or "optimizer.v.NAME": how a file calls a moment. trainer_begin takes them up.
-const char *trainer_moment(Arena *a, const char *name, unsigned which);
-// Packs the weights as they are now into `path`. False after reporting.
-SY_MUST_USE bool trainer_pack(Trainer *t, const char *path);
+// Number of an optimiser of mdl_optimiser by its name, -1: there is none. How many moments it has.
+int optimiser_named(const char *name);
+unsigned optimiser_moments(int o);
+// The state with the weights of the checkpoint and what an earlier run left beside them. False after reporting.
+SY_MUST_USE bool trainer_open(Trainer *t, Checkpoint *from);
+void trainer_close(Trainer *t);
+// A tensor, or a part of one (MDL_VALUE..), as the checkpoint has it; f32, i32 or bools. NULL: there is no such part.
+void *trainer_get(Trainer *t, Arena *a, const TrainingTensor *x, int part);
+// Everything that the module's routes and objectives read or assign under its name in the checkpoint, moments of the
+// optimiser ("optimizer.m.NAME", "optimizer.v.NAME") and "optimizer.step", in one file; all or nothing. Frozen weights
+// are those of `from`. False after reporting.
+SY_MUST_USE bool trainer_save(Trainer *t, const char *path, int optimiser, Checkpoint *from);
+const char *trainer_moment(Arena *a, const char *name, unsigned which); // 0: "optimizer.m.NAME", 1: .v.
 
 #endif

@@ -290,10 +290,12 @@ typedef struct DeclaredWeight {
 } DeclaredWeight;
 
 /* Which gradients the pass `gradient` makes of objectives. Patterns of weight names with * and ?, the last that matches
- * counts; no `only`: all weights are trained that are not frozen. */
+ * counts; no `only`: all weights are trained that are not frozen. in_place: gradients and next values lie as their
+ * weights do in the file of packed weights (pass `pack`), so that an update goes through both side by side. */
 typedef struct Train {
   const char **only, **freeze;
   size_t nonly, nfreeze;
+  bool in_place;
 } Train;
 
 typedef struct Module {

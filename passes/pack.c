@@ -10,7 +10,8 @@
 //
 // A weight that training changes lies in one place, in one order: in the order of its only pack (`stored = 1`: the pack
 // is its memory, and loading makes it), else row-major, and kernels pack it at every call. Columns of such a matrix
-// that begin and end with panels are taken from its panels.
+// that begin and end with panels are taken from its panels. Where a step updates weights in place, its gradient and what
+// it holds next are laid out like it.
 #include "ir/op/op.h"
 #include "pass.h"
 
@@ -145,13 +146,15 @@ static bool is_output(const Graph *g, Val v) {
   return false;
 }
 
-// Follows the only reader of the weight, as long as that is a view of all of it.
+// Follows the only reader of the weight, as long as that is a view of all of it; one in the order of its elements, where
+// updates are made in place.
 static Val last_view(const Graph *g, Val v, Buf *views) {
+  bool turned = !g->module->train || !g->module->train->in_place;
   for (;;) {
     size_t n;
     const uint32_t *user = graph_users(g, v, &n);
     const Value *u = n == 1 ? &g->value.at[user[0]] : NULL;
-    if (!u || (u->op != OP_reshape && u->op != OP_transpose) || is_output(g, v)) return v;
+    if (!u || (u->op != OP_reshape && (u->op != OP_transpose || !turned)) || is_output(g, v)) return v;
     put_view(g, u, views);
     v = (Val){user[0]};
   }
@@ -247,6 +250,46 @@ static size_t settle(Graph *g, Homes *h) {
   return p.changes;
 }
 
+/* what a step leaves ---------------------------------------------------------------------------------------------- */
+static Val weight_of(const Graph *g, const char *name) {
+  for (uint32_t i = 1; i < g->value.n; i++) {
+    const Value *v = &g->value.at[i];
+    if (!v->dead && v->op == OP_weight && !strcmp(value_str(v, A_name), name)) return (Val){i};
+  }
+  return NO_VAL;
+}
+
+// x, an output of g that belongs to weight w of graph `from`, through the views of w down to its memory.
+static Val as_stored(Graph *g, Val x, const Graph *from, Val w, PackForm form) {
+  for (;;) {
+    size_t n;
+    const uint32_t *user = graph_users(from, w, &n);
+    const Value *u = n == 1 ? &from->value.at[user[0]] : NULL;
+    if (!u || u->op != OP_reshape) break;
+    w = (Val){user[0]};
+    x = graph_add_typed(g, OP_reshape, &x, 1, u->attr, u->nattr, &u->type, graph_value(g, x)->span);
+  }
+  Attr attr[4];
+  size_t n = pack_attrs(form, attr);
+  return graph_add(g, OP_pack, &x, 1, attr, n, graph_value(g, x)->span);
+}
+
+static size_t settle_outputs(Graph *g, Homes *h) {
+  size_t n = 0;
+  for (size_t i = 0; i < g->output.n; i++) {
+    Port *o = &g->output.at[i];
+    const Home *home = o->role == ROLE_gradient || o->role == ROLE_next ? home_of(h, o->name) : NULL;
+    Val w = NO_VAL;
+    const Graph *from = g;
+    if (!home || !home->views) continue;
+    w = weight_of(g, o->name);
+    for (size_t k = 0; !w.id && k < g->module->graph.n; k++) w = weight_of(from = g->module->graph.at[k], o->name);
+    o->val = as_stored(g, o->val, from, w, home->form);
+    n++;
+  }
+  return n;
+}
+
 size_t pass_pack(Module *m, Arena *scratch, const PassOptions *o) {
   (void)o;
   size_t changes = 0;
@@ -258,5 +301,7 @@ size_t pass_pack(Module *m, Arena *scratch, const PassOptions *o) {
     changes += p.changes;
   }
   for (size_t i = 0; i < m->graph.n && h.n; i++) changes += settle(m->graph.at[i], &h);
+  for (size_t i = 0; i < m->graph.n && m->train && m->train->in_place; i++)
+    changes += settle_outputs(m->graph.at[i], &h);
   return changes;
 }

@@ -25,7 +25,7 @@ extern "C" {
 #define SY_ABI_VERSION 2u
 #define SY_ALIGN 64u
 
-// The first eleven are those of every compiled model, with the same numbers.
+// The first twelve are those of every compiled model, with the same numbers.
 typedef enum sy_status {
   SY_OK = 0,
   SY_EINVAL,   // a null pointer, an unknown route or instruction set
@@ -38,6 +38,7 @@ typedef enum sy_status {
   SY_ESHAPE,   // a run-time dim is out of bounds
   SY_EINDEX,   // an id is outside its table
   SY_ETEST,    // the self-test found different results
+  SY_ENUMERIC, // of training: a loss or a gradient is not finite
   // of the runtime alone:
   SY_EIO = 32, // a file cannot be opened or read
   SY_ENOMEM,   // no memory
@@ -188,6 +189,36 @@ typedef struct sy_config {
   const char *max_isa; // NULL: the best
 } sy_config;
 
+// How a model is trained: the functions PREFIX_train_*, PREFIX_grad and PREFIX_update of its header, which say what
+// they do.
+typedef struct sy_train_config { // the same layout as PREFIX_train_config
+  uint32_t abi;
+  void *state;
+  size_t state_bytes;
+  const void *weights;
+  size_t weights_bytes;
+  void *arena;
+  size_t arena_bytes;
+  const sy_exec *exec;
+  const char *max_isa;
+} sy_train_config;
+typedef struct sy_hyper { // of a group of weights
+  double lr, beta1, beta2, eps, decay;
+} sy_hyper;
+typedef struct sy_training {
+  uint64_t (*state_bytes)(int add); // of the buffer; add: with room to add gradients of several calls
+  sy_status (*init)(void **t, const sy_train_config *c);
+  void *(*ctx)(void *t);
+  sy_status (*grad)(void *t, unsigned objective, const size_t *dims, const void *const *in, void *const *out);
+  sy_status (*update)(void *t, unsigned optimiser, const sy_hyper *group, unsigned ngroup,
+                      const unsigned char *group_of, double clip, double *norm);
+  const char *(*fault)(const void *t);
+  uint64_t (*step)(const void *t);
+  void (*set_step)(void *t, uint64_t step);
+  sy_status (*put)(void *t, const char *name, int part, const void *rows, size_t bytes);
+  sy_status (*get)(const void *t, const char *name, int part, void *rows, size_t bytes);
+  sy_status (*save)(const void *t, void *weights, size_t bytes); // PREFIX_train_export
+} sy_training;
 typedef struct sy_model {
   uint32_t abi;
   const sy_info *info;
@@ -202,6 +233,7 @@ typedef struct sy_model {
   void (*set_trace)(void *ctx, void (*fn)(void *ud, unsigned step, const char *kernel, double flops), void *ud);
   // The least arena for calls of a route (info->nroute: of any) with these dims; dims NULL: with any
   size_t (*arena_for)(unsigned route, const size_t *dims, unsigned threads);
+  const sy_training *(*training)(void); // NULL, or it gives NULL: there is none
 } sy_model;
 const sy_model *sy_model_entry(void);
 

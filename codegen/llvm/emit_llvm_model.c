@@ -171,7 +171,8 @@ bool emit_llvm_model(Llvm *l, const char **err) {
   ModelNames n = model_names(l->p, &(EmitModel){.prefix = l->o->prefix});
   emit_image(l, &n);
   bool ok = link_engine(l, "engine", err) && (!l->o->glue || link_engine(l, "glue", err));
-  for (size_t i = 0; ok && i < l->p->route.n; i++) emit_route(l, &n, i);
+  for (size_t i = 0; ok && i < l->p->route.n; i++)
+    if (!l->p->trains || !l->p->route.at[i].graph->objective) emit_route(l, &n, i);
   if (ok) name_functions(l, &n);
   model_names_free(&n);
   return ok;

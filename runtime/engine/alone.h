@@ -6,6 +6,7 @@
 
 #define MDL_TRACE
 #include "plan.h"
+#include "update.h"
 
 extern const mdl__facts mdl__facts_table;
 #define MDL_PLAN_HASH mdl__facts_table.plan_hash
@@ -18,6 +19,9 @@ extern const mdl__facts mdl__facts_table;
 #define MDL_ARENA_BYTES(threads)                                                                                       \
   (MDL_CONTEXT_BYTES + MDL_SHARED_BYTES + ((threads) > 1 ? (size_t)(threads) : 1u) * MDL_SCRATCH_BYTES)
 
+#define MDL_TRAIN_BYTES mdl__facts_table.train_bytes
+#define MDL_TRAIN_ADD_BYTES mdl__facts_table.train_add_bytes
+
 extern const mdl_bound mdl__bounds[MDL__ARG_DIMS];
 extern const mdl__plan mdl__plans[];
 extern const mdl__isa_row mdl__isas[];
@@ -25,5 +29,9 @@ extern const mdl__cap mdl__caps[];
 extern const mdl__param mdl__params[][MDL__MAX_ARGS];
 extern const char *const mdl__kernel_names[];
 extern const mdl_info mdl__info_table;
+extern const mdl__entry mdl__entries[];
+extern const mdl__stored mdl__stored_table[];
+extern const mdl__objective mdl__objectives[];
+extern const mdl__training mdl__training_table;
 
 #endif

@@ -46,6 +46,7 @@ static void mdl__start(mdl__atomic *a) { *a = 0; }
 
 //@ numbers
 #include "plan.h"
+//@ train_tables
 //@ tables
 
 //@ section What this CPU can run
@@ -352,6 +353,7 @@ const char *mdl_strerror(int status) {
       "a run-time dim is out of its bounds",
       "an id is outside its table",
       "the self-test found different results",
+      "a loss or a gradient is not finite",
   };
   return status >= 0 && status < (int)(sizeof text / sizeof *text) ? text[status] : "unknown status";
 }
@@ -365,4 +367,8 @@ void mdl_set_trace(mdl_ctx *c, void (*fn)(void *ud, unsigned step, const char *k
 #endif
 
 #include "selftest.c"
+//@ training
+//@ alone
+#include "train.c"
+//@ end
 //@ route_functions

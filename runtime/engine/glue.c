@@ -44,9 +44,14 @@ static void mdl__glue_set_trace(void *ctx, void (*fn)(void *ud, unsigned step, c
 #define mdl__glue_set_trace NULL
 #endif
 
+//@ training
+//@ alone
+#include "train_glue.c"
+//@ end
+
 const sy_model *sy_model_entry(void) {
   static const sy_model model = {SY_ABI_VERSION,      &mdl__info_table, mdl__glue_arena_bytes, mdl__glue_init,
                                  mdl__glue_call,      mdl__glue_isa,    mdl__glue_selftest,    mdl_strerror,
-                                 mdl__glue_set_trace, mdl_arena_bytes};
+                                 mdl__glue_set_trace, mdl_arena_bytes,  MDL__TRAINING};
   return &model;
 }

@@ -31,7 +31,8 @@ typedef enum mdl_status {
   MDL_EISA,     /* no compiled instruction set can run here under the cap, or the cap is of another family */
   MDL_ESHAPE,   /* a run-time dim is out of its bounds */
   MDL_EINDEX,   /* an id is outside its table */
-  MDL_ETEST     /* mdl_selftest found different results */
+  MDL_ETEST,    /* mdl_selftest found different results */
+  MDL_ENUMERIC  /* of training: a loss or a gradient is not finite */
 } mdl_status;
 
 /* How to run things in parallel. parallel_for calls task(arg, i) for each i < n, in any order and on any threads, and
@@ -132,6 +133,7 @@ const char *mdl_strerror(int status);    /* one line; never NULL */
  * instruction set that this CPU has, on the same numbers (MDL_ETEST). Overwrites the working part of the arena. */
 mdl_status mdl_selftest(mdl_ctx *ctx);
 
+//@ training
 #ifdef MDL_TRACE
 /* Calls fn after every kernel launch of a call, with its number in the route; fn may take the time. NULL: off. */
 void mdl_set_trace(mdl_ctx *ctx, void (*fn)(void *ud, unsigned step, const char *kernel, double flops), void *ud);

@@ -16,6 +16,7 @@
 
 typedef struct mdl__facts { // numbers of a model, which are macros in a C module
   uint64_t plan_hash, weights_bytes, weights_data, weights_count, shared_bytes, scratch_bytes, routes;
+  uint64_t train_bytes, train_add_bytes; // 0: it is not trained
 } mdl__facts;
 //@ end
 /* What a kernel gets: its operands and the run-time dims of the model. */

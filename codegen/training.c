@@ -1,0 +1,104 @@
+// training.c: see training.h.
+#include "training.h"
+
+#include "runtime/weights_format.h"
+
+#include <string.h>
+
+bool program_trains(const Program *p) {
+  return p->trains;
+}
+
+// The weight that is stored as it is, in its own order or in that of a pack; NULL: it is made of several.
+static const Value *stored_weight(const PackedWeight *w) {
+  const Value *v = graph_value(w->graph, w->val);
+  while (v->op == OP_reshape) v = graph_value(w->graph, v->args[0]);
+  return v->op == OP_weight && v->type.dtype == w->dtype ? v : NULL;
+}
+
+static uint32_t tensor_named(const Training *t, const char *name) {
+  for (uint32_t i = 0; i < t->tensor.n; i++)
+    if (!strcmp(t->tensor.at[i].name, name)) return i;
+  return UINT32_MAX;
+}
+
+static void add_weights(const Program *p, Training *t, Arena *a) {
+  for (size_t i = 0; i < p->weight.n; i++) {
+    const Value *v = stored_weight(&p->weight.at[i]);
+    if (!v || tensor_named(t, value_str(v, A_name)) != UINT32_MAX) continue;
+    VEC_PUSH(a, t->tensor,
+             ((TrainingTensor){value_str(v, A_name), v->type, &p->weight.at[i], false, MDL__NONE, MDL__NONE}));
+  }
+}
+
+static uint64_t grains(uint64_t elements) {
+  return (uint64_t)round_up((int64_t)elements, 16);
+}
+
+static void add_output(Training *t, const Graph *g, const Port *o, TrainingOutput *out, Arena *a) {
+  *out = (TrainingOutput){MDL__FOR_CALLER, 0};
+  if (o->role != ROLE_gradient && o->role != ROLE_next) return;
+  const Type *type = &graph_value(g, o->val)->type;
+  out->tensor = tensor_named(t, o->name);
+  if (out->tensor == UINT32_MAX) {
+    out->tensor = (uint32_t)t->tensor.n;
+    VEC_PUSH(a, t->tensor, ((TrainingTensor){o->name, *type, NULL, false, MDL__NONE, MDL__NONE}));
+  }
+  TrainingTensor *x = &t->tensor.at[out->tensor];
+  out->kind = o->role == ROLE_gradient ? MDL__IS_GRADIENT : MDL__IS_NEXT;
+  if (out->kind == MDL__IS_GRADIENT && x->slot == MDL__NONE) {
+    x->trained = true, x->slot = t->slots;
+    t->slots += grains((uint64_t)type_elements(g->module, type));
+  } else if (out->kind == MDL__IS_NEXT && x->next == MDL__NONE) {
+    x->next = t->next_bytes;
+    t->next_bytes += (uint64_t)round_up(type_bytes(g->module, type), 64);
+  }
+}
+
+Training program_training(const Program *p, Arena *a) {
+  Training t = {0};
+  add_weights(p, &t, a);
+  for (size_t r = 0; r < p->route.n; r++) {
+    const Graph *g = p->route.at[r].graph;
+    if (!g->objective) continue;
+    TrainingObjective o = {r, ARENA_ARRAY(a, TrainingOutput, g->output.n)};
+    for (size_t i = 0; i < g->output.n; i++) add_output(&t, g, &g->output.at[i], &o.output[i], a);
+    VEC_PUSH(a, t.objective, o);
+    if (g->output.n > t.outputs) t.outputs = g->output.n;
+  }
+  return t;
+}
+
+mdl__stored training_stored(const Module *m, const TrainingTensor *t) {
+  uint64_t elements = (uint64_t)type_elements(m, &t->type);
+  mdl__stored s = {.about = {t->name, elements, dtype_info[t->type.dtype].code, t->trained},
+                   .offset = t->weight ? t->weight->offset : MDL__NONE,
+                   .slot = t->slot,
+                   .next = t->next,
+                   .bytes = t->weight ? t->weight->bytes : (uint64_t)type_bytes(m, &t->type),
+                   .outer = 1,
+                   .n = elements,
+                   .k = 1,
+                   .pitch = elements};
+  if (!t->weight || t->weight->shape.form.kind == PACK_plain) return s;
+  const PackShape *f = &t->weight->shape;
+  s.outer = (uint64_t)f->outer, s.n = (uint64_t)f->n, s.k = (uint64_t)f->k;
+  s.turned = f->form.trans;
+  s.panel = f->form.kind == PACK_panels ? (uint64_t)f->form.panel : 0;
+  s.pitch = f->outer ? (uint64_t)(f->elements / f->outer) : 0;
+  return s;
+}
+
+TrainingBytes training_bytes(const Program *p, const Training *t) {
+  const uint64_t each = (uint64_t)round_up((int64_t)(t->slots * sizeof(float)), 64);
+  TrainingBytes b = {.weights = SY_WEIGHTS_PAGE};
+  b.gradients = (uint64_t)round_up((int64_t)(b.weights + sy_weights_data_offset(p->weight.n) + p->weight_bytes), 64);
+  b.moment1 = b.gradients + each;
+  b.moment2 = b.moment1 + each;
+  b.next = b.moment2 + each;
+  b.partial = b.next + t->next_bytes;
+  b.out = b.partial + (t->slots + MDL__SQUARES - 1) / MDL__SQUARES * sizeof(double);
+  b.total = (uint64_t)round_up((int64_t)(b.out + t->outputs * sizeof(void *)), 64);
+  b.add = each;
+  return b;
+}

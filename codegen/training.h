@@ -1,0 +1,41 @@
+// training.h: which tensors of the checkpoint a program stores as they are, where, and what the outputs of its
+// objectives are for whoever makes steps: facts for the tables of a module (image.c) and for syc itself.
+#ifndef SY_TRAINING_H
+#define SY_TRAINING_H
+
+#include "program.h"
+
+#include "runtime/engine/update.h"
+
+typedef struct TrainingTensor {
+  const char *name;           // in the checkpoint
+  Type type;                  // there
+  const PackedWeight *weight; // NULL: no route reads it, objectives assign it
+  bool trained;
+  uint64_t slot, next; // see mdl__stored; MDL__NONE
+} TrainingTensor;
+typedef struct TrainingOutput {
+  unsigned kind;   // MDL__FOR_CALLER..
+  uint32_t tensor; // index into Training.tensor
+} TrainingOutput;
+typedef struct TrainingObjective {
+  size_t route;
+  TrainingOutput *output; // of the route, one for each
+} TrainingObjective;
+typedef struct Training {
+  VEC(TrainingTensor) tensor; // in the order of the weight file
+  VEC(TrainingObjective) objective;
+  uint64_t slots, next_bytes, outputs; // outputs: the most of an objective
+} Training;
+
+// Can steps be made with it: are there objectives with gradients in place?
+bool program_trains(const Program *p);
+Training program_training(const Program *p, Arena *a);
+mdl__stored training_stored(const Module *m, const TrainingTensor *t);
+// Sizes of the buffer of mdl_train_init, without and with room to add gradients.
+typedef struct TrainingBytes {
+  uint64_t weights, gradients, moment1, moment2, next, partial, out, total, add; // where each begins; `add`: more
+} TrainingBytes;
+TrainingBytes training_bytes(const Program *p, const Training *t);
+
+#endif

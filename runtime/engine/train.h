@@ -1,0 +1,92 @@
+//@ alone
+// train.h: the C interface of the training of a compiled model; a part of its header where the module has objectives
+// with gradients. See model.h.
+#ifndef MDL_TRAIN_H
+#define MDL_TRAIN_H
+
+#include "model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+//@ end
+/* Training: weights, gradients, moments and states lie in one buffer of the caller, which may be a shared mapping of a
+ * file. A step is mdl_grad (losses, gradients) and mdl_update:
+ *
+ *   mdl_train_config config = {MDL_ABI_VERSION, state, MDL_TRAIN_BYTES, weights, weights_bytes, arena, sizeof arena};
+ *   mdl_train *t;
+ *   mdl_hyper h = {1e-3, 0.9, 0.999, 1e-8, 0.01};
+ *   if (mdl_train_init(&t, &config)) ..
+ *   mdl_grad(t, MDL_OBJECTIVE_.., dims, in, losses);   mdl_update(t, MDL_ADAMW, &h, 1, NULL, 0, NULL);
+ *   mdl_classify(mdl_train_ctx(t), ..);   the routes of the module, with the weights as they are now
+ *
+ * The same bits for any number of threads and every instruction set with fma. */
+typedef struct mdl_train mdl_train; /* at the start of the state; there is nothing to free */
+
+typedef struct mdl_train_config {
+  uint32_t abi;       /* MDL_ABI_VERSION */
+  void *state;        /* aligned to MDL_ALIGN; belongs to the training from here on */
+  size_t state_bytes; /* MDL_TRAIN_BYTES, and MDL_TRAIN_ADD_BYTES more to add the gradients of several batches */
+  const void
+      *weights; /* a weight file to begin with, which is copied; NULL: the state goes on as an earlier run left it */
+  size_t weights_bytes; /* MDL_WEIGHTS_BYTES */
+  void *arena;          /* as in mdl_config */
+  size_t arena_bytes;
+  const mdl_exec *exec;
+  const char *max_isa;
+} mdl_train_config;
+
+typedef enum mdl_optimiser {
+  MDL_ADAMW,    /* torch.optim.AdamW: decay first, eps behind the bias correction */
+  MDL_ADAMW_HF, /* Hugging Face's AdamW: eps in front of the bias correction, decay last */
+  MDL_SGD,      /* momentum (beta1), decay as part of the gradient */
+  MDL_LAMB,     /* Adam's step, as long as the parameter times lr */
+  MDL_OPTIMISERS
+} mdl_optimiser;
+typedef struct mdl_hyper { /* of a group of weights */
+  double lr, beta1, beta2, eps, decay;
+} mdl_hyper;
+
+typedef struct mdl_trained { /* what mdl_train_tensor tells */
+  const char *name;          /* of the checkpoint's tensor */
+  uint64_t elements;         /* of that tensor, row-major */
+  char dtype;                /* 'f' f32, 'i' i32, 'b' bytes 0 or 1 */
+  int trained;               /* has a gradient; else it is frozen, or a state */
+} mdl_trained;
+/* What of a tensor mdl_train_get and mdl_train_put mean. */
+enum { MDL_VALUE, MDL_GRADIENT, MDL_MOMENT1, MDL_MOMENT2 };
+
+mdl_status mdl_train_init(mdl_train **t, const mdl_train_config *c);
+/* The context of the model's routes: one call at a time, none during mdl_grad or mdl_update. */
+mdl_ctx *mdl_train_ctx(mdl_train *t);
+/* Losses and further outputs of objective `objective` into `out`, one buffer for each; gradients into the state: they
+ * are added to what is there since the last update (MDL_EARENA: the state has no room for a second batch). What the
+ * objective assigns (queues, averages) is taken over by the next mdl_grad or mdl_update. MDL_ENUMERIC: the first loss
+ * is not finite, and nothing was changed. */
+mdl_status mdl_grad(mdl_train *t, unsigned objective, const size_t *dims, const void *const *in, void *const *out);
+/* One update with the mean of the gradients since the last one, for `ngroup` groups (1 to 256). group_of: number of the
+ * group of each trained tensor, in the order of mdl_train_tensor without those that are not trained; NULL: all are in
+ * group 0. clip: gradients are scaled down to this norm of all together; 0: never. *norm (may be NULL): what it was.
+ * MDL_ENUMERIC: a gradient is not finite, nothing was changed but that the gradients are forgotten; mdl_train_fault
+ * names the first such tensor. */
+mdl_status mdl_update(mdl_train *t, mdl_optimiser o, const mdl_hyper *group, unsigned ngroup,
+                      const unsigned char *group_of, double clip, double *norm);
+const char *mdl_train_fault(const mdl_train *t); /* "loss", a tensor, or NULL */
+uint64_t mdl_train_step(const mdl_train *t);     /* updates done */
+void mdl_train_set_step(mdl_train *t, uint64_t step);
+unsigned mdl_train_tensors(void);
+const mdl_trained *mdl_train_tensor(unsigned i); /* NULL: there are fewer */
+/* A tensor under its name in the checkpoint, row-major, `bytes` long. MDL_EINVAL: there is none, or it has another size
+ * or no such part. */
+mdl_status mdl_train_put(mdl_train *t, const char *name, int part, const void *rows, size_t bytes);
+mdl_status mdl_train_get(const mdl_train *t, const char *name, int part, void *rows, size_t bytes);
+/* The weights as they are now, as the weight file that mdl_init takes: MDL_WEIGHTS_BYTES. */
+mdl_status mdl_train_export(const mdl_train *t, void *weights, size_t bytes);
+//@ alone
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
