@@ -82,12 +82,13 @@ static bool convert_i8(const unsigned char *src, void *dst, size_t n) {
   return true;
 }
 static const struct {
-  const char *descr;
+  const char *descr, *type;
   char dtype;
   size_t bytes;
   ConvertFn *convert;
-} npy_types[] = {{"'<f4'", 'f', 4, convert_4},  {"'<f8'", 'f', 8, convert_f8}, {"'<i4'", 'i', 4, convert_4},
-                 {"'<i8'", 'i', 8, convert_i8}, {"'|b1'", 'b', 1, convert_1},  {"'|u1'", 'b', 1, convert_1}};
+} npy_types[] = {{"'<f4'", "F32", 'f', 4, convert_4},  {"'<f8'", "F64", 'f', 8, convert_f8},
+                 {"'<i4'", "I32", 'i', 4, convert_4},  {"'<i8'", "I64", 'i', 8, convert_i8},
+                 {"'|b1'", "BOOL", 'b', 1, convert_1}, {"'|u1'", "U8", 'b', 1, convert_1}};
 
 static bool refuse(const char *path, const char *bytes, size_t size, HostError *err) {
   const char *other = size ? host_stand_in(bytes, size) : "empty";
@@ -134,6 +135,13 @@ bool face_npy_header(const char *path, const char *bytes, size_t size, FaceArray
   if (!parse(path, bytes, size, out, start, &type, err)) return false;
   if (npy_types[type].bytes == face_dtype_bytes(out->dtype)) return true;
   return host_fail(err, "%.300s: elements of 64 bits; save it with .astype(np.float32)", path);
+}
+
+const char *face_npy_layout(const char *path, const char *bytes, size_t size, FaceArray *out, size_t *start,
+                            HostError *err) {
+  size_t type = 0;
+  *out = (FaceArray){0};
+  return parse(path, bytes, size, out, start, &type, err) ? npy_types[type].type : NULL;
 }
 
 bool face_npy_read(const char *path, FaceArray *out, HostError *err) {

@@ -76,6 +76,10 @@ void face_array_free(FaceArray *a);
 // begin, as many as the header says. False: err says what is wrong. path is for the message.
 SY_MUST_USE bool face_npy_header(const char *path, const char *bytes, size_t size, FaceArray *out, size_t *start,
                                  HostError *err);
+// The same of elements of any type that is read, as they are in the file; its name as in safetensors ("I64", "U8").
+// NULL with err.
+const char *face_npy_layout(const char *path, const char *bytes, size_t size, FaceArray *out, size_t *start,
+                            HostError *err);
 // Writes the header of an array, NUL behind it, to dst; returns its bytes, a multiple of 64 below FACE_NPY_HEADER.
 enum { FACE_NPY_HEADER = 512 };
 size_t face_npy_start(const FaceArray *a, char dst[FACE_NPY_HEADER]);
