@@ -8,11 +8,9 @@
 #include <string.h>
 
 const UpdateInfo update_info[MDL__UPDATES] = {
-    [MDL_ADAMW] = {"adamw", "torch.optim.AdamW: decay first, eps behind the bias correction"},
-    [MDL_ADAMW_HF] = {"adamw_hf", "Hugging Face's AdamW: eps in front of the bias correction, decay last"},
-    [MDL_SGD] = {"sgd", "momentum (beta1), decay as part of the gradient"},
-    [MDL_LAMB] = {"lamb",
-                  "Adam's step, as long as the parameter times lr: moments, and the step in the gradient's place"},
+#define OPTIMISER(name, id, hyper, about) [id] = {#name, about},
+#include "ir/optimisers.def"
+#undef OPTIMISER
     [MDL__UPDATE_MOVE] = {"move", "p - rate g: the step of lamb"},
     [MDL__UPDATE_ADD] = {"add", "p + g: gradients of several batches"},
     [MDL__UPDATE_AVERAGE] = {"average", "keep p + rate g: an average of weights"},

@@ -135,6 +135,12 @@ size_t edit_distance(const char *a, const char *b, size_t limit) {
   return row[nb] < limit ? row[nb] : limit;
 }
 
+void near_name(const char *want, const char *have, const char **best, size_t *dist) {
+  size_t most = (strlen(want) + 2) / 3, d = edit_distance(want, have, most + 1), n = strlen(have);
+  if (n >= 3 && strncmp(want, have, n) == 0) d = 1; // an abbreviation: epsilon, eps
+  if (d <= most && (!*best || d < *dist)) *best = have, *dist = d;
+}
+
 bool text_matches(const char *pattern, const char *name) {
   const char *star = NULL, *from = name;
   while (*name) {

@@ -44,6 +44,10 @@ void text_vline(FILE *f, const char *fmt, va_list ap);
 // more.
 size_t edit_distance(const char *a, const char *b, size_t limit);
 
+// Is `have` nearer to what was wanted than *best (NULL: nothing yet), and near enough to ask "did you mean"? Then it is
+// *best, and *dist how far it is.
+void near_name(const char *want, const char *have, const char **best, size_t *dist);
+
 // Does the name fit the pattern? * stands for any text, ? for one character.
 bool text_matches(const char *pattern, const char *name);
 

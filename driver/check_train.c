@@ -30,9 +30,13 @@ const Train *check_train(Check *c, const Case *k) {
   bool gradients =
       cJSON_GetObjectItemCaseSensitive(j, "gradients") || cJSON_GetObjectItemCaseSensitive(j, "gradient_digests");
   if (!gradients) return NULL;
-  Train *t = ARENA_NEW(&c->s->arena, Train);
+  Train *t = ARENA_NEW(&c->s->arena, Train); // zeroed
   StrList only = strings_of(c, k, "trainable"), freeze = strings_of(c, k, "frozen");
-  *t = (Train){only.at, freeze.at, only.n, freeze.n, .in_place = true};
+  StagePattern *p = ARENA_ARRAY(&c->s->arena, StagePattern, only.n + freeze.n + 1);
+  for (size_t i = 0; i < only.n; i++) p[t->n++] = (StagePattern){only.at[i], true, NO_SPAN};
+  for (size_t i = 0; i < freeze.n; i++) p[t->n++] = (StagePattern){freeze.at[i], false, NO_SPAN};
+  t->pattern = p;
+  t->in_place = true;
   return t;
 }
 

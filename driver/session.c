@@ -245,8 +245,7 @@ static bool set_train(Session *s, Module *m) {
     return session_fail(s, EXIT_USAGE, "--trained and --frozen go with --gradients"), false;
   if (!o->gradients) return true;
   Train *t = ARENA_NEW(&s->arena, Train);
-  *t = (Train){o->trained.at, o->frozen.at, o->trained.n, o->frozen.n, .in_place = true};
-  m->train = t;
+  VEC(StagePattern) pattern = {0};
   for (int which = 0; which < 2; which++) {
     const StrList *l = which ? &o->frozen : &o->trained;
     for (size_t i = 0; i < l->n; i++) {
@@ -256,8 +255,11 @@ static bool set_train(Session *s, Module *m) {
         return session_fail(s, EXIT_USAGE, "--%s %s: no weight of the objective has such a name",
                             which ? "frozen" : "trained", l->at[i]),
                false;
+      VEC_PUSH(&s->arena, pattern, ((StagePattern){l->at[i], which == 0, NO_SPAN}));
     }
   }
+  *t = (Train){pattern.at, pattern.n, .in_place = true};
+  m->train = t;
   return true;
 }
 

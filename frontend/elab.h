@@ -7,6 +7,7 @@
 #define SY_ELAB_H
 
 #include "ast.h"
+#include "common/text.h"
 #include "frontend.h"
 #include "ir/op/op.h"
 
@@ -211,7 +212,6 @@ CtVal ct_dim(Dim d);
 CtVal ct_real(double f);
 CtVal ct_bool(bool b);
 CtVal ct_tensor(Val v);
-void near_name(const char *want, const char *have, const char **best, size_t *dist);
 void hint_near(Elab *e, Diagnostic *g, const char *best);
 
 /* elab_num.c: compile-time arithmetic on non-tensors */

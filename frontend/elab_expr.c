@@ -28,12 +28,6 @@ CtVal ct_tensor(Val v) {
 /* near names
  * ------------------------------------------------------------------------------------------------------------- */
 
-void near_name(const char *want, const char *have, const char **best, size_t *dist) {
-  size_t most = (strlen(want) + 2) / 3, d = edit_distance(want, have, most + 1), n = strlen(have);
-  if (n >= 3 && strncmp(want, have, n) == 0) d = 1; // an abbreviation: epsilon, eps
-  if (d <= most && (!*best || d < *dist)) *best = have, *dist = d;
-}
-
 void hint_near(Elab *e, Diagnostic *g, const char *best) {
   if (best) diag_hint(e->diag, g, "did you mean '%s'?", best);
 }

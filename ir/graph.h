@@ -25,6 +25,7 @@
 #define SY_GRAPH_H
 
 #include "base/base.h"
+#include "stage.h"
 
 /* Element types: common/dtypes.def lists them; common/narrow.h converts between those that are kept and those that are
  * computed. */
@@ -289,12 +290,12 @@ typedef struct DeclaredWeight {
   Span span;
 } DeclaredWeight;
 
-/* Which gradients the pass `gradient` makes of objectives. Patterns of weight names with * and ?, the last that matches
- * counts; no `only`: all weights are trained that are not frozen. in_place: gradients and next values lie as their
- * weights do in the file of packed weights (pass `pack`), so that an update goes through both side by side. */
+/* Which gradients the pass `gradient` makes of objectives: those of the weights that stage_patterns_train names.
+ * in_place: gradients and next values lie as their weights do in the file of packed weights (pass `pack`), so that an
+ * update goes through both side by side. */
 typedef struct Train {
-  const char **only, **freeze;
-  size_t nonly, nfreeze;
+  const StagePattern *pattern;
+  size_t n;
   bool in_place;
 } Train;
 
@@ -312,6 +313,7 @@ typedef struct Module {
   VEC(Prepare) prepare;
   VEC(Generate) generate;
   VEC(Rename) rename;
+  VEC(Stage) stage;             // those that were asked for
   const Train *train;           // NULL: losses alone
   const char *built;            // what it was built with: "preset=base, size=224, ..", for people; NULL if unknown
   VEC(DeclaredWeight) weight;   // every weight the source declares for the routes compiled, in order; for reports

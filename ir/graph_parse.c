@@ -550,9 +550,17 @@ static bool parse_generate(Parser *p) {
   return true;
 }
 
+static bool parse_stage(Parser *p) {
+  Stage s;
+  if (p->m->stage.n == MAX_LISTED) return irlex_error(&p->lex, "E0223", "more than %d stages", MAX_LISTED);
+  if (!stage_parse(p->m->arena, &p->lex, &s)) return false;
+  VEC_PUSH(p->m->arena, p->m->stage, s);
+  return true;
+}
+
 // module = "module" STRING ["after" pass] ["dims" dims] ["modalities" modalities] ["built" STRING]
 //          {"prepare" STRING STRING STRING}
-//          {rename} {"weight" STRING} {graph} {generate}
+//          {rename} {"weight" STRING} {graph} {generate} {stage}
 static bool parse_module(Parser *p) {
   if (irlex_accept(&p->lex, "after") && !irlex_ident(&p->lex, &p->m->after)) return false;
   if (irlex_accept(&p->lex, "dims") && !parse_dims(p)) return false;
@@ -571,6 +579,8 @@ static bool parse_module(Parser *p) {
     if (!parse_graph(p)) return false;
   while (irlex_accept(&p->lex, "generate"))
     if (!parse_generate(p)) return false;
+  while (irlex_accept(&p->lex, "stage"))
+    if (!parse_stage(p)) return false;
   const char *why = NULL, *what = "invalid generate: ";
   bool end = p->lex.tok == IT_END, right = !end || generates_verify(p->m, &why);
   if (right && end && !weights_verify(p->m, &why)) right = false, what = "";

@@ -206,4 +206,5 @@ void module_print(const Module *m, Buf *out) {
   }
   for (size_t i = 0; i < m->graph.n; i++) graph_print(m->graph.at[i], out);
   for (size_t i = 0; i < m->generate.n; i++) print_generate(out, &m->generate.at[i]);
+  for (size_t i = 0; i < m->stage.n; i++) stage_print(&m->stage.at[i], out);
 }

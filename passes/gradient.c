@@ -10,7 +10,6 @@
 // A weight that the objective assigns is trained at its new value: the `assigned` is the leaf, and nothing flows
 // through it. At the end `assigned` and `stop` are their operands, in graphs without gradients too.
 #include "pass.h"
-#include "common/text.h"
 #include "ir/op/grad.h"
 
 #include <string.h>
@@ -44,16 +43,6 @@ static Value *val(const Back *b, Val v) {
 /* what is trained
  * ----------------------------------------------------------------------------------------------------------- */
 
-static bool matches(const char *const *pattern, size_t n, const char *name) {
-  for (size_t i = 0; i < n; i++)
-    if (text_matches(pattern[i], name)) return true;
-  return false;
-}
-
-static bool is_trained(const Train *t, const char *name) {
-  return (!t->nonly || matches(t->only, t->nonly, name)) && !matches(t->freeze, t->nfreeze, name);
-}
-
 // The leaves: weights that are no states, or what they were assigned.
 static void find_leaves(Back *b, const Train *t) {
   for (uint32_t i = 1; i < b->known; i++) {
@@ -61,7 +50,7 @@ static void find_leaves(Back *b, const Train *t) {
     const char *name = value_str(v, A_name);
     bool weight = v->op == OP_weight || v->op == OP_assigned;
     if (v->dead || !weight || value_int(v, A_state, 0) || dtype_info[v->type.dtype].kind != DK_FLOAT) continue;
-    b->leaf[i] = is_trained(t, name);
+    b->leaf[i] = stage_patterns_train(t->pattern, t->n, name);
     for (uint32_t k = 1; k < i && v->op == OP_assigned; k++) { // of one name the last assignment counts
       const Value *w = val(b, (Val){k});
       bool same = !w->dead && (w->op == OP_weight || w->op == OP_assigned) && !strcmp(value_str(w, A_name), name);
