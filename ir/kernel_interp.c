@@ -257,6 +257,19 @@ static int32_t whole(float x) { // towards zero; the nearest i32 of what is out 
   if (!(x >= -0x1p31f)) return x < 0 ? INT32_MIN : 0;
   return x < 0x1p31f ? (int32_t)x : INT32_MAX;
 }
+static void run_xor(Run *r, const Step *s) {
+  (void)r;
+  for (int l = 0; l < s->lanes; l++) s->d->u[l] = s->a->u[l] ^ s->b->u[l];
+}
+static void run_shr(Run *r, const Step *s) {
+  (void)r;
+  for (int l = 0; l < s->lanes; l++) s->d->u[l] = s->a->u[l] >> (s->b->u[l] & 31u);
+}
+static void run_rotl(Run *r, const Step *s) {
+  (void)r;
+  Cell a = *s->a, b = *s->b;
+  for (int l = 0; l < s->lanes; l++) s->d->u[l] = a.u[l] << (b.u[l] & 31u) | a.u[l] >> (-b.u[l] & 31u);
+}
 static void run_cvt(Run *r, const Step *s) {
   (void)r;
   for (int l = 0; l < s->lanes; l++) {

@@ -15,7 +15,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { NUM = 1 << DT_F32 | 1 << DT_I32, FLT = 1 << DT_F32, MSK = 1 << DT_BOOL, ANY = NUM | MSK };
+enum { NUM = 1 << DT_F32 | 1 << DT_I32, FLT = 1 << DT_F32, INT = 1 << DT_I32, MSK = 1 << DT_BOOL, ANY = NUM | MSK };
 enum { MAX_OPEN = 32 };
 static const int64_t HUGE_N = (int64_t)1 << 40; // extents, coefficients and loop bounds stay below
 static const double HUGE_TERM = 0x1p50;         // and each term of an index, so that no sum of them overflows
@@ -38,6 +38,7 @@ static const Signature signature[KOP_COUNT] = {
     [K_div] = {FLT, 'a', "ss"},     [K_fma] = {FLT, 'a', "sss"}, [K_max] = {NUM, 'a', "ss"},
     [K_min] = {NUM, 'a', "ss"},     [K_sqrt] = {FLT, 'a', "s"},  [K_exp2i] = {FLT, 'a', "s"},
     [K_expo] = {FLT, 'a', "s"},     [K_mant] = {FLT, 'a', "s"},  [K_cvt] = {NUM, 'a', "n"},
+    [K_xor] = {INT, 'a', "ss"},     [K_shr] = {INT, 'a', "ss"},  [K_rotl] = {INT, 'a', "ss"},
     [K_lt] = {MSK, 'a', "n="},      [K_le] = {MSK, 'a', "n="},   [K_eq] = {MSK, 'a', "n="},
     [K_and] = {MSK, 'a', "ss"},     [K_or] = {MSK, 'a', "ss"},   [K_not] = {MSK, 'a', "s"},
     [K_select] = {NUM, 'a', "mss"}, [K_mtob] = {NUM, 'a', "m"},  [K_hadd] = {NUM, '1', "V"},

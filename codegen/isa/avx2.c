@@ -38,6 +38,10 @@ static const char prelude[] =
     "  const __m256i t = _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x7fffff));\n"
     "  return _mm256_castsi256_ps(_mm256_or_si256(t, _mm256_set1_epi32(0x3f800000)));\n"
     "}\n"
+    "SY_AVX2 __m256i sy_rotl_avx2(__m256i a, __m256i b) { // shifted by 32, nothing is left\n"
+    "  return _mm256_or_si256(_mm256_sllv_epi32(a, b), _mm256_srlv_epi32(a, _mm256_sub_epi32(_mm256_set1_epi32(32), "
+    "b)));\n"
+    "}\n"
     "SY_AVX2 __m256i sy_whole_avx2(__m256 x) { // out of range the instruction gives INT32_MIN\n"
     "  const __m256 large = _mm256_cmp_ps(x, _mm256_set1_ps(2147483648.0f), _CMP_GE_OQ);\n"
     "  const __m256 number = _mm256_cmp_ps(x, x, _CMP_ORD_Q);\n"
@@ -145,6 +149,9 @@ static const IsaRow rows[] = {
     ISA(exp2i, F32, 8, "sy_exp2i_avx2(%0)"),
     ISA(expo, F32, 8, "sy_expo_avx2(%0)"),
     ISA(mant, F32, 8, "sy_mant_avx2(%0)"),
+    ISA(xor, I32, 8, "_mm256_xor_si256(%0, %1)"),
+    ISA(shr, I32, 8, "_mm256_srlv_epi32(%0, %1)"),
+    ISA(rotl, I32, 8, "sy_rotl_avx2(%0, %1)"),
     ISA(cvt, I32, 8, "_mm256_cvtepi32_ps(%0)"),
     ISA(cvt, F32, 8, "sy_whole_avx2(%0)"),
     ISA(lt, F32, 8, "_mm256_cmp_ps(%0, %1, _CMP_LT_OQ)"),

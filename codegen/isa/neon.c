@@ -52,6 +52,15 @@ static const char prelude[] =
     "  const uint32x4_t t = vandq_u32(vreinterpretq_u32_f32(x), vdupq_n_u32(0x7fffffu));\n"
     "  return vreinterpretq_f32_u32(vorrq_u32(t, vdupq_n_u32(0x3f800000u)));\n"
     "}\n"
+    "SY_FN int32x4_t sy_shr_neon(int32x4_t a, int32x4_t b) { // shifts to the left by what is negative are to the "
+    "right\n"
+    "  return vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(a), vnegq_s32(b)));\n"
+    "}\n"
+    "SY_FN int32x4_t sy_rotl_neon(int32x4_t a, int32x4_t b) {\n"
+    "  const uint32x4_t u = vreinterpretq_u32_s32(a);\n"
+    "  const uint32x4_t low = vshlq_u32(u, vsubq_s32(b, vdupq_n_s32(32)));\n"
+    "  return vreinterpretq_s32_u32(vorrq_u32(vshlq_u32(u, b), low));\n"
+    "}\n"
     "SY_FN float32x4_t sy_mtob_f_neon(uint32x4_t m) {\n"
     "  return vreinterpretq_f32_u32(vandq_u32(m, vdupq_n_u32(0x3f800000u)));\n"
     "}\n"
@@ -154,6 +163,9 @@ static const IsaRow rows[] = {
     ISA(exp2i, F32, 4, "sy_exp2i_neon(%0)"),
     ISA(expo, F32, 4, "sy_expo_neon(%0)"),
     ISA(mant, F32, 4, "sy_mant_neon(%0)"),
+    ISA(xor, I32, 4, "veorq_s32(%0, %1)"),
+    ISA(shr, I32, 4, "sy_shr_neon(%0, %1)"),
+    ISA(rotl, I32, 4, "sy_rotl_neon(%0, %1)"),
     ISA(cvt, I32, 4, "vcvtq_f32_s32(%0)"),
     ISA(cvt, F32, 4, "vcvtq_s32_f32(%0)"),
     ISA(lt, F32, 4, "vcltq_f32(%0, %1)"),

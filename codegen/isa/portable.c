@@ -6,6 +6,7 @@ static const char prelude[] =
     "#if defined(__GNUC__) && !defined(SY_PLAIN_C)\n"
     "typedef float sy_f4 __attribute__((vector_size(16)));\n"
     "typedef int32_t sy_i4 __attribute__((vector_size(16)));\n"
+    "typedef uint32_t sy_u4 __attribute__((vector_size(16)));\n"
     "#define SY_AT(x, i) (x)[i]\n"
     "#define SY_EACH4(T, all, lane) return (T)(all)\n"
     "#else\n"
@@ -50,6 +51,14 @@ static const char prelude[] =
     "SY_FN sy_i4 sy4_add_i(sy_i4 a, sy_i4 b) { SY_LOOP4(sy_i4, sy_add_i32(SY_AT(a, i), SY_AT(b, i))); }\n"
     "SY_FN sy_i4 sy4_sub_i(sy_i4 a, sy_i4 b) { SY_LOOP4(sy_i4, sy_sub_i32(SY_AT(a, i), SY_AT(b, i))); }\n"
     "SY_FN sy_i4 sy4_mul_i(sy_i4 a, sy_i4 b) { SY_LOOP4(sy_i4, sy_mul_i32(SY_AT(a, i), SY_AT(b, i))); }\n"
+    "SY_FN sy_i4 sy4_xor_i(sy_i4 a, sy_i4 b) { SY_EACH4(sy_i4, a ^ b, sy_xor_i32(SY_AT(a, i), SY_AT(b, i))); }\n"
+    "SY_FN sy_i4 sy4_shr_i(sy_i4 a, sy_i4 b) {\n"
+    "  SY_EACH4(sy_i4, (sy_u4)a >> ((sy_u4)b & 31u), sy_shr_i32(SY_AT(a, i), SY_AT(b, i)));\n"
+    "}\n"
+    "SY_FN sy_i4 sy4_rotl_i(sy_i4 a, sy_i4 b) {\n"
+    "  SY_EACH4(sy_i4, (sy_u4)a << ((sy_u4)b & 31u) | (sy_u4)a >> (-(sy_u4)b & 31u), sy_rotl_i32(SY_AT(a, i), SY_AT(b, "
+    "i)));\n"
+    "}\n"
     "SY_FN sy_i4 sy4_lt_f(sy_f4 a, sy_f4 b) { SY_EACH4(sy_i4, a < b, -(SY_AT(a, i) < SY_AT(b, i))); }\n"
     "SY_FN sy_i4 sy4_le_f(sy_f4 a, sy_f4 b) { SY_EACH4(sy_i4, a <= b, -(SY_AT(a, i) <= SY_AT(b, i))); }\n"
     "SY_FN sy_i4 sy4_eq_f(sy_f4 a, sy_f4 b) { SY_EACH4(sy_i4, a == b, -(SY_AT(a, i) == SY_AT(b, i))); }\n"
@@ -156,6 +165,9 @@ static const IsaRow rows[] = {
     ISA(exp2i, F32, 4, "sy4_exp2i(%0)"),
     ISA(expo, F32, 4, "sy4_expo(%0)"),
     ISA(mant, F32, 4, "sy4_mant(%0)"),
+    ISA(xor, I32, 4, "sy4_xor_i(%0, %1)"),
+    ISA(shr, I32, 4, "sy4_shr_i(%0, %1)"),
+    ISA(rotl, I32, 4, "sy4_rotl_i(%0, %1)"),
     ISA(cvt, I32, 4, "sy4_i_to_f(%0)"),
     ISA(cvt, F32, 4, "sy4_f_to_i(%0)"),
     ISA(lt, F32, 4, "sy4_lt_f(%0, %1)"),

@@ -53,6 +53,11 @@ static const char prelude[] =
     "SY_FN int32_t sy_add_i32(int32_t a, int32_t b) { return sy_int((uint32_t)a + (uint32_t)b); }\n"
     "SY_FN int32_t sy_sub_i32(int32_t a, int32_t b) { return sy_int((uint32_t)a - (uint32_t)b); }\n"
     "SY_FN int32_t sy_mul_i32(int32_t a, int32_t b) { return sy_int((uint32_t)a * (uint32_t)b); }\n"
+    "SY_FN int32_t sy_xor_i32(int32_t a, int32_t b) { return sy_int((uint32_t)a ^ (uint32_t)b); }\n"
+    "SY_FN int32_t sy_shr_i32(int32_t a, int32_t b) { return sy_int((uint32_t)a >> (b & 31)); }\n"
+    "SY_FN int32_t sy_rotl_i32(int32_t a, int32_t b) {\n"
+    "  return sy_int((uint32_t)a << (b & 31) | (uint32_t)a >> (-(uint32_t)b & 31));\n"
+    "}\n"
     "SY_FN int32_t sy_max_i32(int32_t a, int32_t b) { return a > b ? a : b; }\n"
     "SY_FN int32_t sy_min_i32(int32_t a, int32_t b) { return a < b ? a : b; }\n"
     "SY_FN float sy_max_f32(float a, float b) { return a > b ? a : b; }\n"
@@ -139,6 +144,9 @@ static const IsaRow rows[] = {
     ISA(exp2i, F32, 1, "sy_exp2i(%0)"),
     ISA(expo, F32, 1, "sy_expo(%0)"),
     ISA(mant, F32, 1, "sy_mant(%0)"),
+    ISA(xor, I32, 1, "sy_xor_i32(%0, %1)"),
+    ISA(shr, I32, 1, "sy_shr_i32(%0, %1)"),
+    ISA(rotl, I32, 1, "sy_rotl_i32(%0, %1)"),
     ISA(cvt, I32, 1, "(float)%0"),
     ISA(cvt, F32, 1, "sy_whole(%0)"),
     ISA(lt, F32, 1, "sy_lt_f32(%0, %1)"),

@@ -267,6 +267,21 @@ static LLVMValueRef op_div(Code *c, const KIns *s, LLVMValueRef *a) {
   return binary(c, s, LLVMFDiv, LLVMSDiv, a);
 }
 
+static LLVMValueRef op_xor(Code *c, const KIns *s, LLVMValueRef *a) {
+  (void)s;
+  return LLVMBuildXor(c->l->b, a[0], a[1], "");
+}
+static LLVMValueRef op_shr(Code *c, const KIns *s, LLVMValueRef *a) {
+  (void)s;
+  return LLVMBuildLShr(c->l->b, a[0], a[1], "");
+}
+static LLVMValueRef op_rotl(Code *c, const KIns *s, LLVMValueRef *a) {
+  (void)s;
+  LLVMTypeRef t = LLVMTypeOf(a[0]);
+  LLVMValueRef arg[] = {a[0], a[0], a[1]};
+  return call_intrinsic(c->l, "llvm.fshl", &t, 1, arg, 3);
+}
+
 static LLVMValueRef op_fma(Code *c, const KIns *s, LLVMValueRef *a) {
   (void)s;
   LLVMTypeRef t = LLVMTypeOf(a[0]);

@@ -145,7 +145,9 @@ static const Target *target_of(const Kernel *k) {
 // Operations that are defined on a part of their operands only: no bits to compare.
 static bool has_own_bits(const Kernel *k) {
   for (size_t i = 1; i < k->ins.n; i++)
-    if (k->ins.at[i].op == K_exp2i || k->ins.at[i].op == K_expo || k->ins.at[i].op == K_mant) return true;
+    if (k->ins.at[i].op == K_exp2i || k->ins.at[i].op == K_expo || k->ins.at[i].op == K_mant ||
+        k->ins.at[i].op == K_shr || k->ins.at[i].op == K_rotl)
+      return true;
   return false;
 }
 

@@ -369,6 +369,10 @@ static void add_row(Cases *c, const IsaRow *row, int64_t n) {
   if (op == K_select) r = kb_op3(k, op, kb_loadm(k, flag, at, w), arg[0], arg[1]);
   if (op == K_mtob) r = kb_cvt(k, kb_op2(k, K_lt, arg[0], arg[1]), row->dtype);
   if (op == K_cvt) r = kb_cvt(k, arg[0], out);
+  if (op == K_shr || op == K_rotl) { // by 0 to 31 places
+    KVal least = kb_op2(k, K_max, arg[1], kb_const(k, 0, DT_I32, w));
+    arg[1] = kb_op2(k, K_min, least, kb_const(k, 31, DT_I32, w));
+  }
   if (to_mask) {
     KVal p = kb_op2(k, K_lt, arg[0], arg[1]), q = kb_loadm(k, flag, at, w);
     r = info->nargs == 1 ? kb_op1(k, op, p) : kb_op2(k, op, p, q);

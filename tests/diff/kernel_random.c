@@ -2,7 +2,7 @@
 //
 // A pool of values in scope is kept for each kind (float, int, mask; vector and scalar); every step applies a random
 // operation to random members. At the end of each block everything new is stored, so that no result goes unseen.
-// Operands are brought into the stated domain before exp2i, expo and mant.
+// Operands are brought into the stated domain before exp2i, expo, mant and shifts.
 #include "kernel_random.h"
 
 #include <string.h>
@@ -63,12 +63,21 @@ static void put_float_op(Gen *g, int vec) {
   keep(g, 0, vec, r);
 }
 
+// A number of places to shift by: in [0, 31].
+static KVal places(Gen *g, KVal a, int vec) {
+  uint32_t lanes = vec ? g->w : 1;
+  KVal t = kb_op2(g->k, K_max, a, kb_const(g->k, 0, DT_I32, lanes));
+  return kb_op2(g->k, K_min, t, kb_const(g->k, 31, DT_I32, lanes));
+}
+
 static void put_int_op(Gen *g, int vec) {
   static const KOp two[] = {K_add, K_sub, K_mul, K_max, K_min};
   Kernel *k = g->k;
   KVal a = any(g, 1, vec), b = any(g, 1, vec), r;
-  switch (roll(g, 6)) {
+  switch (roll(g, 8)) {
   case 0: r = kb_cvt(k, any(g, 0, vec), DT_I32); break;
+  case 3: r = kb_op2(k, K_xor, a, b); break;
+  case 4: r = kb_op2(k, roll(g, 2) ? K_shr : K_rotl, a, places(g, b, vec)); break;
   case 1: r = kb_op3(k, K_select, any(g, 2, vec), a, b); break;
   case 2: r = kb_index(k, ki_addc(ki_mul(g->where, -3), roll(g, 40) - 20), DT_I32, vec ? g->w : 1); break;
   default: r = kb_op2(k, two[roll(g, 5)], a, b); break;

@@ -161,6 +161,31 @@ Test(kernel, operations) {
   cr_expect_eq(y[0], 0x1p-24f); // rounded once
 }
 
+static void run_bits(KOp op, const int32_t *x, const int32_t *y, int32_t *out) {
+  Arena arena = {0};
+  Kernel *k = new_kernel(&arena, 4);
+  KBufRef a = kb_buf(k, "x", DT_I32, KB_IN, 4), b = kb_buf(k, "y", DT_I32, KB_IN, 4);
+  KBufRef o = kb_buf(k, "z", DT_I32, KB_OUT, 4);
+  KVal v = kb_load(k, a, ki_const(0), 4, 4, NULL), w = kb_load(k, b, ki_const(0), 4, 4, NULL);
+  kb_store(k, o, ki_const(0), kb_op2(k, op, v, w), 4);
+  kb_finish(k);
+  int32_t in[2][4];
+  memcpy(in[0], x, 16), memcpy(in[1], y, 16);
+  kernel_interp(k, (void *[]){in[0], in[1], out}, NULL, 0, 1);
+  arena_free(&arena);
+}
+
+Test(kernel, bits) {
+  const int32_t a[4] = {INT32_MIN, 0x12345678, -1, 5}, b[4] = {31, 8, 0, 1};
+  int32_t y[4];
+  run_bits(K_xor, a, b, y);
+  cr_expect(y[0] == INT32_MIN + 31 && y[1] == 0x12345670 && y[2] == -1 && y[3] == 4);
+  run_bits(K_shr, a, b, y);
+  cr_expect(y[0] == 1 && y[1] == 0x123456 && y[2] == -1 && y[3] == 2);
+  run_bits(K_rotl, a, b, y);
+  cr_expect(y[0] == 0x40000000 && y[1] == 0x34567812 && y[2] == -1 && y[3] == 10);
+}
+
 Test(kernel, partial_accesses_masks_and_lookups) {
   Arena a = {0};
   Kernel *k = new_kernel(&a, 4);
@@ -347,6 +372,10 @@ Test(kernel, targets_have_what_they_need) {
         cr_expect(target_row(t, common[o], DT_I32, l ? t->lanes : 1, false), "%s %s", t->name,
                   kop_info[common[o]].name);
       }
+    static const KOp bits[] = {K_xor, K_shr, K_rotl};
+    for (size_t o = 0; o < sizeof bits / sizeof bits[0]; o++)
+      for (int l = 0; l < 2; l++)
+        cr_expect(target_row(t, bits[o], DT_I32, l ? t->lanes : 1, false), "%s %s", t->name, kop_info[bits[o]].name);
     cr_expect_eq(target_row(t, K_fma, DT_F32, t->lanes, false) != NULL, t->has_fma);
     cr_expect_eq(target_row(t, K_fma, DT_F32, 1, false) != NULL, t->has_fma);
     cr_expect(target_row(t, K_store, DT_F32, t->lanes, true));
