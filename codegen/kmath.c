@@ -159,3 +159,35 @@ KVal kmath_gelu_slope(Kernel *k, KVal x) { // Phi(x) + x e^(-x^2/2) / sqrt(2 pi)
   KVal phi = mul(k, num(k, 0.3989422804014327, x), kmath_exp_neg(k, mul(k, mul(k, x, x), num(k, -0.5, x))));
   return fma_(k, x, phi, normal_distribution(k, x));
 }
+
+/* random numbers */
+static KVal bits(Kernel *k, uint32_t v, KVal like) { // as the i32 of these bits
+  return kb_const(k, (double)v - (v < 0x80000000u ? 0 : 0x1p32), DT_I32, k->ins.at[like.id].lanes);
+}
+
+// Two words that are mixed: a += b; b = rotl(b, by) ^ a.
+static void mix(Kernel *k, KVal *a, KVal *b, uint32_t by) {
+  *a = add(k, *a, *b);
+  *b = kb_op2(k, K_xor, kb_op2(k, K_rotl, *b, bits(k, by, *b)), *a);
+}
+
+// Threefry-4x32 with 20 rounds, as in runtime/random.h. Words 2 and 3 of the key are 0 and are not added.
+KVal kmath_random(Kernel *k, const KVal key[3], uint32_t purpose, KVal row, KVal i) {
+  static const uint32_t by[8][2] = {{10, 26}, {11, 21}, {13, 27}, {23, 5}, {6, 20}, {17, 11}, {25, 10}, {18, 20}};
+  KVal block = kb_op2(k, K_shr, i, bits(k, 2, i)), word = sub(k, i, mul(k, block, bits(k, 4, i)));
+  KVal parity = kb_op2(k, K_xor, kb_op2(k, K_xor, key[0], key[1]), bits(k, 0x1BD11BDAu, i));
+  const KVal part[5] = {key[0], key[1], {0}, {0}, parity};
+  KVal x[4] = {add(k, key[0], bits(k, purpose, i)), add(k, key[1], key[2]), row, block};
+  for (uint32_t round = 0; round < 20; round++) {
+    mix(k, &x[0], &x[round % 2 ? 3 : 1], by[round % 8][0]);
+    mix(k, &x[2], &x[round % 2 ? 1 : 3], by[round % 8][1]);
+    if (round % 4 < 3) continue;
+    uint32_t s = round / 4 + 1; // the key again, shifted by one word
+    for (uint32_t j = 0; j < 4; j++)
+      if (part[(s + j) % 5].id) x[j] = add(k, x[j], part[(s + j) % 5]);
+    x[3] = add(k, x[3], bits(k, s, i));
+  }
+  KVal y = x[3];
+  for (uint32_t j = 3; j-- > 0;) y = kb_op3(k, K_select, kb_op2(k, K_eq, word, bits(k, j, word)), x[j], y);
+  return y;
+}

@@ -8,9 +8,13 @@
 // Columns that some operand does not store side by side (a transpose) are done lane by lane.
 #include "lower_attention_grad.h"
 #include "lower_depthwise.h"
+#include "lower_draw.h"
 #include "lower_pack.h"
 #include "lower_rows_add.h"
 
+#include "runtime/random.h"
+
+#include <math.h>
 #include <string.h>
 
 /* elementwise operators ------------------------------------------------------------------------------- */
@@ -98,6 +102,17 @@ KVal emit_cast(Kernel *k, const Value *v, const KVal *arg) {
   DType to = dtype_info[v->type.dtype].computes, from = k->ins.at[arg[0].id].dtype;
   if (to == from) return arg[0]; // the store rounds to a narrow type
   return to == DT_BOOL ? not_zero(k, arg[0]) : kb_cvt(k, arg[0], to);
+}
+
+// Kept are the elements whose number is not below the rate: numbers of 24 bits, compared as integers.
+KVal emit_dropout(Kernel *k, const Value *v, const KVal *arg) {
+  double rate = value_float(v, A_rate, 0);
+  uint32_t site = SY_RANDOM_SITE + (uint32_t)value_int(v, A_site, 0);
+  KVal word = kmath_random(k, &arg[1], site, arg[4], kb_op2(k, K_add, arg[5], arg[6]));
+  KVal dropped =
+      kb_op2(k, K_lt, kb_op2(k, K_shr, word, number_like(k, 8, word)), number_like(k, ceil(rate * 0x1p24), word));
+  KVal kept = kb_op2(k, K_mul, arg[0], number_like(k, 1 / (1 - rate), arg[0]));
+  return kb_op3(k, K_select, dropped, number_like(k, 0, arg[0]), kept);
 }
 
 EmitFn *const lower_emit[OP_COUNT] = {
@@ -453,13 +468,10 @@ static bool lower_put_rows(Lowering *lo, Val member) {
 static const struct {
   Op op;
   bool (*lower)(Lowering *lo, Val member);
-} apart[] = {{OP_patchify, lower_patchify},
-             {OP_windows, lower_windows},
-             {OP_depthwise, lower_depthwise},
-             {OP_put_rows, lower_put_rows},
-             {OP_pack, lower_pack},
-             {OP_rows_add, lower_rows_add},
-             {OP_attention_grad, lower_attention_grad}};
+} apart[] = {{OP_patchify, lower_patchify},   {OP_windows, lower_windows},
+             {OP_depthwise, lower_depthwise}, {OP_put_rows, lower_put_rows},
+             {OP_pack, lower_pack},           {OP_rows_add, lower_rows_add},
+             {OP_draw, lower_draw},           {OP_attention_grad, lower_attention_grad}};
 
 bool lower_map(Arena *a, const Graph *g, const Group *grp, const Target *t, Lowered *out) {
   Lowering lo = lower_begin(a, g, grp, t, out, "map");

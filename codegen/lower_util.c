@@ -567,8 +567,8 @@ static KVal element(Lowering *lo, const Point *p, Val v) {
   } else if (op_info[x->op].flags & F_VIEW) {
     y = element(lo, p, x->args[0]); // a copy: the source has its strides
   } else {
-    KVal arg[3] = {{0}, {0}, {0}};
-    CHECK(x->nargs <= 3);
+    KVal arg[ELEMENT_ARGS] = {{0}};
+    CHECK(x->nargs <= ELEMENT_ARGS);
     for (uint32_t i = 0; i < x->nargs; i++) arg[i] = element(lo, p, x->args[i]);
     y = lower_emit[x->op](lo->k, x, arg);
   }

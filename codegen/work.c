@@ -15,7 +15,7 @@ typedef struct Cost {
 static const Cost rows[] = {{OP_layer_norm, 8}, {OP_l2_norm, 4},    {OP_softmax, 20}, {OP_log_softmax, 20},
                             {OP_reduce_sum, 1}, {OP_reduce_max, 1}, {OP_argmax, 2},   {OP_top_k, 2}};
 static const Op functions[] = {OP_exp, OP_log, OP_tanh, OP_sigmoid, OP_gelu, OP_gelu_tanh, OP_quick_gelu, OP_swish};
-enum { FUNCTION = 12 };
+enum { FUNCTION = 12, RANDOM = 150 };
 
 static double dim_now(Dim d, const int64_t *dims) {
   return (double)d.c + (d.k ? (double)d.k * (double)dims[d.sym] : 0);
@@ -80,6 +80,7 @@ static double flops_of(const Graph *g, const Value *v, const int64_t *dims) {
   double each = 1;
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
     if (functions[i] == v->op) each = FUNCTION;
+  if (v->op == OP_dropout) each = RANDOM;
   return each * type_elements_now(&v->type, dims);
 }
 

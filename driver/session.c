@@ -231,6 +231,7 @@ static Module *compile(Session *s, Diag *d, const char *path, const char *preset
                     .nobjectives = take->objectives.n,
                     .given = take->given.at,
                     .ngiven = take->given.n,
+                    .draws = s->opt.draws,
                     .find = find_used,
                     .ud = &f};
   return front_compile(&s->arena, &s->names, d, path, text, n, &o);
@@ -241,6 +242,8 @@ static bool set_train(Session *s, Module *m) {
   const Options *o = &s->opt;
   if (o->gradients && !o->objective)
     return session_fail(s, EXIT_USAGE, "--gradients: of which objective? (--objective NAME)"), false;
+  if (o->draws && !o->objective)
+    return session_fail(s, EXIT_USAGE, "--draws: of which objective? (--objective NAME)"), false;
   if (!o->gradients && (o->trained.n || o->frozen.n))
     return session_fail(s, EXIT_USAGE, "--trained and --frozen go with --gradients"), false;
   if (!o->gradients) return true;
@@ -277,12 +280,13 @@ bool is_graph_ir(const char *path, const char *text) {
 static Module *read_graph_ir(Session *s, const char *path, const char *preset, const char *text, size_t n) {
   s->spec = NULL; // there are no presets to look at
   if (s->opt.define.name.n || s->opt.dim.name.n || s->opt.routes || s->opt.objective || s->opt.given ||
-      s->opt.gradients || preset) {
-    session_fail(s, EXIT_USAGE,
-                 "%s is graph IR: -D, --dim, --routes, --objective, --given, --gradients and presets belong to a page "
-                 "and have no "
-                 "effect on it",
-                 path);
+      s->opt.gradients || s->opt.draws || preset) {
+    session_fail(
+        s, EXIT_USAGE,
+        "%s is graph IR: -D, --dim, --routes, --objective, --given, --gradients, --draws and presets belong to a page "
+        "and have no "
+        "effect on it",
+        path);
     return NULL;
   }
   Module *m = module_parse(&s->arena, &s->names, &s->diag, text, n, diag_add_file(&s->diag, path, text, n));

@@ -22,6 +22,7 @@ typedef struct StepRun {
   Module *m;
   Call call;
   Trainer trainer;
+  int32_t *noise; // the input of that role, or NULL
 } StepRun;
 
 /* the command line
@@ -63,6 +64,13 @@ static bool read_options(StepRun *x) {
 /* the batch
  * -------------------------------------------------------------------------------------------------------------- */
 
+// What the step draws with, if it draws: the seed, its number counted from 0, and the first sample of the batch.
+static void set_noise(StepRun *x) {
+  uint64_t seed = (uint64_t)x->s->opt.seed;
+  const uint32_t word[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), (uint32_t)x->trainer.f->step(x->trainer.train), 0};
+  if (x->noise) memcpy(x->noise, word, sizeof word);
+}
+
 static bool read_batch(StepRun *x) {
   Session *s = x->s;
   const Graph *g = x->call.program->route.at[0].graph;
@@ -76,6 +84,11 @@ static bool read_batch(StepRun *x) {
     for (size_t i = 0; i < g->input.n; i++) {
       const char *name = g->input.at[i].name, *why = NULL;
       const Type *t = &graph_value(g, g->input.at[i].val)->type;
+      if (g->input.at[i].role == ROLE_noise) {
+        x->call.in_bytes[i] = (size_t)type_bytes(m, t);
+        x->call.in[i] = x->noise = check_zeros(&x->c, x->call.in_bytes[i]);
+        continue;
+      }
       const StTensor *in = checkpoint_find(&x->inputs, name);
       if (!in) return session_fail(s, EXIT_WRONG, "%s has no tensor for the input '%s'", s->opt.input, name), false;
       if (!check_same_dtype(t->dtype, in->dtype))
@@ -118,6 +131,7 @@ static bool run_steps(StepRun *x) {
   for (int64_t i = 0; i < x->steps; i++) {
     double norm = 0;
     uint64_t step = t->f->step(t->train) + 1;
+    set_noise(x);
     sy_status status = t->f->grad(t->train, 0, dims, x->call.in, x->call.out);
     if (!status) status = t->f->update(t->train, (unsigned)x->optimiser, &x->h, 1, NULL, x->clip, &norm);
     if (status == SY_ENUMERIC)
@@ -138,6 +152,7 @@ static bool begin(StepRun *x) {
   if (!read_options(x) || !check_ways(&x->c)) return false;
   if (check_is_foreign(&x->c)) return session_fail(s, EXIT_USAGE, "syc step runs on this machine alone"), false;
   s->opt.gradients = true;
+  s->opt.draws = s->opt.seed != INT_UNSET;
   x->m = module_for_weights(s, s->opt.arg.at[0]);
   const Program *p = x->m ? session_program(s, x->m, &x->c.target, 1) : NULL;
   if (!p || !checkpoint_open(s, &x->weights, s->opt.weights.at, s->opt.weights.n)) return false;

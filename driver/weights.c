@@ -449,6 +449,7 @@ int cmd_weights(Session *s) {
               {"pack", cmd_pack, 1, 1, "a model"},
               {"convert", weights_convert, 1, SIZE_MAX, "one file or more"}};
   const StrList *a = &s->opt.arg;
+  s->opt.draws = s->opt.objective != NULL; // which weights there are does not depend on what is drawn
   for (size_t i = 0; a->n && i < sizeof verb / sizeof *verb; i++) {
     if (strcmp(a->at[0], verb[i].name) != 0) continue;
     if (a->n - 1 >= verb[i].least && a->n - 1 <= verb[i].most) return verb[i].fn(s);

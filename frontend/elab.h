@@ -139,6 +139,9 @@ typedef struct Elab {
   bool objective;
   VEC(Assigned) assigned;
   VEC(const Average *) advanced;
+  const Node *entry;     // itself
+  Val noise;             // its input of role `noise`, or NO_VAL
+  int64_t sites, draws;  // dropouts and draws so far
   const Average *under;  // whose copies stand for weights here, or NULL
   VEC(DimNames) dimname; // by value id of g
   PageNames page;        // the words of messages about the operation at hand
@@ -174,7 +177,7 @@ bool same_name(Elab *e, const Node *n, const Node *other);             // report
 const Node *find_decl(const Unit *u, NodeKind kind, const char *name); // of the file; name NULL: the first. Or NULL
 
 /* objective.c */
-void objective_begin(Elab *e);
+void objective_begin(Elab *e, const Node *n);
 void objective_end(Elab *e, const Node *n); // its loss is a number; assignments become outputs of role `next`
 void average_declare(Elab *e, const Node *n);
 CtVal run_assign(Elab *e, Env *env, const Node *n);
@@ -184,6 +187,10 @@ CtVal call_advance(Elab *e, const Node *n);         // advance(average)
 bool input_is_given(const Elab *e, const char *name);
 Val assigned_value(Elab *e, const char *key);                     // NO_VAL: it is as it was
 Val under_average(Elab *e, const char *key, Val weight, Span at); // its copy inside an `under`, else the weight
+
+/* elab_random.c: dropout(x, p), drop_path(x, p), draw(weights) */
+CtVal call_drop(Elab *e, const char *name, CtVal x, CtVal rate, Span at, Span rate_at);
+CtVal call_draw(Elab *e, CtVal weights, Span at);
 
 /* params.c: what a model is built with */
 // The set of names that the options ask for, NULL if they ask for none. False after reporting.

@@ -390,6 +390,20 @@ static CtVal call_require(Elab *e, Call *c) {
   return CT_ERROR;
 }
 
+/* random numbers and ranks
+ * ------------------------------------------------------------------------------------------------------------------
+ */
+
+static CtVal call_random(Elab *e, Call *c) {
+  if (!strcmp(c->name, "draw")) return call_draw(e, c->slot[0], c->at);
+  return call_drop(e, c->name, c->slot[0], c->slot[1], c->at, c->span[1]);
+}
+
+// The rows of all ranks, in their order: there is one.
+static CtVal call_all_ranks(Elab *e, Call *c) {
+  return tensor_at(e, c, 0, "x") ? c->slot[0] : CT_ERROR;
+}
+
 /* the table
  * ----------------------------------------------------------------------------------------------------------------------------------
  */
@@ -413,9 +427,11 @@ static const struct {
   BuiltinFn *fn;
   bool tensor; // works on tensors
 } others[] = {
-    {"bound(n)", call_bound, false},  {"width(x)", call_extent, true},
-    {"length(x)", call_extent, true}, {"extent(x axis)", call_extent, true},
-    {"rank(x)", call_rank, true},     {"require(condition text?)", call_require, false},
+    {"bound(n)", call_bound, false},      {"width(x)", call_extent, true},
+    {"length(x)", call_extent, true},     {"extent(x axis)", call_extent, true},
+    {"dropout(x p)", call_random, true},  {"drop_path(x p)", call_random, true},
+    {"draw(weights)", call_random, true}, {"all_ranks(x)", call_all_ranks, true},
+    {"rank(x)", call_rank, true},         {"require(condition text?)", call_require, false},
 };
 enum { NOTHERS = sizeof others / sizeof others[0] };
 

@@ -376,7 +376,7 @@ static void build_route(Elab *e, const Node *route) {
   e->unit_now = e->main;
   e->in_model = true;
   bool generate = route->kind == N_generate;
-  if (route->kind == N_objective) objective_begin(e);
+  if (route->kind == N_objective) objective_begin(e, route);
   Env *env = route_inputs(e, route, generate ? generate_prompt(route) : NULL);
   if (env) {
     const char *saved;

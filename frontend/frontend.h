@@ -31,6 +31,7 @@ typedef struct FrontOptions {
   size_t nobjectives;
   const char **given; // inputs of objectives that may be left out, and are not
   size_t ngiven;
+  bool draws; // objectives draw: dropout drops, and they have an input of role `noise`
   // Finds the text of `use NAME`: NUL-terminated, *n bytes, living as long as the Module. NULL if there is none.
   // *path may be set to the name that diagnostics show (default: NAME.sy).
   const char *(*find)(void *ud, const char *name, size_t *n, const char **path);

@@ -285,11 +285,14 @@ CtVal call_given(Elab *e, Env *env, const Node *n) {
 /* the end of an objective
  * ------------------------------------------------------------------------------------------------------ */
 
-void objective_begin(Elab *e) {
+void objective_begin(Elab *e, const Node *n) {
+  e->entry = n;
   e->objective = true;
   e->under = NULL;
   e->assigned.n = 0;
   e->advanced.n = 0;
+  e->noise = NO_VAL;
+  e->sites = e->draws = 0;
 }
 
 void objective_end(Elab *e, const Node *n) {

@@ -164,6 +164,7 @@ typedef struct Value {
 enum {
   ALIAS_DEPTH = 64,     // concats that a value may lie in, one in the other
   MAX_KERNEL_ARGS = 16, // tensors that a group reads and writes
+  ELEMENT_ARGS = 7,     // most operands of an elementwise operator
 };
 
 /* Ports: the inputs and outputs of a route. roles.def lists what one may be for. */

@@ -34,7 +34,7 @@ static Val elementwise_concat(RuleCtx *c, Val v) {
     for (uint32_t p = 0; p < cat.nargs; p++) {
       Type t = rule_value(c, cat.args[p])->type;
       if (t.dim[axis].k && t.dim[axis].sym == DIM_SEGS) return NO_VAL; // no Dim to slice by
-      Val args[3];
+      Val args[ELEMENT_ARGS];
       for (uint32_t i = 0; i < e.nargs; i++)
         args[i] = i == which ? cat.args[p] : part_of(c, e.args[i], &e.type, axis, start, t.dim[axis], e.span);
       parts[p] = rule_op(c, e.op, args, e.nargs, &e);
@@ -52,7 +52,7 @@ static Val weights_before_broadcast(RuleCtx *c, Val v) {
   Value e = *rule_value(c, v);
   if (!(op_info[e.op].flags & F_ELEMENTWISE) || !type_has_runtime_dim(&e.type) || graph_residency(c->g, v) != RES_const)
     return NO_VAL;
-  Val args[3];
+  Val args[ELEMENT_ARGS];
   bool any = false;
   for (uint32_t i = 0; i < e.nargs; i++) {
     args[i] = e.args[i];

@@ -22,7 +22,7 @@ typedef struct Fuser {
   uint32_t known;  // values older than the copies made here
   uint32_t groups; // numbers handed out
   bool *only_map;  // by group of values that are no copies: nothing but pointwise work and data movement so far
-  uint32_t *reads; // by the same: operands from outside, each use for itself
+  uint32_t *reads; // by the same: operands from outside
 } Fuser;
 
 enum { MOST_READS = MAX_KERNEL_ARGS - 2 }; // of a group: a kernel has its result and its scratch beside them
@@ -50,13 +50,21 @@ static bool same_shape(const Type *a, const Type *b) {
   return true;
 }
 
+// Does a member of the group read v already? (A group that v is a part of has it anyway.)
+static bool group_reads(const Fuser *f, Val v, uint32_t group) {
+  for (uint32_t u = f->uses.start[v.id]; group && u < f->uses.start[v.id + 1]; u++)
+    if (f->uses.user[u] != UINT32_MAX && f->g->value.at[f->uses.user[u]].group == group) return true;
+  return false;
+}
+
 // Operands of v that its kernel gets as arguments, if it joins `group` or, 0, begins one.
 static uint32_t reads_of(const Fuser *f, Val v, uint32_t group) {
   const Value *x = val(f, v);
   uint32_t n = 0;
   for (uint32_t i = 0; i < value_operands(x); i++) {
     const Value *arg = val(f, x->args[i]);
-    n += arg->op != OP_constant && !(group && arg->group == group);
+    bool known = group && (arg->group == group || group_reads(f, x->args[i], group));
+    n += arg->op != OP_constant && !known;
   }
   return n;
 }

@@ -72,7 +72,7 @@ static Val slice_elementwise(RuleCtx *c, Val v) {
   Dim len = s->type.dim[axis];
   Span at = s->span;
   if (several_parts(len)) return NO_VAL;
-  Val args[3];
+  Val args[ELEMENT_ARGS];
   for (uint32_t i = 0; i < x.nargs; i++) {
     const Type *t = &rule_value(c, x.args[i])->type;
     int own = axis - (x.type.rank - t->rank);
@@ -211,7 +211,7 @@ static Val gather_elementwise(RuleCtx *c, Val v) {
     if (t->rank == 3 && (!dim_equal(t->dim[0], x.type.dim[0]) || !dim_equal(t->dim[1], x.type.dim[1]))) return NO_VAL;
     if (t->rank == 2 && !(dim_is_const(t->dim[0]) && t->dim[0].c == 1)) return NO_VAL;
   }
-  Val args[3];
+  Val args[ELEMENT_ARGS];
   for (uint32_t i = 0; i < x.nargs; i++)
     args[i] = rule_value(c, x.args[i])->type.rank == 3 ? gather(c, x.args[i], index, at) : x.args[i];
   return rule_op(c, x.op, args, x.nargs, &x);

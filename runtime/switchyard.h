@@ -146,8 +146,10 @@ typedef enum sy_role {
   SY_ROLE_KEPT,   // out of the start, in of every step
   SY_ROLE_GIVEN,  // in of every step: what the start was given as input `pair`
   SY_ROLE_PARAM,
-  SY_ROLE_NEXT,    // out of an objective: what the weight or state of this name holds after the step
-  SY_ROLE_GRADIENT // out of an objective: the gradient of its loss by the weight of this name
+  SY_ROLE_NEXT,     // out of an objective: what the weight or state of this name holds after the step
+  SY_ROLE_GRADIENT, // out of an objective: the gradient of its loss by the weight of this name
+  SY_ROLE_NOISE     // in of an objective that draws: i32[4] = low and high word of the seed, step, number of the first
+                    // sample
 } sy_role;
 typedef enum sy_rule { SY_RULE_NEXT_WORD, SY_RULE_MASKED_WORD } sy_rule; // see host/generate.h
 typedef struct sy_port {

@@ -109,6 +109,12 @@ void grad_gelu_tanh(Grad *c) { // 1 + tanh(v) = 2 sigmoid(2 v), v = sqrt(2/pi) (
   gated(c, 1.5957691216057308, 1.5957691216057308 * 0.044715);
 }
 
+void grad_dropout(Grad *c) { // the same elements are kept: their numbers come from the same counters again
+  Val args[ELEMENT_ARGS];
+  for (uint32_t i = 0; i < c->v.nargs; i++) args[i] = i ? c->v.args[i] : c->dy;
+  grad_set(c, 0, grad_op(c, OP_dropout, args, c->v.nargs, c->v.attr, c->v.nattr));
+}
+
 void grad_cast(Grad *c) {
   const Type *from = grad_type(c, x_of(c));
   if (dtype_info[from->dtype].kind != DK_FLOAT) return;

@@ -82,6 +82,16 @@ static const Page pages[] = {
      "let z = attention(x, x, x, heads = 2)\n"
      "let y = z[:, vision]",
      ", ids: i32[B, L]"},
+    {"dropped", "weight a: f32[6, 4]\nlet y = dropout(a, 0.4) * drop_path(a, 0.3) + dropout(a, 0.0)", ""},
+    {"dropped along L",
+     "weight w: f32[7, 4]\n"
+     "let x = concat(broadcast(w[0:2], [B, 2, 4]) as vision, embedding(w, ids) as language)\n"
+     "let y = dropout(x, 0.5)[:, vision] * drop_path(dropout(embedding(w, ids), 0.25), 0.5)[:, 0:1]",
+     ", ids: i32[B, L]"},
+    {"drawn",
+     "weight w: f32[5, 4]\nlet x = embedding(w, ids)\nlet y = x * embedding(x, draw(softmax(stop(matmul(x, x, "
+     "transposed = true)))))",
+     ", ids: i32[B]"},
     {"stopped", "weight a: f32[3, 4]\nlet y = a * stop(a) + stop(exp(a))", ""},
 };
 enum { NPAGES = sizeof pages / sizeof *pages };
@@ -131,7 +141,7 @@ static void world_begin(World *b, const char *text, bool gradients) {
   b->names.arena = &b->arena;
   diag_init(&b->diag, &b->arena);
   const char *objective = "fit";
-  FrontOptions o = {.objectives = &objective, .nobjectives = 1, .find = find, .ud = &b->arena};
+  FrontOptions o = {.objectives = &objective, .nobjectives = 1, .find = find, .ud = &b->arena, .draws = true};
   b->m = front_compile(&b->arena, &b->names, &b->diag, "page.sy", text, strlen(text), &o);
   static const Train train = {0};
   if (b->m && gradients) b->m->train = &train;

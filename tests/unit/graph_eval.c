@@ -20,6 +20,10 @@ typedef struct Case {
 #define BINARY(op) op, IN2("f32[2,2]", "f32[2]") "%3 = " op " %1, %2 : f32[2,2]\n" RETURN("%3")
 #define SEQ "f32[B,vision: 1 + language: L,1]"
 
+#define KEY                                                                                                            \
+  "%7 = constant {value = 0x1.4p+2} : i32[]\n%8 = constant {value = 0x1p+1} : i32[]\n"                                 \
+  "%9 = constant {value = 0x1.8p+1} : i32[]\n"
+
 #define CASES                                                                                                            \
   {"input", IN("f32[L]") RETURN("%1"), LIST(5, 6), 0, 0, NUM(5, 6)},                                                     \
       {"weight", "%1 = weight \"x\" : f32[2]\n" RETURN("%1"), LIST(5, 6), 0, 0, NUM(5, 6)},                              \
@@ -295,6 +299,20 @@ typedef struct Case {
        LIST(2, 2, 0, 1),                                                                                                 \
        0,                                                                                                                \
        NUM(0, 0, 3, 0, 4, 0)},                                                                                           \
+      {"dropout", /* seed 5 + 2^32 * 2, step 3: 0.5114 0.0707 0.8568, 0.0650 0.0076 0.6892 */                            \
+       IN("f32[2,3]") KEY                                                                                                \
+       "%5 = iota {axis = 0} : i32[2,1]\n%6 = iota {axis = 0} : i32[3]\n%4 = constant {value = 0x0p+0} : i32[]\n"        \
+       "%10 = dropout %1, %7, %8, %9, %5, %4, %6 {rate = 0x1p-1, site = 7} : f32[2,3]\n" RETURN("%10"),                  \
+       LIST(1, 2, 3, 4, 5, 6),                                                                                           \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(2, 0, 6, 0, 0, 12)},                                                                                          \
+      {"draw", /* 0.9224 0.2833 0.3401 0.3053; the last row has no weights */                                            \
+       IN2("f32[4,3]", "i32[4]") KEY "%10 = draw %1, %7, %8, %9, %2 {site = 1} : i32[4]\n" RETURN("%10"),                \
+       LIST(1, 1, 2, 1, 1, 2, 0, 0, 5, 0, 0, 0),                                                                         \
+       LIST(10, 11, 12, 13),                                                                                             \
+       0,                                                                                                                \
+       NUM(2, 1, 2, 0)},                                                                                                 \
       {"gelu_slope",                                                                                                     \
        IN("f32[L]") "%2 = gelu_slope %1 : f32[L]\n" RETURN("%2"),                                                        \
        LIST(0, 1),                                                                                                       \

@@ -15,7 +15,7 @@ static const char *page_find(void *ud, const char *name, size_t *n, const char *
   return file_read(ud, file, n, NULL);
 }
 
-static Module *page_compile(Arena *a, const char *page) {
+__attribute__((unused)) static Module *page_compile(Arena *a, const char *page) {
   Intern *names = ARENA_NEW(a, Intern);
   Diag *d = ARENA_NEW(a, Diag);
   names->arena = a;
