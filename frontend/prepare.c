@@ -24,7 +24,7 @@ static const struct {
     {"similarity", " softmax top "},
     {"choices", " share top "},
 };
-static const char *const words = " shorter square shorter_capped bicubic bilinear nearest first last labels ";
+static const char *const words = " shorter square shorter_capped lanczos bicubic bilinear nearest first last labels ";
 
 static void hint_words(Elab *e, Diagnostic *g, const char *what, const char *list) {
   diag_hint(e->diag, g, "%s%.*s", what, (int)strlen(list) - 1, list);

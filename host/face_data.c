@@ -66,16 +66,20 @@ static bool is_text(const FaceRun *r, unsigned i) {
 
 // An input that follows from a sentence: NAME_mask (true = no padding) and NAME_type (all 0).
 static const char *const follows[] = {"_mask", "_type"};
-static bool is_companion(const FaceRun *r, unsigned i, unsigned *text, size_t *which) {
-  const char *name = r->route->input[i].name;
+size_t face_follows(const char *name, size_t *which) {
   size_t n = strlen(name);
   for (*which = 0; *which < 2; ++*which) {
     size_t m = strlen(follows[*which]);
-    if (n <= m || strcmp(name + n - m, follows[*which]) != 0) continue;
-    for (*text = 0; *text < r->route->ninput; ++*text) {
-      const char *base = r->route->input[*text].name;
-      if (strlen(base) == n - m && !strncmp(base, name, n - m) && text_prepare(r, *text)) return true;
-    }
+    if (n > m && !strcmp(name + n - m, follows[*which])) return n - m;
+  }
+  return 0;
+}
+static bool is_companion(const FaceRun *r, unsigned i, unsigned *text, size_t *which) {
+  const char *name = r->route->input[i].name;
+  size_t n = face_follows(name, which);
+  for (*text = 0; n && *text < r->route->ninput; ++*text) {
+    const char *base = r->route->input[*text].name;
+    if (strlen(base) == n && !strncmp(base, name, n) && text_prepare(r, *text)) return true;
   }
   return false;
 }
@@ -273,6 +277,17 @@ bool face_run_hold(FaceRun *to, const FaceRun *from, const char *path) {
   return false;
 }
 
+bool face_put_picture(const sy_tensor *t, const HostImage *rgb, const HostPreprocess *how, float *dst, HostError *err) {
+  size_t extent[4] = {1, 3, (size_t)rgb->height, (size_t)rgb->width};
+  float *dense = malloc(3 * extent[2] * extent[3] * sizeof *dense);
+  if (!dense) return host_no_memory(err);
+  memset(dst, 0, item_size(t) * sizeof *dst);
+  host_normalise(rgb, how->mean, how->std, dense);
+  copy_rows((char *)dst, (char *)dense, t, extent, sizeof *dense, true);
+  free(dense);
+  return true;
+}
+
 static bool fill_picture(FaceRun *r, unsigned i, const char *path, size_t row, HostError *err) {
   const sy_tensor *t = &r->route->input[i];
   HostPreprocess how;
@@ -287,21 +302,12 @@ static bool fill_picture(FaceRun *r, unsigned i, const char *path, size_t row, H
   if (!row) r->held[i] = NULL;
   bool ok = host_image_load(path, &photo, err) && host_preprocess(&photo, &how, &rgb, err);
   host_image_free(&photo);
-  float *dense = NULL;
   if (ok) {
-    size_t extent[4] = {1, 3, (size_t)rgb.height, (size_t)rgb.width};
-    for (int d = 0; d < 2; d++) r->side[i][d] = extent[2 + d];
-    ok = set_sides(r, i, canvas, err);
-    memset(dst, 0, item_size(t) * sizeof *dst);
-    dense = ok ? malloc(3 * extent[2] * extent[3] * sizeof *dense) : NULL;
-    if (ok && !dense) ok = host_no_memory(err);
-    if (ok) {
-      host_normalise(&rgb, how.mean, how.std, dense);
-      copy_rows((char *)dst, (char *)dense, t, extent, sizeof *dense, true);
-    }
+    r->side[i][0] = (size_t)rgb.height;
+    r->side[i][1] = (size_t)rgb.width;
+    ok = set_sides(r, i, canvas, err) && face_put_picture(t, &rgb, &how, dst, err);
     if (ok && !row) r->held[i] = path;
   }
-  free(dense);
   host_image_free(&rgb);
   return ok;
 }

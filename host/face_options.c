@@ -106,7 +106,8 @@ static const struct {
 static const struct {
   const char *name;
   HostFilter filter;
-} filters[] = {{"nearest", HOST_NEAREST}, {"bilinear", HOST_BILINEAR}, {"bicubic", HOST_BICUBIC}};
+} filters[] = {
+    {"nearest", HOST_NEAREST}, {"bilinear", HOST_BILINEAR}, {"bicubic", HOST_BICUBIC}, {"lanczos", HOST_LANCZOS}};
 
 static int to_size(double d) {
   return d >= 1 && d <= 65536 ? (int)d : 0;

@@ -145,6 +145,13 @@ bool face_run_hold(FaceRun *to, const FaceRun *from, const char *path);
 void face_run_begin(FaceRun *r);
 SY_MUST_USE bool face_run_add(FaceRun *r, const char *item, HostError *err);
 SY_MUST_USE bool face_run_end(FaceRun *r, HostError *err);
+// Puts a prepared picture, normalised, into the top left corner of one item of an input f32[.., 3, height, width], in
+// the layout of its bounds; zeros elsewhere. It must fit.
+SY_MUST_USE bool face_put_picture(const sy_tensor *t, const HostImage *rgb, const HostPreprocess *how, float *dst,
+                                  HostError *err);
+// Bytes of the name of the sentences that an input of this name follows from: NAME_mask (*which 0: true = no padding),
+// NAME_type (1: all 0). 0: it follows from none.
+size_t face_follows(const char *name, size_t *which);
 // What a route wants: its numbers of pictures and sentences. False if there is an input that does not follow from them.
 bool face_route_wants(const sy_info *info, const sy_route *route, size_t *pictures, size_t *texts);
 // Output o at its extents, dense; out->data is malloc'd.
@@ -157,7 +164,10 @@ bool face_is_tokenizer(const char *kind);
 SY_MUST_USE bool face_load_vocabulary(FaceRun *r, const sy_prepare *p, HostError *err);
 // The tokenizer's usual ends, and whose ids they are: those of the file or (SentencePiece, xlmr) of XLM-R.
 HostTokenizerOptions face_tokenizer_options(const HostTokenizer *t, const char *options);
-// How sentences are cut, by the options of their prepare and the command line, in r->how.
+// What is put around sentences and whether they become lower case, by the options of their prepare and the command
+// line.
+HostTokenizerOptions face_sentence_options(const HostTokenizer *t, const FaceArgs *a, const char *options);
+// The same in r->how.
 void face_text_options(FaceRun *r, const char *options);
 // Says on stderr that a sentence had more than `most` tokens.
 void face_note_cut(const char *sentence, size_t most);

@@ -61,14 +61,18 @@ HostTokenizerOptions face_tokenizer_options(const HostTokenizer *t, const char *
   return o;
 }
 
-void face_text_options(FaceRun *r, const char *options) {
-  HostTokenizerOptions *o = &r->how;
+HostTokenizerOptions face_sentence_options(const HostTokenizer *t, const FaceArgs *a, const char *options) {
   Decider by;
-  *o = face_tokenizer_options(r->tokenizer, options);
-  o->start = (int32_t)face_option_number(options, "start", o->start);
-  o->end = (int32_t)face_option_number(options, "end", o->end);
-  o->pad = (int32_t)face_option_number(options, "pad", o->pad);
-  o->lower = lower_case(r->args, options, r->tokenizer, &by);
+  HostTokenizerOptions o = face_tokenizer_options(t, options);
+  o.start = (int32_t)face_option_number(options, "start", o.start);
+  o.end = (int32_t)face_option_number(options, "end", o.end);
+  o.pad = (int32_t)face_option_number(options, "pad", o.pad);
+  o.lower = lower_case(a, options, t, &by);
+  return o;
+}
+
+void face_text_options(FaceRun *r, const char *options) {
+  r->how = face_sentence_options(r->tokenizer, r->args, options);
 }
 
 /* the vocabulary ------------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ typedef struct {
   uint8_t *pixel; // malloc'd
 } HostImage;
 
-typedef enum { HOST_NEAREST, HOST_BILINEAR, HOST_BICUBIC } HostFilter;
+typedef enum { HOST_NEAREST, HOST_BILINEAR, HOST_BICUBIC, HOST_LANCZOS } HostFilter;
 
 typedef enum {
   HOST_RESIZE_SHORTER,       // shorter side = size, other int(size x long / short)

@@ -40,6 +40,22 @@ static double bicubic(double x) {
   return 0.0;
 }
 
+static double sinc(double x) {
+  if (x == 0.0) return 1.0;
+  x *= 3.14159265358979323846;
+  return sin(x) / x;
+}
+
+// Of three lobes.
+static double lanczos(double x) {
+  return x >= -3.0 && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0;
+}
+
+static const struct {
+  double support; // to either side
+  double (*at)(double x);
+} filters[] = {[HOST_BILINEAR] = {1.0, bilinear}, [HOST_BICUBIC] = {2.0, bicubic}, [HOST_LANCZOS] = {3.0, lanczos}};
+
 static void axis_free(Axis *a) {
   free(a->first);
   free(a->count);
@@ -49,7 +65,7 @@ static void axis_free(Axis *a) {
 
 static bool axis_make(Axis *axis, int in, int out, HostFilter filter, HostError *err) {
   double scale = (double)in / out, stretch = scale < 1.0 ? 1.0 : scale;
-  double support = (filter == HOST_BICUBIC ? 2.0 : 1.0) * stretch, squeeze = 1.0 / stretch;
+  double support = filters[filter].support * stretch, squeeze = 1.0 / stretch;
   int most = (int)ceil(support) * 2 + 1;
   size_t n = (size_t)out;
   *axis = (Axis){.most = most,
@@ -65,7 +81,7 @@ static bool axis_make(Axis *axis, int in, int out, HostFilter filter, HostError 
     if (hi > in) hi = in;
     for (int k = 0; k < hi - lo; k++) {
       double x = (k + lo - centre + 0.5) * squeeze;
-      real[k] = filter == HOST_BICUBIC ? bicubic(x) : bilinear(x);
+      real[k] = filters[filter].at(x);
       sum += real[k];
     }
     for (int k = 0; k < hi - lo; k++) {
