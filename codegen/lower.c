@@ -204,12 +204,12 @@ static uint32_t kernel_intern(ProgramMaker *l, const KernelSlot *slot, const Val
   return (uint32_t)p->kernel.n - 1;
 }
 
-// Every row number that a kernel reads is one of those that are looked at before it runs. Those of an attention say
-// where its queries stand for the mask: no address depends on them.
+// Every row number that a kernel reads is one of those that are looked at before it runs, or one that it wrote itself.
+// Those of an attention say where its queries stand for the mask: no address depends on them.
 static void check_ids(const Kernel *k, const Lowered *low) {
   for (size_t i = 1; i < k->ins.n; i++) {
     if (k->ins.at[i].op != K_ldidx) continue;
-    bool known = false;
+    bool known = k->buf.at[k->ins.at[i].buf.id].role == KB_SCRATCH;
     for (uint32_t r = 0; r < low->nids; r++) known = known || low->ids[r].arg + 1 == k->ins.at[i].buf.id;
     if (!known) ICE("lower: %s reads a row number that nobody looks at", low->name);
   }

@@ -64,6 +64,7 @@ typedef struct Bench {
   size_t dims[MAX_DIMS];
   const void **in;
   void **out;
+  unsigned noutput;
   bool given[BENCH_INPUTS]; // inputs that the file has
   bool generates;           // the route is the start of a generate
   // results

@@ -55,6 +55,24 @@ CASE(lower_gemm, one_row, 1e-6,
 CASE(lower_gemm, row_blocks_among_tasks, 1e-6,
      "%1 = input \"x\" : f32[B,400,96]\n%2 = weight \"w\" : f32[40,96]\n"
      "%4 = linear %1, %2 {trans = 0} : f32[B,400,40]\noutput \"y\" = %4")
+// The gradient of a weight: parts of it by tasks, blocks of rows; the last one is not full.
+CASE(lower_outer, blocks_of_rows_and_parts, 2e-6,
+     "%1 = input \"x\" : f32[B,150,200]\n%2 = input \"y\" : f32[B,150,213]\n"
+     "%3 = outer %1, %2 : f32[200,213]\noutput \"y\" = %3")
+CASE(lower_outer, few_columns_and_an_epilogue, 1e-6,
+     "%1 = input \"x\" : f32[B,150,7]\n%2 = input \"y\" : f32[B,150,10]\n%4 = input \"z\" : f32[7,10]\n"
+     "%3 = outer %1, %2 : f32[7,10]\n%5 = add %3, %4 : f32[7,10]\noutput \"y\" = %5")
+CASE(lower_outer, rows_that_are_not_adjacent, 1e-6,
+     "%1 = input \"x\" : f32[B,51,30]\n%2 = input \"y\" : f32[B,50,100]\n"
+     "%3 = slice %1 {axis = 1, start = 1} : f32[B,50,30]\n"
+     "%4 = outer %3, %2 : f32[30,100]\noutput \"y\" = %4")
+CASE(lower_outer, run_time_rows, 1e-6,
+     "%1 = input \"x\" : f32[B,L,30]\n%2 = input \"y\" : f32[B,L,100]\n"
+     "%4 = outer %1, %2 : f32[30,100]\noutput \"y\" = %4")
+CASE(lower_outer, columns_that_are_not_adjacent, 1e-6,
+     "%1 = input \"x\" : f32[30,B,50]\n%2 = input \"y\" : f32[B,50,20]\n"
+     "%3 = transpose %1 {perm = [1, 2, 0]} : f32[B,50,30]\n"
+     "%4 = outer %3, %2 : f32[30,20]\noutput \"y\" = %4")
 // A long k, by blocks where the target says so: the cases above once more. Targets with other blocks, or none, give the
 // same bits.
 CASE(lower_gemm, blocks_gelu_residual, 1e-6,
