@@ -312,11 +312,11 @@ static bool run_steps(Check *c, const Case *k, Trainer *t, Call *call, Loaded *f
                 .eps = json_number(how, "eps", 1e-8),
                 .decay = json_number(how, "weight_decay", 0)};
   void **out = ARENA_ARRAY(&c->s->arena, void *, g->output.n + 1);
-  for (size_t i = 0, n = 0; i < g->output.n; i++)
-    if (g->output.at[i].role == ROLE_data) out[n++] = call->out[i];
   for (size_t i = 0; i <= steps; i++) {
     if (i && (!one_step(c, t, i, o, &h, r) || !check_inputs(c, k, &f->tensors, (int)i, call, r))) return false;
     for (int d = 0; d < MAX_DIMS; d++) dims[d] = (size_t)call->dims[d];
+    for (size_t p = 0, n = 0; p < g->output.n; p++)
+      if (g->output.at[p].role == ROLE_data) out[n++] = call->out[p]; // inputs brought new ones
     sy_status status = t->f->grad(t->train, 0, dims, call->in, out);
     if (status && !r->reason) (void)check_settle(c, r, FAIL, "evaluation %zu: %s", i, sy_strerror((int)status));
     if (status || !compare_loss(c, k, call, &f->tensors, i, &losses, r)) return false;
