@@ -92,6 +92,7 @@ SY_MUST_USE char *session_read_spec(Session *s, const char *spec, const char **p
 // NULL after reporting.
 typedef struct Selection { // what of a page is compiled; nothing: what the options say
   StrList routes, objectives, given;
+  bool stages; // record the stages of training, too
 } Selection;
 SY_MUST_USE Module *session_module(Session *s, const char *spec, const Defines *extra, const Selection *selection);
 // Calls `each` for every other preset of the page that session_module read last, compiled with the options given, with

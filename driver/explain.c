@@ -143,7 +143,7 @@ bool facts_gather(Session *s, const char *spec, Facts *f) {
   size_t n = session_targets(s, s->opt.isa, t);
   StrList all = {0};
   for (size_t i = 0; f->model && i < f->model->nroute; i++) VEC_PUSH(&s->arena, all, f->model->route[i].name);
-  Module *part = n ? session_module(s, spec, NULL, NULL) : NULL;
+  Module *part = n ? session_module(s, spec, NULL, &(Selection){.stages = true}) : NULL;
   Module *whole = part && s->opt.routes ? session_module(s, spec, NULL, &(Selection){.routes = all}) : part;
   if (!whole) return false;
   f->whole = weight_names_of_module(whole, &s->arena);
@@ -268,6 +268,7 @@ static void print_facts(const Facts *f) {
   print_weights(f);
   print_arena(f, used);
   for (size_t i = 0; i < f->route.n; i++) print_route(f, &f->route.at[i]);
+  explain_stages(f);
 }
 
 /* codes ---------------------------------------------------------------------------------------------------------------

@@ -43,6 +43,10 @@ WeightSum facts_sum(const Facts *f, const WeightNames *w, const char *infix);
 void explain_route_plan(const Facts *f, const RouteProgram *r, Json *j);
 void explain_packed(const Facts *f, Json *j);
 
+// explain_stage.c: the stages of training, as text and as a JSON array
+void explain_stages(const Facts *f);
+void explain_stages_json(const Facts *f, Json *j);
+
 // The facts as JSON to a file, "-" for standard output. False after reporting.
 SY_MUST_USE bool explain_json(Session *s, const char *spec, const char *out);
 

@@ -1,7 +1,8 @@
 // explain_json.c: the facts of `syc explain --json` and `--emit=json`.
 //
 //   {"model": "vit", "parameters": [{"name", "value", "about"}], "dims": [..], "weights": {..}, "packed": [..],
-//    "routes": [{"name", "inputs", "outputs", "flops", "arena_bytes", "kernels": [..], "tensors": [..], "steps": ..}]}
+//    "routes": [{"name", "inputs", "outputs", "flops", "arena_bytes", "kernels": [..], "tensors": [..], "steps": ..}],
+//    "stages": [..]}
 #include "explain.h"
 
 #include <string.h>
@@ -131,6 +132,8 @@ static void put_facts(const Facts *f, Json *j) {
   json_integer(j, "scratch_bytes", f->program->scratch_bytes);
   json_array(j, "routes");
   for (size_t i = 0; i < f->route.n; i++) put_route(f, j, &f->route.at[i]);
+  json_end(j);
+  explain_stages_json(f, j);
   json_end_all(j);
 }
 

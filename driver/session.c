@@ -215,7 +215,7 @@ static Module *compile(Session *s, Diag *d, const char *path, const char *preset
       VEC_PUSH(&s->arena, def.value, set->value.at[i]);
     }
   }
-  Selection of_options = {names_in(s, s->opt.routes), names_in(s, s->opt.objective), names_in(s, s->opt.given)};
+  Selection of_options = {names_in(s, s->opt.routes), names_in(s, s->opt.objective), names_in(s, s->opt.given), false};
   bool own = selection && (selection->routes.n || selection->objectives.n);
   const Selection *take = own ? selection : &of_options;
   FrontOptions o = {.entry_or_preset = preset,
@@ -232,6 +232,8 @@ static Module *compile(Session *s, Diag *d, const char *path, const char *preset
                     .given = take->given.at,
                     .ngiven = take->given.n,
                     .draws = s->opt.draws,
+                    .stage = own ? NULL : s->opt.stage,
+                    .stages = selection && selection->stages,
                     .find = find_used,
                     .ud = &f};
   return front_compile(&s->arena, &s->names, d, path, text, n, &o);
@@ -240,15 +242,17 @@ static Module *compile(Session *s, Diag *d, const char *path, const char *preset
 // What the options say of gradients. A pattern that no weight fits is a mistake.
 static bool set_train(Session *s, Module *m) {
   const Options *o = &s->opt;
-  if (o->gradients && !o->objective)
-    return session_fail(s, EXIT_USAGE, "--gradients: of which objective? (--objective NAME)"), false;
-  if (o->draws && !o->objective)
-    return session_fail(s, EXIT_USAGE, "--draws: of which objective? (--objective NAME)"), false;
+  if (o->gradients && !o->objective && !o->stage)
+    return session_fail(s, EXIT_USAGE, "--gradients: of which objective? (--objective NAME, or --stage NAME)"), false;
+  if (o->draws && !o->objective && !o->stage)
+    return session_fail(s, EXIT_USAGE, "--draws: of which objective? (--objective NAME, or --stage NAME)"), false;
   if (!o->gradients && (o->trained.n || o->frozen.n))
     return session_fail(s, EXIT_USAGE, "--trained and --frozen go with --gradients"), false;
   if (!o->gradients) return true;
   Train *t = ARENA_NEW(&s->arena, Train);
   VEC(StagePattern) pattern = {0};
+  for (size_t i = 0; m->stage.n && i < m->stage.at[0].pattern.n; i++)
+    VEC_PUSH(&s->arena, pattern, m->stage.at[0].pattern.at[i]);
   for (int which = 0; which < 2; which++) {
     const StrList *l = which ? &o->frozen : &o->trained;
     for (size_t i = 0; i < l->n; i++) {
@@ -279,13 +283,11 @@ bool is_graph_ir(const char *path, const char *text) {
 
 static Module *read_graph_ir(Session *s, const char *path, const char *preset, const char *text, size_t n) {
   s->spec = NULL; // there are no presets to look at
-  if (s->opt.define.name.n || s->opt.dim.name.n || s->opt.routes || s->opt.objective || s->opt.given ||
+  if (s->opt.define.name.n || s->opt.dim.name.n || s->opt.routes || s->opt.objective || s->opt.given || s->opt.stage ||
       s->opt.gradients || s->opt.draws || preset) {
-    session_fail(
-        s, EXIT_USAGE,
-        "%s is graph IR: -D, --dim, --routes, --objective, --given, --gradients, --draws and presets belong to a page "
-        "and have no "
-        "effect on it",
+    session_fail(s, EXIT_USAGE,
+                 "%s is graph IR: -D, --dim, --routes, --objective, --stage, --given, --gradients, --draws and presets "
+                 "belong to a page and have no effect on it",
         path);
     return NULL;
   }

@@ -279,7 +279,13 @@ void builtin_names(Elab *e, const char *name, const char **best, size_t *dist);
 /* list.c: the comment lines directly above offset `at` of a text, joined; "" if none */
 const char *front_comment_above(Arena *a, const char *text, uint32_t at);
 
+/* stage.c: `train NAME { .. }` */
+void stages_model(Elab *e, const Node *model); // checks all stages, records those that are asked for
+void stage_patterns(Elab *e);                  // of the stage that is built: do its patterns fit weights?
+
 /* prepare.c */
+// Is `name` an input or output of some route or objective of the model? *best: the nearest one of these.
+bool find_port(const Node *model, const char *name, const char **best);
 bool prepare_value(Elab *e, Env *env, const Node *n, Buf *out); // text of an option's value
 // The branch of an `if` that counts: one expression. NULL after reporting.
 const Node *prepare_branch(Elab *e, Env *env, const Node *n);

@@ -321,6 +321,11 @@ CtVal eval_switch(Elab *e, Env *env, const Node *n) {
 CtVal eval_as(Elab *e, Env *env, const Node *n) {
   CtVal x = eval(e, env, n->a);
   if (x.kind == CV_ERROR) return x;
+  if (n->text) {
+    Diagnostic *g = elab_error(e, "E0122", n->name_span, "'as' is followed by a modality, not by text");
+    diag_hint(e->diag, g, "text stands there only behind the rate of an average of a stage");
+    return CT_ERROR;
+  }
   int m = modality_find(e->m, n->name);
   if (m < 0) {
     modality_unknown(e, n->name, n->name_span);

@@ -30,6 +30,7 @@ static const uint8_t allowed[N_COUNT] = {
     [N_weight] = CTX_MODEL,
     [N_prepare] = CTX_MODEL,
     [N_generate] = CTX_MODEL,
+    [N_train] = CTX_MODEL,
     [N_expr_stmt] = CTX_FILE | CTX_MODEL,
 };
 
@@ -39,7 +40,9 @@ static bool check_place(Elab *e, const Node *n, int ctx) {
   const char *text = n->kind == N_body ? "a modality" : node_info[n->kind].text;
   Diagnostic *g = elab_error(e, "E0012", n->span, "%s cannot stand %s", text,
                              ctx == CTX_FILE ? "at the top of a file" : "directly in a model");
-  if (ctx == CTX_FILE && (allowed[n->kind] & CTX_MODEL))
+  if (n->kind == N_stage || n->kind == N_source)
+    diag_hint(e->diag, g, "put it inside 'train NAME { ... }'");
+  else if (ctx == CTX_FILE && (allowed[n->kind] & CTX_MODEL))
     diag_hint(e->diag, g, "put it inside 'model name(...) { ... }'");
   else if (ctx == CTX_MODEL && (allowed[n->kind] & CTX_FILE))
     diag_hint(e->diag, g, "put it at the top of the file");
@@ -277,7 +280,8 @@ static void run_model(Elab *e, const Node *model) {
   for (size_t i = 0; i < l->n; i++) {
     const Node *n = l->at[i];
     if (!check_place(e, n, CTX_MODEL)) continue;
-    for (size_t k = 0; k < i && (n->kind == N_block || n->kind == N_objective || is_entry(n)); k++)
+    bool named = n->kind == N_block || n->kind == N_objective || n->kind == N_train;
+    for (size_t k = 0; k < i && (named || is_entry(n)); k++)
       if ((l->at[k]->kind == n->kind || (is_entry(l->at[k]) && is_entry(n))) && same_name(e, n, l->at[k])) break;
     if (n->kind == N_block) VEC_PUSH(e->arena, e->model_block, ((BlockDef){n, e->model_env, e->main, true}));
   }
@@ -441,8 +445,12 @@ static void build_named(Elab *e, const Node *model, const char *const *name, siz
 static void build_routes(Elab *e, const Node *model) {
   size_t n = 0;
   build_named(e, model, e->opt->routes, e->opt->nroutes, false);
-  build_named(e, model, e->opt->objectives, e->opt->nobjectives, true);
-  if (e->opt->nroutes || e->opt->nobjectives) return;
+  VEC(const char *) objective = {0};
+  for (size_t i = 0; i < e->opt->nobjectives; i++) VEC_PUSH(e->arena, objective, e->opt->objectives[i]);
+  for (size_t i = 0; e->opt->stage && e->m->stage.n && i < e->m->stage.at[0].objective.n; i++)
+    VEC_PUSH(e->arena, objective, e->m->stage.at[0].objective.at[i].name);
+  build_named(e, model, objective.at, objective.n, true);
+  if (e->opt->nroutes || objective.n) return;
   for (size_t i = 0; i < model->a->list.n && !e->stopped; i++) {
     if (!is_entry(model->a->list.at[i])) continue;
     build_route(e, model->a->list.at[i]);
@@ -493,7 +501,9 @@ Module *front_compile(Arena *a, Intern *names, Diag *diag, const char *path, con
     e.model_env = env_new(&e, e.main->env, false);
     if (bind_model(&e, model, preset, set)) run_model(&e, model);
     if (diag->errors == before) prepare_model(&e, model, preset, set);
+    if (diag->errors == before) stages_model(&e, model);
     if (diag->errors == before) build_routes(&e, model);
+    if (diag->errors == before) stage_patterns(&e);
   }
   drop_repeated(diag);
   e.m->page = NULL;

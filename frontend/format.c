@@ -100,7 +100,7 @@ static bool in_index(const Formatter *f) {
 static size_t gap(const Formatter *f, const Piece *a, const Piece *b) {
   if (b->kind == T_COMMENT) return 2;
   if (b->kind == T_PATH) return b[1].kind == '{' || (f->nopen && f->open[f->nopen - 1].c != '{') ? 1 : 2;
-  if (is_open(a->kind) || is_close(b->kind) || b->kind == ',' || b->kind == T_NEWLINE) return 0;
+  if (is_open(a->kind) || is_close(b->kind) || b->kind == ',' || b->kind == T_NEWLINE || b->kind == '?') return 0;
   if (a->unary || is_sum(a->kind) || is_sum(b->kind)) return 0;
   if (b->kind == ':' || (a->kind == ':' && in_index(f))) return in_index(f) && a->kind == ',' ? 1 : 0;
   if (b->kind == T_TYPE_OPEN) return 0;

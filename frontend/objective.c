@@ -269,6 +269,9 @@ CtVal eval_under(Elab *e, Env *env, const Node *n) {
 bool input_is_given(const Elab *e, const char *name) {
   for (size_t i = 0; i < e->opt->ngiven; i++)
     if (!strcmp(e->opt->given[i], name)) return true;
+  const Stage *s = e->opt->stage && e->m->stage.n ? &e->m->stage.at[0] : NULL;
+  for (size_t i = 0; s && i < s->given.n; i++)
+    if (!strcmp(s->given.at[i].glob, name)) return true;
   return false;
 }
 

@@ -68,8 +68,8 @@ void seg_extend(Parser *p, NodeList *axis, AstOp op, Node *term); // last segmen
 // The token at `span` ('@' included) as a path; its {expressions} are parsed with the same grammar.
 Path *path_new(Parser *p, Span span);
 Span span_join(Span a, Span b);
-bool parse_stopped(const Parser *p);                    // enough errors
-void parse_later(Parser *p, const char *word, Span at); // reports a reserved construct
+bool parse_stopped(const Parser *p);                   // enough errors
+void parse_from(Parser *p, const char *word, Span at); // reports a word between two stages that is not `from`
 void parse_unexpected(Parser *p, Span at, const char *got, const char *expected, bool is_end);
 int parse_run(Parser *p, uint32_t lo, uint32_t hi, int start); // lexer.l: the grammar over text[lo, hi)
 

@@ -64,7 +64,8 @@ static NodeList list_with(Parser *p, NodeList l, Node *n) {
 %token <tok> T_NAME "a name" T_SEGMENT "a segment" T_DTYPE "an element type"
 %token <tok> T_INT "an integer" T_REAL "a real number" T_STRING "a string"
 %token T_PATH "an @path"
-%token <tok> T_LATER "a reserved word"
+%token T_TRAIN "'train'" T_EVALUATE "'evaluate'"
+%token <tok> T_STAGE "a line of a stage"
 %token T_LET "'let'" T_RETURN "'return'" T_REPEAT "'repeat'" T_IN "'in'" T_IF "'if'" T_ELSE "'else'" T_OTHERS "'else ->'"
 %token T_AND "'and'" T_OR "'or'" T_NOT "'not'" T_IS "'is'" T_AS "'as'" T_TRUE "'true'" T_FALSE "'false'"
 %token T_MULTIWAY "'multiway'" T_SWITCH "'switch'" T_USE "'use'" T_MODALITY "'modality'" T_MODEL "'model'"
@@ -74,12 +75,13 @@ static NodeList list_with(Parser *p, NodeList l, Node *n) {
 %token T_ARROW "'->'" T_UNTIL "'..<'" T_REST "'...'" T_RANGE "'..'" T_EQ "'=='" T_NE "'!='" T_LE "'<='" T_GE "'>='"
 
 %type <tok> name
-%type <node> line use modality preset model block route generate words later let dim weight repeat return prepare
+%type <node> line use modality preset model block route generate words train stage let dim weight repeat return prepare
 %type <node> param arg output expr and_expr not_expr cmp_expr add_expr mul_expr unary pow_expr postfix primary
 %type <node> objective state assign
 %type <node> rename rule string scoped body arm arm_value item type axis if_expr call name_node seg expr_stmt
 %type <list> rules lines params params1 args args1 outputs outputs1 arms items names values modalities axes list_items
-%type <list> axis_sum
+%type <list> axis_sum weights
+%type <node> objective_weight from
 %type <path> opt_path path
 %type <op> cmp_op
 
@@ -100,7 +102,7 @@ newline: T_NEWLINE { yyerrok; }; // after an error the next line is reported aga
 line:
   %empty { $$ = NULL; }
 | error { $$ = NULL; }
-| use | rename | modality | preset | model | block | route | objective | generate | words | later | let | state | assign | dim | weight | repeat | return | prepare | expr_stmt
+| use | rename | modality | preset | model | block | route | objective | generate | words | train | stage | let | state | assign | dim | weight | repeat | return | prepare | expr_stmt
 ;
 body: '{' lines '}' { $$ = NODE(body, @$, .list = $2); };
 name: T_NAME;
@@ -148,12 +150,24 @@ objective:
 generate:
   T_GENERATE name '(' params ')' opt_path body { $$ = NODE(generate, @$, .name = $2.name, .name_span = @2, .list = $4, .path = $6, .a = $7); }
 ;
-/* reserved for training and state: said plainly, then skipped in the shape a route has */
-later: T_LATER { parse_later(p, $1.name, @1); } later_tail { $$ = NULL; };
-later_tail:
-  name later_from body
+/* a stage of training, and its lines */
+train: T_TRAIN name from body { $$ = NODE(train, @$, .name = $2.name, .name_span = @2, .b = $3, .a = $4); };
+from:
+  %empty { $$ = NULL; }
+| name name { $$ = NODE(ident, @2, .name = $2.name, .name_span = @2); parse_from(p, $1.name, @1); }
 ;
-later_from: %empty | name name;
+stage:
+  T_OBJECTIVE weights { $$ = NODE(stage, @$, .name = "objective", .name_span = @1, .list = $2); }
+| T_STAGE args1 { $$ = NODE(stage, @$, .name = $1.name, .name_span = @1, .list = $2); }
+| T_STAGE args1 ':' args1 { $$ = NODE(stage, @$, .name = $1.name, .name_span = @1, .list = $2, .list2 = $4); }
+| T_EVALUATE name expr ':' args1 { $$ = NODE(stage, @$, .name = "evaluate", .name_span = @1, .text = $2.name, .list = list_of(p, NODE(arg, @3, .a = $3)), .list2 = $5); }
+| names ':' call { $$ = NODE(source, @$, .list = $1, .a = $3); }
+;
+weights: objective_weight { $$ = list_of(p, $1); } | weights ',' objective_weight { $$ = list_with(p, $1, $3); };
+objective_weight:
+  name_node { $$ = NODE(arg, @$, .a = $1); }
+| name '=' expr { $$ = NODE(arg, @$, .name = $1.name, .name_span = @1, .a = $3); }
+;
 
 params: %empty { $$ = (NodeList){0}; } | params1 | params1 ',';
 params1: param { $$ = list_of(p, $1); } | params1 ',' param { $$ = list_with(p, $1, $3); };
@@ -249,6 +263,7 @@ postfix:
   primary
 | postfix '[' items ']' { $$ = NODE(index, @$, .a = $1, .list = $3); }
 | postfix T_AS name { $$ = NODE(as, @$, .a = $1, .name = $3.name, .name_span = @3); }
+| postfix T_AS T_STRING { $$ = NODE(as, @$, .a = $1, .text = $3.name, .ntext = $3.n, .name_span = @3); }
 ;
 items: item { $$ = list_of(p, $1); } | items ',' item { $$ = list_with(p, $1, $3); };
 item:

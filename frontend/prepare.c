@@ -97,8 +97,7 @@ bool prepare_value(Elab *e, Env *env, const Node *n, Buf *out) {
   return false;
 }
 
-// Is `name` an input or output of some route or objective of the model? *best: the nearest one of these.
-static bool find_port(const Node *model, const char *name, const char **best) {
+bool find_port(const Node *model, const char *name, const char **best) {
   size_t dist = 0;
   for (size_t i = 0; i < model->a->list.n; i++) {
     const Node *r = model->a->list.at[i];

@@ -130,16 +130,10 @@ Path *path_new(Parser *p, Span span) {
 /* errors
  * --------------------------------------------------------------------------------------------------------------- */
 
-static const struct {
-  const char *word, *advice;
-} later_words[] = {
-    {"train", "objectives compile; what runs them in stages comes later"},
-};
-
-void parse_later(Parser *p, const char *word, Span at) {
-  Diagnostic *g = diag_error(p->diag, "E0007", at, "'%s' is reserved for a later version of the language", word);
-  for (size_t i = 0; i < sizeof later_words / sizeof later_words[0]; i++)
-    if (strcmp(word, later_words[i].word) == 0) diag_hint(p->diag, g, "%s", later_words[i].advice);
+void parse_from(Parser *p, const char *word, Span at) {
+  if (strcmp(word, "from") == 0) return;
+  Diagnostic *g = diag_error(p->diag, "E0140", at, "a stage begins 'from' another one, not '%s'", word);
+  diag_hint(p->diag, g, "write: train pairs from words { ... }");
 }
 
 void parse_unexpected(Parser *p, Span at, const char *got, const char *expected, bool is_end) {

@@ -76,6 +76,10 @@ StageWord stage_word_by_name(const char *name) {
   return (StageWord)w;
 }
 
+const char *stage_schedule_name(ScheduleKind k) {
+  return schedule_name[k];
+}
+
 const StageCall *stage_call_by_name(const char *name, StageFamily family) {
   for (size_t i = 0; i < stage_call_count; i++)
     if (stage_call[i].family == family && !strcmp(stage_call[i].name, name)) return &stage_call[i];
@@ -567,7 +571,7 @@ bool stage_take(Arena *a, Diag *diag, Stage *s) {
     first[l->word] = l;
     take_line[l->word](&t, l);
   }
-  if (!first[STAGE_objective]) {
+  if (!first[STAGE_objective] && t.ok) {
     Diagnostic *g = FAIL(&t, s->span, "the stage '%s' has no objective", s->name);
     diag_hint(diag, g, "begin it with: objective NAME");
   }

@@ -169,6 +169,7 @@ typedef struct Stage {
 SY_MUST_USE bool stage_take(Arena *a, Diag *diag, Stage *s);
 // A word of a page that begins a line; STAGE_WORD_COUNT if there is none.
 StageWord stage_word_by_name(const char *name);
+const char *stage_schedule_name(ScheduleKind k);
 const StageCall *stage_call_by_name(const char *name, StageFamily family); // NULL if there is none
 // The value of a parameter, which the call must have.
 const StageValue *stage_value(const StageUse *u, const char *param);

@@ -57,6 +57,17 @@ Test(graph_text, notes_and_dims) {
              "graph @b {\n"
              "}\n");
   same_again("module \"\"\n");
+  same_again("module \"m\"\n"
+             "graph @o objective {\n"
+             "}\n"
+             "stage \"first\" \"about\" {\n"
+             "  objective o\n"
+             "  optimiser sgd(lr = 0x1p-3)\n"
+             "}\n"
+             "stage \"second\" from \"first\" {\n"
+             "  objective o = 0x1p-1\n"
+             "  input x: augment(flip = words, crop = [0x1p-1, 1])\n"
+             "}\n");
 }
 
 // What operators make of weights and of states says how long it stays the same; of inputs that goes without saying.
