@@ -288,7 +288,7 @@ static Module *read_graph_ir(Session *s, const char *path, const char *preset, c
     session_fail(s, EXIT_USAGE,
                  "%s is graph IR: -D, --dim, --routes, --objective, --stage, --given, --gradients, --draws and presets "
                  "belong to a page and have no effect on it",
-        path);
+                 path);
     return NULL;
   }
   Module *m = module_parse(&s->arena, &s->names, &s->diag, text, n, diag_add_file(&s->diag, path, text, n));
