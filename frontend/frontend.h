@@ -31,7 +31,7 @@ typedef struct FrontOptions {
   size_t nobjectives;
   const char **given; // inputs of objectives that may be left out, and are not
   size_t ngiven;
-  bool draws; // objectives draw: dropout drops, and they have an input of role `noise`
+  bool draws;        // objectives draw: dropout drops, and they have an input of role `noise`
   const char *stage; // a stage of training: recorded in the module, and its objectives are built with what it gives
   bool stages;       // without one: all stages are recorded, and nothing is built for them
   // Finds the text of `use NAME`: NUL-terminated, *n bytes, living as long as the Module. NULL if there is none.
