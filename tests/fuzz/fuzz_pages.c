@@ -14,8 +14,12 @@ static void try_page(const uint8_t *data, size_t size, bool objective) {
   diag_init(&d, &a);
   const char *fit = "fit", *given = "given";
   const Train train = {0};
-  FrontOptions front = {
-      .find = find, .objectives = &fit, .nobjectives = objective, .given = &given, .ngiven = objective && size & 1};
+  FrontOptions front = {.find = find,
+                        .objectives = &fit,
+                        .nobjectives = objective,
+                        .given = &given,
+                        .ngiven = objective && size & 1,
+                        .draws = size & 2};
   Module *m = front_compile(&a, &names, &d, "fuzz.sy", arena_strndup(&a, (const char *)data, size), size, &front);
   if (m && objective) m->train = &train;
   if (m && fuzz_values(m) <= FUZZ_VALUES / (objective ? 4 : 1)) {

@@ -31,6 +31,12 @@ model tiny(n = 12, classes = 5, vocab = 9) {
     let loss = cross_entropy(linear(h, classes) @head, labels)
     return if given(scale) { loss * scale } else { loss }, loss
   }
+  objective drop(text: i32[B, L], labels: i32[B], rows?: i32[B]) -> loss: f32 {
+    weight words: f32[vocab, n]
+    let h = dropout(embedding(words, text), 0.25)[:, 0]
+    let other = if given(rows) { rows } else { draw(others(matmul(h, h, transposed = true))) }
+    return cross_entropy(linear(h + drop_path(take(h, other), 0.5), classes) @head, labels)
+  }
   route scores(text: i32[B, L]) -> y {
     weight words: f32[vocab, n]
     return embedding(words, text)
@@ -79,6 +85,24 @@ for name in adamw_hf sgd lamb; do
   awk 'NR > 1 && $4 >= last { exit 1 } { last = $4 } END { exit NR != 3 }' $name.txt || fail "$name: the loss does not fall"
 done
 
+# what is drawn: by the seed and the number of the step alone
+drop() { "$syc" step tiny.sy --objective drop --input batch.safetensors --lr 0.01 -q "$@"; }
+"$syc" weights init tiny.sy --objective drop -q -o from.safetensors || fail "weights init of what draws"
+drop -w from.safetensors --seed 5 --steps 4 --isa avx2 --backend interp -o whole.safetensors > whole.txt || fail "steps that draw"
+drop -w from.safetensors --seed 5 --steps 1 --isa avx2 --backend interp -o one.safetensors > parts.txt
+drop -w one.safetensors --seed 5 --steps 3 --isa avx2 --backend interp -o parts.safetensors >> parts.txt
+cmp -s whole.txt parts.txt && cmp -s whole.safetensors parts.safetensors || fail "what two runs draw is not what one draws"
+drop -w from.safetensors --seed 6 --steps 4 --isa avx2 --backend interp > other.txt
+cmp -s whole.txt other.txt && fail "another seed draws the same"
+for way in "--backend c --threads 2" "--backend jit --threads 3"; do
+  # shellcheck disable=SC2086
+  drop -w from.safetensors --seed 5 --steps 4 $way -o way.safetensors > way.txt 2> way.err || {
+    grep -q 'without LLVM' way.err || { cat way.err; fail "drawing, $way"; }
+    continue
+  }
+  case $(uname -m) in x86_64) grep -q avx2 /proc/cpuinfo && { cmp -s way.safetensors whole.safetensors || fail "drawing, $way gives other bits"; } ;; esac
+done
+
 # frozen: every bit stays
 run -w start.safetensors --steps 2 --backend interp --frozen 'words' --frozen 'norm.*' -o frozen.safetensors > /dev/null || fail "frozen"
 look() { "$syc" weights inspect "$1" | grep "^ *$2 "; }
@@ -109,6 +133,8 @@ base="$syc step tiny.sy --objective fit --backend interp"
   wrong 2 'on which batch' $base -w start.safetensors
   wrong 2 'must be a number' $base -w start.safetensors --input batch.safetensors --lr fast
   wrong 2 'no weight of the objective' $base -w start.safetensors --input batch.safetensors --frozen 'nothing.*'
+  wrong 1 'no seed to draw with' "$syc" step tiny.sy --objective drop --backend interp -w from.safetensors --input batch.safetensors
+  wrong 2 'of which objective' "$syc" emit tiny.sy --draws --emit=ir -o not.safetensors
   wrong 2 'of which objective' "$syc" emit tiny.sy --gradients --emit=ir -o not.safetensors
   wrong 2 'go with --gradients' "$syc" emit tiny.sy --objective fit --frozen words --emit=ir -o not.safetensors
   wrong 1 'outside its table\|outside 0..4' $base -w start.safetensors --input wrong.safetensors -o not.safetensors

@@ -376,7 +376,7 @@ static void check_published(const Published *p, const char *objective) {
   char *list = read_source(&s.arena, arena_printf(&s.arena, "tests/golden/keys/%s.tsv", p->tsv), &n);
   for (; nroutes < 4 && p->routes[nroutes]; nroutes++) routes[nroutes] = p->routes[nroutes];
   FrontOptions o = {.entry_or_preset = p->preset, .routes = routes, .nroutes = nroutes};
-  if (objective) o.objectives = &objective, o.nobjectives = 1;
+  if (objective) o.objectives = &objective, o.nobjectives = 1, o.draws = true;
   if (define) o.define_name = &define, o.define_value = &value, o.ndefine = 1;
   Module *m = compile_file(&s, p->file, o);
   check_valid(&s, m, p->file);
