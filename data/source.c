@@ -54,13 +54,18 @@ static bool ends_with(const char *s, const char *end) {
   return n > m && !strcasecmp(s + n - m, end);
 }
 
+static bool open_array(Data *d, const char *path, HostError *err) {
+  char *const files[] = {arena_strdup(&d->arena, path)};
+  return data_open_npy(d, path, files, 1, err);
+}
+
 static const struct {
   const char *end;
   bool (*open)(Data *d, const char *path, HostError *err);
 } kinds[] = {{".jsonl", data_open_json}, {".ndjson", data_open_json},
              {".json", data_open_json},  {".csv", data_open_csv},
              {".tsv", data_open_csv},    {".tar", data_open_tar},
-             {".npy", data_open_npy},    {".safetensors", data_open_safetensors}};
+             {".npy", open_array},       {".safetensors", data_open_safetensors}};
 
 static bool open_file(Data *d, const char *path, HostError *err) {
   DataFile f;
@@ -84,13 +89,13 @@ static int by_name(const void *a, const void *b) {
 
 typedef VEC(char *) Paths;
 
-// The archives of a folder, sorted; none: *out stays empty.
-static bool list_tars(Data *d, const char *folder, Paths *out, HostError *err) {
+// The files of a folder with this ending, sorted; none: *out stays empty.
+static bool list_files(Data *d, const char *folder, const char *end, Paths *out, HostError *err) {
   DIR *dir = opendir(folder);
   if (!dir) return host_fail_file(err, folder);
   errno = 0;
   for (struct dirent *e; (e = readdir(dir)); errno = 0)
-    if (e->d_name[0] != '.' && ends_with(e->d_name, ".tar"))
+    if (e->d_name[0] != '.' && ends_with(e->d_name, end))
       VEC_PUSH(&d->arena, *out, arena_printf(&d->arena, "%s/%s", folder, e->d_name));
   bool ok = !errno || host_fail_file(err, folder);
   closedir(dir);
@@ -111,12 +116,13 @@ static void more_room(Data *d, size_t n) {
 static bool open_path(Data *d, const char *path, HostError *err) {
   struct stat st;
   char idx[4096];
-  Paths tars = {0};
+  Paths tars = {0}, arrays = {0};
   if (stat(path, &st) != 0) return host_fail_file(err, path);
   more_room(d, 1);
   if (!S_ISDIR(st.st_mode)) return open_file(d, path, err);
   if (data_idx_of_folder(d, path, idx, sizeof idx)) return data_open_idx(d, idx, err);
-  if (!list_tars(d, path, &tars, err)) return false;
+  if (!list_files(d, path, ".tar", &tars, err) || !list_files(d, path, ".npy", &arrays, err)) return false;
+  if (arrays.n) return data_open_npy(d, path, arrays.at, arrays.n, err);
   if (!tars.n) return data_open_folder(d, path, err);
   more_room(d, tars.n);
   for (size_t i = 0; i < tars.n; i++)

@@ -18,7 +18,8 @@
 //   FILE.tar, a folder of such    names that are equal up to the first dot of their last part are a sample, as in
 //                                 WebDataset; behind the dot stands the field: jpg, png, .. are `image`, `x.jpg` is
 //                                 `x`, txt is `text`, cls `label`, json gives its members, npy an array
-//   FILE.npy, FILE.safetensors    an array by the name of its file, or several; the first axis counts samples
+//   FILE.npy, a folder of such,   arrays by the names of their files, or of the tensors; the first axis counts samples
+//   FILE.safetensors
 //   IDX files and folders of such image and label, as MNIST and Fashion-MNIST are published, also packed by gzip
 //
 // A path of a picture is relative to the folder of the file that says it, or to DataOptions.root.
@@ -109,7 +110,8 @@ SY_MUST_USE bool data_number(const DataField *f, size_t i, double *out);
 size_t data_numbers(const DataField *f); // how many
 // The class of a field: its number, or the place of its word among the classes.
 SY_MUST_USE bool data_class(const Data *d, const DataSample *s, const DataField *f, int32_t *out, HostError *err);
-// The picture of a field, decoded: of a path, of bytes, or of u8 arrays [H, W], [H, W, C] (C at most 4).
+// The picture of a field, decoded: of a path, of bytes, or of u8 arrays [H, W], [H, W, C] (C at most
+// 4) and [3, H, W].
 SY_MUST_USE bool data_picture(const DataSample *s, const DataField *f, HostImage *out, HostError *err);
 
 #endif

@@ -80,16 +80,19 @@ static const char *stem(Arena *a, const char *path) {
   return arena_strndup(a, name, dot && dot > name ? (size_t)(dot - name) : strlen(name));
 }
 
-bool data_open_npy(Data *d, const char *path, HostError *err) {
-  DataFile f;
-  if (!data_file_look(&f, path, err)) return false;
+bool data_open_npy(Data *d, const char *path, char *const *files, size_t n, HostError *err) {
   DataSource *s = data_add(d, &npy_kind, path);
-  s->file = (DataFile){s->path, f.size};
-  DataArray *a = s->array = ARENA_NEW(&d->arena, DataArray);
-  s->narray = 1;
-  a->name = stem(&d->arena, path);
-  return data_map(&a->map, &s->file, err) && data_npy_view(path, a->map.bytes, a->map.n, &a->tensor, err) &&
-         end_arrays(s, err);
+  s->array = ARENA_ARRAY(&d->arena, DataArray, n);
+  for (size_t i = 0; i < n; i++) {
+    DataFile f;
+    DataArray *a = &s->array[s->narray++];
+    a->name = stem(&d->arena, files[i]);
+    if (!data_file_look(&f, files[i], err) || !data_map(&a->map, &f, err) ||
+        !data_npy_view(files[i], a->map.bytes, a->map.n, &a->tensor, err))
+      return false;
+    s->file.size += f.size;
+  }
+  return end_arrays(s, err);
 }
 
 bool data_open_safetensors(Data *d, const char *path, HostError *err) {

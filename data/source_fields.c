@@ -139,16 +139,22 @@ static bool load_file(const DataSample *s, const char *path, HostImage *out, Hos
 
 static bool from_array(const DataSample *s, const DataField *f, HostImage *out, HostError *err) {
   const StTensor *t = &f->tensor;
-  int64_t channels = t->rank == 3 ? t->shape[2] : 1;
+  bool planes = t->rank == 3 && t->shape[0] == 3 && t->shape[2] > 4; // [3, height, width]
+  int64_t channels = planes ? 3 : t->rank == 3 ? t->shape[2] : 1;
   if (t->dtype != ST_U8 || (t->rank != 2 && t->rank != 3) || channels < 1 || channels > 4)
-    return host_fail(err,
-                     "%.300s: a picture is an u8 array [height, width] or [height, width, 3]; %.60s is %s of %d axes",
-                     s->where, f->name, st_dtype_name(t->dtype), t->rank);
-  if (t->shape[0] < 1 || t->shape[1] < 1 || t->shape[0] > HOST_MAX_PIXELS || t->shape[1] > HOST_MAX_PIXELS)
-    return host_fail(err, "%.300s: a picture of %lld x %lld pixels", s->where, (long long)t->shape[1],
-                     (long long)t->shape[0]);
-  if (!host_image_new(out, (int)t->shape[1], (int)t->shape[0], (int)channels, err)) return false;
-  memcpy(out->pixel, t->data, t->bytes);
+    return host_fail(
+        err,
+        "%.250s: a picture is an u8 array [height, width], [height, width, 3] or [3, height, width]; %.60s is "
+        "%s of %d axes",
+        s->where, f->name, st_dtype_name(t->dtype), t->rank);
+  int64_t height = t->shape[planes], width = t->shape[1 + planes];
+  if (height < 1 || width < 1 || height > HOST_MAX_PIXELS || width > HOST_MAX_PIXELS)
+    return host_fail(err, "%.300s: a picture of %lld x %lld pixels", s->where, (long long)width, (long long)height);
+  if (!host_image_new(out, (int)width, (int)height, (int)channels, err)) return false;
+  size_t n = (size_t)height * (size_t)width;
+  if (!planes) memcpy(out->pixel, t->data, t->bytes);
+  for (size_t i = 0; planes && i < n; i++)
+    for (size_t c = 0; c < 3; c++) out->pixel[3 * i + c] = ((const uint8_t *)t->data)[c * n + i];
   return true;
 }
 

@@ -94,7 +94,8 @@ SY_MUST_USE bool data_open_folder(Data *d, const char *path, HostError *err);
 SY_MUST_USE bool data_open_json(Data *d, const char *path, HostError *err);
 SY_MUST_USE bool data_open_csv(Data *d, const char *path, HostError *err);
 SY_MUST_USE bool data_open_tar(Data *d, const char *path, HostError *err);
-SY_MUST_USE bool data_open_npy(Data *d, const char *path, HostError *err);
+// One array, or those of a folder.
+SY_MUST_USE bool data_open_npy(Data *d, const char *path, char *const *files, size_t n, HostError *err);
 SY_MUST_USE bool data_open_safetensors(Data *d, const char *path, HostError *err);
 SY_MUST_USE bool data_open_idx(Data *d, const char *path, HostError *err);
 // Does the folder have IDX files of the split, and which? path of the pictures in out.
