@@ -5,11 +5,9 @@
 // model refuses is a failed case with the model's own words.
 #include "check.h"
 
-#include "codegen/llvm/llvm.h"
-#include "runtime/switchyard.h"
+#include "runner.h"
 #include "runtime/weights_format.h"
 
-#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,38 +31,18 @@ static bool run_interp(Check *c, const Call *call, const sy_map *w, CheckResult 
 
 /* compiled, here ------------------------------------------------------------------------------------------------------
  */
-static bool run_model(Check *c, const sy_model *m, const Call *call, const sy_map *w, CheckResult *r) {
-  sy_pool *pool = sy_pool_new(c->threads);
-  sy_exec exec = sy_pool_exec(pool);
-  size_t bytes = m->arena_bytes(exec.threads), dims[MAX_DIMS];
+static bool run_here(Check *c, const Call *call, CheckResult *r) {
+  Runner run = {0};
+  size_t dims[MAX_DIMS];
   for (int i = 0; i < MAX_DIMS; i++) dims[i] = (size_t)call->dims[i];
-  void *arena = aligned_alloc(SY_ALIGN, (bytes + SY_ALIGN - 1) / SY_ALIGN * SY_ALIGN), *ctx = NULL;
-  sy_config config = {SY_ABI_VERSION, w->data, w->bytes, arena, bytes, &exec, c->isa};
-  sy_status status = arena ? m->init(&ctx, &config) : SY_ENOMEM;
-  if (!status) status = m->call(ctx, (unsigned)call->route, dims, call->in, call->out);
-  free(arena);
-  sy_pool_free(pool);
-  return status ? check_settle(c, r, FAIL, "the compiled model refuses the call: %s", sy_strerror((int)status)) : true;
-}
-
-static bool run_jit(Check *c, const Call *call, const sy_map *w, CheckResult *r) {
-  void *handle = NULL;
-  const sy_model *m = backend_load(c->s, call->program, &handle);
-  bool ok = m ? run_model(c, m, call, w, r) : check_settle(c, r, FAIL, "LLVM does not compile it");
-  llvm_unload(handle);
-  return ok;
-}
-
-static bool run_here(Check *c, const Call *call, const sy_map *w, CheckResult *r) {
-  if (c->back_end->use == USE_LOADED) return run_jit(c, call, w, r);
-  const char *so = cc_cached(c->s, call->program, session_prefix(c->s, call->program->module), CC_SO, NULL);
-  if (!so) return check_settle(c, r, FAIL, "%s cannot be made", c->back_end->about);
-  void *lib = dlopen(arena_printf(&c->s->arena, "%s%s", strchr(so, '/') ? "" : "./", so), RTLD_NOW | RTLD_LOCAL);
-  if (!lib) return check_settle(c, r, FAIL, "the compiled model cannot be loaded: %s", dlerror());
-  const sy_model *(*entry)(void) = NULL;
-  *(void **)&entry = dlsym(lib, "sy_model_entry");
-  bool ok = entry ? run_model(c, entry(), call, w, r) : check_settle(c, r, FAIL, "%s has no sy_model_entry", so);
-  dlclose(lib);
+  bool ok = runner_load(&run, c, call->program) ||
+            check_settle(c, r, FAIL, "%s cannot be made or loaded", c->back_end->about);
+  ok = ok && (runner_start(&run, c, call->packed) || check_settle(c, r, FAIL, "the compiled model does not start"));
+  if (ok) {
+    sy_status status = run.model->call(run.ctx, (unsigned)call->route, dims, call->in, call->out);
+    if (status) ok = check_settle(c, r, FAIL, "the compiled model refuses the call: %s", sy_strerror((int)status));
+  }
+  runner_close(&run);
   return ok;
 }
 
@@ -72,10 +50,11 @@ bool check_run(Check *c, const Call *call, CheckResult *r) {
   const char *why = check_cannot_run(c);
   if (why) return check_settle(c, r, SKIP, "%s", why);
   if (check_is_foreign(c)) return check_run_foreign(c, call, r);
+  if (!c->interp) return run_here(c, call, r);
   sy_map w = {0};
   sy_status status = sy_map_open(&w, call->packed, 0);
   if (status) return check_settle(c, r, FAIL, "%s: %s", call->packed, sy_strerror((int)status));
-  bool ok = c->interp ? run_interp(c, call, &w, r) : run_here(c, call, &w, r);
+  bool ok = run_interp(c, call, &w, r);
   sy_map_close(&w);
   return ok;
 }

@@ -2,11 +2,9 @@
 #include "trainer.h"
 
 #include "ckpt/safetensors.h"
-#include "codegen/llvm/llvm.h"
 #include "codegen/update.h"
 #include "runtime/weights_format.h"
 
-#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,27 +42,16 @@ static sy_status interpreted(void *ud, size_t route, const size_t *dims, const v
   return SY_EINVAL;
 }
 
-static const sy_model *load(Trainer *t) {
-  Session *s = t->s;
-  if (t->c->back_end->use == USE_LOADED) return backend_load(s, t->program, &t->handle);
-  const char *so = cc_cached(s, t->program, session_prefix(s, t->program->module), CC_SO, NULL);
-  if (!so) return NULL;
-  t->lib = dlopen(arena_printf(&s->arena, "%s%s", strchr(so, '/') ? "" : "./", so), RTLD_NOW | RTLD_LOCAL);
-  const sy_model *(*entry)(void) = NULL;
-  if (t->lib) *(void **)&entry = dlsym(t->lib, "sy_model_entry");
-  if (!entry) session_fail(s, EXIT_WRONG, "the compiled model cannot be loaded: %s", t->lib ? so : dlerror());
-  return entry ? entry() : NULL;
-}
-
 static bool begin(Trainer *t, const void *weights, size_t bytes) {
   sy_exec exec = {NULL, NULL, 1};
   sy_train_config config = {.abi = SY_ABI_VERSION, .weights = weights, .weights_bytes = bytes};
   if (t->c->interp || t->call) {
     t->f = train_host(&t->s->arena, t->program, t->call ? t->call : interpreted, t->call ? t->ud : t);
   } else {
-    const sy_model *m = load(t);
-    t->f = m && m->training ? m->training() : NULL;
-    if (!t->f) return t->s->exit_code ? false : fail(t, "the compiled model", SY_EABI);
+    if (!runner_load(&t->run, t->c, t->program)) return false;
+    const sy_model *m = t->run.model;
+    t->f = m->training ? m->training() : NULL;
+    if (!t->f) return fail(t, "the compiled model", SY_EABI);
     t->pool = sy_pool_new(t->c->threads);
     exec = sy_pool_exec(t->pool);
     t->arena_bytes = m->arena_bytes(exec.threads);
@@ -146,9 +133,8 @@ void trainer_close(Trainer *t) {
   free(t->arena);
   free(t->state);
   sy_pool_free(t->pool);
-  if (t->handle) llvm_unload(t->handle);
-  if (t->lib) dlclose(t->lib);
-  t->arena = t->state = t->handle = t->lib = NULL, t->pool = NULL;
+  runner_close(&t->run);
+  t->arena = t->state = NULL, t->pool = NULL;
 }
 
 /* to checkpoints

@@ -10,6 +10,7 @@
 #define SY_TRAINER_H
 
 #include "check.h"
+#include "runner.h"
 #include "train_host.h"
 
 typedef struct Trainer {
@@ -26,7 +27,7 @@ typedef struct Trainer {
   void *state, *arena;
   size_t state_bytes, arena_bytes;
   sy_pool *pool;
-  void *handle, *lib; // of the compiled model
+  Runner run; // the compiled model; it has no context of its own
 } Trainer;
 
 // Number of an optimiser of mdl_optimiser by its name, -1: there is none. How many moments it has.
