@@ -346,7 +346,7 @@ static uint8_t as_byte(double v) {
   return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v + 0.5);
 }
 
-// The picture, [3][SIDE][SIDE]: a light ground, perhaps tinted; objects somewhere in their cells, in shades of their
+// The picture, [SIDE][SIDE][3]: a light ground, perhaps tinted; objects somewhere in their cells, in shades of their
 // colours, with soft edges; a little noise.
 static void paint(const Scene *s, DataDraws *d, uint8_t *out) {
   static double picture[3][SIDE][SIDE];
@@ -374,7 +374,7 @@ static void paint(const Scene *s, DataDraws *d, uint8_t *out) {
     for (int x = 0; x < SIDE; x++) {
       uint32_t noise = draw_word(d);
       for (int c = 0; c < 3; c++, noise >>= 8)
-        out[(c * SIDE + y) * SIDE + x] = as_byte(picture[c][y][x] + ((int)(noise & 255) - 128) / 20.0);
+        out[3 * (y * SIDE + x) + c] = as_byte(picture[c][y][x] + ((int)(noise & 255) - 128) / 20.0);
     }
 }
 
@@ -447,7 +447,7 @@ static void write_png(FILE *f, const uint8_t *picture, int scale) {
     for (int k = 0; k < 2; k++) data[n++] = (uint8_t)(~row_bytes >> 8 * k);
     for (size_t i = 0; i < row_bytes; i++) {
       size_t x = i ? (i - 1) / 3 : 0, c = i ? (i - 1) % 3 : 0;
-      data[n] = i ? picture[(c * SIDE + (size_t)(y / scale)) * SIDE + x / (size_t)scale] : 0; // a row's filter: none
+      data[n] = i ? picture[3 * ((size_t)(y / scale) * SIDE + x / (size_t)scale) + c] : 0; // a row's filter: none
       a = (a + data[n++]) % 65521;
       b = (b + a) % 65521;
     }
@@ -495,7 +495,7 @@ static long number(const char *option, const char *text, long lo, long hi) {
 }
 
 static Args read_args(int argc, char **argv) {
-  Args a = {.seed = 1, .count = 1000, .questions = 8, .scale = 1};
+  Args a = {.seed = 1, .count = 1000, .questions = 4, .scale = 1};
   for (int i = 1; i < argc; i++) {
     const char *o = argv[i];
     if (!strcmp(o, "--pictures")) {
@@ -585,15 +585,16 @@ static void write_split(const Args *a) {
   write_lines(a->out, "vocab.txt", word, WORDS);
   write_lines(a->out, "answers.txt", word + FIRST_ANSWER, ANSWERS);
   write_lines(a->out, "kinds.txt", names, KINDS);
-  snprintf(shape, sizeof shape, "%ld, 3, %d, %d", a->count, SIDE, SIDE);
+  snprintf(shape, sizeof shape, "%ld, %d, %d, 3", a->count, SIDE, SIDE);
   FILE *image = create_npy(a->out, "image.npy", "|u1", shape);
   snprintf(shape, sizeof shape, "%ld, %d", a->count, CAPTION);
   FILE *captions = create_npy(a->out, "caption.npy", "<i4", shape),
        *queries = create_npy(a->out, "query.npy", "<i4", shape);
   snprintf(shape, sizeof shape, "%ld, %d, %d", a->count, Q, QUESTION);
-  FILE *questions = create_npy(a->out, "question.npy", "<i4", shape);
+  FILE *questions = create_npy(a->out, "questions.npy", "<i4", shape);
   snprintf(shape, sizeof shape, "%ld, %d", a->count, Q);
-  FILE *answers = create_npy(a->out, "answer.npy", "<i4", shape), *kinds = create_npy(a->out, "kind.npy", "<i4", shape);
+  FILE *answers = create_npy(a->out, "labels.npy", "<i4", shape),
+       *kinds = create_npy(a->out, "kinds.npy", "<i4", shape);
   FILE *lines = a->pictures ? create(a->out, "scenes.jsonl") : NULL;
   for (long i = 0; i < a->count; i++) {
     DataDraws d = data_draws(a->seed, SY_RANDOM_INPUT, (uint32_t)a->split, (uint32_t)i);
