@@ -308,15 +308,26 @@ static int ask_at(const Scene *s, DataDraws *d, Split split, char *q) {
 static const struct Kind {
   const char *name;
   Asker *ask;
-} kind[] = {{"color", ask_color},         {"shape", ask_shape},   {"size", ask_size}, {"where", ask_where},
-            {"count", ask_count},         {"exists", ask_exists}, {"at", ask_at},     {"relation", ask_relation},
-            {"neighbour", ask_neighbour}, {"more", ask_more}};
+  int often; // in the split "train", where what is harder is asked more often; in the others all are asked as often
+} kind[] = {{"color", ask_color, 2}, {"shape", ask_shape, 2},       {"size", ask_size, 1},
+            {"where", ask_where, 3}, {"count", ask_count, 4},       {"exists", ask_exists, 4},
+            {"at", ask_at, 1},       {"relation", ask_relation, 5}, {"neighbour", ask_neighbour, 2},
+            {"more", ask_more, 4}};
 enum { KINDS = sizeof kind / sizeof *kind };
 
-// A question of any kind that the scene allows, all of them as often: the kind.
+static int any_kind(DataDraws *d, Split split) {
+  int all = 0, k = 0;
+  if (split != TRAIN) return below(d, KINDS);
+  for (k = 0; k < KINDS; k++) all += kind[k].often;
+  int at = below(d, all);
+  for (k = 0; at >= kind[k].often; k++) at -= kind[k].often;
+  return k;
+}
+
+// A question of any kind that the scene allows: the kind.
 static int ask(const Scene *s, DataDraws *d, Split split, char *q, int *answer) {
   for (;;) {
-    int k = below(d, KINDS);
+    int k = any_kind(d, split);
     for (int tries = 0; tries < 16; tries++) {
       *q = 0;
       *answer = kind[k].ask(s, d, split, q);
