@@ -3,7 +3,7 @@
 //
 //   spec -> module with gradients -> program -> state -> for each step: gradients, update -> -o FILE
 #include "check.h"
-#include "trainer.h"
+#include "check_gradients.h"
 
 #include <errno.h>
 #include <math.h>
@@ -147,6 +147,33 @@ static bool run_steps(StepRun *x) {
   return true;
 }
 
+// One step's gradients against differences; nothing is updated.
+static bool check_step(StepRun *x) {
+  Session *s = x->s;
+  const char *text = s->opt.check_gradients;
+  int64_t tries = *text ? strtoll(text, NULL, 10) : 20;
+  size_t dims[MAX_DIMS];
+  if (tries < 1 || tries > 10000) return session_fail(s, EXIT_USAGE, "--check-gradients takes 1 to 10000"), false;
+  for (int i = 0; i < MAX_DIMS; i++) dims[i] = (size_t)x->call.dims[i];
+  const Module *m = module_for_weights(s, s->opt.arg.at[0]);
+  if (!m) return false;
+  set_noise(x);
+  sy_status status = x->trainer.f->grad(x->trainer.train, 0, dims, x->call.in, x->call.out);
+  if (status) {
+    if (!s->exit_code) session_fail(s, EXIT_WRONG, "the step is refused: %s", sy_strerror((int)status));
+    return false;
+  }
+  GradientCheck c = {.s = s,
+                     .t = &x->trainer,
+                     .elaborated = m,
+                     .weights = &x->weights,
+                     .inputs = &x->inputs,
+                     .dims = x->call.dims,
+                     .noise = x->noise,
+                     .tries = tries};
+  return gradients_check(&c);
+}
+
 static bool begin(StepRun *x) {
   Session *s = x->s;
   if (!read_options(x) || !check_ways(&x->c)) return false;
@@ -164,8 +191,9 @@ static bool begin(StepRun *x) {
 
 int cmd_step(Session *s) {
   StepRun x = {.s = s, .c = {.s = s}};
-  bool ok = begin(&x) && run_steps(&x);
-  ok = ok && (!s->opt.output || trainer_save(&x.trainer, s->opt.output, x.optimiser, &x.weights));
+  bool ok = begin(&x) && (s->opt.check_gradients ? check_step(&x) : run_steps(&x));
+  ok = ok &&
+       (!s->opt.output || s->opt.check_gradients || trainer_save(&x.trainer, s->opt.output, x.optimiser, &x.weights));
   trainer_close(&x.trainer);
   checkpoint_close(&x.weights);
   checkpoint_close(&x.inputs);

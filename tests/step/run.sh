@@ -33,9 +33,13 @@ model tiny(n = 12, classes = 5, vocab = 9) {
   }
   objective drop(text: i32[B, L], labels: i32[B], rows?: i32[B]) -> loss: f32 {
     weight words: f32[vocab, n]
-    let h = dropout(embedding(words, text), 0.25)[:, 0]
+    let h = dropout(embedding(words, text, still = 2), 0.25)[:, 0]
     let other = if given(rows) { rows } else { draw(others(matmul(h, h, transposed = true))) }
     return cross_entropy(linear(h + drop_path(take(h, other), 0.5), classes) @head, labels)
+  }
+  objective kink(text: i32[B, L]) -> loss: f32 {
+    weight words: f32[vocab, n]
+    return mean(relu(words - stop(words)))
   }
   route scores(text: i32[B, L]) -> y {
     weight words: f32[vocab, n]
@@ -103,6 +107,12 @@ for way in "--backend c --threads 2" "--backend jit --threads 3"; do
   case $(uname -m) in x86_64) grep -q avx2 /proc/cpuinfo && { cmp -s way.safetensors whole.safetensors || fail "drawing, $way gives other bits"; } ;; esac
 done
 
+# gradients against differences of the loss; one that cannot be right, as the loss has a kink there
+run -w start.safetensors --check-gradients=6 --backend interp > table.txt || { cat table.txt; fail "gradients that are right"; }
+[ "$(grep -c 'f32\[' table.txt)" -eq 7 ] || { cat table.txt; fail "a line for each tensor"; }
+drop -w from.safetensors --seed 5 --check-gradients=6 --backend interp > table.txt || { cat table.txt; fail "gradients of what is drawn"; }
+run -w start.safetensors --check-gradients=2 --frozen 'fc.*' --backend interp | grep -q 'fc' && fail "frozen tensors are tried"
+
 # frozen: every bit stays
 run -w start.safetensors --steps 2 --backend interp --frozen 'words' --frozen 'norm.*' -o frozen.safetensors > /dev/null || fail "frozen"
 look() { "$syc" weights inspect "$1" | grep "^ *$2 "; }
@@ -133,6 +143,8 @@ base="$syc step tiny.sy --objective fit --backend interp"
   wrong 2 'on which batch' $base -w start.safetensors
   wrong 2 'must be a number' $base -w start.safetensors --input batch.safetensors --lr fast
   wrong 2 'no weight of the objective' $base -w start.safetensors --input batch.safetensors --frozen 'nothing.*'
+  wrong 1 "gradient of 'words'" "$syc" step tiny.sy --objective kink --backend interp -w from.safetensors --input batch.safetensors --check-gradients=2
+  wrong 2 'takes 1 to 10000' $base -w start.safetensors --input batch.safetensors --check-gradients=0
   wrong 1 'no seed to draw with' "$syc" step tiny.sy --objective drop --backend interp -w from.safetensors --input batch.safetensors
   wrong 2 'of which objective' "$syc" emit tiny.sy --draws --emit=ir -o not.safetensors
   wrong 2 'of which objective' "$syc" emit tiny.sy --gradients --emit=ir -o not.safetensors
