@@ -55,6 +55,7 @@ static void slot_free(const Batches *b, Slot *s) {
   free(s->side);
   free(s->answers);
   arena_free(&s->arena);
+  data_sample_free(&s->read);
 }
 
 static uint64_t number_of(const Batches *b, uint64_t k) {
@@ -127,6 +128,8 @@ Batches *batches_open(const Data *data, const BatchWants *wants, const StageInpu
   b->o = *options;
   uint32_t count = data_count(data);
   b->length = b->o.limit ? (b->o.limit < count ? b->o.limit : count) : data_epoch_length(data);
+  b->most_bad = (uint64_t)((b->o.most_bad > 0 ? b->o.most_bad : 0.01) * (double)count);
+  if (b->most_bad < 3) b->most_bad = 3; // of a small set one may be bad
   b->per_epoch = b->o.rows ? (b->o.train ? b->length : b->length + b->o.rows - 1) / b->o.rows : 0;
   bool ok =
       b->per_epoch > 0 || host_fail(err, "%llu samples, and a batch has %zu", (unsigned long long)b->length, b->o.rows);
@@ -180,15 +183,14 @@ uint64_t batches_bad(const Batches *b) {
 // Tells of bad samples that are new. False: they are too many.
 static bool tell_bad(Batches *b, const Slot *s, HostError *err) {
   Ring *r = b->ring;
-  uint64_t all = data_count(b->data), most = (uint64_t)((b->o.most_bad > 0 ? b->o.most_bad : 0.01) * (double)all);
-  if (most < 3) most = 3; // of a small set one may be bad
+  uint64_t all = data_count(b->data);
   for (size_t i = 0; i < s->bad.n; i++) {
     uint32_t sample = s->bad.at[i].sample;
     if (r->is_bad[sample / 8] >> sample % 8 & 1) continue;
     r->is_bad[sample / 8] |= (unsigned char)(1 << sample % 8);
     r->bad++;
     if (b->o.bad) b->o.bad(b->o.ud, sample, s->bad.at[i].why);
-    if (r->bad > most)
+    if (r->bad > b->most_bad)
       return host_fail(err, "%llu of %llu samples cannot be used, the last: %.300s", (unsigned long long)r->bad,
                        (unsigned long long)all, s->bad.at[i].why);
   }

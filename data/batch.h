@@ -32,7 +32,7 @@
 
 #include "source.h"
 
-#include "ir/stage.h"
+#include "ir/graph.h"
 #include "runtime/switchyard.h"
 
 enum { BATCH_DIMS = 16 };
@@ -45,6 +45,10 @@ typedef struct BatchWants { // as a compiled model describes it; must outlive th
   const sy_prepare *prepare;
   unsigned nprepare;
 } BatchWants;
+
+// The same of an objective's graph, in the order of its inputs, in the arena; those whose role is not `data` are for
+// BatchOptions.given. False: an axis that is none for data. (batch_wants.c)
+SY_MUST_USE bool batch_wants(Arena *a, const Module *m, const Graph *g, BatchWants *out, HostError *err);
 
 typedef struct BatchOptions {
   uint64_t seed;

@@ -378,12 +378,10 @@ bool fill_patches(const Batches *b, Slot *s, const Fill *f, HostError *err) {
 /* a batch ---------------------------------------------------------------------------------------------------------- */
 // All inputs of row k from one sample.
 static bool fill_row(const Batches *b, Slot *s, size_t k, DataAt at, HostError *why) {
-  Arena arena = {0};
-  DataSample sample;
-  if (!data_read(b->data, at.sample, &sample, why)) return false;
-  Row r = {.b = b, .slot = s, .s = &sample, .at = at, .k = k, .arena = &arena, .why = why};
-  r.flip = ARENA_ARRAY(&arena, bool, b->naugment + 1);
-  r.swap = ARENA_ARRAY(&arena, bool, b->naugment + 1);
+  if (!data_read_again(b->data, at.sample, &s->read, why)) return false;
+  Row r = {.b = b, .slot = s, .s = &s->read, .at = at, .k = k, .arena = &s->read.arena, .why = why};
+  r.flip = ARENA_ARRAY(r.arena, bool, b->naugment + 1);
+  r.swap = ARENA_ARRAY(r.arena, bool, b->naugment + 1);
   memcpy(r.dims, s->batch.dims, sizeof r.dims);
   memcpy(r.exact, s->exact, sizeof r.exact);
   DataDraws d = data_draws(b->o.seed, SY_RANDOM_AUGMENT, at.epoch, at.sample);
@@ -402,8 +400,6 @@ static bool fill_row(const Batches *b, Slot *s, size_t k, DataAt at, HostError *
     memcpy(s->batch.dims, r.dims, sizeof r.dims);
     memcpy(s->exact, r.exact, sizeof r.exact);
   }
-  data_sample_free(&sample);
-  arena_free(&arena);
   return ok;
 }
 
@@ -411,8 +407,6 @@ static void note_bad(Slot *s, uint32_t sample, const HostError *why) {
   Bad bad = {sample, arena_strdup(&s->arena, why->text)};
   VEC_PUSH(&s->arena, s->bad, bad);
 }
-
-enum { MOST_IN_A_ROW = 1000 };
 
 bool batch_fill(const Batches *b, Slot *s, uint64_t number, HostError *err) {
   arena_free(&s->arena);
@@ -434,9 +428,10 @@ bool batch_fill(const Batches *b, Slot *s, uint64_t number, HostError *err) {
                                       batch->epoch}
                            : data_at(b->data, b->o.seed, batch->epoch, first + k, b->o.train);
     HostError why = {.text = ""};
-    for (int tries = 0; !fill_row(b, s, k, at, &why); tries++) {
-      if (why.machine || b->o.strict || tries == MOST_IN_A_ROW) return *err = why, false;
+    while (!fill_row(b, s, k, at, &why)) {
+      if (why.machine) return *err = why, false; // the sample is not to blame
       note_bad(s, at.sample, &why);
+      if (b->o.strict || s->bad.n > b->most_bad) return *err = why, false;
       at.sample = data_next(b->data, at.sample);
       why = (HostError){.text = ""};
     }

@@ -1,6 +1,7 @@
 // batch_parts.h - what the files of the batches share; private to batch*.c.
 //
 //   batch.c       the ring of finished batches and the threads that make them
+//   batch_wants.c what an objective's graph wants
 //   batch_plan.c  what fills each input
 //   batch_fill.c  rows of a batch: pictures, numbers, labels
 //   batch_text.c  rows of a batch: texts and what is made of them
@@ -76,7 +77,8 @@ typedef struct Bad {
 
 struct Slot { // a batch being made
   Batch batch;
-  Arena arena; // of this batch
+  Arena arena;     // of this batch
+  DataSample read; // of the row being made; its arena has what the row needs, too
   void **in;
   uint32_t *sample;
   DataAt *at;        // [rows]
@@ -122,6 +124,7 @@ struct Batches {
   FaceRun vocabulary; // holds the tokenizer
   int batch_dim;      // that counts rows; -1: none
   uint64_t length, per_epoch;
+  uint64_t most_bad; // samples that may be bad
   struct Kept *kept; // NULL: no picture is kept
   struct Ring *ring;
 };

@@ -217,6 +217,7 @@ static bool plan_patches(Plan *p, Fill *f) {
                      "the page does not say whose patches %s are: `prepare %s: patches(of = \"image\", patch = patch)`",
                      f->t->name, f->t->name);
   f->patch = (size_t)patch;
+  f->what = arena_printf(&p->b->arena, "patches of %s", of);
   f->end = fill_patches;
   return true;
 }
@@ -258,6 +259,7 @@ static bool plan_others(Plan *p, Fill *f) {
   const char *of = stage_value(&f->from->from, "of")->text;
   if (f->t->rank == 1 && f->t->dtype[0] == 'i') {
     f->end = fill_rows_of_others;
+    f->what = "another row of the batch";
     return true;
   }
   if (!wants_picture(f->t))
@@ -267,6 +269,7 @@ static bool plan_others(Plan *p, Fill *f) {
   if (!plan_picture(p, f)) return false;
   if (of && *of) f->fields = arena_printf(&p->b->arena, "%s image", of);
   f->other_sample = true;
+  f->what = arena_printf(&p->b->arena, "%.*s of another sample", (int)strcspn(f->fields, " "), f->fields);
   return true;
 }
 static bool plan_coin(Plan *p, Fill *f) {
@@ -328,7 +331,9 @@ static size_t answer_input(const Batches *b, const sy_tensor *t) {
 static bool plan_answers(Plan *p, Fill *f, size_t which) {
   f->row = answers[which].row;
   f->end = answers[which].end;
+  f->what = "of answers";
   if (which > 0) return true;
+  f->what = NULL;
   unsigned text = find_text(p->b, "answer");
   if (text == p->b->ntext) text = find_text(p->b, "answers");
   if (text == p->b->ntext) text = find_any_text(p->b, "text");
@@ -370,6 +375,7 @@ static bool plan_by_type(Plan *p, Fill *f) {
     if (t->dtype[0] == 'i') f->fields = arena_printf(&b->arena, "%s label labels class", t->name);
   } else if (t->rank == 2 && t->dtype[0] == 'f' && !strcmp(t->name, "targets")) {
     f->row = fill_targets;
+    f->what = "scores of answers, or a label";
   } else {
     f->row = fill_array;
     unsigned text = find_any_text(b, t->name); // for texts where arrays of ids could be
@@ -404,13 +410,14 @@ static bool check_rows(Plan *p) {
   b->batch_dim = -1;
   for (unsigned i = 0; i < b->wants->ninput; i++) {
     const sy_tensor *t = &b->wants->input[i];
+    if (is_given(b, t->name)) continue;
     if (strcmp(t->dtype, "f32") != 0 && strcmp(t->dtype, "i32") != 0 && strcmp(t->dtype, "bool") != 0)
       return host_fail(p->err, "input %s is %s; data become f32, i32 and bool", t->name, t->dtype);
     if (!t->rank || answer_input(b, t) < 3) continue; // answers have rows of their own
     const sy_dim *a = &t->axis[0];
     if (a->dim >= 0 && (a->constant || a->factor != 1))
       return host_fail(p->err, "input %s does not have a row for each sample", t->name);
-    if (a->dim >= 0 && b->batch_dim >= 0 && a->dim != b->batch_dim && !is_given(b, t->name))
+    if (a->dim >= 0 && b->batch_dim >= 0 && a->dim != b->batch_dim)
       return host_fail(p->err, "inputs count their rows by %s and by %s", b->wants->dim[b->batch_dim].name,
                        b->wants->dim[a->dim].name);
     if (a->dim >= 0 && b->batch_dim < 0) b->batch_dim = a->dim;
@@ -517,11 +524,13 @@ void batches_describe(const Batches *b, Buf *out) {
     buf_puts(out, ": ");
     if (f->from) buf_printf(out, "%s, ", f->from->from.call->name);
     const char *fields = f->texts ? f->texts : f->fields;
-    if (fields)
+    if (f->what)
+      buf_puts(out, f->what);
+    else if (fields)
       buf_printf(out, "from %.*s", (int)strcspn(fields, " "), fields);
     else
-      buf_puts(out, f->end == fill_ramp ? "by the step" : "by the draw");
-    if (f->texts) buf_printf(out, ", by %s", b->text[f->text].prepare->kind);
+      buf_puts(out, f->end == fill_ramp ? "by the step" : "drawn");
+    if (f->texts && f->row) buf_printf(out, ", by %s", b->text[f->text].prepare->kind);
     buf_putc(out, '\n');
   }
 }

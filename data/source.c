@@ -138,21 +138,18 @@ static bool is_word_label(const DataField *f) {
 
 // Labels of all samples of a source, read one by one, if those of its first are words.
 static bool read_labels(const Data *d, const DataSource *s, DataNames *out, HostError *err) {
-  for (uint32_t i = 0; i < s->count; i++) {
-    DataSample sample;
-    HostError why = {.text = ""};
-    if (!data_read(d, s->first + i, &sample, &why)) {
-      if (!why.machine) continue; // it is said when it is its turn
-      *err = why;
-      return false;
-    }
+  DataSample sample = {0};
+  HostError why = {.text = ""};
+  for (uint32_t i = 0; i < s->count && !why.machine; i++) {
+    if (!data_read_again(d, s->first + i, &sample, &why)) continue; // it is said when it is its turn
     const DataField *f = data_field(&sample, "label");
     bool word = is_word_label(f);
     if (word) data_names_add(out, f->text[0], strlen(f->text[0]));
-    data_sample_free(&sample);
     if (i == 0 && !word) break;
   }
-  return true;
+  data_sample_free(&sample);
+  if (why.machine) *err = why;
+  return !why.machine;
 }
 
 // Finds the names of all classes, sorted, unless they are given, and numbers them.
@@ -258,12 +255,25 @@ static const DataSource *source_of(const Data *d, uint32_t sample) {
   return &d->source[lo];
 }
 
-bool data_read(const Data *d, uint32_t s, DataSample *out, HostError *err) {
+bool data_read_again(const Data *d, uint32_t s, DataSample *out, HostError *err) {
   const DataSource *from = source_of(d, s);
   HostError why = {.text = ""};
-  *out = (DataSample){.where = from->path, .root = from->root};
+  DataSample next = {.arena = out->arena, .start = out->start, .where = from->path, .root = from->root};
+  if (next.start.block) {
+    arena_reset(&next.arena, next.start);
+  } else {
+    arena_alloc(&next.arena, 1); // so that there is a block to go back to
+    next.start = arena_mark(&next.arena);
+  }
+  *out = next;
   if (from->kind->read(from, s - from->first, out, &why)) return true;
   if (err) *err = why;
+  return false;
+}
+
+bool data_read(const Data *d, uint32_t s, DataSample *out, HostError *err) {
+  *out = (DataSample){0};
+  if (data_read_again(d, s, out, err)) return true;
   data_sample_free(out);
   return false;
 }

@@ -63,6 +63,7 @@ typedef struct DataField {
 
 typedef struct DataSample {
   Arena arena; // what the fields point to
+  ArenaMark start;
   DataField *field;
   size_t n;
   const char *where; // "train.jsonl, line 18": for messages
@@ -87,6 +88,8 @@ void data_describe(const Data *d, size_t look, Buf *out);
 // Sample s < data_count, all of it in *out, which is freed after an error too. err->machine: memory or files ran out,
 // the sample is not to blame. Thread safe.
 SY_MUST_USE bool data_read(const Data *d, uint32_t s, DataSample *out, HostError *err);
+// The same into a sample that is {0} or was read before, whose memory is used again (after an error too).
+SY_MUST_USE bool data_read_again(const Data *d, uint32_t s, DataSample *out, HostError *err);
 void data_sample_free(DataSample *s);
 
 /* the order of an epoch ------------------------------------------------------------------------------------------- */

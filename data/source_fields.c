@@ -152,9 +152,12 @@ static bool from_array(const DataSample *s, const DataField *f, HostImage *out, 
     return host_fail(err, "%.300s: a picture of %lld x %lld pixels", s->where, (long long)width, (long long)height);
   if (!host_image_new(out, (int)width, (int)height, (int)channels, err)) return false;
   size_t n = (size_t)height * (size_t)width;
-  if (!planes) memcpy(out->pixel, t->data, t->bytes);
-  for (size_t i = 0; planes && i < n; i++)
-    for (size_t c = 0; c < 3; c++) out->pixel[3 * i + c] = ((const uint8_t *)t->data)[c * n + i];
+  uint8_t *to = out->pixel;
+  const uint8_t *red = t->data, *green = planes ? red + n : red, *blue = planes ? green + n : red;
+  if (!planes)
+    memcpy(to, t->data, t->bytes);
+  else
+    for (size_t i = 0; i < n; i++) *to++ = red[i], *to++ = green[i], *to++ = blue[i];
   return true;
 }
 

@@ -281,7 +281,7 @@ bool face_put_picture(const sy_tensor *t, const HostImage *rgb, const HostPrepro
   size_t extent[4] = {1, 3, (size_t)rgb->height, (size_t)rgb->width};
   float *dense = malloc(3 * extent[2] * extent[3] * sizeof *dense);
   if (!dense) return host_no_memory(err);
-  memset(dst, 0, item_size(t) * sizeof *dst);
+  if (3 * extent[2] * extent[3] < item_size(t)) memset(dst, 0, item_size(t) * sizeof *dst);
   host_normalise(rgb, how->mean, how->std, dense);
   copy_rows((char *)dst, (char *)dense, t, extent, sizeof *dense, true);
   free(dense);

@@ -413,6 +413,9 @@ bool host_preprocess(const HostImage *in, const HostPreprocess *how, HostImage *
 
 void host_normalise(const HostImage *rgb, const float mean[3], const float std[3], float *dst) {
   size_t n = (size_t)rgb->width * (size_t)rgb->height;
-  for (size_t c = 0; c < 3; c++)
-    for (size_t i = 0; i < n; i++) dst[c * n + i] = ((float)rgb->pixel[3 * i + c] / 255.0f - mean[c]) / std[c];
+  for (size_t c = 0; c < 3; c++) {
+    float of[256]; // each value once: two divisions take longer than a look
+    for (int v = 0; v < 256; v++) of[v] = ((float)v / 255.0f - mean[c]) / std[c];
+    for (size_t i = 0; i < n; i++) dst[c * n + i] = of[rgb->pixel[3 * i + c]];
+  }
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../../data/source.h"
+#include "../../data/batch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
@@ -16,6 +16,34 @@ static const struct {
   bool paths;
 } kinds[] = {{".jsonl", true}, {".csv", true},          {".tar", true},  {"-idx3", false},
              {".npy", false},  {".safetensors", false}, {".json", true}, {".tsv", true}};
+
+// Inputs of every kind that needs no tokenizer; texts of pictures are not followed (`pixels` has no path that is read).
+#define FIXED(n)                                                                                                       \
+  { .constant = (n), .dim = -1, .bound = (n) }
+#define ANY(d, most)                                                                                                   \
+  { .factor = 1, .dim = (d), .bound = (most) }
+static const sy_bound dims[] = {{"B", 1, 4}, {"L", 1, 9}};
+static const sy_tensor inputs[] = {{"x", "f32", 2, {ANY(0, 4), FIXED(2)}, 0, 0},
+                                   {"n", "i32", 2, {ANY(0, 4), ANY(1, 9)}, 0, 0},
+                                   {"feat", "bool", 3, {ANY(0, 4), ANY(1, 9), FIXED(2)}, 0, 0},
+                                   {"label", "i32", 1, {ANY(0, 4)}, 0, 0},
+                                   {"targets", "f32", 2, {ANY(0, 4), FIXED(3)}, 0, 0}};
+
+// Each input on its own: few samples have several.
+static void fill_batches(const Data *d) {
+  for (unsigned i = 0; i < sizeof inputs / sizeof *inputs; i++) {
+    const BatchWants wants = {.input = inputs + i, .ninput = 1, .dim = dims, .ndim = 2};
+    HostError err = {.text = ""};
+    const Batch *batch;
+    Batches *b = batches_open(d, &wants, NULL, 0, &(BatchOptions){.rows = 2, .most_bad = 1}, &err);
+    if (!b && !err.text[0]) abort();
+    for (int k = 0; b && k < 3; k++) {
+      if (!batches_next(b, &batch, &err) && !err.text[0]) abort();
+      if (batch && (batch->rows > 2 || batch->dims[1] > 9)) abort();
+    }
+    batches_close(b);
+  }
+}
 
 static char folder[64];
 static void remove_folder(void) {
@@ -63,6 +91,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     }
     data_sample_free(&s);
   }
+  if (d && count < 100) fill_batches(d);
   Buf out = {0};
   if (d && count < 1000 && !kinds[bytes[0] % (sizeof kinds / sizeof *kinds)].paths) data_describe(d, 3, &out);
   buf_free(&out);

@@ -1,0 +1,144 @@
+// data_pages.c - the objectives of the pages in models/ get their inputs from one file of lines: each is planned by its
+// page and a stage, and a first batch is made.
+#include "data_support.h"
+#include "page_support.h"
+
+#include "data/batch.h"
+
+TestSuite(pages, .init = data_folder_begin, .fini = data_folder_end);
+
+typedef struct Row {
+  const char *page, *preset, *objective, *stage, *describes;
+} Row;
+// What describes says: a line of batches_describe, or several.
+static const Row rows[] = {
+    {"vit", "tiny", "classify", "input image: augment(crop = [0x1p-1, 1], flip = plain)\n",
+     "image: augment, from image\nlabels: from labels\n"},
+    {"vit_timm", "tiny", "classify", "input image: augment(operations = timm, randaugment = [2, 9])\n",
+     "labels: from labels\n"},
+    {"albef", "tiny", "pretrain",
+     "input text_mlm, mlm_labels: mask_words(of = text, mask = 4)\ninput alpha: ramp(0x1p-1, epochs = 1)\n"
+     "input neg_image_idx: others()\ninput neg_text_idx: others()\n",
+     "text_mlm: mask_words, from text, by bert_wordpiece\nmlm_labels: mask_words, from text, by bert_wordpiece\n"},
+    {"albef", "vqa_base", "distill", "input alpha: ramp(0x1p-1, epochs = 1)\n", "answers_per_question: of answers\n"},
+    {"albef", "ve_base", "classify", "", "text: from text, by bert_wordpiece\n"},
+    {"albef", "nlvr_base", "nlvr2", "input image, image2: augment(swap = true)\n", "image2: augment, from image2\n"},
+    {"blip", "caption_tiny", "caption", "input labels: next_words(of = text, prompt = 3)\n",
+     "labels: next_words, from text, by bert_wordpiece\n"},
+    {"blip", "pretrain_tiny", "pretrain",
+     "input labels: next_words(of = text)\ninput alpha: ramp(0x1p-1, steps = 10)\n"
+     "input neg_image_idx: others()\ninput neg_text_idx: others()\n",
+     "text_enc: from text_enc, by bert_wordpiece\ntext_dec: from text_dec, by bert_wordpiece\n"},
+    {"blip", "vqa_base", "answer", "", "answer: from answers, by bert_wordpiece\n"},
+    {"vilt", "tiny", "vqa", "input patch_index: sample_patches(most = 9)\n",
+     "targets: scores of answers, or a label\n"},
+    {"vilt", "tiny", "nlvr2", "", "patch_index2: patches of image2\n"},
+    {"vilt", "tiny", "masked_words",
+     "input text_mlm, mlm_labels: mask_words(mask = 4, whole_words = true, length = 10)\n",
+     "text_mask: from text, by bert_wordpiece\n"},
+    {"vlmo", "tiny", "masked_text", "input text, mlm_labels: mask_words(mask = 4, whole_words = true)\n",
+     "text: mask_words, from text, by bert_wordpiece\ntext_mask: from text, by bert_wordpiece\n"},
+    {"vlmo", "tiny", "pretrain",
+     "input text_mlm, mlm_labels: mask_words(mask = 4, whole_words = true)\ninput neg_image_idx: others()\n"
+     "input neg_text_idx: others()\n",
+     "text_mlm: mask_words, from text, by bert_wordpiece\n"},
+    {"vlmo", "tiny", "nlvr2", "", "image2: from image2\n"},
+    {"vlmo", "tiny", "vqa", "", "targets: scores of answers, or a label\n"},
+    {"beit", "tiny", "masked_image", "input patch_mask: mask_blocks(count = 6, least = 2)\n",
+     "patch_mask: mask_blocks, drawn\npatch_labels: from patch_labels\n"},
+    {"scenes", NULL, "answer", "",
+     "caption: from caption, by bert_wordpiece\nquestion: from question, by bert_wordpiece\n"},
+};
+
+static const char vocabulary[] =
+    "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nleft\nright\ndog\n##s\nthe\nof\nyes\nno\ncat\nis\na\n";
+
+static Module *compile(Arena *a, const Row *r) {
+  char path[64];
+  size_t n;
+  snprintf(path, sizeof path, "models/%s.sy", r->page);
+  const char *text = file_read(a, path, &n, NULL);
+  cr_assert_not_null(text, "%s", path);
+  Intern *names = ARENA_NEW(a, Intern);
+  Diag *d = ARENA_NEW(a, Diag);
+  names->arena = a;
+  diag_init(d, a);
+  const char *objective[] = {r->objective};
+  FrontOptions o = {
+      .find = page_find, .ud = a, .entry_or_preset = r->preset, .objectives = objective, .nobjectives = 1};
+  static const char *given[] = {"neg_image_idx", "neg_text_idx"};
+  if (strstr(r->stage, "neg_image_idx")) o.given = given, o.ngiven = 2;
+  Module *m = front_compile(a, names, d, path, text, n, &o);
+  Buf why = {0};
+  diag_print(d, &why, false);
+  cr_assert(m && m->graph.n == 1, "%s %s: %s", r->page, r->objective, why.s ? why.s : "no module");
+  buf_free(&why);
+  return m;
+}
+
+static void read_stage(Arena *a, const char *lines, Stage *s) {
+  Intern *names = ARENA_NEW(a, Intern);
+  Diag *d = ARENA_NEW(a, Diag);
+  names->arena = a;
+  diag_init(d, a);
+  const char *text = arena_printf(a, "\"s\" {\nobjective o\n%s}\n", lines);
+  IrLex l;
+  irlex_init(&l, text, strlen(text), diag_add_file(d, "stage.ir", text, strlen(text)), names, d);
+  bool ok = stage_parse(a, &l, s);
+  Buf why = {0};
+  diag_print(d, &why, false);
+  cr_assert(ok, "%s", why.s);
+  buf_free(&why);
+}
+
+static void try_row(const Row *r, const Data *data, const HostLabels *answers) {
+  Arena a = {0};
+  Stage stage = {0};
+  BatchWants wants;
+  HostError err;
+  Module *m = compile(&a, r);
+  read_stage(&a, r->stage, &stage);
+  cr_assert(batch_wants(&a, m, m->graph.at[0], &wants, &err), "%s", err.text);
+  const BatchOptions o = {
+      .rows = 4, .train = true, .vocabulary = data_path("vocab.txt"), .answers = answers, .workers = 1};
+  Batches *b = batches_open(data, &wants, stage.input.at, stage.input.n, &o, &err);
+  cr_assert_not_null(b, "%s %s: %s", r->page, r->objective, err.text);
+  Buf out = {0};
+  batches_describe(b, &out);
+  cr_expect_not_null(strstr(out.s, r->describes), "%s %s: no '%s' in\n%s", r->page, r->objective, r->describes, out.s);
+  buf_free(&out);
+  const Batch *batch = NULL;
+  cr_expect(batches_next(b, &batch, &err) && batch, "%s %s: %s", r->page, r->objective, err.text);
+  for (size_t i = 0; batch && i < m->ndim; i++) // every run-time dim has a value in its bounds, if an input has it
+    for (unsigned k = 0; k < wants.ninput; k++)
+      for (unsigned d = 0; d < wants.input[k].rank; d++)
+        if (wants.input[k].axis[d].dim == (int)i)
+          cr_expect(batch->dims[i] >= wants.dim[i].lo && batch->dims[i] <= wants.dim[i].hi, "%s %s: %s is %zu", r->page,
+                    r->objective, wants.dim[i].name, batch->dims[i]);
+  batches_close(b);
+  arena_free(&a);
+}
+
+Test(pages, get_their_inputs) {
+  char *name[] = {"no", "yes", "dog"}, lines[1 << 14];
+  const HostLabels answers = {.name = name, .count = 3};
+  size_t n = 0;
+  for (unsigned i = 0; i < 16; i++) {
+    char file[32];
+    snprintf(file, sizeof file, "p/%02u.ppm", i);
+    data_ppm(file, 30 + (int)i, 25, 6 * i, 255 - 6 * i, 100);
+    n += (size_t)snprintf(
+        lines + n, sizeof lines - n,
+        "{\"image\": \"%s\", \"image2\": \"%s\", \"caption\": \"the dogs left of a cat\", \"question\": \"is the "
+        "cat left\", \"label\": %u, \"answers\": [\"yes\", \"no\", \"yes\"], \"answer\": \"yes\", "
+        "\"patch_labels\": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0]}\n",
+        file, file, i % 3);
+  }
+  data_text_file("vocab.txt", vocabulary);
+  const char *path = data_text_file("t.jsonl", lines);
+  HostError err;
+  Data *d = data_open(&path, NULL, 1, &(DataOptions){0}, &err);
+  cr_assert_not_null(d, "%s", err.text);
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) try_row(&rows[i], d, &answers);
+  data_close(d);
+}
