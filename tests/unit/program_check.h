@@ -43,25 +43,27 @@ static void *caller_buffer(Arena *a, const Module *m, const Type *t, const int64
   return buffer;
 }
 
+enum { MOST_PORTS = 64 };
+
 typedef struct Want {
   size_t n;
-  Tensor in[16], out[16];
-  Tensor state[16];   // of an output that is in and out: what it holds before the call
-  uint64_t fused[16]; // hash of each output on the first target with fma, 0: there was none yet
+  Tensor in[MOST_PORTS], out[MOST_PORTS];
+  Tensor state[MOST_PORTS];   // of an output that is in and out: what it holds before the call
+  uint64_t fused[MOST_PORTS]; // hash of each output on the first target with fma, 0: there was none yet
 } Want;
 
 __attribute__((unused)) static void reference(Arena *a, const Graph *g, const int64_t *dims, int ids, Want *w) {
   EvalEnv env = {.arena = a, .weight = value_in, .input = value_in, .ud = &ids};
   memcpy(env.dim, dims, sizeof env.dim);
-  Val want[48], old[16];
+  Val want[3 * MOST_PORTS], old[MOST_PORTS];
   size_t nin = g->input.n, nout = g->output.n, nold = 0;
   for (size_t i = 0; i < nin; i++) want[i] = g->input.at[i].val;
   for (size_t i = 0; i < nout; i++) want[nin + i] = g->output.at[i].val;
   for (size_t i = 0; i < nout; i++)
     if (g->output.at[i].state.id) old[nold++] = g->output.at[i].state;
   memcpy(want + nin + nout, old, nold * sizeof *old);
-  Tensor got[48];
-  cr_assert(g->input.n <= 16 && g->output.n <= 16);
+  Tensor got[3 * MOST_PORTS];
+  cr_assert(g->input.n <= MOST_PORTS && g->output.n <= MOST_PORTS);
   cr_assert(graph_eval(g, &env, want, nin + nout + nold, got), "%s", env.error);
   memcpy(w->in, got, nin * sizeof *got);
   memcpy(w->out, got + nin, nout * sizeof *got);
@@ -77,8 +79,8 @@ __attribute__((unused)) static void compare(const Program *p, size_t route, size
                                             const int64_t *dims, Want *w, const char *what, double share) {
   Arena a = {0};
   const Graph *g = p->route.at[route].graph;
-  const void *in[16];
-  void *out[16];
+  const void *in[MOST_PORTS];
+  void *out[MOST_PORTS];
   for (size_t i = 0; i < g->input.n; i++)
     in[i] = caller_buffer(&a, p->module, &graph_value(g, g->input.at[i].val)->type, dims, &w->in[i]);
   for (size_t i = 0; i < w->n; i++)

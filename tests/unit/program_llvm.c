@@ -8,13 +8,13 @@
 #include "attention_cases.h"
 #include "program_ways.h"
 
-enum { GRAPHS = 100, EVERY_C = 12, BATCH = 2, ROWS = 3 };
+enum { GRAPHS = 100, OBJECTIVES = 25, EVERY_C = 12, BATCH = 2, ROWS = 3 };
 
 // The model on one instruction set against the interpreter at its width.
 static void compare_bits(const Run *r, const sy_model *m, size_t target, const char *way) {
   const Graph *g = r->p->route.at[0].graph;
-  const void *in[16];
-  void *out[16], *want[16];
+  const void *in[MOST_PORTS];
+  void *out[MOST_PORTS], *want[MOST_PORTS];
   const char *isa = r->p->target[target]->name, *err = "";
   make_buffers(r, in, out);
   make_buffers(r, in, want);
@@ -37,14 +37,20 @@ static void compare_bits(const Run *r, const sy_model *m, size_t target, const c
   sy_map_close(&map);
 }
 
-// with: set of compilers
-static void check_graph(uint32_t seed, const char *dir, unsigned with) {
+// with: set of compilers; objective: a sum of squares with its gradients
+static void check_graph(uint32_t seed, const char *dir, unsigned with, bool objective) {
   Arena a = {0};
   Intern names = {.arena = &a};
   Diag d;
   diag_init(&d, &a);
   Module *m = module_new(&a, &names, &d, "random");
-  Graph *g = random_graph(m, seed);
+  Graph *g = objective ? random_objective(m, seed) : random_graph(m, seed);
+  static const Train all = {0};
+  PassOptions gradient = {.stop_after = "gradient"};
+  if (objective) {
+    m->train = &all;
+    cr_assert(passes_run(m, &gradient));
+  }
   const Target *t[MAX_TARGETS];
   size_t n = host_targets(t);
   int64_t dims[MAX_DIMS] = {BATCH};
@@ -65,7 +71,25 @@ Test(program_llvm, random_graphs, .timeout = 3000) {
   const uint32_t before = 1000 * (uint32_t)strtoul(other ? other : "0", NULL, 10);
   for (uint32_t seed = before + 1; seed <= before + graphs; seed++) {
     unsigned one = seed % EVERY_C ? 0 : 1u << seed / EVERY_C % COMPILERS;
-    check_graph(seed, dir, all & (wish ? ~0u : one));
+    check_graph(seed, dir, all & (wish ? ~0u : one), false);
+  }
+  ways_remove(dir);
+  arena_free(&a);
+}
+
+// The same of objectives with their gradients; which ones, SWITCHYARD_SEED says. tests/unit/gradient_random.c compares
+// more of them with differences.
+Test(program_llvm, gradients_of_random_graphs, .timeout = 3000) {
+  if (llvm_missing()) cr_skip_test("%s", llvm_missing());
+  Arena a = {0};
+  unsigned all = 0;
+  const char *dir = ways_folder(&a, &all);
+  const char *wish = getenv("SWITCHYARD_GRAPHS"), *other = getenv("SWITCHYARD_SEED");
+  const uint32_t graphs = wish && atoi(wish) > 0 ? (uint32_t)atoi(wish) : OBJECTIVES;
+  const uint32_t before = 1000 * (uint32_t)strtoul(other ? other : "0", NULL, 10);
+  for (uint32_t seed = before + 1; seed <= before + graphs; seed++) {
+    unsigned one = seed % EVERY_C ? 0 : 1u << seed / EVERY_C % COMPILERS;
+    check_graph(seed, dir, all & (wish ? ~0u : one), true);
   }
   ways_remove(dir);
   arena_free(&a);
