@@ -82,7 +82,7 @@ static void check(uint32_t seed) {
     for (double h = 1e-6; h > 1e-9; h /= 30) {
       double above = loss_at(&w, h), below = loss_at(&w, -h);
       d = fabs((above - below) / (2 * h) - slope);
-      scale = fabs(slope) + sqrt(length) + 1e-9 * fabs(got[0].f[0]) / h; // what a double keeps of the loss
+      scale = fabs(slope) + sqrt(length) + 1e-9 * (1e-3 + fabs(got[0].f[0])) / h; // what a double keeps of the loss
       if (d <= 1e-5 * scale) break;
     }
     if (d <= 1e-5 * scale) continue;
