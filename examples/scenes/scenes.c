@@ -10,9 +10,15 @@
 // Scene i of a split is a function of the seed and i alone (runtime/random.h). Five pairs of shape and colour never
 // occur in the splits "train" and "test", neither in pictures nor in words; every scene of "unseen" has one.
 //
-// Written for N scenes with Q questions each (numpy's format; 0 fills up behind the end of a text):
-//   image.npy u8[N, 3, 48, 48]   caption.npy, query.npy i32[N, 18]   question.npy i32[N, Q, 12]   answer.npy, kind.npy
-//   i32[N, Q] vocab.txt (a word a line, for the tokenizer of BERT), answers.txt (what answer.npy counts), kinds.txt
+// Written for N scenes with Q questions each, into a folder:
+//   scenes.safetensors: image u8[N, 48, 48, 3], caption and query i32[N, 18], questions i32[N, Q, 12], labels and kinds
+//   i32[N, Q]; 0 fills up behind the end of a text
+//   vocab.txt (a word a line, for the tokenizer of BERT), answers.txt (what labels count), kinds.txt (what kinds count)
+//   with --pictures: 000000.png .., and scenes.jsonl, a line a question
+#define _FILE_OFFSET_BITS 64
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L
+#endif
 #include "data/random.h"
 
 #include <errno.h>
@@ -410,17 +416,39 @@ static void finish(FILE *f) {
   if (fclose(f)) fail(strerror(errno), "cannot write");
 }
 
-// numpy's format 1.0: magic, length of the header, a Python dictionary filled up to a multiple of 64
-static FILE *create_npy(const char *folder, const char *name, const char *type, const char *shape) {
-  FILE *f = create(folder, name);
-  char head[128], dict[118];
-  int n = snprintf(dict, sizeof dict, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", type, shape);
-  memset(head, ' ', sizeof head);
-  memcpy(head, "\x93NUMPY\1\0\166\0", 10); // 118 bytes of header
-  memcpy(head + 10, dict, (size_t)n);
-  head[127] = '\n';
-  put(f, head, sizeof head);
-  return f;
+// The arrays of a safetensors file: the length of a JSON object, the object, then the elements of one array behind
+// those of another. All are written at once, each through a stream of its own.
+enum { IMAGE, CAPTIONS, QUERIES, QUESTIONS, LABELS, KIND, ARRAYS };
+typedef struct Array {
+  const char *name, *dtype;
+  size_t bytes; // of a scene
+  int rank, dim[3];
+} Array;
+
+static void create_arrays(const char *folder, long count, const Array *a, FILE **out) {
+  char head[2048], path[1024];
+  size_t n = 0, at = 0;
+  FILE *f = create(folder, "scenes.safetensors");
+  for (int i = 0; i < ARRAYS; i++) {
+    size_t end = at + a[i].bytes * (size_t)count;
+    n += (size_t)snprintf(head + n, sizeof head - n, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[%ld", i ? "," : "{",
+                          a[i].name, a[i].dtype, count);
+    for (int k = 0; k < a[i].rank; k++) n += (size_t)snprintf(head + n, sizeof head - n, ",%d", a[i].dim[k]);
+    n += (size_t)snprintf(head + n, sizeof head - n, "],\"data_offsets\":[%zu,%zu]}", at, end);
+    at = end;
+  }
+  n += (size_t)snprintf(head + n, sizeof head - n, "}");
+  while (n % 8) head[n++] = ' ';
+  for (int k = 0; k < 8; k++) fputc((int)(n >> 8 * k & 255), f);
+  put(f, head, n);
+  finish(f);
+  snprintf(path, sizeof path, "%s/scenes.safetensors", folder); // it was created: the name fits
+  at = 8 + n;
+  for (int i = 0; i < ARRAYS; i++) {
+    out[i] = fopen(path, "r+b");
+    if (!out[i] || fseeko(out[i], (off_t)at, SEEK_SET)) fail(strerror(errno), path);
+    at += a[i].bytes * (size_t)count;
+  }
 }
 
 static void put_big(uint8_t *at, uint32_t v) {
@@ -588,24 +616,22 @@ static void make_folder(const char *path) {
 }
 
 static void write_split(const Args *a) {
-  char shape[64];
   const char *names[KINDS];
   int Q = (int)a->questions;
+  const size_t word_bytes = sizeof(int32_t), questions = (size_t)Q;
+  const Array array[ARRAYS] = {[IMAGE] = {"image", "U8", (size_t)3 * SIDE * SIDE, 3, {SIDE, SIDE, 3}},
+                               [CAPTIONS] = {"caption", "I32", CAPTION * word_bytes, 1, {CAPTION}},
+                               [QUERIES] = {"query", "I32", CAPTION * word_bytes, 1, {CAPTION}},
+                               [QUESTIONS] = {"questions", "I32", questions * QUESTION * word_bytes, 2, {Q, QUESTION}},
+                               [LABELS] = {"labels", "I32", questions * word_bytes, 1, {Q}},
+                               [KIND] = {"kinds", "I32", questions * word_bytes, 1, {Q}}};
+  FILE *out[ARRAYS];
   make_folder(a->out);
   for (int k = 0; k < KINDS; k++) names[k] = kind[k].name;
   write_lines(a->out, "vocab.txt", word, WORDS);
   write_lines(a->out, "answers.txt", word + FIRST_ANSWER, ANSWERS);
   write_lines(a->out, "kinds.txt", names, KINDS);
-  snprintf(shape, sizeof shape, "%ld, %d, %d, 3", a->count, SIDE, SIDE);
-  FILE *image = create_npy(a->out, "image.npy", "|u1", shape);
-  snprintf(shape, sizeof shape, "%ld, %d", a->count, CAPTION);
-  FILE *captions = create_npy(a->out, "caption.npy", "<i4", shape),
-       *queries = create_npy(a->out, "query.npy", "<i4", shape);
-  snprintf(shape, sizeof shape, "%ld, %d, %d", a->count, Q, QUESTION);
-  FILE *questions = create_npy(a->out, "questions.npy", "<i4", shape);
-  snprintf(shape, sizeof shape, "%ld, %d", a->count, Q);
-  FILE *answers = create_npy(a->out, "labels.npy", "<i4", shape),
-       *kinds = create_npy(a->out, "kinds.npy", "<i4", shape);
+  create_arrays(a->out, a->count, array, out);
   FILE *lines = a->pictures ? create(a->out, "scenes.jsonl") : NULL;
   for (long i = 0; i < a->count; i++) {
     DataDraws d = data_draws(a->seed, SY_RANDOM_INPUT, (uint32_t)a->split, (uint32_t)i);
@@ -614,32 +640,29 @@ static void write_split(const Args *a) {
     char said[TEXT] = "", sought[TEXT] = "", asked[TEXT];
     int32_t id[CAPTION], q[QUESTION];
     paint(&s, &d, picture);
-    put(image, picture, sizeof picture);
+    put(out[IMAGE], picture, sizeof picture);
     caption(&s, said);
     encode(said, SEP, id, CAPTION);
-    put(captions, id, sizeof id);
+    put(out[CAPTIONS], id, sizeof id);
     query(&s, &d, sought);
     encode(sought, SEP, id, CAPTION);
-    put(queries, id, sizeof id);
+    put(out[QUERIES], id, sizeof id);
     if (a->pictures) write_picture(a, i, picture);
     for (int k = 0; k < Q; k++) {
       int answer;
       int32_t of = ask(&s, &d, a->split, asked, &answer), label = answer - FIRST_ANSWER;
       encode(asked, MASK, q, QUESTION);
-      put(questions, q, sizeof q);
-      put(answers, &label, sizeof label);
-      put(kinds, &of, sizeof of);
-      if (lines)
-        fprintf(lines,
-                "{\"image\": \"%06ld.png\", \"caption\": \"%s\", \"query\": \"%s\", \"kind\": \"%s\", \"question\": "
-                "\"%s\", "
-                "\"answer\": \"%s\", \"label\": %d}\n",
-                i, said, sought, kind[of].name, asked, word[answer], label);
+      put(out[QUESTIONS], q, sizeof q);
+      put(out[LABELS], &label, sizeof label);
+      put(out[KIND], &of, sizeof of);
+      if (!lines) continue;
+      fprintf(lines, "{\"image\": \"%06ld.png\", \"caption\": \"%s\", \"query\": \"%s\", ", i, said, sought);
+      fprintf(lines, "\"kind\": \"%s\", \"question\": \"%s\", \"answer\": \"%s\", \"label\": %d}\n", kind[of].name,
+              asked, word[answer], label);
     }
   }
-  FILE *const all[] = {image, captions, queries, questions, answers, kinds, lines};
-  for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-    if (all[i]) finish(all[i]);
+  for (int i = 0; i < ARRAYS; i++) finish(out[i]);
+  if (lines) finish(lines);
 }
 
 int main(int argc, char **argv) {

@@ -24,10 +24,10 @@ wrong() { # NAME TEXT ARGUMENTS...: refused with exit status 2, and TEXT is said
 ./maker --split test --count 60 --pictures -o test && ./maker --split unseen --count 60 --pictures -o unseen
 ./maker --count 60 --seed 2 --pictures -o other
 check "the same bytes again" diff -r train again
-check "another seed, other pictures" sh -c '! cmp -s train/image.npy other/image.npy'
-check "another split, other pictures" sh -c '! cmp -s train/image.npy test/image.npy'
+check "another seed, other pictures" sh -c '! cmp -s train/scenes.safetensors other/scenes.safetensors'
+check "another split, other pictures" sh -c '! cmp -s train/scenes.safetensors test/scenes.safetensors'
 check "few scenes are the first of many" sh -c 'head -n 80 train/scenes.jsonl | cmp - few/scenes.jsonl && cmp train/000019.png few/000019.png'
-check "the bytes that they were" sh -c 'cksum < train/image.npy | grep -q "^2599236785 " && cksum < train/scenes.jsonl | grep -q "^1249616687 "'
+check "the bytes that they were" sh -c 'cksum < train/scenes.safetensors | grep -q "^4218714384 " && cksum < train/scenes.jsonl | grep -q "^1249616687 "'
 for name in vocab.txt answers.txt; do check "$name is the page's" cmp "$source/examples/scenes/$name" train/$name; done
 
 ### what is held out is held out
