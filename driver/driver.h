@@ -20,9 +20,10 @@ enum { // sets of commands, for options.def
   C_WEIGHTS = 1 << 7,
   C_HELP = 1 << 8,
   C_STEP = 1 << 9,
-  C_ALL = (1 << 10) - 1,
-  C_MODEL = C_BUILD | C_EMIT | C_RUN | C_CHECK | C_BENCH | C_EXPLAIN | C_WEIGHTS | C_STEP, // take a spec
-  C_CC = C_BUILD | C_EMIT | C_RUN | C_CHECK | C_BENCH | C_STEP,                            // run a C compiler
+  C_TRAIN = 1 << 10,
+  C_ALL = (1 << 11) - 1,
+  C_MODEL = C_BUILD | C_EMIT | C_RUN | C_CHECK | C_BENCH | C_EXPLAIN | C_WEIGHTS | C_STEP | C_TRAIN, // take a spec
+  C_CC = C_BUILD | C_EMIT | C_RUN | C_CHECK | C_BENCH | C_STEP | C_TRAIN,                            // run a C compiler
 };
 
 typedef VEC(const char *) StrList;
@@ -74,6 +75,7 @@ int cmd_run(Session *s);
 int cmd_check(Session *s);
 int cmd_bench(Session *s);
 int cmd_step(Session *s);
+int cmd_train(Session *s);
 int cmd_explain(Session *s);
 int cmd_fmt(Session *s);
 int cmd_weights(Session *s);

@@ -60,6 +60,22 @@ const CommandInfo commands[] = {
      "new.safetensors\n"
      "syc step vit:base --objective classify --trained 'heads.*' -w vit.safetensors --input batch.safetensors  # the "
      "head\n"},
+    {"train", C_TRAIN, cmd_train, "SPEC[:PRESET] --stage NAME --data PATH... -o DIR [--weights FILE] [options]",
+     "train a model on data",
+     "Runs a stage of the page, or an objective with the options' numbers, on data, with a progress bar, and writes "
+     "into\n"
+     "DIR: last.safetensors (the weights under their names, with what the optimiser keeps), best.safetensors by the "
+     "loss on\n"
+     "--val, log.jsonl and log.csv (a line a step), loss.svg. Without --weights it begins with seeded ones. A run that "
+     "was\n"
+     "killed goes on with --resume and has the bits of one that was not. --dry-run says what would be done.\n",
+     "syc train vit:tiny --objective classify --data photos/ --batch 32 --epochs 10 --lr 1e-3 -o run  # class folders\n"
+     "syc train vlmo:base --stage pairs -w language/last.safetensors --data pairs.jsonl --val val.jsonl --vocab "
+     "vocab.txt "
+     "-o pairs\n"
+     "syc train vlmo:base --stage pairs --data pairs.jsonl --val val.jsonl --vocab vocab.txt -o pairs --resume  # go "
+     "on\n"
+     "syc build vit:tiny -w run/last.safetensors -o vit  # use the result\n"},
     {"explain", C_EXPLAIN, cmd_explain, "SPEC[:PRESET] [options]\nCODE",
      "say what a model costs, or what an error code means",
      "Routes, parameters, arithmetic, memory and which weights serve which tokens; nothing is compiled. With a code\n"

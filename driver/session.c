@@ -266,6 +266,7 @@ static bool set_train(Session *s, Module *m) {
     }
   }
   *t = (Train){pattern.at, pattern.n, .in_place = true};
+  if (m->stage.n) t->objective = m->stage.at[0].objective.at, t->nobjective = m->stage.at[0].objective.n;
   m->train = t;
   return true;
 }

@@ -297,6 +297,8 @@ typedef struct DeclaredWeight {
 typedef struct Train {
   const StagePattern *pattern;
   size_t n;
+  const StageObjective *objective; // weights of several in one step, whose gradients are averaged; NULL: all are 1
+  size_t nobjective;
   bool in_place;
 } Train;
 

@@ -283,6 +283,14 @@ static Val mark_trained(Graph *g, Val v) {
   return marked;
 }
 
+// What the gradient of an objective is multiplied by, so that the mean over the objectives of a step is the sum of
+// their weighted losses' gradients.
+static double share_of(const Train *t, const char *objective) {
+  for (size_t i = 0; i < t->nobjective; i++)
+    if (!strcmp(t->objective[i].name, objective)) return t->objective[i].weight * (double)t->nobjective;
+  return 1;
+}
+
 static size_t differentiate(Graph *g, Arena *scratch, const Train *t) {
   graph_compact(g);
   Back b = {.g = g, .scratch = scratch, .known = (uint32_t)g->value.n};
@@ -292,7 +300,7 @@ static size_t differentiate(Graph *g, Arena *scratch, const Train *t) {
   find_leaves(&b, t);
   find_wanted(&b);
   Val loss = g->output.at[0].val;
-  b.of[loss.id].sum = graph_scalar(g, 1, val(&b, loss)->span);
+  b.of[loss.id].sum = graph_scalar(g, share_of(t, g->name), val(&b, loss)->span);
   for (uint32_t i = b.known - 1; i > 0; i--)
     if (!walk_value(&b, (Val){i})) return 0;
   size_t n = 0;

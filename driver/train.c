@@ -1,0 +1,540 @@
+// train.c: `syc train`: a stage of a page, or an objective, on data.
+//
+//   spec, stage -> module with gradients -> program -> state (trainer.h)     data -> batches (data/batch.h)
+//     for each step: for each of its calls: a batch, losses and gradients;   the update;  the log;  now and then a
+//     checkpoint, an evaluation
+//
+// Batches, draws and updates are functions of the seed and the number of the step, so that a run that goes on has the
+// bits of one that never ended.
+#include "train.h"
+
+#include "common/progress.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Objective { // of the stage, at work
+  const sy_route *route;
+  unsigned number; // for sy_training
+  Batches *batches;
+  const void **in;
+  void **out;
+  int32_t *noise; // the input of that role, or NULL
+} Objective;
+
+typedef struct Run {
+  Session *s;
+  Check c;
+  Stage stage;
+  Module *m;
+  const Program *p;
+  Checkpoint weights;
+  Trainer t;
+  TrainPlan plan;
+  TrainFolder folder;
+  TrainLog log;
+  TrainEval eval;
+  Data *data, *val;
+  HostLabels labels;
+  BatchOptions how;
+  Objective *objective; // in the order of the stage
+  double best;
+  double began;
+} Run;
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static bool usage(Run *r, const char *what) {
+  return session_fail(r->s, EXIT_USAGE, "syc train: %s", what), false;
+}
+
+/* what is asked for
+ * ------------------------------------------------------------------------------------------------------------- */
+
+static bool number(Run *r, const char *option, const char *text, double lo, double hi, double *out) {
+  char *end;
+  if (!text) return true;
+  *out = strtod(text, &end);
+  if (end != text && !*end && *out >= lo && *out <= hi) return true;
+  session_fail(r->s, EXIT_USAGE, "--%s %s: must be a number from %g to %g", option, text, lo, hi);
+  return false;
+}
+
+static bool count(Run *r, const char *option, int64_t n, uint64_t *out) {
+  if (n == INT_UNSET) return true;
+  if (n < 1) return session_fail(r->s, EXIT_USAGE, "--%s must be at least 1", option), false;
+  *out = (uint64_t)n;
+  return true;
+}
+
+// An objective that is trained without a stage of the page.
+static bool stage_of_options(Run *r) {
+  const Options *o = &r->s->opt;
+  if (!o->objective || strchr(o->objective, ','))
+    return usage(r, "which stage of the page, or which objective? (--stage NAME or --objective NAME; syc explain lists "
+                    "them)");
+  r->stage = (Stage){.name = "run", .about = "", .micro = 1, .accumulate = 1};
+  r->stage.optimiser = "adamw";
+  r->stage.hyper = (StageHyper){1e-4, 0.9, 0.999, 1e-8, 0.01};
+  VEC_PUSH(&r->s->arena, r->stage.objective, ((StageObjective){o->objective, 1, NO_SPAN}));
+  return true;
+}
+
+// Options count more than what the stage says.
+static bool override(Run *r) {
+  const Options *o = &r->s->opt;
+  Stage *x = &r->stage;
+  if (o->optimiser) x->optimiser = o->optimiser;
+  if (!x->optimiser) return usage(r, "the stage says no optimiser: --optimiser NAME and --lr X");
+  if (o->steps != INT_UNSET || o->epochs) x->steps = 0, x->epochs = 0;
+  bool ok = number(r, "lr", o->lr, 0, 1e6, &x->hyper.lr) && number(r, "decay", o->decay, 0, 1e6, &x->hyper.decay) &&
+            number(r, "beta1", o->beta1, 0, 1 - 1e-12, &x->hyper.beta1) &&
+            number(r, "beta2", o->beta2, 0, 1 - 1e-12, &x->hyper.beta2) &&
+            number(r, "eps", o->eps, 0, 1, &x->hyper.eps) && number(r, "clip", o->clip, 0, 1e30, &x->clip) &&
+            number(r, "epochs", o->epochs, 1e-9, 1e9, &x->epochs) && count(r, "steps", o->steps, &x->steps) &&
+            count(r, "batch", o->batch, &x->batch) && count(r, "micro", o->micro, &x->micro) &&
+            count(r, "accumulate", o->accumulate, &x->accumulate) && count(r, "evaluate", o->evaluate, &x->evaluate);
+  if (!ok) return false;
+  if (!x->batch) return usage(r, "how many samples a step? (--batch N)");
+  if (!x->steps && !(x->epochs > 0) && !x->schedule.steps && !(x->schedule.epochs > 0))
+    return usage(r, "how long? (--steps N or --epochs X)");
+  if (x->average > 0)
+    session_note(r->s, "syc: note: stage %s keeps an average of the weights, which syc train does not do yet", x->name);
+  return true;
+}
+
+static bool read_options(Run *r) {
+  const Options *o = &r->s->opt;
+  if (o->arg.n != 1) return usage(r, "takes one model (syc train --help)");
+  if (!o->output && !o->dry_run) return usage(r, "where to? (-o DIR)");
+  if (!o->data.n) return usage(r, "on which data? (--data PATH)");
+  if (o->stage && o->objective) return usage(r, "a stage has its own objectives: --stage or --objective");
+  if (o->workers != INT_UNSET && (o->workers < 0 || o->workers > 256)) return usage(r, "--workers takes 0 to 256");
+  if (o->overfit != INT_UNSET && o->overfit < 1) return usage(r, "--overfit takes 1 or more");
+  r->s->opt.gradients = r->s->opt.draws = true;
+  if (o->seed == INT_UNSET) r->s->opt.seed = 1;
+  if (o->threads == INT_UNSET) r->s->opt.threads = sy_cpu_cores();
+  return true;
+}
+
+/* the model
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+// The dim that counts samples: of the first axis of the objectives' inputs.
+static int batch_dim(const Module *m) {
+  for (size_t i = 0; i < m->graph.n; i++)
+    for (size_t k = 0; m->graph.at[i]->objective && k < m->graph.at[i]->input.n; k++) {
+      const Port *p = &m->graph.at[i]->input.at[k];
+      const Type *t = &graph_value(m->graph.at[i], p->val)->type;
+      if (p->role != ROLE_noise && t->rank && t->dim[0].k == 1 && !t->dim[0].c) return t->dim[0].sym;
+    }
+  return -1;
+}
+
+static bool is_dim_asked(const Session *s, const char *name) {
+  for (size_t i = 0; i < s->opt.dim.name.n; i++)
+    if (!strcmp(s->opt.dim.name.at[i], name)) return true;
+  return false;
+}
+
+// Rows of a call: the batch in as many parts as the stage says, or as few as the page's bound allows.
+static bool plan_calls(Run *r, int dim) {
+  uint64_t most = (uint64_t)r->m->dim[dim].hi, micro = r->stage.micro > 1 ? r->stage.micro : 1, batch = r->stage.batch;
+  if (micro == 1)
+    while (batch / micro > most || batch % micro) micro++;
+  if (batch % micro || batch / micro > most)
+    return session_fail(r->s, EXIT_USAGE,
+                        "a batch of %llu in %llu parts: the parts must be equal, and the page's bound of %s is %llu",
+                        (unsigned long long)batch, (unsigned long long)micro, r->m->dim[dim].name,
+                        (unsigned long long)most),
+           false;
+  if (micro > 1 && r->stage.micro <= 1)
+    session_note(r->s,
+                 "syc: note: a batch of %llu is computed in %llu parts, as %s is at most %llu; losses that compare "
+                 "samples compare those of a part",
+                 (unsigned long long)batch, (unsigned long long)micro, r->m->dim[dim].name, (unsigned long long)most);
+  r->plan.rows = batch / micro;
+  r->plan.calls = micro * (r->stage.accumulate > 1 ? r->stage.accumulate : 1);
+  return true;
+}
+
+static bool make_module(Run *r) {
+  Session *s = r->s;
+  const char *spec = s->opt.arg.at[0];
+  if (!s->opt.stage && !stage_of_options(r)) return false;
+  if (!(r->m = module_for_weights(s, spec))) return false;
+  if (s->opt.stage) r->stage = r->m->stage.at[0];
+  int dim = batch_dim(r->m);
+  if (!override(r)) return false;
+  if (dim < 0) return usage(r, "the objective has no input with an axis of samples");
+  if (!plan_calls(r, dim)) return false;
+  const char *name = r->m->dim[dim].name;
+  if (r->plan.rows == (uint64_t)r->m->dim[dim].hi || is_dim_asked(s, name)) return true;
+  VEC_PUSH(&s->arena, s->opt.dim.name, name); // buffers for as many samples as there are
+  VEC_PUSH(&s->arena, s->opt.dim.value, arena_printf(&s->arena, "%llu", (unsigned long long)r->plan.rows));
+  return (r->m = module_for_weights(s, spec)) != NULL;
+}
+
+static bool open_weights(Run *r) {
+  Session *s = r->s;
+  StrList from = s->opt.weights;
+  if (r->folder.goes_on) {
+    from = (StrList){0};
+    VEC_PUSH(&s->arena, from, train_path(s, &r->folder, "last.safetensors"));
+  } else if (!from.n) {
+    const char *seeded = arena_printf(&s->arena, "%s/seeded.safetensors", r->c.temp);
+    if (r->stage.from)
+      session_note(s, "syc: note: stage %s goes on from stage %s; without --weights it begins with random weights",
+                   r->stage.name, r->stage.from);
+    if (!weights_init(s, r->m, s->opt.seed, seeded)) return false;
+    VEC_PUSH(&s->arena, from, seeded);
+  }
+  return checkpoint_open(s, &r->weights, from.at, from.n);
+}
+
+/* data
+ * -----------------------------------------------------------------------------------------------------------------------
+ */
+
+static bool host_failed(Run *r, const HostError *e) {
+  return session_fail(r->s, EXIT_IO, "%s", e->text), false;
+}
+
+static void name_bad(void *ud, uint32_t sample, const char *why) {
+  const Run *r = ud;
+  (void)sample;
+  if (r->log.bar) progress_clear();
+  session_note(r->s, "syc: warning: left out: %s", why);
+}
+
+static bool open_data(Run *r) {
+  const Options *o = &r->s->opt;
+  HostError err = {.text = ""};
+  DataOptions *data = ARENA_NEW(&r->s->arena, DataOptions), *val = ARENA_NEW(&r->s->arena, DataOptions);
+  double megabytes = 0;
+  if (!number(r, "cache", o->cache, 0, 1e9, &megabytes)) return false;
+  if (o->labels && !host_labels_load(o->labels, &r->labels, &err)) return host_failed(r, &err);
+  *data = (DataOptions){.root = o->root, .labels = o->labels ? &r->labels : NULL};
+  r->data = data_open(o->data.at, NULL, o->data.n, data, &err);
+  if (!r->data) return host_failed(r, &err);
+  *val = (DataOptions){.root = o->root, .split = "t10k", .labels = data_classes(r->data)};
+  if (!val->labels->count) val->labels = NULL;
+  r->val = o->val.n ? data_open(o->val.at, NULL, o->val.n, val, &err) : NULL;
+  if (o->val.n && !r->val) return host_failed(r, &err);
+  r->how = (BatchOptions){.seed = (uint64_t)o->seed,
+                          .rows = (size_t)r->plan.rows,
+                          .train = true,
+                          .limit = o->overfit == INT_UNSET ? 0 : (uint32_t)o->overfit,
+                          .per_step = r->plan.calls,
+                          .vocabulary = o->vocab,
+                          .answers = o->labels ? &r->labels : NULL,
+                          .workers = o->workers == INT_UNSET ? 1 : (unsigned)o->workers,
+                          .cache = (size_t)(megabytes * 1e6),
+                          .strict = o->strict,
+                          .bad = name_bad,
+                          .ud = r};
+  return true;
+}
+
+static BatchWants wants_of(const sy_info *info, const sy_route *route) {
+  return (BatchWants){.input = route->input,
+                      .ninput = route->ninput,
+                      .dim = info->dim,
+                      .ndim = info->ndim,
+                      .prepare = info->prepare,
+                      .nprepare = info->nprepare};
+}
+
+static bool open_objective(Run *r, size_t i) {
+  Session *s = r->s;
+  Objective *x = &r->objective[i];
+  const sy_info *info = r->t.run.model->info;
+  const Graph *g = NULL;
+  HostError err = {.text = ""};
+  for (size_t k = 0; k < r->t.training.objective.n; k++) {
+    size_t route = r->t.training.objective.at[k].route;
+    if (strcmp(info->route[route].name, r->stage.objective.at[i].name) != 0) continue;
+    x->route = &info->route[route], x->number = (unsigned)k, g = r->p->route.at[route].graph;
+  }
+  CHECK(g != NULL);
+  x->in = ARENA_ARRAY(&s->arena, const void *, g->input.n + 1);
+  x->out = ARENA_ARRAY(&s->arena, void *, g->output.n + 1);
+  BatchOptions how = r->how;
+  StrList given = {0};
+  for (size_t k = 0; k < g->input.n; k++)
+    if (g->input.at[k].role == ROLE_noise) {
+      VEC_PUSH(&s->arena, given, g->input.at[k].name);
+      x->in[k] = x->noise = ARENA_ARRAY(&s->arena, int32_t, 4);
+    }
+  for (size_t k = 0, n = 0; k < g->output.n; k++)
+    if (g->output.at[k].role == ROLE_data) x->out[n++] = check_zeros(&r->c, x->route->output[k].bytes);
+  how.given = given.at, how.ngiven = given.n;
+  how.first = r->t.f->step(r->t.train) * r->plan.calls;
+  BatchWants *wants = ARENA_NEW(&s->arena, BatchWants);
+  *wants = wants_of(info, x->route);
+  x->batches = batches_open(r->data, wants, r->stage.input.at, r->stage.input.n, &how, &err);
+  return x->batches ? true : host_failed(r, &err);
+}
+
+/* a step
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
+
+static bool refused(Run *r, sy_status status, uint64_t step) {
+  if (status == SY_ENUMERIC)
+    session_fail(r->s, EXIT_WRONG,
+                 "step %llu: '%s' is not finite; the weights are those before this step, in %s/last.safetensors",
+                 (unsigned long long)step + 1, r->t.f->fault(r->t.train), r->folder.dir);
+  else if (!r->s->exit_code)
+    session_fail(r->s, EXIT_WRONG, "step %llu is refused: %s", (unsigned long long)step + 1, sy_strerror((int)status));
+  return false;
+}
+
+static bool call_objective(Run *r, Objective *x, uint64_t step, uint64_t call, double *loss) {
+  HostError err = {.text = ""};
+  const Batch *b = NULL;
+  if (!batches_next(x->batches, &b, &err)) return host_failed(r, &err);
+  uint64_t seed = r->how.seed;
+  const uint32_t word[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), (uint32_t)step, (uint32_t)(call * r->plan.rows)};
+  for (unsigned i = 0; i < x->route->ninput; i++)
+    if (x->in[i] != x->noise || !x->noise) x->in[i] = b->in[i];
+  if (x->noise) memcpy(x->noise, word, sizeof word);
+  sy_status status = r->t.f->grad(r->t.train, x->number, b->dims, x->in, x->out);
+  if (status) {
+    if (status == SY_EINDEX)
+      session_fail(r->s, EXIT_WRONG, "step %llu: an id or label of the batch is outside its table (samples %u ..)",
+                   (unsigned long long)step + 1, b->sample[0]);
+    return refused(r, status, step);
+  }
+  for (size_t k = 0, n = 0, at = 0; k < x->route->noutput && at < TRAIN_PARTS; k++) {
+    if (r->p->route.at[x->route - r->t.run.model->info->route].graph->output.at[k].role != ROLE_data) continue;
+    if (!x->route->output[k].rank) loss[at++] += (double)*(const float *)x->out[n];
+    n++;
+  }
+  return true;
+}
+
+static bool take_step(Run *r, uint64_t step, TrainLine *line) {
+  sy_hyper *h = ARENA_ARRAY(&r->s->arena, sy_hyper, r->plan.group.n + 1);
+  double norm = 0;
+  for (uint64_t call = 0; call < r->plan.calls; call++) {
+    size_t at = r->stage.objective.n > 1;
+    for (size_t i = 0; i < r->stage.objective.n; i++) {
+      double loss[TRAIN_PARTS] = {0};
+      if (!call_objective(r, &r->objective[i], step, call, loss)) return false;
+      if (r->stage.objective.n > 1) line->loss[0] += r->stage.objective.at[i].weight * loss[0];
+      for (size_t k = 0; at < r->log.nparts && k < (r->stage.objective.n > 1 ? 1 : TRAIN_PARTS); k++)
+        line->loss[at++] += loss[k];
+    }
+  }
+  for (size_t i = 0; i < r->log.nparts; i++) line->loss[i] /= (double)r->plan.calls;
+  train_hypers(&r->stage, &r->plan, step, h);
+  sy_status status = r->t.f->update(r->t.train, (unsigned)optimiser_named(r->stage.optimiser), h,
+                                    (unsigned)r->plan.group.n, r->plan.group_of, r->stage.clip, &norm);
+  if (status) return refused(r, status, step);
+  line->step = step + 1;
+  line->epoch = (double)(step + 1) / (double)r->plan.per_epoch;
+  line->rate = stage_rate(&r->stage, step, r->plan.per_epoch);
+  line->norm = norm;
+  return true;
+}
+
+/* a run
+ * -----------------------------------------------------------------------------------------------------------------------
+ */
+
+// What decides the bits of a run, a line each.
+static void about(const Run *r, Buf *b) {
+  const Options *o = &r->s->opt;
+  buf_printf(b, "switchyard training 1\nmodel %s\n", o->arg.at[0]);
+  for (size_t i = 0; i < o->define.name.n; i++)
+    buf_printf(b, "define %s = %s\n", o->define.name.at[i], o->define.value.at[i]);
+  buf_printf(b, "built %s\nseed %lld\nbatch %llu in calls of %llu, %llu a step\n", r->m->built ? r->m->built : "",
+             (long long)o->seed, (unsigned long long)r->stage.batch, (unsigned long long)r->plan.rows,
+             (unsigned long long)r->plan.calls);
+  buf_printf(b,
+             "optimiser %s lr %.17g betas %.17g %.17g eps %.17g decay %.17g clip %.17g\nlength %llu steps %g epochs\n",
+             r->stage.optimiser, r->stage.hyper.lr, r->stage.hyper.beta1, r->stage.hyper.beta2, r->stage.hyper.eps,
+             r->stage.hyper.decay, r->stage.clip, (unsigned long long)r->stage.steps, r->stage.epochs);
+  buf_printf(b, "data %016llx%s\n", (unsigned long long)data_fingerprint(r->data),
+             o->overfit == INT_UNSET ? "" : arena_printf(&r->s->arena, ", the first %lld", (long long)o->overfit));
+  if (o->stage) stage_print(&r->stage, b);
+}
+
+static void name_parts(Run *r) {
+  bool several = r->stage.objective.n > 1;
+  if (several) r->log.part[r->log.nparts++] = "loss";
+  for (size_t i = 0; i < r->stage.objective.n; i++) {
+    const Graph *g = r->p->route.at[r->objective[i].route - r->t.run.model->info->route].graph;
+    if (several && r->log.nparts < TRAIN_PARTS) r->log.part[r->log.nparts++] = r->stage.objective.at[i].name;
+    for (size_t k = 0; !several && k < g->output.n && r->log.nparts < TRAIN_PARTS; k++)
+      if (g->output.at[k].role == ROLE_data && !graph_value(g, g->output.at[k].val)->type.rank)
+        r->log.part[r->log.nparts++] = g->output.at[k].name;
+  }
+}
+
+static bool save(Run *r, const char *name) {
+  return trainer_save(&r->t, train_path(r->s, &r->folder, name), optimiser_named(r->stage.optimiser), &r->weights);
+}
+
+static bool evaluate(Run *r, uint64_t step) {
+  TrainLine x = {.step = step, .epoch = (double)step / (double)r->plan.per_epoch};
+  if (!r->val) return true;
+  if (!save(r, "last.safetensors")) return false;
+  if (!train_eval_run(&r->eval, train_path(r->s, &r->folder, "last.safetensors"), x.loss)) return false;
+  if (!train_log_measured(&r->log, &x)) return false;
+  if (!(x.loss[0] < r->best)) return true;
+  r->best = x.loss[0];
+  return save(r, "best.safetensors");
+}
+
+static uint64_t every(uint64_t asked, uint64_t steps, uint64_t times) {
+  if (asked) return asked;
+  return steps > times ? steps / times : 1;
+}
+
+static bool run_steps(Run *r) {
+  Session *s = r->s;
+  uint64_t first = r->t.f->step(r->t.train), saves = 0;
+  uint64_t eval = every(r->stage.evaluate, r->plan.steps, 10);
+  if (!count(r, "save-every", s->opt.save_every, &saves)) return false;
+  saves = every(saves, r->plan.steps, 20);
+  r->best = INFINITY;
+  for (size_t i = 0; i < r->log.measured.n; i++) r->best = fmin(r->best, r->log.measured.at[i].loss[0]);
+  r->began = now();
+  ArenaMark mark = arena_mark(&s->arena);
+  for (uint64_t step = first; step < r->plan.steps; step++) {
+    TrainLine line = {0};
+    double from = now();
+    if (!take_step(r, step, &line)) return false;
+    arena_reset(&s->arena, mark);
+    line.seconds = now() - r->began;
+    line.samples = (double)(r->plan.rows * r->plan.calls) / (now() - from);
+    if (!train_log_step(&r->log, &line)) return false;
+    mark = arena_mark(&s->arena); // the log keeps its lines
+    bool end = step + 1 == r->plan.steps;
+    if (((step + 1) % eval == 0 || end) && !evaluate(r, step + 1)) return false;
+    if (((step + 1) % saves == 0 || end) && !save(r, "last.safetensors")) return false;
+  }
+  return true;
+}
+
+/* the beginning and the end
+ * -------------------------------------------------------------------------------------------------------- */
+
+static void say_plan(Run *r) {
+  const TrainPlan *p = &r->plan;
+  const Options *o = &r->s->opt;
+  Buf b = {0};
+  data_describe(r->data, o->dry_run ? 50 : 0, &b);
+  if (o->dry_run) batches_describe(r->objective[0].batches, &b);
+  double flops = 0;
+  for (size_t i = 0; i < r->stage.objective.n; i++) flops += r->objective[i].route->flops;
+  FILE *f = o->dry_run ? stdout : stderr;
+  if (o->quiet && !o->dry_run) {
+    buf_free(&b);
+    return;
+  }
+  fprintf(f, "%s", b.n ? b.s : "");
+  fprintf(f, "%llu steps of %llu samples (%llu calls of %llu), %llu steps an epoch; %s, lr %g\n",
+          (unsigned long long)p->steps, (unsigned long long)(p->rows * p->calls), (unsigned long long)p->calls,
+          (unsigned long long)p->rows, (unsigned long long)p->per_epoch, r->stage.optimiser, r->stage.hyper.lr);
+  fprintf(f, "%zu tensors trained, %.3g M elements; %zu kept, %.3g M; state %.1f MB, between kernels %.1f MB\n",
+          p->trained, (double)p->trained_elements / 1e6, p->frozen, (double)p->frozen_elements / 1e6,
+          (double)r->t.state_bytes / 1e6, (double)r->t.arena_bytes / 1e6);
+  if (o->dry_run) {
+    for (size_t i = 0; i < p->group.n; i++)
+      fprintf(f, "group %zu: %zu tensors, %llu elements, lr %g, decay %g\n", i, p->group.at[i].tensors,
+              (unsigned long long)p->group.at[i].elements, r->stage.hyper.lr * p->group.at[i].share.lr,
+              p->group.at[i].share.decay);
+    fprintf(f, "%.3g GFLOP a step\n", flops * (double)p->calls / 1e9);
+  }
+  fflush(f);
+  buf_free(&b);
+}
+
+static bool prepare_model(Run *r) {
+  Session *s = r->s;
+  if (!read_options(r) || !check_ways(&r->c)) return false;
+  if (r->c.interp || check_is_foreign(&r->c)) return usage(r, "runs compiled models on this machine");
+  if (!make_module(r)) return false;
+  if (optimiser_named(r->stage.optimiser) < 0)
+    return session_fail(s, EXIT_USAGE, "there is no optimiser '%s'", r->stage.optimiser), false;
+  r->p = session_program(s, r->m, &r->c.target, 1);
+  return r->p && open_data(r);
+}
+
+static bool prepare_folder(Run *r) {
+  Buf b = {0};
+  if (r->s->opt.dry_run) return true;
+  r->folder = (TrainFolder){.s = r->s, .dir = r->s->opt.output};
+  about(r, &b);
+  bool ok = train_folder_open(&r->folder, &b);
+  buf_free(&b);
+  return ok;
+}
+
+static bool prepare_steps(Run *r) {
+  Session *s = r->s;
+  if (!open_weights(r) || !checkpoint_check(s, &r->weights, r->p, true)) return false;
+  r->t = (Trainer){.s = s, .c = &r->c, .program = r->p, .add = r->plan.calls * r->stage.objective.n > 1};
+  if (!trainer_open(&r->t, &r->weights) || !train_groups(s, &r->stage, &r->t, &r->plan)) return false;
+  if (!r->plan.trained) return usage(r, "nothing is trained: the stage freezes all weights");
+  if (!r->folder.goes_on) r->t.f->set_step(r->t.train, 0); // another stage's
+  r->objective = ARENA_ARRAY(&s->arena, Objective, r->stage.objective.n + 1);
+  for (size_t i = 0; i < r->stage.objective.n; i++)
+    if (!open_objective(r, i)) return false;
+  uint64_t batches = batches_per_epoch(r->objective[0].batches);
+  r->plan.per_epoch = batches > r->plan.calls ? batches / r->plan.calls : 1;
+  r->plan.steps = stage_length(&r->stage, r->plan.per_epoch);
+  if (!r->plan.steps) return usage(r, "the run has no step");
+  name_parts(r);
+  say_plan(r);
+  return true;
+}
+
+static bool begin_log(Run *r) {
+  Session *s = r->s;
+  r->eval = (TrainEval){.s = s, .c = &r->c, .stage = &r->stage, .data = r->val, .trained = r->m, .options = r->how};
+  if (r->val && !train_eval_open(&r->eval)) return false;
+  r->log.s = s, r->log.dir = r->folder.dir, r->log.steps = r->plan.steps;
+  r->log.nmeasure = r->eval.nmeasure;
+  for (size_t i = 0; i < r->eval.nmeasure; i++) r->log.measure[i] = r->eval.measure[i];
+  return train_log_open(&r->log, r->t.f->step(r->t.train));
+}
+
+static void say_end(const Run *r) {
+  uint64_t bad = 0;
+  for (size_t i = 0; i < r->stage.objective.n; i++) bad += batches_bad(r->objective[i].batches);
+  if (bad)
+    session_note(r->s, "%llu of %u samples could not be read and were left out", (unsigned long long)bad,
+                 data_count(r->data));
+  session_note(r->s, "%s: %llu steps in %.1f s; last.safetensors%s, log.jsonl, log.csv, loss.svg", r->folder.dir,
+               (unsigned long long)r->plan.steps, now() - r->began, r->val ? ", best.safetensors" : "");
+}
+
+int cmd_train(Session *s) {
+  Run r = {.s = s, .c = {.s = s}};
+  bool ok = prepare_model(&r) && prepare_folder(&r) && prepare_steps(&r);
+  if (ok && !s->opt.dry_run) {
+    ok = begin_log(&r) && run_steps(&r);
+    if (!train_log_close(&r.log)) ok = false;
+    if (ok) say_end(&r);
+  }
+  for (size_t i = 0; r.objective && i < r.stage.objective.n; i++) batches_close(r.objective[i].batches);
+  train_eval_close(&r.eval);
+  trainer_close(&r.t);
+  checkpoint_close(&r.weights);
+  data_close(r.data);
+  data_close(r.val);
+  host_labels_free(&r.labels);
+  train_folder_close(&r.folder);
+  if (r.c.temp) temp_remove(r.c.temp);
+  return ok ? EXIT_OK : s->exit_code ? s->exit_code : EXIT_WRONG;
+}

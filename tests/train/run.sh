@@ -1,0 +1,162 @@
+#!/bin/sh
+# `syc train`: the loss falls and pictures never seen are told apart; a run that is killed at any moment and goes on has the bits
+# of one that was not, for any number of threads and workers; bad data, folders and numbers are said. run.sh SYC
+syc=${1:?usage: run.sh SYC}
+case $syc in */*) syc=$(cd "$(dirname "$syc")" && pwd)/$(basename "$syc") ;; esac
+work=$(mktemp -d) || exit 3
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 3
+failed=0
+fail() {
+  echo "train: $*"
+  failed=1
+}
+
+cat > tiny.sy <<'PAGE'
+use std
+use losses
+
+model tiny(size = 8, n = 16, classes = 3) {
+  dim B = 1..16
+  prepare image: picture(resize = square(size), filter = bilinear, mean = [0.5, 0.5, 0.5], std = [0.5, 0.5, 0.5])
+  prepare logits: labels(softmax = true)
+  block see(image) {
+    let x = reshape(image, [B, 3 * size * size])
+    let x = gelu(linear(x, n) @fc1)
+    return linear(x, classes)  @head
+  }
+  route classify(image: f32[B, 3, size, size]) -> logits: f32[B, classes] {
+    return see(image)
+  }
+  objective fit(image: f32[B, 3, size, size], labels: i32[B]) -> loss: f32 {
+    return cross_entropy(see(image), labels)
+  }
+  objective other(image: f32[B, 3, size, size], labels: i32[B]) -> loss: f32 {
+    return cross_entropy(see(image) * 0.5, labels)
+  }
+  train whole {
+    objective fit
+    adamw(lr = 0.01, decay = 0.01)
+    group "*bias*": decay = 0
+    schedule linear(warmup = 3)
+    image: augment(crop = [0.8, 1.0], flip = plain)
+    batch 8
+    steps 40
+  }
+  train head from whole {
+    objective fit
+    only "head*"
+    sgd(lr = 0.01)
+    batch 8
+    steps 5
+  }
+  train both {
+    objective fit = 0.7, other = 0.3
+    adamw(lr = 0.01)
+    batch 32
+    steps 4
+    clip 1.0
+  }
+}
+PAGE
+
+# pictures SPLIT N: three classes by colour, one file each, none like another
+pictures() {
+  for class in 0 1 2; do
+    name=$(echo red green blue | cut -d' ' -f$((class + 1)))
+    mkdir -p "$1/$name"
+    for i in $(seq 1 "$2"); do
+      low=$((($3 + i * 7 + class) % 24 + 16)) high=$((($3 + i * 13) % 24 + 80))
+      LC_ALL=C awk -v c=$class -v l=$low -v h=$high 'BEGIN { print "P6 4 4 127"; for (p = 0; p < 16; p++) for (k = 0; k < 3; k++) printf "%c", (k == c ? h : l) + p }' > "$1/$name/$i.ppm"
+    done
+  done
+}
+pictures data 9 0
+pictures val 4 31
+train="$syc train tiny.sy --data data --val val -q"
+
+$train --stage whole -o whole || fail "the stage does not run"
+first=$(sed -n 1p whole/log.jsonl | sed 's/.*"loss": \([0-9.]*\).*/\1/')
+last=$(grep '"lr"' whole/log.jsonl | tail -1 | sed 's/.*"loss": \([0-9.e-]*\).*/\1/')
+awk -v a="$first" -v b="$last" 'BEGIN { exit !(b < a / 3) }' || fail "the loss falls from $first to $last only"
+grep -q '"accuracy": 1}' whole/log.jsonl || fail "colours are not told apart"
+[ "$(grep -c '"lr"' whole/log.jsonl)" = 40 ] || fail "log.jsonl has not a line a step"
+[ "$(wc -l < whole/log.csv)" = 41 ] || fail "log.csv has not a line a step"
+grep -q '<polyline' whole/loss.svg || fail "no curve in loss.svg"
+[ -f whole/best.safetensors ] || fail "no best checkpoint"
+
+# Killed, and going on: the same bits. Whatever is there when it dies, the next call must be able to go on.
+kills=0
+i=0
+while [ $i -lt 12 ]; do
+  i=$((i + 1))
+  resume=
+  [ -f killed/run.txt ] && resume=--resume
+  $train --stage whole --save-every 3 --threads $((i % 2 + 1)) --workers $((i % 3)) -o killed $resume 2> err &
+  p=$!
+  sleep 0.$((i * 37 % 9 + 1))
+  kill -9 $p 2> killing && kills=$((kills + 1))
+  wait $p 2> killing
+  grep -q error err && { cat err; fail "a killed run cannot go on"; break; }
+done
+[ -f killed/run.txt ] && resume=--resume
+$train --stage whole -o killed $resume || fail "a killed run does not end"
+cmp -s whole/last.safetensors killed/last.safetensors || fail "a run that was killed has other bits ($kills kills)"
+cut -d, -f1-5 whole/log.csv > a
+cut -d, -f1-5 killed/log.csv > b
+cmp -s a b || fail "a run that was killed has another log"
+
+# Frozen weights keep every bit; another stage begins at step 0.
+$train --stage head -w whole/last.safetensors -o head || fail "the second stage does not run"
+values() { "$syc" weights inspect "$1" | grep "$2"; }
+[ "$(values whole/last.safetensors '^ *fc1.weight')" = "$(values head/last.safetensors '^ *fc1.weight')" ] || fail "a frozen weight has moved"
+[ "$(values whole/last.safetensors '^ *head.weight')" != "$(values head/last.safetensors '^ *head.weight')" ] || fail "a trained weight has not"
+
+# Two objectives, a batch larger than the bound: in parts, with the same bits for any threads.
+$train --stage both -o both1 --threads 1 || fail "two objectives do not run"
+$train --stage both -o both2 --threads 2 --workers 2 --backend jit 2> err || cat err
+if grep -q "LLVM" err; then echo "train: skipped: no LLVM"; else
+  cmp -s both1/last.safetensors both2/last.safetensors || fail "C and LLVM train other bits"
+fi
+sed -n 1p both1/log.jsonl | grep -q '"loss": .*"fit": .*"other": ' || fail "the losses of two objectives are not in the log"
+
+# An objective without a stage, in a few samples; what would be done.
+"$syc" train tiny.sy --objective fit --data data --overfit 4 --batch 4 --steps 60 --lr 0.02 -o over -q || fail "no run without a stage"
+tail -1 over/log.jsonl | sed 's/.*"loss": \([0-9.e-]*\).*/\1/' | awk '{ exit !($1 < 0.1) }' || fail "4 samples are not learned by heart"
+"$syc" train tiny.sy --stage whole --data data --dry-run > plan || fail "--dry-run fails"
+grep -q "40 steps of 8 samples" plan && grep -q "group 1: 2 tensors" plan && grep -q "27 samples" plan || fail "--dry-run does not say what it would do"
+
+# wrong STATUS TEXT ARGUMENTS..: the error says it
+wrong() {
+  status=$1 text=$2
+  shift 2
+  "$syc" train "$@" > out 2> err
+  code=$?
+  [ $code = "$status" ] || { cat err; fail "'$*' ends with $code, not $status"; }
+  grep -q "$text" err || { cat err; fail "'$*' does not say '$text'"; }
+}
+wrong 2 "has a run already" tiny.sy --stage whole --data data -o whole
+wrong 2 "has another run" tiny.sy --stage whole --data data -o whole --resume --lr 0.5
+wrong 2 "has another run: 'data" tiny.sy --stage whole --data val -o whole --resume
+wrong 3 "no run to go on with" tiny.sy --stage whole --data data -o nothing --resume
+[ -e nothing ] && fail "--resume makes a folder"
+wrong 3 "gone: " tiny.sy --stage whole --data gone -o x1
+wrong 2 "which stage" tiny.sy --data data -o x2
+wrong 2 "where to" tiny.sy --stage whole --data data
+wrong 2 "on which data" tiny.sy --stage whole -o x3
+wrong 2 "how long" tiny.sy --objective fit --data data --batch 4 -o x4
+wrong 2 "how many samples" tiny.sy --objective fit --data data --steps 4 -o x5
+wrong 2 "the parts must be equal" tiny.sy --stage whole --data data --micro 3 -o x6
+: > file
+wrong 3 "file" tiny.sy --stage whole --data data -o file
+wrong 1 "not finite" tiny.sy --objective fit --data data --batch 8 --steps 300 --lr 1e6 --decay 0 --optimiser sgd -o nan
+mkdir odd odd/red && cp data/red/*.ppm odd/red && mkdir odd/blue && cp data/blue/*.ppm odd/blue && mkdir odd/green && echo no picture > odd/green/1.ppm
+wrong 3 "odd/green/1.ppm" tiny.sy --stage whole --data odd --strict -o strict
+mkdir locked
+(
+  flock 9
+  failed=0
+  wrong 3 "another syc train" tiny.sy --stage whole --data data -o locked
+  exit $failed
+) 9> locked/lock || failed=1
+exit $failed
