@@ -13,10 +13,12 @@
 //
 // What fills an input (`batches_describe` says it):
 //
-//   a sampler of the stage           augment, mask_words, mask_caption, mask_blocks, begin, next_words, sample_patches,
-//   others, coin,
+//   a sampler of the stage           augment, mask_words, mask_caption, mask_blocks, begin, text_labels,
+//   sample_patches, others, coin,
 //                                    ramp (ir/stage.def)
-//   prepare picture(..)              the field of its name, or `image`
+//   prepare picture(..)              the field of its name, or image, image_path, file_name; of `images` image takes
+//   the first and
+//                                    image2 the second
 //   prepare bert_wordpiece(..), ..   the field of its name, or text, caption, captions, sentence, question; of several
 //   texts
 //                                    one at random

@@ -55,15 +55,15 @@ bool row_extent(Row *r, const sy_tensor *t, unsigned d, size_t n, bool exact) {
 }
 
 /* pictures --------------------------------------------------------------------------------------------------------- */
-// Which of two exchanged pictures an input takes: the field of the other input of its sampler.
-static const char *exchanged(const Row *r, const Fill *f) {
+// Whose picture an input takes: its own, or that of the other input of its sampler, when the two change places.
+static const Fill *exchanged(const Row *r, const Fill *f) {
   for (size_t i = 0; i < r->b->naugment; i++) {
     const FillAugment *a = &r->b->augment[i];
     if (a->from != f->from || !r->swap[i] || a->from->n != 2) continue;
     for (unsigned k = 0; k < r->b->wants->ninput; k++)
-      if (k != f->input && r->b->fill[k].from == f->from) return r->b->fill[k].fields;
+      if (k != f->input && r->b->fill[k].from == f->from) return &r->b->fill[k];
   }
-  return f->fields;
+  return f;
 }
 
 static bool flipped(const Row *r, const Fill *f) {
@@ -73,14 +73,14 @@ static bool flipped(const Row *r, const Fill *f) {
 }
 
 // The decoded picture of a field: kept from before, or *own.
-static const HostImage *decoded(const Row *r, const DataSample *s, uint32_t sample, const DataField *f, HostImage *own,
-                                HostError *why) {
+static const HostImage *decoded(const Row *r, const DataSample *s, uint32_t sample, const DataField *f, size_t i,
+                                HostImage *own, HostError *why) {
   Kept *kept = r->b->kept;
-  size_t which = (size_t)(f - s->field), at = (size_t)sample * KEPT_FIELDS + which;
-  if (which >= KEPT_FIELDS || f->kind == DATA_TENSOR) kept = NULL;
+  size_t which = i ? KEPT_FIELDS - 1 : (size_t)(f - s->field), at = (size_t)sample * KEPT_FIELDS + which;
+  if ((!i && which >= KEPT_FIELDS - 1) || f->kind == DATA_TENSOR) kept = NULL;
   HostImage *there = kept ? atomic_load(&kept->at[at]) : NULL;
   if (there) return there;
-  if (!data_picture(s, f, own, why)) return NULL;
+  if (!data_picture(s, f, i, own, why)) return NULL;
   if (!kept) return own;
   size_t bytes = (size_t)own->width * (size_t)own->height * (size_t)own->channels + sizeof *own;
   bool room = atomic_fetch_add(&kept->bytes, bytes) + bytes <= r->b->o.cache;
@@ -116,14 +116,17 @@ static bool put_pixels(Row *r, const Fill *f, const DataField *g) {
 }
 
 static bool put_picture(Row *r, const Fill *f, const DataSample *s, uint32_t sample) {
-  const DataField *g = data_field(s, exchanged(r, f));
+  const Fill *source = exchanged(r, f);
+  const DataField *g = data_field(s, source->fields);
   if (!g) return host_fail(r->why, "%.300s has none of the fields %.120s", s->where, f->fields);
   if (g->kind == DATA_TENSOR && g->tensor.dtype != ST_U8) return put_pixels(r, f, g);
   HostImage own = {0}, rgb = {0};
-  const HostImage *im = decoded(r, s, sample, g, &own, r->why);
+  size_t which = g->n > 1 && g->kind == DATA_TEXT ? source->number_of : 0;
+  const HostImage *im = decoded(r, s, sample, g, which, &own, r->why);
   if (!im) return false;
   // two views of one picture are two sizes of one crop: the same draws
-  const Fill *first = f->first && data_field(s, exchanged(r, f->first)) == g ? f->first : f;
+  const Fill *first = exchanged(r, f->first);
+  first = data_field(s, first->fields) == g && first->number_of == source->number_of ? f->first : f;
   DataDraws d = row_draws(r, first->input);
   bool train = r->b->o.train && f->from,
        canvas = f->how.resize == HOST_RESIZE_SHORTER_CAPPED && !(f->augment.area[1] > 0);
@@ -420,7 +423,8 @@ bool batch_fill(const Batches *b, Slot *s, uint64_t number, HostError *err) {
   memset(batch->dims, 0, sizeof batch->dims);
   memset(s->exact, 0, sizeof s->exact);
   memset(s->answers, 0, b->o.rows * sizeof *s->answers);
-  if (b->batch_dim >= 0) batch->dims[b->batch_dim] = batch->rows, s->exact[b->batch_dim] = true;
+  for (unsigned i = 0; i < BATCH_DIMS; i++)
+    if (b->counts[i]) batch->dims[i] = batch->rows, s->exact[i] = true;
   for (size_t k = 0; k < batch->rows; k++) {
     DataAt at = b->o.limit ? (DataAt){b->o.train ? sy_random_permute(b->o.seed, batch->epoch, (uint32_t)b->length,
                                                                      (uint32_t)(first + k))

@@ -28,6 +28,8 @@ typedef struct Text { // a preparation of texts
   const sy_prepare *prepare;
   HostTokenizerOptions how;
   size_t longest; // tokens: the least bound of the inputs that it fills; 0: it fills none
+  bool listed;    // of = labels: its texts are the list of answers, the same in every batch
+  HostIds *list;  // [answers->count], in the arena
 } Text;
 
 struct Fill { // of one input
@@ -44,6 +46,7 @@ struct Fill { // of one input
   Augment augment;
   double erase;
   const Fill *first; // of the inputs of its sampler
+  size_t number_of;  // of several pictures of a field, as in \"images\": [\"left.png\", \"right.png\"]
   bool other_sample; // of another sample
   // texts
   unsigned text;     // number of its Text
@@ -121,16 +124,16 @@ struct Batches {
   size_t ntext;
   FillAugment *augment;
   size_t naugment;
-  FaceRun vocabulary; // holds the tokenizer
-  int batch_dim;      // that counts rows; -1: none
+  FaceRun vocabulary;      // holds the tokenizer
+  bool counts[BATCH_DIMS]; // the dims that count rows
   uint64_t length, per_epoch;
   uint64_t most_bad; // samples that may be bad
   struct Kept *kept; // NULL: no picture is kept
   struct Ring *ring;
 };
 
-enum { KEPT_FIELDS = 4 };
-typedef struct Kept { // decoded pictures, by sample and field
+enum { KEPT_FIELDS = 4 }; // the last for the second picture of a field
+typedef struct Kept {     // decoded pictures, by sample and field
   atomic_size_t bytes;
   _Atomic(HostImage *) at[]; // [samples * KEPT_FIELDS]
 } Kept;
@@ -148,7 +151,7 @@ size_t row_size(const sy_tensor *t);                    // elements of a row, by
 FillRow fill_picture, fill_label, fill_targets, fill_array, fill_blocks, fill_coin;
 FillEnd fill_patches, fill_rows_of_others, fill_ramp;
 /* batch_text.c */
-FillRow fill_text, fill_follows_mask, fill_follows_type, fill_masked, fill_begin, fill_next_words, fill_answers;
-FillEnd fill_all_answers, fill_all_answer_masks, fill_all_weights, fill_answer_counts;
+FillRow fill_text, fill_follows_mask, fill_follows_type, fill_masked, fill_begin, fill_text_labels, fill_answers;
+FillEnd fill_listed, fill_listed_mask, fill_all_answers, fill_all_answer_masks, fill_all_weights, fill_answer_counts;
 
 #endif

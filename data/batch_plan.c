@@ -39,6 +39,15 @@ static unsigned find_text(const Batches *b, const char *name) {
     if (!strcmp(b->text[i].prepare->name, name)) return i;
   return (unsigned)b->ntext;
 }
+// The same of texts that are the list of answers, and of their masks.
+static unsigned listed_text(const Batches *b, const char *name) {
+  char base[80];
+  size_t which, n = face_follows(name, &which);
+  unsigned text = find_text(b, name);
+  snprintf(base, sizeof base, "%.*s", (int)n, name);
+  if (text == b->ntext && n && !which) text = find_text(b, base);
+  return text < b->ntext && b->text[text].listed ? text : (unsigned)b->ntext;
+}
 // Of an input without one of its own: as text or, without that, the only one there is.
 static unsigned find_any_text(const Batches *b, const char *name) {
   const char *const names[] = {name, suffix(name), "text"};
@@ -49,8 +58,13 @@ static unsigned find_any_text(const Batches *b, const char *name) {
 
 static void list_texts(Batches *b) {
   b->text = ARENA_ARRAY(&b->arena, Text, b->wants->nprepare + 1);
-  for (unsigned i = 0; i < b->wants->nprepare; i++)
-    if (face_is_tokenizer(b->wants->prepare[i].kind)) b->text[b->ntext++].prepare = &b->wants->prepare[i];
+  for (unsigned i = 0; i < b->wants->nprepare; i++) {
+    const sy_prepare *p = &b->wants->prepare[i];
+    char of[16];
+    if (!face_is_tokenizer(p->kind)) continue;
+    b->text[b->ntext].listed = face_option(p->options, "of", of, sizeof of) && !strcmp(of, "labels");
+    b->text[b->ntext++].prepare = p;
+  }
 }
 
 /* texts ------------------------------------------------------------------------------------------------------------ */
@@ -93,9 +107,9 @@ static bool plan_masked(Plan *p, Fill *f) {
                         .kept = stage_number(u, "kept"),
                         .random = stage_number(u, "random"),
                         .mask = (int32_t)stage_number(u, "mask"),
-                        .lowest = caption ? 3 : 0,
+                        .lowest = (int32_t)stage_number(u, "lowest"),
                         .vocab = (int32_t)stage_number(u, "vocab"),
-                        .padded = caption ? 0 : (size_t)stage_number(u, "length")};
+                        .padded = caption ? 0 : (size_t)stage_number(u, "padded")};
   if (caption) return true;
   const StageValue *spare = stage_value(u, "spare");
   int32_t *ids = ARENA_ARRAY(&p->b->arena, int32_t, spare->n + 3);
@@ -109,8 +123,8 @@ static bool plan_begin(Plan *p, Fill *f) {
   f->word = (int32_t)stage_number(&f->from->from, "word");
   return text_of_sampler(p, f);
 }
-static bool plan_next_words(Plan *p, Fill *f) {
-  f->row = fill_next_words;
+static bool plan_text_labels(Plan *p, Fill *f) {
+  f->row = fill_text_labels;
   f->labels = true; // padding is no label
   f->prompt = (size_t)stage_number(&f->from->from, "prompt");
   f->word = (int32_t)stage_number(&f->from->from, "pad");
@@ -133,8 +147,9 @@ static bool plan_picture(Plan *p, Fill *f) {
                      name, name);
   f->row = fill_picture;
   size_t n = strlen(name);
-  bool second = n && name[n - 1] == '2'; // image2 is never image
-  f->fields = arena_printf(&p->b->arena, "%s %s%s", name, suffix(name), second ? "" : " image");
+  bool second = n && name[n - 1] == '2'; // image2 is never image, but the second of images
+  f->number_of = second;
+  f->fields = arena_printf(&p->b->arena, "%s %s %s", name, suffix(name), second ? "images" : data_picture_names);
   return face_option_picture(how->options, &f->how, p->err);
 }
 
@@ -247,7 +262,7 @@ static bool plan_blocks(Plan *p, Fill *f) {
                            .count = (size_t)stage_number(u, "count"),
                            .least = (size_t)stage_number(u, "least"),
                            .most = (size_t)stage_number(u, "most"),
-                           .aspect = stage_number(u, "ratio"),
+                           .aspect = stage_number(u, "aspect"),
                            .exact = stage_number(u, "exact") != 0};
   if (f->blocks.count > n) return host_fail(p->err, "mask_blocks: count = %zu of %zu patches", f->blocks.count, n);
   f->row = fill_blocks;
@@ -267,7 +282,7 @@ static bool plan_others(Plan *p, Fill *f) {
                      "others makes pictures of other samples or i32[B], numbers of other rows, and %s is neither",
                      f->t->name);
   if (!plan_picture(p, f)) return false;
-  if (of && *of) f->fields = arena_printf(&p->b->arena, "%s image", of);
+  if (of && *of) f->fields = arena_printf(&p->b->arena, "%s %s", of, data_picture_names);
   f->other_sample = true;
   f->what = arena_printf(&p->b->arena, "%.*s of another sample", (int)strcspn(f->fields, " "), f->fields);
   return true;
@@ -296,7 +311,7 @@ static const struct {
                 {"mask_caption", plan_masked},
                 {"mask_blocks", plan_blocks},
                 {"begin", plan_begin},
-                {"next_words", plan_next_words},
+                {"text_labels", plan_text_labels},
                 {"sample_patches", plan_patches},
                 {"others", plan_others},
                 {"coin", plan_coin},
@@ -343,11 +358,22 @@ static bool plan_answers(Plan *p, Fill *f, size_t which) {
   return true;
 }
 
+// The list of answers, which models choose from.
+static bool plan_listed(Plan *p, Fill *f) {
+  use_text(p, f, listed_text(p->b, f->t->name));
+  f->what = "the list of answers";
+  f->end = f->t->dtype[0] == 'b' ? fill_listed_mask : fill_listed;
+  if (f->t->rank != 2) return host_fail(p->err, "%s is no list of texts", f->t->name);
+  return p->b->o.answers ||
+         host_fail(p->err, "%s is the list of answers, and there is none: --answers FILE", f->t->name);
+}
+
 static bool plan_by_type(Plan *p, Fill *f) {
   Batches *b = p->b;
   const sy_tensor *t = f->t;
   size_t which, base = face_follows(t->name, &which), group = answer_input(b, t);
   if (group < sizeof answers / sizeof *answers) return plan_answers(p, f, group);
+  if (listed_text(b, t->name) < b->ntext) return plan_listed(p, f);
   if (wants_picture(t)) return plan_picture(p, f);
   if (t->rank == 3 && prepare_of(b, t->name, is_patches)) return plan_patches(p, f);
   if (t->rank == 2 && t->dtype[0] == 'i' && find_text(b, t->name) < b->ntext) {
@@ -407,20 +433,16 @@ static bool check_samplers(Plan *p) {
 // Which dim counts rows, and do so many fit?
 static bool check_rows(Plan *p) {
   Batches *b = p->b;
-  b->batch_dim = -1;
   for (unsigned i = 0; i < b->wants->ninput; i++) {
     const sy_tensor *t = &b->wants->input[i];
     if (is_given(b, t->name)) continue;
     if (strcmp(t->dtype, "f32") != 0 && strcmp(t->dtype, "i32") != 0 && strcmp(t->dtype, "bool") != 0)
       return host_fail(p->err, "input %s is %s; data become f32, i32 and bool", t->name, t->dtype);
-    if (!t->rank || answer_input(b, t) < 3) continue; // answers have rows of their own
+    if (!t->rank || answer_input(b, t) < 3 || listed_text(b, t->name) < b->ntext) continue; // rows of their own
     const sy_dim *a = &t->axis[0];
     if (a->dim >= 0 && (a->constant || a->factor != 1))
       return host_fail(p->err, "input %s does not have a row for each sample", t->name);
-    if (a->dim >= 0 && b->batch_dim >= 0 && a->dim != b->batch_dim)
-      return host_fail(p->err, "inputs count their rows by %s and by %s", b->wants->dim[b->batch_dim].name,
-                       b->wants->dim[a->dim].name);
-    if (a->dim >= 0 && b->batch_dim < 0) b->batch_dim = a->dim;
+    if (a->dim >= 0) b->counts[a->dim] = true;
     if (a->bound < b->o.rows || (a->dim < 0 && a->constant != b->o.rows))
       return host_fail(p->err, "a batch has %zu samples, and %s takes %s%llu; the stage's `batch` sets the bound",
                        b->o.rows, t->name, a->dim < 0 ? "" : "at most ", (unsigned long long)a->bound);
@@ -435,7 +457,7 @@ static bool has_words(const Batches *b) {
   bool words = false;
   for (unsigned i = 0; i < b->wants->ninput; i++) {
     const DataField *g = b->fill[i].texts ? data_field(&s, b->fill[i].texts) : NULL;
-    words |= g && g->kind == DATA_TEXT;
+    words |= (g && g->kind == DATA_TEXT) || b->fill[i].end == fill_listed || b->fill[i].end == fill_listed_mask;
   }
   data_sample_free(&s);
   return words;
@@ -488,6 +510,27 @@ static bool end_texts(Plan *p) {
   return true;
 }
 
+// The ids of the answers, once for all batches.
+static bool encode_lists(Plan *p) {
+  Batches *b = p->b;
+  for (unsigned i = 0; i < b->ntext; i++) {
+    Text *t = &b->text[i];
+    if (!t->listed || !t->longest || !b->o.answers || !b->vocabulary.tokenizer) continue;
+    t->list = ARENA_ARRAY(&b->arena, HostIds, b->o.answers->count + 1);
+    HostTokenizerOptions how = t->how;
+    how.max_length = t->longest;
+    for (size_t k = 0; k < b->o.answers->count; k++) {
+      HostIds ids;
+      const char *text = b->o.answers->name[k];
+      if (!host_tokenizer_encode(b->vocabulary.tokenizer, text, strlen(text), &how, &ids, NULL, p->err)) return false;
+      t->list[k] = (HostIds){ARENA_ARRAY(&b->arena, int32_t, ids.n + 1), ids.n};
+      if (ids.n) memcpy(t->list[k].id, ids.id, ids.n * sizeof *ids.id);
+      host_ids_free(&ids);
+    }
+  }
+  return true;
+}
+
 bool batch_plan(Batches *b, const StageInput *input, size_t ninput, HostError *err) {
   Plan p = {b, input, ninput, err};
   b->fill = ARENA_ARRAY(&b->arena, Fill, b->wants->ninput + 1);
@@ -510,7 +553,7 @@ bool batch_plan(Batches *b, const StageInput *input, size_t ninput, HostError *e
     if (is_given(b, f->t->name)) continue;
     if (!(f->from ? plan_sampler(&p, f) : plan_by_type(&p, f))) return false;
   }
-  return load_tokenizer(&p) && end_texts(&p);
+  return load_tokenizer(&p) && end_texts(&p) && encode_lists(&p);
 }
 
 void batches_describe(const Batches *b, Buf *out) {

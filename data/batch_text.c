@@ -124,12 +124,51 @@ bool fill_begin(Row *r, const Fill *f) {
   return true;
 }
 
-bool fill_next_words(Row *r, const Fill *f) {
+bool fill_text_labels(Row *r, const Fill *f) {
   const HostIds *ids = text_of(r, f);
   if (!ids || !put_ids(r, f, ids->id, ids->n)) return false;
   int32_t *dst = (int32_t *)r->slot->in[f->input] + r->k * (size_t)f->t->axis[1].bound;
   for (size_t i = 0; i < ids->n; i++)
     if (i < f->prompt || dst[i] == f->word) dst[i] = -100; // word: the id of padding
+  return true;
+}
+
+/* the list of answers ---------------------------------------------------------------------------------------------- */
+// Lets both axes of an input hold the list. *n: its lines.
+static bool hold_list(const Batches *b, Slot *s, const Fill *f, size_t *n, HostError *err) {
+  Row r = {.b = b, .slot = s, .why = err, .s = &(DataSample){.where = "the list of answers"}};
+  size_t longest = 1;
+  *n = b->o.answers->count;
+  memcpy(r.dims, s->batch.dims, sizeof r.dims);
+  memcpy(r.exact, s->exact, sizeof r.exact);
+  for (size_t i = 0; i < *n; i++)
+    if (b->text[f->text].list[i].n > longest) longest = b->text[f->text].list[i].n;
+  if (!row_extent(&r, f->t, 0, *n, true) ||
+      !row_extent(&r, f->t, 1, f->t->axis[1].dim < 0 ? (size_t)f->t->axis[1].bound : longest, false))
+    return false;
+  memcpy(s->batch.dims, r.dims, sizeof r.dims);
+  memcpy(s->exact, r.exact, sizeof r.exact);
+  return true;
+}
+
+bool fill_listed(const Batches *b, Slot *s, const Fill *f, HostError *err) {
+  size_t n, pitch = (size_t)f->t->axis[1].bound;
+  int32_t *dst = s->in[f->input];
+  if (!hold_list(b, s, f, &n, err)) return false;
+  for (size_t i = 0; i < n; i++)
+    for (size_t c = 0; c < pitch; c++) {
+      const HostIds *ids = &b->text[f->text].list[i];
+      *dst++ = c < ids->n ? ids->id[c] : f->pad;
+    }
+  return true;
+}
+
+bool fill_listed_mask(const Batches *b, Slot *s, const Fill *f, HostError *err) {
+  size_t n, pitch = (size_t)f->t->axis[1].bound;
+  unsigned char *dst = s->in[f->input];
+  if (!hold_list(b, s, f, &n, err)) return false;
+  for (size_t i = 0; i < n; i++)
+    for (size_t c = 0; c < pitch; c++) *dst++ = c < b->text[f->text].list[i].n;
   return true;
 }
 

@@ -363,9 +363,9 @@ static bool look_at(const Data *d, uint32_t sample, bool describe, Buf *out, Hos
   DataSample s;
   if (!data_read(d, sample, &s, err)) return false;
   for (size_t i = 0; describe && i < s.n; i++) describe_field(&s.field[i], out);
-  const DataField *f = data_field(&s, "image");
+  const DataField *f = data_field(&s, data_picture_names);
   HostImage im = {0};
-  bool ok = !f || (f->kind == DATA_TENSOR && f->tensor.dtype != ST_U8) || data_picture(&s, f, &im, err);
+  bool ok = !f || (f->kind == DATA_TENSOR && f->tensor.dtype != ST_U8) || data_picture(&s, f, 0, &im, err);
   host_image_free(&im);
   data_sample_free(&s);
   return ok;

@@ -105,6 +105,9 @@ DataAt data_at(const Data *d, uint64_t seed, uint32_t epoch, uint64_t p, bool sh
 // The sample that takes the place of one that cannot be read: the next of its source, round about.
 uint32_t data_next(const Data *d, uint32_t sample);
 
+// What a field with the picture is called in files of several makers: "image images image_path file_name".
+extern const char data_picture_names[];
+
 /* fields of a sample ---------------------------------------------------------------------------------------------- */
 // The first of the names (blanks between) that the sample has; NULL: none.
 const DataField *data_field(const DataSample *s, const char *names);
@@ -113,8 +116,8 @@ SY_MUST_USE bool data_number(const DataField *f, size_t i, double *out);
 size_t data_numbers(const DataField *f); // how many
 // The class of a field: its number, or the place of its word among the classes.
 SY_MUST_USE bool data_class(const Data *d, const DataSample *s, const DataField *f, int32_t *out, HostError *err);
-// The picture of a field, decoded: of a path, of bytes, or of u8 arrays [H, W], [H, W, C] (C at most
-// 4) and [3, H, W].
-SY_MUST_USE bool data_picture(const DataSample *s, const DataField *f, HostImage *out, HostError *err);
+// The picture of a field, decoded; of several paths number i (0: of anything else): of a path, of bytes, or of u8
+// arrays [H, W], [H, W, C] (C at most 4) and [3, H, W].
+SY_MUST_USE bool data_picture(const DataSample *s, const DataField *f, size_t i, HostImage *out, HostError *err);
 
 #endif

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char data_picture_names[] = "image images image_path file_name";
+
 DataField *data_add_field(DataSample *s, const char *name, DataKind kind) {
   if (!(s->n & (s->n - 1))) // room doubles at powers of two
     s->field = arena_grow(&s->arena, s->field, s->n * sizeof *s->field, (s->n ? 2 * s->n : 1) * sizeof *s->field);
@@ -161,11 +163,14 @@ static bool from_array(const DataSample *s, const DataField *f, HostImage *out, 
   return true;
 }
 
-bool data_picture(const DataSample *s, const DataField *f, HostImage *out, HostError *err) {
+bool data_picture(const DataSample *s, const DataField *f, size_t i, HostImage *out, HostError *err) {
   HostError why = {.text = ""};
   *out = (HostImage){0};
   if (!err) err = &why;
-  if (f->kind == DATA_FILE || f->kind == DATA_TEXT) return load_file(s, f->text[0], out, err);
+  if (f->kind == DATA_FILE || f->kind == DATA_TEXT) {
+    if (i < f->n) return load_file(s, f->text[i], out, err);
+    return host_fail(err, "%.300s: field '%.60s' has %zu pictures, not %zu", s->where, f->name, f->n, i + 1);
+  }
   if (f->kind == DATA_TENSOR) return from_array(s, f, out, err);
   if (f->kind != DATA_BYTES) return host_fail(err, "%.300s: field '%.60s' is no picture", s->where, f->name);
   if (host_image_decode(f->bytes, f->n, out, &why)) return true;

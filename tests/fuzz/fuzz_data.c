@@ -87,7 +87,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
       if (numbers && data_number(g, numbers - 1, &v)) sum += v;
       if (data_class(d, &s, g, &class, &err)) sum += class;
       bool local = g->kind == DATA_TEXT || g->kind == DATA_FILE;
-      if (!local && g->n < 1 << 12 && g->tensor.bytes < 1 << 12 && data_picture(&s, g, &im, &err)) host_image_free(&im);
+      if (!local && g->n < 1 << 12 && g->tensor.bytes < 1 << 12 && data_picture(&s, g, 0, &im, &err))
+        host_image_free(&im);
     }
     data_sample_free(&s);
   }

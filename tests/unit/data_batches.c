@@ -196,7 +196,7 @@ static const char everything[] =
     "erase = 0x1p-2)\n"
     "input text_mlm, mlm_labels: mask_words(of = text, mask = 4, whole_words = true, share = 0x1p-1)\n"
     "input text_dec: begin(of = text, word = 15)\n"
-    "input next: next_words(of = text, prompt = 2)\n"
+    "input next: text_labels(of = text, prompt = 2)\n"
     "input patch_mask: mask_blocks(count = 2, least = 1)\n"
     "input neg_image_idx: others()\n"
     "input itm_labels: coin()\n"

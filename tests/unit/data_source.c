@@ -62,7 +62,7 @@ static unsigned red_of(const DataSample *s) {
   HostError err;
   const DataField *f = data_field(s, "image");
   cr_assert_not_null(f);
-  cr_assert(data_picture(s, f, &im, &err), "%s", err.text);
+  cr_assert(data_picture(s, f, 0, &im, &err), "%s", err.text);
   unsigned v = im.pixel[0];
   host_image_free(&im);
   return v;
@@ -133,7 +133,7 @@ Test(source, json_lines) {
   s = sample(d, 6);
   HostImage im;
   HostError err;
-  cr_expect(!data_picture(&s, data_field(&s, "image"), &im, &err));
+  cr_expect(!data_picture(&s, data_field(&s, "image"), 0, &im, &err));
   cr_expect(strstr(err.text, "line 9") && strstr(err.text, "photos/none.ppm"), "%s", err.text);
   cr_expect_eq(number_of(&s, "truth", 0), 1);
   data_sample_free(&s);
