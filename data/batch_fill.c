@@ -219,6 +219,8 @@ bool fill_array(Row *r, const Fill *f) {
   if (rank != want || !data_numbers(g))
     return host_fail(r->why, "%.250s: %.60s has %u axes of numbers, and %.60s takes %u a sample", r->s->where, g->name,
                      rank, f->t->name, want);
+  if (f->texts && want == 1) // ids: padding at the end is left out, as of texts
+    for (double v; extent[0] > 1 && data_number(g, extent[0] - 1, &v) && v == 0;) extent[0]--;
   // ids and their masks may be shorter than those of other samples: zeros behind
   bool exact = !(want == 1 && f->t->dtype[0] != 'f');
   size_t n = 1, element = f->t->dtype[0] == 'b' ? 1 : 4;

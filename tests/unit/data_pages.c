@@ -148,3 +148,110 @@ Test(pages, get_their_inputs) {
     try_row(&rows[i], d, rows[i].objective[0] == '/' ? &answers : &few);
   data_close(d);
 }
+
+/* the stages of the pages ---------------------------------------------------------------------------------------------
+ */
+typedef struct StageRow {
+  const char *page, *entry, *stage;
+} StageRow;
+static const StageRow stages[] = {
+    {"vit", "base", "finetune"},   {"vit_timm", "base", "scratch"}, {"clip", "tiny", "pretrain"},
+    {"bert", "tiny", "pretrain"},  {"albef", "tiny", "pretrain"},   {"albef", "vqa_base", "vqa"},
+    {"albef", "ve_base", "ve"},    {"albef", "nlvr_base", "nlvr2"}, {"blip", "caption_tiny", "captions"},
+    {"blip", "vqa_base", "vqa"},   {"blip", "nlvr_base", "nlvr2"},  {"blip", "pretrain_tiny", "pretrain"},
+    {"beit", "tiny", "pretrain"},  {"beit2", "tiny", "pretrain"},   {"beit2", "vqkd_tiny", "tokenizer"},
+    {"beit3", "tiny", "pretrain"}, {"beit3", "tiny", "vqa"},        {"beit3", "tiny", "nlvr2"},
+    {"beit3", "tiny", "captions"}, {"beit3", "tiny", "retrieval"},  {"beit3", "tiny", "classify"},
+    {"vilt", "tiny", "pretrain"},  {"vilt", "tiny", "vqa"},         {"vilt", "tiny", "nlvr2"},
+    {"vlmo", "tiny", "language"},  {"vlmo", "tiny", "pairs"},       {"vlmo", "tiny", "vqa"},
+    {"vlmo", "tiny", "nlvr2"},     {"vlmo", "tiny", "retrieval"},   {"scenes", NULL, "all"}};
+
+static Module *compile_stage(Arena *a, const StageRow *r) {
+  char path[64];
+  size_t n;
+  snprintf(path, sizeof path, "models/%s.sy", r->page);
+  const char *text = file_read(a, path, &n, NULL);
+  cr_assert_not_null(text, "%s", path);
+  Intern *names = ARENA_NEW(a, Intern);
+  Diag *d = ARENA_NEW(a, Diag);
+  names->arena = a;
+  diag_init(d, a);
+  FrontOptions o = {.find = page_find, .ud = a, .entry_or_preset = r->entry, .stage = r->stage, .draws = true};
+  Module *m = front_compile(a, names, d, path, text, n, &o);
+  Buf why = {0};
+  diag_print(d, &why, false);
+  cr_assert(m && m->graph.n == 1 && m->stage.n == 1, "%s %s: %s", r->page, r->stage, why.s ? why.s : "no module");
+  buf_free(&why);
+  return m;
+}
+
+// An array of whole numbers for each input that nothing else gives: ids of texts, labels of patches.
+static const char *make_arrays(const StageRow *r, const BatchWants *w, const Stage *s, size_t n) {
+  static char folder[128];
+  snprintf(folder, sizeof folder, "%s-%s", r->page, r->stage);
+  for (unsigned i = 0; i < w->ninput; i++) {
+    const sy_tensor *t = &w->input[i];
+    bool picture = t->rank == 4, made = !t->rank;
+    for (size_t k = 0; k < s->input.n; k++)
+      for (size_t j = 0; j < s->input.at[k].n; j++)
+        made |= !strcmp(s->input.at[k].name[j], t->name) && strcmp(s->input.at[k].from.call->name, "augment") != 0;
+    char shape[128], name[160];
+    size_t elements = n;
+    int used = snprintf(shape, sizeof shape, "(%zu", n);
+    for (unsigned d = 1; d < t->rank && !picture; d++) {
+      elements *= (size_t)t->axis[d].bound;
+      used += snprintf(shape + used, sizeof shape - (size_t)used, ", %d", (int)t->axis[d].bound);
+    }
+    snprintf(shape + used, sizeof shape - (size_t)used, "%s)", t->rank == 1 ? "," : picture ? ", 9, 8, 3" : "");
+    if (picture) elements = n * 9 * 8 * 3;
+    if (made) continue;
+    char *data = calloc(elements, 4);
+    for (size_t k = 0; k < elements; k++)
+      if (picture || t->dtype[0] == 'b')
+        data[k] = (char)(picture ? (int)(k % 251) : 1);
+      else
+        data[4 * k] = t->dtype[0] == 'i' ? (char)(k % 5) : 0;
+    bool bytes = picture || t->dtype[0] == 'b';
+    snprintf(name, sizeof name, "%.80s/%.60s.npy", folder, t->name);
+    data_npy(name, bytes ? "|u1" : t->dtype[0] == 'f' ? "<f4" : "<i4", shape, data, elements * (bytes ? 1 : 4));
+    free(data);
+  }
+  // what samplers make texts from
+  static const int32_t ids[8 * 6] = {2, 5, 6, 7, 3, 0};
+  char name[160];
+  snprintf(name, sizeof name, "%.80s/text.npy", folder);
+  if (access(data_path(name), R_OK) != 0) data_npy(name, "<i4", "(8, 6)", ids, sizeof ids);
+  return data_path(folder);
+}
+
+// Arrays alone, as no vocabulary fits the pages all: every stage of every page is planned and has a first batch.
+Test(pages, stages_get_their_inputs) {
+  for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
+    const StageRow *r = &stages[i];
+    Arena a = {0};
+    BatchWants wants;
+    HostError err;
+    Module *m = compile_stage(&a, r);
+    const Graph *g = m->graph.at[0];
+    const Stage *s = &m->stage.at[0];
+    const char *given[8];
+    size_t ngiven = 0;
+    cr_assert(batch_wants(&a, m, g, &wants, &err), "%s", err.text);
+    for (size_t k = 0; k < g->input.n; k++) { // drop_worst goes by the step, and answers are texts
+      const char *name = g->input.at[k].name;
+      if (g->input.at[k].role != ROLE_data || strstr(name, "answer") || !strcmp(name, "drop_worst"))
+        given[ngiven++] = name;
+    }
+    const char *folder = make_arrays(r, &wants, s, 8);
+    Data *d = data_open(&folder, NULL, 1, &(DataOptions){0}, &err);
+    cr_assert_not_null(d, "%s %s: %s", r->page, r->stage, err.text);
+    const BatchOptions o = {.rows = 2, .train = true, .given = given, .ngiven = ngiven};
+    Batches *b = batches_open(d, &wants, s->input.at, s->input.n, &o, &err);
+    cr_expect_not_null(b, "%s %s: %s", r->page, r->stage, err.text);
+    const Batch *batch = NULL;
+    if (b) cr_expect(batches_next(b, &batch, &err) && batch, "%s %s: %s", r->page, r->stage, err.text);
+    batches_close(b);
+    data_close(d);
+    arena_free(&a);
+  }
+}
