@@ -82,6 +82,20 @@ static const Page pages[] = {
      "let z = attention(x, x, x, heads = 2)\n"
      "let y = z[:, vision]",
      ", ids: i32[B, L]"},
+    {"windows", "weight x: f32[2, 5, 6, 3]\nlet y = reshape(windows(x, [2, 3]), [2, 16, 18])", ""},
+    {"windows apart", "weight x: f32[2, 6, 9, 2]\nlet y = reshape(windows(x, [3, 2], [2, 3]), [2, 6, 12])", ""},
+    {"windows with gaps", "weight x: f32[1, 7, 8, 2]\nlet y = reshape(windows(x, [1, 2], [3, 3]), [1, 9, 4])", ""},
+    {"convolution",
+     "weight x: f32[2, 5, 4, 3]\nweight k: f32[6, 3, 3, 3]\nweight b: f32[6]\n"
+     "let y = reshape(relu(convolve(x, k, b, stride = 2, pad = 1)), [2, 6, 6])",
+     ""},
+    {"depthwise",
+     "weight x: f32[2, 5, 6, 3]\nweight k: f32[2, 3, 3]\nweight b: f32[3]\n"
+     "let y = reshape(depthwise(x, k, b), [2, 16, 3])",
+     ""},
+    {"depthwise apart",
+     "weight x: f32[2, 6, 9, 3]\nweight k: f32[3, 2, 3]\nlet y = reshape(depthwise(x, k, stride = [2, 3]), [2, 6, 3])",
+     ""},
     {"dropped", "weight a: f32[6, 4]\nlet y = dropout(a, 0.4) * drop_path(a, 0.3) + dropout(a, 0.0)", ""},
     {"dropped along L",
      "weight w: f32[7, 4]\n"
@@ -179,7 +193,7 @@ static double slope_of(World *b) {
 
 static const char *page_text(Arena *a, const Page *p) {
   return arena_printf(a,
-                      "use losses\nmodality vision, language\nmodel m() {\n  dim B = 1..4\n  dim L = 1..6\n"
+                      "use std\nuse losses\nmodality vision, language\nmodel m() {\n  dim B = 1..4\n  dim L = 1..6\n"
                       "  objective fit(c: f32[40]%s) -> loss: f32 {\n%s\n"
                       "    let flat = reduce_sum(y * c[1:1 + width(y)])\n"
                       "    return total(flat * flat) + total(y)\n  }\n}\n",
