@@ -104,8 +104,6 @@ static bool override(Run *r) {
   if (!x->batch) return usage(r, "how many samples a step? (--batch N)");
   if (!x->steps && !(x->epochs > 0) && !x->schedule.steps && !(x->schedule.epochs > 0))
     return usage(r, "how long? (--steps N or --epochs X)");
-  if (x->average > 0)
-    session_note(r->s, "syc: note: stage %s keeps an average of the weights, which syc train does not do yet", x->name);
   return true;
 }
 
@@ -338,6 +336,7 @@ static bool take_step(Run *r, uint64_t step, TrainLine *line) {
   sy_status status = r->t.f->update(r->t.train, (unsigned)optimiser_named(r->stage.optimiser), h,
                                     (unsigned)r->plan.group.n, r->plan.group_of, r->stage.clip, &norm);
   if (status) return refused(r, status, step);
+  if (r->t.average) trainer_average_move(&r->t, r->stage.average);
   line->step = step + 1;
   line->epoch = (double)(step + 1) / (double)r->plan.per_epoch;
   line->rate = stage_rate(&r->stage, step, r->plan.per_epoch);
@@ -383,15 +382,22 @@ static bool save(Run *r, const char *name) {
   return trainer_save(&r->t, train_path(r->s, &r->folder, name), optimiser_named(r->stage.optimiser), &r->weights);
 }
 
+// What is evaluated, and used afterwards: the average, where the stage keeps one.
+static bool save_result(Run *r, const char *name) {
+  if (!r->t.average) return save(r, name);
+  return trainer_save_average(&r->t, train_path(r->s, &r->folder, name), &r->weights);
+}
+
 static bool evaluate(Run *r, uint64_t step) {
   TrainLine x = {.step = step, .epoch = (double)step / (double)r->plan.per_epoch};
   if (!r->val) return true;
-  if (!save(r, "last.safetensors")) return false;
-  if (!train_eval_run(&r->eval, train_path(r->s, &r->folder, "last.safetensors"), x.loss)) return false;
+  const char *name = r->t.average ? "average.safetensors" : "last.safetensors";
+  if (!save_result(r, name)) return false;
+  if (!train_eval_run(&r->eval, train_path(r->s, &r->folder, name), x.loss)) return false;
   if (!train_log_measured(&r->log, &x)) return false;
   if (!(x.loss[0] < r->best)) return true;
   r->best = x.loss[0];
-  return save(r, "best.safetensors");
+  return save_result(r, "best.safetensors");
 }
 
 static uint64_t every(uint64_t asked, uint64_t steps, uint64_t times) {
@@ -422,7 +428,7 @@ static bool run_steps(Run *r) {
     if (((step + 1) % eval == 0 || end) && !evaluate(r, step + 1)) return false;
     if (((step + 1) % saves == 0 || end) && !save(r, "last.safetensors")) return false;
   }
-  return true;
+  return !r->t.average || save_result(r, "average.safetensors"); // also if it was killed behind the last checkpoint
 }
 
 /* the beginning and the end
@@ -484,7 +490,10 @@ static bool prepare_steps(Run *r) {
   Session *s = r->s;
   if (!open_weights(r) || !checkpoint_check(s, &r->weights, r->p, true)) return false;
   r->t = (Trainer){.s = s, .c = &r->c, .program = r->p, .add = r->plan.calls * r->stage.objective.n > 1};
-  if (!trainer_open(&r->t, &r->weights) || !train_groups(s, &r->stage, &r->t, &r->plan)) return false;
+  r->t.averaged = r->stage.averaged;
+  if (!trainer_open(&r->t, &r->weights)) return false;
+  if (r->stage.average > 0 && !trainer_average(&r->t, &r->weights)) return false;
+  if (!train_groups(s, &r->stage, &r->t, &r->plan)) return false;
   if (!r->plan.trained) return usage(r, "nothing is trained: the stage freezes all weights");
   if (!r->folder.goes_on) r->t.f->set_step(r->t.train, 0); // another stage's
   r->objective = ARENA_ARRAY(&s->arena, Objective, r->stage.objective.n + 1);

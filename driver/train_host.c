@@ -111,3 +111,8 @@ void train_rows(const Module *m, const TrainingTensor *t, const void *stored, vo
   mdl__stored s = training_stored(m, t);
   mdl__reorder(&s, mdl__readable(stored), rows, 0);
 }
+
+void train_store(const Module *m, const TrainingTensor *t, const void *rows, void *stored) {
+  mdl__stored s = training_stored(m, t);
+  mdl__reorder(&s, stored, mdl__readable(rows), 1);
+}

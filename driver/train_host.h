@@ -15,5 +15,6 @@ typedef sy_status TrainCall(void *ud, size_t route, const size_t *dims, const vo
 const sy_training *train_host(Arena *a, const Program *p, TrainCall *call, void *ud);
 // From the order of the state to that of the checkpoint, row-major.
 void train_rows(const Module *m, const TrainingTensor *t, const void *stored, void *rows);
+void train_store(const Module *m, const TrainingTensor *t, const void *rows, void *stored); // back; what fills up stays
 
 #endif

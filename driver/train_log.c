@@ -97,15 +97,19 @@ bool train_log_open(TrainLog *l, uint64_t step) {
              *csv = arena_printf(&l->s->arena, "%s/log.csv", l->dir);
   read_earlier(l, json, step);
   l->bar = !l->s->opt.quiet && isatty(STDERR_FILENO);
-  if (!(l->json = fopen(json, "w"))) return io_error(l, "log.jsonl");
-  if (!(l->csv = fopen(csv, "w"))) return io_error(l, "log.csv");
+  const char *new_json = arena_printf(&l->s->arena, "%s.new", json),
+             *new_csv = arena_printf(&l->s->arena, "%s.new", csv);
+  if (!(l->json = fopen(new_json, "w"))) return io_error(l, "log.jsonl");
+  if (!(l->csv = fopen(new_csv, "w"))) return io_error(l, "log.csv");
   put_csv_head(l);
   for (size_t i = 0, k = 0; i < l->line.n; i++) {
     put_json(l, &l->line.at[i]);
     put_csv(l, &l->line.at[i]);
     for (; k < l->measured.n && l->measured.at[k].step <= l->line.at[i].step; k++) put_measured(l, &l->measured.at[k]);
   }
-  return true;
+  // A run that is killed here has the old files: lines that were read are not lost.
+  if (fflush(l->json) || rename(new_json, json)) return io_error(l, "log.jsonl");
+  return !fflush(l->csv) && !rename(new_csv, csv) ? true : io_error(l, "log.csv");
 }
 
 /* at work

@@ -132,9 +132,52 @@ bool trainer_open(Trainer *t, Checkpoint *from) {
 void trainer_close(Trainer *t) {
   free(t->arena);
   free(t->state);
+  free(t->average);
   sy_pool_free(t->pool);
   runner_close(&t->run);
-  t->arena = t->state = NULL, t->pool = NULL;
+  t->arena = t->state = NULL, t->average = NULL, t->pool = NULL;
+}
+
+/* averages
+ * -------------------------------------------------------------------------------------------------------------------
+ */
+static const float *weight_at(const Trainer *t, const TrainingTensor *x) {
+  uint64_t data = training_bytes(t->program, &t->training).weights + sy_weights_data_offset(t->program->weight.n);
+  return (const float *)(const void *)((const char *)t->state + data + x->weight->offset);
+}
+
+static const char *average_name(const Trainer *t, const char *name) {
+  const char *at = t->averaged ? strstr(t->averaged, "{name}") : NULL;
+  if (!at) return arena_printf(&t->s->arena, "optimizer.average.%s", name);
+  return arena_printf(&t->s->arena, "%.*s%s%s", (int)(at - t->averaged), t->averaged, name, at + strlen("{name}"));
+}
+
+bool trainer_average(Trainer *t, Checkpoint *from) {
+  t->average = malloc(t->training.slots * sizeof *t->average + 1);
+  if (!t->average) return session_fail(t->s, EXIT_IO, "no memory for the average of the weights"), false;
+  for (size_t i = 0; i < t->training.tensor.n; i++) {
+    const TrainingTensor *x = &t->training.tensor.at[i];
+    if (!x->trained) continue;
+    size_t n = (size_t)type_elements(t->program->module, &x->type);
+    const StTensor *have = checkpoint_find(from, average_name(t, x->name));
+    memcpy(t->average + x->slot, weight_at(t, x), x->weight->bytes);
+    if (!have) continue;
+    if ((size_t)st_elements(have) != n || have->dtype != ST_F32)
+      return session_fail(t->s, EXIT_WRONG, "%s: not an average of this model", have->name), false;
+    train_store(t->program->module, x, have->data, t->average + x->slot);
+  }
+  return true;
+}
+
+void trainer_average_move(Trainer *t, double rate) {
+  const float keep = (float)rate, rest = (float)(1 - rate);
+  for (size_t i = 0; i < t->training.tensor.n; i++) {
+    const TrainingTensor *x = &t->training.tensor.at[i];
+    if (!x->trained) continue;
+    float *a = t->average + x->slot;
+    const float *w = weight_at(t, x);
+    for (size_t k = 0; k < x->weight->bytes / sizeof *a; k++) a[k] = keep * a[k] + rest * w[k];
+  }
 }
 
 /* to checkpoints
@@ -143,6 +186,11 @@ void trainer_close(Trainer *t) {
 void *trainer_get(Trainer *t, Arena *a, const TrainingTensor *x, int part) {
   size_t bytes = tensor_bytes(t, x);
   void *rows = arena_alloc(a, bytes + 1);
+  if (part == TRAINER_AVERAGE) {
+    if (!t->average || !x->trained) return NULL;
+    train_rows(t->program->module, x, t->average + x->slot, rows);
+    return rows;
+  }
   return t->f->get(t->train, x->name, part, rows, bytes) ? NULL : rows;
 }
 
@@ -205,29 +253,36 @@ static bool put(Saving *w, size_t i, StError *err) {
   return ok;
 }
 
-static void list_all(Saving *w, const WeightNames *names, int optimiser) {
-  Arena *a = &w->t->s->arena;
+// part: of what is trained.
+static void list_weights(Saving *w, const WeightNames *names, int part) {
   for (size_t i = 0; i < names->list.n; i++) {
     const WeightName *x = &names->list.at[i];
+    const TrainingTensor *of = tensor_named(w->t, x->name);
     w->name[w->n] = x;
-    add(w, x->name, &x->type, tensor_named(w->t, x->name), MDL_VALUE);
+    add(w, x->name, &x->type, of, of && of->trained ? part : MDL_VALUE);
   }
   for (size_t i = 0; i < w->t->training.tensor.n; i++) { // states that are only written
     const TrainingTensor *x = &w->t->training.tensor.at[i];
     if (!weight_names_has(names, x->name)) add(w, x->name, &x->type, x, MDL_VALUE);
   }
-  for (size_t i = 0; i < w->t->training.tensor.n; i++)
-    for (unsigned which = 0; which < optimiser_moments(optimiser); which++) {
-      const TrainingTensor *x = &w->t->training.tensor.at[i];
-      if (x->trained) add(w, trainer_moment(a, x->name, which), &x->type, x, which ? MDL_MOMENT2 : MDL_MOMENT1);
-    }
 }
 
-bool trainer_save(Trainer *t, const char *path, int optimiser, Checkpoint *from) {
+static void list_rest(Saving *w, int optimiser) {
+  for (size_t i = 0; i < w->t->training.tensor.n; i++) {
+    const TrainingTensor *x = &w->t->training.tensor.at[i];
+    if (!x->trained) continue;
+    for (unsigned which = 0; which < optimiser_moments(optimiser); which++)
+      add(w, trainer_moment(&w->t->s->arena, x->name, which), &x->type, x, which ? MDL_MOMENT2 : MDL_MOMENT1);
+    if (w->t->average) add(w, average_name(w->t, x->name), &x->type, x, TRAINER_AVERAGE);
+  }
+}
+
+// optimiser -1: the averages in the place of the weights, and nothing of the optimiser.
+static bool write_file(Trainer *t, const char *path, int optimiser, Checkpoint *from) {
   Session *s = t->s;
   ArenaMark mark = arena_mark(&s->arena);
   WeightNames names = weight_names_of_module(t->program->module, &s->arena);
-  size_t most = names.list.n + 4 * t->training.tensor.n + 1;
+  size_t most = names.list.n + 5 * t->training.tensor.n + 1;
   int32_t step = (int32_t)t->f->step(t->train);
   StError err = {""};
   Saving w = {.t = t, .from = checkpoint_source(from)};
@@ -235,7 +290,8 @@ bool trainer_save(Trainer *t, const char *path, int optimiser, Checkpoint *from)
   w.of = ARENA_ARRAY(&s->arena, const TrainingTensor *, most);
   w.name = ARENA_ARRAY(&s->arena, const WeightName *, most);
   w.part = ARENA_ARRAY(&s->arena, int, most);
-  list_all(&w, &names, optimiser);
+  list_weights(&w, &names, optimiser < 0 ? TRAINER_AVERAGE : MDL_VALUE);
+  if (optimiser >= 0) list_rest(&w, optimiser);
   w.d[w.n] = (StDesc){.name = "optimizer.step", .dtype = ST_I32, .rank = 1, .shape = {1}};
   w.out = st_write_begin(path, w.n + 1, w.d, &err);
   bool ok = w.out != NULL;
@@ -248,4 +304,12 @@ bool trainer_save(Trainer *t, const char *path, int optimiser, Checkpoint *from)
   if (!ok && !s->exit_code) session_fail(s, EXIT_IO, "%s", err.text);
   arena_reset(&s->arena, mark);
   return ok;
+}
+
+bool trainer_save(Trainer *t, const char *path, int optimiser, Checkpoint *from) {
+  return write_file(t, path, optimiser, from);
+}
+
+bool trainer_save_average(Trainer *t, const char *path, Checkpoint *from) {
+  return write_file(t, path, -1, from);
 }

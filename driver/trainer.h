@@ -17,8 +17,9 @@ typedef struct Trainer {
   Session *s;
   Check *c; // in which way: back end, instruction set, threads
   const Program *program;
-  bool add;        // room for the gradients of several calls
-  TrainCall *call; // who makes calls: not the compiled model, but this; NULL: as c says
+  bool add;             // room for the gradients of several calls
+  const char *averaged; // how averages are called in the file, "{name}_ema"; NULL: "optimizer.average.NAME"
+  TrainCall *call;      // who makes calls: not the compiled model, but this; NULL: as c says
   void *ud;
   // trainer_open
   Training training;
@@ -27,7 +28,8 @@ typedef struct Trainer {
   void *state, *arena;
   size_t state_bytes, arena_bytes;
   sy_pool *pool;
-  Runner run; // the compiled model; it has no context of its own
+  Runner run;     // the compiled model; it has no context of its own
+  float *average; // of the trained weights, as they are stored, by slot; NULL: there is none
 } Trainer;
 
 // Number of an optimiser of mdl_optimiser by its name, -1: there is none. How many moments it has.
@@ -38,10 +40,17 @@ SY_MUST_USE bool trainer_open(Trainer *t, Checkpoint *from);
 void trainer_close(Trainer *t);
 // A tensor, or a part of one (MDL_VALUE..), as the checkpoint has it; f32, i32 or bools. NULL: there is no such part.
 void *trainer_get(Trainer *t, Arena *a, const TrainingTensor *x, int part);
+// An average of the trained weights: begins with what the checkpoint has of it, else with the weights; moves by
+// a <- rate a + (1 - rate) w. False after reporting.
+SY_MUST_USE bool trainer_average(Trainer *t, Checkpoint *from);
+void trainer_average_move(Trainer *t, double rate);
+enum { TRAINER_AVERAGE = MDL_MOMENT2 + 1 }; // a part for trainer_get
 // Everything that the module's routes and objectives read or assign under its name in the checkpoint, moments of the
 // optimiser ("optimizer.m.NAME", "optimizer.v.NAME") and "optimizer.step", in one file; all or nothing. Frozen weights
 // are those of `from`. False after reporting.
 SY_MUST_USE bool trainer_save(Trainer *t, const char *path, int optimiser, Checkpoint *from);
+// The weights alone, the averages in the place of those that are trained.
+SY_MUST_USE bool trainer_save_average(Trainer *t, const char *path, Checkpoint *from);
 const char *trainer_moment(Arena *a, const char *name, unsigned which); // 0: "optimizer.m.NAME", 1: .v.
 
 #endif
