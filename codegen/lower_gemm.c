@@ -34,6 +34,7 @@
 #include "lower_matmul.h"
 #include "lower_tile.h"
 
+#include <math.h>
 #include <string.h>
 
 // WIDE: most elements of a widened panel group, which has to stay in the second-level cache.
@@ -53,6 +54,9 @@ typedef struct Gemm {
   } kaxis[4];
   int nk;
   bool windows;        // x are patches or windows of an image, read where they lie
+  bool by_batch;       // indices of the outermost axis are divided among tasks, `batch` ones from batch_start on
+  int64_t batch;
+  KIdx batch_start;
   int64_t outer_block; // rows of the axis before the last row axis per task, 0: it is not divided
   KIdx outer_start;
   KBufRef w, bias;
@@ -553,10 +557,11 @@ static void emit_row_axes(Gemm *g, const Group16 *p, int d) {
       lower_tiles(&g->lo, &a->range[i], g->rows, g->block ? &g->block_start : NULL, g->block, emit_row_tile, &rr);
       continue;
     }
-    bool divided = g->outer_block && d == lo->rank - 3;
-    KIdx from = divided ? g->outer_start : ki_const(0);
+    bool divided = g->outer_block && d == lo->rank - 3, batch = g->by_batch && d == 0;
+    KIdx from = divided ? g->outer_start : batch ? g->batch_start : ki_const(0);
     KBound to = kbound(a->range[i].len);
     if (divided) to = kbound_cap(ki_addc(from, g->outer_block), a->range[i].len);
+    if (batch) to = kbound_cap(ki_addc(from, g->batch), a->range[i].len);
     KVar v = kb_loop(lo->k, "m", kbound(from), to, 1);
     g->at[d] = ki_addc(ki_var(v), a->range[i].start);
     emit_row_axes(g, p, d + 1);
@@ -570,6 +575,18 @@ static void emit_group(Gemm *g, const Group16 *p) {
 }
 
 /* panel groups and tasks ------------------------------------------------------------------------------ */
+// The entries of a batch are tasks of their own, in front of the panels: a worker does all panels of an entry before the
+// next one, while its rows are in the second-level cache.
+static void open_batch(Gemm *g) {
+  Lowering *lo = &g->lo;
+  const Axis *a = &lo->axis[0];
+  if (lo->rank < 3 || g->windows || a->n != 1 || a->range[0].fixed || most_rows(g) < LEAST_ROWS) return;
+  double us = 2 * (double)row_least(g) * (double)g->k * (double)g->n / lo->t->cost->flops_per_us;
+  g->by_batch = true;
+  g->batch = us >= lo->t->cost->task_us ? 1 : (int64_t)ceil(lo->t->cost->task_us / us);
+  g->batch_start = ki_var(kb_par(lo->k, "b", kbound(ki_const(0)), kbound(a->range[0].len), g->batch));
+}
+
 static void emit_tasks(Gemm *g) {
   Lowering *lo = &g->lo;
   Kernel *k = lo->k;
@@ -577,6 +594,8 @@ static void emit_tasks(Gemm *g) {
   int64_t chunk = ceil_div(groups, want) * g->group, columns = ceil_div(g->panels, chunk);
   int inner = lo->rank - 2, pars = 0;
   KIdx first = ki_const(0);
+  open_batch(g);
+  pars += g->by_batch;
   if (columns > 1) {
     first = ki_var(kb_par(k, "p", kbound(ki_const(0)), kbound(ki_const(g->panels)), chunk));
     pars++;
