@@ -5,7 +5,7 @@
 // `panels`; its accumulators are named registers that start at the bias and run over all of K in ascending order, so an
 // element's bits do not depend on the tile that computes it, on the row tail or on the number of threads. Loops,
 // outside in:
-//   par over chunks of panel groups (and over blocks of rows where there are few panels)
+//   par over the entries of a batch; over chunks of panel groups (and over blocks of rows where there are few panels)
 //     panel group: its panels stay in the second-level cache
 //       row axes, row tiles: exact row counts, see lower_tiles
 //         k, in blocks with prefetches between them; then the epilogue on the tile through L1 scratch
