@@ -53,8 +53,8 @@ typedef struct Gemm {
     int64_t extent, stride;
   } kaxis[4];
   int nk;
-  bool windows;        // x are patches or windows of an image, read where they lie
-  bool by_batch;       // indices of the outermost axis are divided among tasks, `batch` ones from batch_start on
+  bool windows;  // x are patches or windows of an image, read where they lie
+  bool by_batch; // indices of the outermost axis are divided among tasks, `batch` ones from batch_start on
   int64_t batch;
   KIdx batch_start;
   int64_t outer_block; // rows of the axis before the last row axis per task, 0: it is not divided
@@ -575,8 +575,8 @@ static void emit_group(Gemm *g, const Group16 *p) {
 }
 
 /* panel groups and tasks ------------------------------------------------------------------------------ */
-// The entries of a batch are tasks of their own, in front of the panels: a worker does all panels of an entry before the
-// next one, while its rows are in the second-level cache.
+// The entries of a batch are tasks of their own, in front of the panels: a worker does all panels of an entry before
+// the next one, while its rows are in the second-level cache.
 static void open_batch(Gemm *g) {
   Lowering *lo = &g->lo;
   const Axis *a = &lo->axis[0];
