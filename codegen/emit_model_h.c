@@ -158,6 +158,11 @@ static void part_routes(const ModelText *m, Buf *out) {
 
 /* training ------------------------------------------------------------------------------------------------------------
  */
+// What stands behind PREFIX_OBJECTIVE_: the name of an objective, of which the route has grad_NAME.
+static const char *objective_macro(const ModelNames *n, size_t route) {
+  return n->route[route].macro + strlen(n->upper) + strlen("_GRAD_");
+}
+
 static void emit_train_sizes(const Program *p, const ModelNames *n, Buf *out) {
   Arena a = {0};
   const char *u = n->upper;
@@ -169,8 +174,7 @@ static void emit_train_sizes(const Program *p, const ModelNames *n, Buf *out) {
              (unsigned long long)b.add);
   buf_printf(out, "\n/* Numbers of the objectives, for %s_grad. */\nenum {", n->prefix);
   for (size_t i = 0; i < t.objective.n; i++)
-    buf_printf(out, "%s %s_OBJECTIVE_%s = %zu", i ? "," : "", u,
-               n->route[t.objective.at[i].route].macro + strlen(u) + 1, i);
+    buf_printf(out, "%s %s_OBJECTIVE_%s = %zu", i ? "," : "", u, objective_macro(n, t.objective.at[i].route), i);
   buf_puts(out, " };\n\n");
   arena_free(&a);
 }
@@ -191,7 +195,7 @@ static void emit_gradient_function(const Program *p, const ModelNames *n, size_t
   for (size_t i = 0; i < g->output.n; i++)
     if (g->output.at[i].role == ROLE_data)
       emit_layout_note(p->module, r->output[i], &graph_value(g, g->output.at[i].val)->type, false, out);
-  buf_printf(out, " */\nstatic inline %s_status %s_grad_%s(%s_train *t", n->prefix, n->prefix, r->id, n->prefix);
+  buf_printf(out, " */\nstatic inline %s_status %s(%s_train *t", n->prefix, r->fn, n->prefix);
   for (size_t j = 0; j < p->module->ndim; j++)
     if (r->dims >> j & 1) buf_printf(out, ", size_t %s", r->dim[j]);
   for (size_t i = 0; i < g->input.n; i++)
@@ -208,7 +212,7 @@ static void emit_gradient_function(const Program *p, const ModelNames *n, size_t
   for (size_t i = 0; i < g->output.n; i++)
     if (g->output.at[i].role == ROLE_data) buf_printf(out, "  out[%zu] = %s;\n", given++, r->output[i]);
   buf_printf(out, "  return %s_grad(t, %s_OBJECTIVE_%s, dims, in, out);\n}\n", n->prefix, n->upper,
-             r->macro + strlen(n->upper) + 1);
+             objective_macro(n, at));
 }
 
 static void part_training(const ModelText *m, Buf *out) {
@@ -221,8 +225,17 @@ static void part_training(const ModelText *m, Buf *out) {
   buf_putc(out, '\n');
 }
 
+// Its names of which no name of a page is a part.
+static void part_fixed_training(const ModelText *m, Buf *out) {
+  static const TextPartRow none[] = {{NULL, NULL}};
+  if (!program_trains(m->p)) return;
+  buf_printf(out, "%s_TRAIN_ADD_BYTES\n", m->n->upper);
+  template_print("train.h", m, none, out);
+}
+
 void emit_header_fixed(const Program *p, const ModelNames *n, Buf *out) {
-  static const TextPartRow parts[] = {{"sizes", part_fixed_sizes}, {"routes", NULL}, {"training", NULL}, {NULL, NULL}};
+  static const TextPartRow parts[] = {
+      {"sizes", part_fixed_sizes}, {"routes", NULL}, {"training", part_fixed_training}, {NULL, NULL}};
   buf_printf(out, "%s_H_INCLUDED %s_TRACE %s_ROUTE_COUNT\n", n->upper, n->upper, n->upper);
   template_print("model.h", &(ModelText){.p = p, .n = n}, parts, out);
 }

@@ -10,6 +10,7 @@
 #include "emit_model.h"
 
 #include "c_words.h"
+#include "training.h"
 
 #include <string.h>
 
@@ -32,12 +33,14 @@ static void use(NameSet *s, const char *name) {
   intern(&s->used, name);
 }
 
-// Marks what the fixed text of the header declares: every identifier in it that begins with the prefix.
+// Marks the words of the fixed text of the header, without its comments.
 static void use_fixed_names(NameSet *s, const Program *p, const ModelNames *n) {
   Buf text = {0};
   emit_header_fixed(p, n, &text);
   static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
   for (const char *c = text.s; *c;) {
+    const char *end = strncmp(c, "/*", 2) ? NULL : strstr(c, "*/");
+    if (end) c = end + 2;
     size_t len = strspn(c, letters);
     char *word = arena_strndup(s->a, c, len);
     if (len) use(s, word);
@@ -94,9 +97,11 @@ static const char *take_local(const NameSet *header, const ModelNames *n, NameSe
 
 /* routes --------------------------------------------------------------------------------------------------------------
  */
-static void route_function(NameSet *s, ModelNames *n, const Graph *g, RouteNames *r) {
+// An objective whose gradients are computed is grad_NAME: a page may have a route of its name.
+static void route_function(NameSet *s, ModelNames *n, const Program *p, const Graph *g, RouteNames *r) {
   static const Form forms[] = {{false, false, "_", ""}, {true, true, "_", "_ARENA_BYTES"}, {true, true, "_ROUTE_", ""}};
-  r->id = TAKE(s, n, g->name, forms);
+  const char *name = program_trains(p) && g->objective ? arena_printf(s->a, "grad_%s", g->name) : g->name;
+  r->id = TAKE(s, n, name, forms);
   r->fn = arena_printf(s->a, "%s_%s", n->prefix, r->id);
   r->macro = arena_printf(s->a, "%s_%s", n->upper, c_upper(s->a, r->id));
   r->dims = graph_dims_used(g);
@@ -122,6 +127,7 @@ static void route_locals(const NameSet *header, const ModelNames *n, const Progr
   NameSet locals = name_set(header->a);
   static const char *const own[] = {"ctx", "dims", "in", "out"}; // of the route's function
   for (size_t i = 0; i < sizeof own / sizeof *own; i++) use(&locals, own[i]);
+  if (program_trains(p) && g->objective) use(&locals, "t"); // of mdl_grad
   for (size_t j = 0; j < p->module->ndim; j++)
     if (r->dims >> j & 1) r->dim[j] = take_local(header, n, &locals, p->module->dim[j].name);
   r->input = tensor_locals(header, n, &locals, g->input.at, g->input.n);
@@ -151,7 +157,7 @@ ModelNames model_names(const Program *p, const EmitModel *o) {
   size_t nwords = c_words(&word);
   for (size_t i = 0; i < nwords; i++) use(&s, word[i]);
   use_fixed_names(&s, p, &n);
-  for (size_t i = 0; i < p->route.n; i++) route_function(&s, &n, p->route.at[i].graph, &n.route[i]);
+  for (size_t i = 0; i < p->route.n; i++) route_function(&s, &n, p, p->route.at[i].graph, &n.route[i]);
   static const Form bounds[] = {{true, false, "_MIN_", ""}, {true, false, "_MAX_", ""}};
   for (size_t i = 0; i < p->module->ndim; i++) n.dim_macro[i] = TAKE(&s, &n, p->module->dim[i].name, bounds);
   for (size_t i = 0; i < p->route.n; i++) {

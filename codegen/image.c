@@ -569,7 +569,7 @@ static void training(Image *im) {
               V(training, nobjective, cell_u32(x.objective.n)),
               V(training, update, cell_u32(program_trains(im->p) ? im->p->update : 0)),
               V(training, slots, cell_u64(x.slots)), V(training, next_bytes, cell_u64(x.next_bytes)),
-              V(training, outputs, cell_u64(x.outputs))));
+              V(training, outputs, cell_u64(x.outputs)), V(training, layout, cell_u64(x.layout))));
   finish(im, facts);
 }
 

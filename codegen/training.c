@@ -22,10 +22,27 @@ static uint32_t tensor_named(const Training *t, const char *name) {
   return UINT32_MAX;
 }
 
+static bool reads(const Graph *g, Val v, const char *name) {
+  const Value *x = graph_value(g, v);
+  if (x->op == OP_weight) return !strcmp(value_str(x, A_name), name);
+  for (uint32_t i = 0; i < x->nargs; i++)
+    if (reads(g, x->args[i], name)) return true;
+  return false;
+}
+
+// Is what nothing changes in the file a second time, in another layout or as a part of something? Who would change one
+// of them would leave the others behind.
+static bool is_repeated(const Program *p, size_t at, const Value *v) {
+  if (value_int(v, A_trained, 0) || value_int(v, A_state, 0)) return false;
+  for (size_t i = 0; i < p->weight.n; i++)
+    if (i != at && reads(p->weight.at[i].graph, p->weight.at[i].val, value_str(v, A_name))) return true;
+  return false;
+}
+
 static void add_weights(const Program *p, Training *t, Arena *a) {
   for (size_t i = 0; i < p->weight.n; i++) {
     const Value *v = stored_weight(&p->weight.at[i]);
-    if (!v || tensor_named(t, value_str(v, A_name)) != UINT32_MAX) continue;
+    if (!v || tensor_named(t, value_str(v, A_name)) != UINT32_MAX || is_repeated(p, i, v)) continue;
     VEC_PUSH(a, t->tensor,
              ((TrainingTensor){value_str(v, A_name), v->type, &p->weight.at[i], false, MDL__NONE, MDL__NONE}));
   }
@@ -45,13 +62,15 @@ static void add_output(Training *t, const Graph *g, const Port *o, TrainingOutpu
     VEC_PUSH(a, t->tensor, ((TrainingTensor){o->name, *type, NULL, false, MDL__NONE, MDL__NONE}));
   }
   TrainingTensor *x = &t->tensor.at[out->tensor];
+  if (o->role == ROLE_gradient && !x->weight) ICE("@%s: the trained weight '%s' is not stored", g->name, o->name);
   out->kind = o->role == ROLE_gradient ? MDL__IS_GRADIENT : MDL__IS_NEXT;
   if (out->kind == MDL__IS_GRADIENT && x->slot == MDL__NONE) {
     x->trained = true, x->slot = t->slots;
     t->slots += grains((uint64_t)type_elements(g->module, type));
   } else if (out->kind == MDL__IS_NEXT && x->next == MDL__NONE) {
     x->next = t->next_bytes;
-    t->next_bytes += (uint64_t)round_up(type_bytes(g->module, type), 64);
+    // where no weight is, there is what it holds now, behind what it holds next
+    t->next_bytes += (uint64_t)round_up(type_bytes(g->module, type), 64) * (x->weight ? 1 : 2);
   }
 }
 
@@ -65,6 +84,12 @@ Training program_training(const Program *p, Arena *a) {
     for (size_t i = 0; i < g->output.n; i++) add_output(&t, g, &g->output.at[i], &o.output[i], a);
     VEC_PUSH(a, t.objective, o);
     if (g->output.n > t.outputs) t.outputs = g->output.n;
+  }
+  t.layout = hash_bytes("switchyard training 1", 21, 0);
+  for (size_t i = 0; i < t.tensor.n; i++) {
+    const TrainingTensor *x = &t.tensor.at[i];
+    uint64_t row[] = {x->slot, x->next};
+    t.layout = hash_bytes(row, sizeof row, hash_bytes(x->name, strlen(x->name), t.layout));
   }
   return t;
 }

@@ -23,9 +23,10 @@ typedef struct TrainingObjective {
   TrainingOutput *output; // of the route, one for each
 } TrainingObjective;
 typedef struct Training {
-  VEC(TrainingTensor) tensor; // in the order of the weight file
+  VEC(TrainingTensor) tensor; // in the order of the weight file; those that lie there once, as they are
   VEC(TrainingObjective) objective;
   uint64_t slots, next_bytes, outputs; // outputs: the most of an objective
+  uint64_t layout;                     // names where what is in the state
 } Training;
 
 // Can steps be made with it: are there objectives with gradients in place?

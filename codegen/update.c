@@ -54,12 +54,18 @@ static void moments(Update *u, KVal *m, KVal *v) {
   put(u, V, *v);
 }
 
+// What a parameter becomes: at rate 0 it keeps every bit, the sign of a zero and whatever its step is, too.
+static void settle(Update *u, KVal p) {
+  KVal zero = kb_const(u->k, 0, DT_F32, u->lanes);
+  put(u, P, kb_op3(u->k, K_select, kb_op2(u->k, K_eq, u->h[MDL__H_RATE], zero), get(u, P), p));
+}
+
 // torch.optim.AdamW: decay first, eps behind the bias correction.
 static void adamw(Update *u) {
   KVal m, v;
   moments(u, &m, &v);
   KVal root = add(u, over(u, kb_op1(u->k, K_sqrt, v), u->h[MDL__H_ROOT]), u->h[MDL__H_EPS]);
-  put(u, P, sub(u, mul(u, get(u, P), u->h[MDL__H_KEEP]), mul(u, u->h[MDL__H_RATE], over(u, m, root))));
+  settle(u, sub(u, mul(u, get(u, P), u->h[MDL__H_KEEP]), mul(u, u->h[MDL__H_RATE], over(u, m, root))));
 }
 
 // Hugging Face's AdamW (ViLT, VLMo): eps in front of the bias correction, decay last, of the new parameter.
@@ -68,7 +74,7 @@ static void adamw_hf(Update *u) {
   moments(u, &m, &v);
   KVal root = add(u, kb_op1(u->k, K_sqrt, v), u->h[MDL__H_EPS]);
   KVal p = sub(u, get(u, P), mul(u, u->h[MDL__H_RATE], over(u, m, root)));
-  put(u, P, sub(u, p, mul(u, u->h[MDL__H_DECAY], p)));
+  settle(u, sub(u, p, mul(u, u->h[MDL__H_DECAY], p)));
 }
 
 // torch.optim.SGD with momentum, without dampening: the decay is part of the gradient.
@@ -77,7 +83,7 @@ static void sgd(Update *u) {
   KVal g = add(u, mul(u, get(u, G), u->h[MDL__H_SCALE]), mul(u, p, u->h[MDL__H_DECAY]));
   KVal m = add(u, mul(u, get(u, M), u->h[MDL__H_BETA1]), g);
   put(u, M, m);
-  put(u, P, sub(u, p, mul(u, u->h[MDL__H_RATE], m)));
+  settle(u, sub(u, p, mul(u, u->h[MDL__H_RATE], m)));
 }
 
 // LAMB (You et al., 2020, algorithm 2): Adam's step with decay; whoever calls it knows its length.
@@ -90,7 +96,7 @@ static void lamb(Update *u) {
 }
 
 static void move(Update *u) {
-  put(u, P, sub(u, get(u, P), mul(u, u->h[MDL__H_RATE], get(u, G))));
+  settle(u, sub(u, get(u, P), mul(u, u->h[MDL__H_RATE], get(u, G))));
 }
 static void sum(Update *u) {
   put(u, P, add(u, get(u, P), get(u, G)));

@@ -6,6 +6,7 @@
 #include "check_gradients.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,7 @@ static bool read_options(StepRun *x) {
   if (o->arg.n != 1) return session_fail(s, EXIT_USAGE, "syc step takes one model (syc step --help)"), false;
   if (!o->objective) return session_fail(s, EXIT_USAGE, "syc step: of which objective? (--objective NAME)"), false;
   if (strchr(o->objective, ',')) return session_fail(s, EXIT_USAGE, "syc step takes one objective"), false;
+  if (o->routes) return session_fail(s, EXIT_USAGE, "syc step runs objectives alone: leave --routes away"), false;
   if (!o->weights.n)
     return session_fail(s, EXIT_USAGE, "syc step: from which weights? (--weights FILE; syc weights init makes some)"),
            false;
@@ -58,7 +60,8 @@ static bool read_options(StepRun *x) {
          want_number(s, "decay", o->decay, 0.01, 0, 1e6, &x->h.decay) &&
          want_number(s, "beta1", o->beta1, 0.9, 0, 1 - 1e-12, &x->h.beta1) &&
          want_number(s, "beta2", o->beta2, 0.999, 0, 1 - 1e-12, &x->h.beta2) &&
-         want_number(s, "eps", o->eps, 1e-8, 0, 1, &x->h.eps) && want_number(s, "clip", o->clip, 0, 0, 1e30, &x->clip);
+         want_number(s, "eps", o->eps, 1e-8, x->optimiser == MDL_SGD ? 0 : FLT_MIN, 1, &x->h.eps) &&
+         want_number(s, "clip", o->clip, 0, 0, 1e30, &x->clip);
 }
 
 /* the batch

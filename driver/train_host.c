@@ -4,6 +4,7 @@
 #include "runtime/engine/numbers.h"
 #include "runtime/weights_format.h"
 
+#include <float.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,7 +89,7 @@ const sy_training *train_host(Arena *a, const Program *p, TrainCall *call, void 
   host.p = p, host.call = call, host.ud = ud;
   host.bytes = bytes.total, host.add_bytes = bytes.add;
   host.training = (mdl__training){
-      (unsigned)t.tensor.n, (unsigned)t.objective.n, (unsigned)p->update, t.slots, t.next_bytes, t.outputs};
+      (unsigned)t.tensor.n, (unsigned)t.objective.n, (unsigned)p->update, t.slots, t.next_bytes, t.outputs, t.layout};
   host.stored = ARENA_ARRAY(a, mdl__stored, t.tensor.n + 1);
   host.objective = ARENA_ARRAY(a, mdl__objective, t.objective.n + 1);
   host.entry = ARENA_ARRAY(a, mdl__entry, p->weight.n + 1);

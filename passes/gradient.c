@@ -269,8 +269,8 @@ static bool walk_value(Back *b, Val v) {
   return true;
 }
 
-// Weights that get a gradient are marked: nothing is folded into them, nor they into anything.
-static Val mark_trained(Graph *g, Val v) {
+// Nothing is folded into a weight that is marked, nor it into anything.
+static void mark_trained(Graph *g, Val v) {
   Value w = *graph_value(g, v);
   Attr attr[ATTR_COUNT];
   uint32_t n = 0;
@@ -280,7 +280,6 @@ static Val mark_trained(Graph *g, Val v) {
   graph_value(g, marked)->label = w.label;
   graph_replace(g, v, marked);
   graph_value(g, v)->dead = true;
-  return marked;
 }
 
 // What the gradient of an objective is multiplied by, so that the mean over the objectives of a step is the sum of
@@ -310,8 +309,30 @@ static size_t differentiate(Graph *g, Arena *scratch, const Train *t) {
     VEC_PUSH(g->module->arena, g->output, p);
     n++;
   }
-  for (uint32_t i = 1; i < b.known; i++)
-    if (b.leaf[i] && b.of[i].sum.id && val(&b, (Val){i})->op == OP_weight) (void)mark_trained(g, (Val){i});
+  return n;
+}
+
+// A weight that steps change, by its gradient or because it is assigned, is marked wherever it is read: in routes and
+// in objectives that do not change it, too, so that it lies in one place in one order, and nobody keeps its first
+// value.
+static size_t mark_changed(Module *m, Arena *scratch) {
+  Intern changed = {.arena = scratch};
+  size_t n = 0;
+  for (size_t i = 0; i < m->graph.n; i++)
+    for (size_t k = 0; k < m->graph.at[i]->output.n; k++) {
+      const Port *o = &m->graph.at[i]->output.at[k];
+      if (o->role == ROLE_gradient || o->role == ROLE_next) intern(&changed, o->name);
+    }
+  for (size_t i = 0; i < m->graph.n; i++) {
+    Graph *g = m->graph.at[i];
+    uint32_t known = (uint32_t)g->value.n;
+    for (uint32_t v = 1; v < known; v++) {
+      const Value *w = graph_value(g, (Val){v});
+      if (w->dead || w->op != OP_weight || value_int(w, A_state, 0) || value_int(w, A_trained, 0)) continue;
+      if (is_interned(&changed, value_str(w, A_name))) mark_trained(g, (Val){v}), n++;
+    }
+    graph_compact(g);
+  }
   return n;
 }
 
@@ -341,5 +362,6 @@ size_t pass_gradient(Module *m, Arena *scratch, const PassOptions *o) {
     graph_compact(g);
     arena_reset(scratch, mark);
   }
+  if (m->train) n += mark_changed(m, scratch);
   return n;
 }

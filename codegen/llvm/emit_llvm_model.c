@@ -5,6 +5,7 @@
 #include "emit_llvm.h"
 
 #include "engine_bitcode.h"
+#include "codegen/training.h"
 #include "image_llvm.h"
 
 #include <llvm-c/BitReader.h>
@@ -101,8 +102,11 @@ static bool link_engine(Llvm *l, const char *what, const char **err) {
 // The engine's public functions get the model's prefix; all else is internal.
 static void name_functions(Llvm *l, const ModelNames *n) {
   static const char prefix[] = "mdl_";
-  static const char *const open[] = {"init", "call",     "describe", "arena_bytes",
-                                     "isa",  "strerror", "selftest", "set_trace"};
+  static const char *const open[] = {"init",           "call",          "describe",     "arena_bytes", "isa",
+                                     "strerror",       "selftest",      "set_trace",    "train_init",  "train_ctx",
+                                     "grad",           "update",        "train_fault",  "train_step",  "train_put",
+                                     "train_set_step", "train_tensors", "train_tensor", "train_get",   "train_export"};
+  size_t nopen = program_trains(l->p) ? sizeof open / sizeof *open : 8; // the first are those of every model
   for (LLVMValueRef g = LLVMGetFirstGlobal(l->module); g; g = LLVMGetNextGlobal(g))
     if (!LLVMIsDeclaration(g) && LLVMGetLinkage(g) == LLVMExternalLinkage) LLVMSetLinkage(g, LLVMInternalLinkage);
   for (LLVMValueRef f = LLVMGetFirstFunction(l->module); f; f = LLVMGetNextFunction(f)) {
@@ -110,7 +114,7 @@ static void name_functions(Llvm *l, const ModelNames *n) {
     const char *name = LLVMGetValueName2(f, &len);
     if (LLVMIsDeclaration(f) || strncmp(name, prefix, sizeof prefix - 1) != 0) continue;
     const char *rest = arena_strdup(&l->arena, name + sizeof prefix - 1);
-    for (size_t i = 0; i < sizeof open / sizeof *open; i++)
+    for (size_t i = 0; i < nopen; i++)
       if (!strcmp(rest, open[i])) {
         const char *full = arena_printf(&l->arena, "%s_%s", n->prefix, rest);
         LLVMSetValueName2(f, full, strlen(full));

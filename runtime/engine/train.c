@@ -3,7 +3,8 @@
 // of engine.c where a module can be trained.
 //
 // The state: 4096 bytes of mdl_train; the weight file; gradients, first and second moments of all trained tensors, each
-// as its weight is stored, side by side; what objectives have assigned; partial sums and addresses of a call.
+// as its weight is stored, side by side; what objectives have assigned, and of what no route reads its value; partial
+// sums and addresses of a call.
 //@ end
 //@ section Training
 
@@ -15,7 +16,7 @@
 
 struct mdl_train {
   char magic[8];
-  uint64_t plan_hash, step;
+  uint64_t plan_hash, layout, step;
   mdl_ctx *ctx; /* from here on: of this process */
   unsigned char *at;
   const char *fault;
@@ -84,10 +85,11 @@ static mdl_status mdl__train_begin(const mdl_train_config *c) {
     memset(c->state, 0, (size_t)mdl__part(MDL__ADDED));
     mdl__write_header((unsigned char *)c->state + MDL__TRAIN_HEADER);
   } else {
-    return t->plan_hash == MDL_PLAN_HASH ? MDL_OK : MDL_EPLAN;
+    return t->plan_hash == MDL_PLAN_HASH && t->layout == mdl__training_table.layout ? MDL_OK : MDL_EPLAN;
   }
   memcpy(t->magic, MDL__TRAIN_MAGIC, sizeof t->magic);
   t->plan_hash = MDL_PLAN_HASH;
+  t->layout = mdl__training_table.layout;
   return MDL_OK;
 }
 
@@ -106,9 +108,9 @@ mdl_status mdl_train_init(mdl_train **t, const mdl_train_config *c) {
   x->fault = NULL;
   x->batches = 0;
   x->pending = 0;
-  mdl_config config = {MDL_ABI_VERSION, x->at + MDL__TRAIN_HEADER, (size_t)MDL_WEIGHTS_BYTES,
-                       c->arena,        c->arena_bytes,          c->exec,
-                       c->max_isa};
+  mdl_config config = {
+      MDL_ABI_VERSION, x->at + MDL__TRAIN_HEADER, (size_t)MDL_WEIGHTS_BYTES, c->arena, c->arena_bytes, c->exec,
+      c->max_isa};
   status = mdl_init(&x->ctx, &config);
   if (status == MDL_OK) *t = x;
   return status;
@@ -131,10 +133,16 @@ static size_t mdl__element_bytes(const mdl__stored *s) {
   return s->about.dtype == 'b' ? 1 : s->about.dtype == 'h' || s->about.dtype == 'y' ? 2 : 4;
 }
 
+static unsigned char *mdl__next_at(const mdl_train *t, const mdl__stored *s) {
+  return t->at + mdl__part(MDL__NEXT) + s->next;
+}
+static unsigned char *mdl__value_at(const mdl_train *t, const mdl__stored *s) {
+  return s->offset != MDL__NONE ? mdl__train_data(t) + s->offset : mdl__next_at(t, s) + mdl__up(s->bytes);
+}
+
 /* Where a part of a tensor is; NULL: it has no such part. */
 static unsigned char *mdl__tensor_at(const mdl_train *t, const mdl__stored *s, int part) {
-  if (part == MDL_VALUE)
-    return s->offset != MDL__NONE ? mdl__train_data(t) + s->offset : t->at + mdl__part(MDL__NEXT) + s->next;
+  if (part == MDL_VALUE) return mdl__value_at(t, s);
   if (part < MDL_VALUE || part > MDL_MOMENT2 || s->slot == MDL__NONE) return NULL;
   return (unsigned char *)mdl__floats(t, part - MDL_GRADIENT + MDL__GRADIENTS, s->slot);
 }
@@ -195,8 +203,7 @@ static void mdl__take_next(mdl_train *t) {
   if (t->pending)
     for (unsigned i = 0; i < mdl__training_table.nstored; i++) {
       const mdl__stored *s = &mdl__stored_table[i];
-      if (s->next != MDL__NONE && s->offset != MDL__NONE)
-        memcpy(mdl__train_data(t) + s->offset, t->at + mdl__part(MDL__NEXT) + s->next, (size_t)s->bytes);
+      if (s->next != MDL__NONE) memcpy(mdl__value_at(t, s), mdl__next_at(t, s), (size_t)s->bytes);
     }
   t->pending = 0;
 }
@@ -220,6 +227,7 @@ mdl_status mdl_grad(mdl_train *t, unsigned objective, const size_t *dims, const 
   const mdl__training *x = &mdl__training_table;
   if (!t || objective >= x->nobjective || !out || !out[0]) return MDL_EINVAL;
   const mdl__objective *o = &mdl__objectives[objective];
+  t->fault = NULL;
   if (t->batches && t->room < mdl__part(MDL__ADDED) + mdl__gradient_bytes()) return MDL_EARENA;
   mdl__take_next(t);
   int into = t->batches ? MDL__ADDED : MDL__GRADIENTS;
@@ -231,7 +239,7 @@ mdl_status mdl_grad(mdl_train *t, unsigned objective, const size_t *dims, const 
     if (o->output[i].kind == MDL__IS_GRADIENT)
       all[i] = mdl__floats(t, into, s->slot);
     else if (o->output[i].kind == MDL__IS_NEXT)
-      all[i] = t->at + mdl__part(MDL__NEXT) + s->next;
+      all[i] = mdl__next_at(t, s);
     else
       all[i] = out[caller++];
   }
@@ -312,9 +320,18 @@ static void mdl__update_tensor(mdl_train *t, const mdl__stored *s, mdl_optimiser
   mdl__run_update(t, MDL__UPDATE_MOVE, n, p, g, h, NULL, NULL);
 }
 
-static int mdl__groups_fit(unsigned ngroup, const unsigned char *group_of) {
+/* What no optimiser makes NaN of: PyTorch's bounds, and an eps that is there, as unused rows have a zero moment. */
+static int mdl__hyper_fits(const mdl_hyper *h, mdl_optimiser o) {
+  if (!(h->lr >= 0 && h->lr <= 1e30) || !(h->decay >= 0 && h->decay <= 1e30)) return 0;
+  if (!(h->beta1 >= 0 && h->beta1 < 1)) return 0;
+  return o == MDL_SGD || (h->beta2 >= 0 && h->beta2 < 1 && h->eps >= FLT_MIN && h->eps <= 1e30);
+}
+
+static int mdl__groups_fit(mdl_optimiser o, const mdl_hyper *group, unsigned ngroup, const unsigned char *group_of) {
   unsigned k = 0;
   if (ngroup < 1 || ngroup > 256) return 0;
+  for (unsigned i = 0; i < ngroup; i++)
+    if (!mdl__hyper_fits(&group[i], o)) return 0;
   for (unsigned i = 0; group_of && i < mdl__training_table.nstored; i++)
     if (mdl__stored_table[i].slot != MDL__NONE && group_of[k++] >= ngroup) return 0;
   return 1;
@@ -323,7 +340,8 @@ static int mdl__groups_fit(unsigned ngroup, const unsigned char *group_of) {
 mdl_status mdl_update(mdl_train *t, mdl_optimiser o, const mdl_hyper *group, unsigned ngroup,
                       const unsigned char *group_of, double clip, double *norm) {
   if (!t || !group || (unsigned)o >= MDL_OPTIMISERS || !t->batches) return MDL_EINVAL;
-  if (!mdl__groups_fit(ngroup, group_of)) return MDL_EINVAL;
+  if (!(clip >= 0) || !mdl__groups_fit(o, group, ngroup, group_of)) return MDL_EINVAL;
+  t->fault = NULL;
   double squares = mdl__squares_of_all(t), length = mdl__root(squares) / t->batches, scale = 1.0 / t->batches;
   if (norm) *norm = length;
   if (!mdl__finite(squares)) {
@@ -342,6 +360,5 @@ mdl_status mdl_update(mdl_train *t, mdl_optimiser o, const mdl_hyper *group, uns
     k++;
   }
   t->batches = 0;
-  t->fault = NULL;
   return MDL_OK;
 }

@@ -12,14 +12,15 @@ extern "C" {
 
 //@ end
 /* Training: weights, gradients, moments and states lie in one buffer of the caller, which may be a shared mapping of a
- * file. A step is mdl_grad (losses, gradients) and mdl_update:
+ * file: what is there after an update, mdl_train_init goes on from. A step is mdl_grad (losses, gradients) and
+ * mdl_update:
  *
  *   mdl_train_config config = {MDL_ABI_VERSION, state, MDL_TRAIN_BYTES, weights, weights_bytes, arena, sizeof arena};
  *   mdl_train *t;
  *   mdl_hyper h = {1e-3, 0.9, 0.999, 1e-8, 0.01};
  *   if (mdl_train_init(&t, &config)) ..
  *   mdl_grad(t, MDL_OBJECTIVE_.., dims, in, losses);   mdl_update(t, MDL_ADAMW, &h, 1, NULL, 0, NULL);
- *   mdl_classify(mdl_train_ctx(t), ..);   the routes of the module, with the weights as they are now
+ *   mdl_call(mdl_train_ctx(t), ..);   the routes of the module, and their functions, with the weights as they are now
  *
  * The same bits for any number of threads and every instruction set with fma. */
 typedef struct mdl_train mdl_train; /* at the start of the state; there is nothing to free */
@@ -44,7 +45,9 @@ typedef enum mdl_optimiser {
   MDL_LAMB,     /* Adam's step, as long as the parameter times lr */
   MDL_OPTIMISERS
 } mdl_optimiser;
-typedef struct mdl_hyper { /* of a group of weights */
+/* Of a group of weights. lr, decay: 0 or more; beta1, beta2: 0 or more, less than 1; eps: more than 0, of all but
+ * MDL_SGD. With lr 0 a weight keeps every bit, whatever its decay; its moments move. */
+typedef struct mdl_hyper {
   double lr, beta1, beta2, eps, decay;
 } mdl_hyper;
 
@@ -57,17 +60,22 @@ typedef struct mdl_trained { /* what mdl_train_tensor tells */
 /* What of a tensor mdl_train_get and mdl_train_put mean. */
 enum { MDL_VALUE, MDL_GRADIENT, MDL_MOMENT1, MDL_MOMENT2 };
 
+/* MDL_EARENA: the state or the arena is too small. MDL_EALIGN: one of them is not aligned. MDL_EWEIGHTS, MDL_EPLAN:
+ * what there is to begin with is no weight file or no state, or one of another model, or of this one with other weights
+ * trained. A state of zeros without weights is a beginning, too: with weights of zero, for mdl_train_put. */
 mdl_status mdl_train_init(mdl_train **t, const mdl_train_config *c);
-/* The context of the model's routes: one call at a time, none during mdl_grad or mdl_update. */
+/* The context of the model's routes, which read the weights as they are now: one call at a time, none during mdl_grad
+ * or mdl_update. Checksums are those of mdl_train_export alone: mdl_selftest says MDL_EWEIGHTS of this context. */
 mdl_ctx *mdl_train_ctx(mdl_train *t);
 /* Losses and further outputs of objective `objective` into `out`, one buffer for each; gradients into the state: they
  * are added to what is there since the last update (MDL_EARENA: the state has no room for a second batch). What the
  * objective assigns (queues, averages) is taken over by the next mdl_grad or mdl_update. MDL_ENUMERIC: the first loss
- * is not finite, and nothing was changed. */
+ * is not finite; then, and where the call is refused (as mdl_call would), nothing of the batch is left. */
 mdl_status mdl_grad(mdl_train *t, unsigned objective, const size_t *dims, const void *const *in, void *const *out);
 /* One update with the mean of the gradients since the last one, for `ngroup` groups (1 to 256). group_of: number of the
  * group of each trained tensor, in the order of mdl_train_tensor without those that are not trained; NULL: all are in
  * group 0. clip: gradients are scaled down to this norm of all together; 0: never. *norm (may be NULL): what it was.
+ * MDL_EINVAL: no gradients are there, or a number or a group is out of its bounds.
  * MDL_ENUMERIC: a gradient is not finite, nothing was changed but that the gradients are forgotten; mdl_train_fault
  * names the first such tensor. */
 mdl_status mdl_update(mdl_train *t, mdl_optimiser o, const mdl_hyper *group, unsigned ngroup,
@@ -78,10 +86,12 @@ void mdl_train_set_step(mdl_train *t, uint64_t step);
 unsigned mdl_train_tensors(void);
 const mdl_trained *mdl_train_tensor(unsigned i); /* NULL: there are fewer */
 /* A tensor under its name in the checkpoint, row-major, `bytes` long. MDL_EINVAL: there is none, or it has another size
- * or no such part. */
+ * or no such part. Frozen weights that lie in the file in several orders, or as parts of others, are none. */
 mdl_status mdl_train_put(mdl_train *t, const char *name, int part, const void *rows, size_t bytes);
 mdl_status mdl_train_get(const mdl_train *t, const char *name, int part, void *rows, size_t bytes);
-/* The weights as they are now, as the weight file that mdl_init takes: MDL_WEIGHTS_BYTES. */
+/* The weights as they are now, as the weight file that mdl_init takes: MDL_WEIGHTS_BYTES. MDL_EINVAL: `bytes` are
+ * fewer.
+ */
 mdl_status mdl_train_export(const mdl_train *t, void *weights, size_t bytes);
 //@ alone
 

@@ -37,7 +37,7 @@ typedef struct mdl__entry { /* of the weight file */
 } mdl__entry;
 typedef struct mdl__stored { /* a tensor of the checkpoint, and where it is */
   mdl_trained about;
-  uint64_t offset;      /* into the data of the weight file; MDL__NONE: among the next values alone */
+  uint64_t offset;      /* into the data of the weight file; MDL__NONE: behind its next value */
   uint64_t slot;        /* of its gradient and moments, in elements; MDL__NONE: it has none */
   uint64_t next;        /* into the next values; MDL__NONE: no objective assigns it */
   uint64_t bytes;       /* as it is stored */
@@ -59,6 +59,7 @@ typedef struct mdl__training {
   unsigned update; /* the first of the kernels */
   uint64_t slots;  /* elements of the gradients */
   uint64_t next_bytes, outputs;
+  uint64_t layout; /* names where what is in the state */
 } mdl__training;
 
 //@ alone

@@ -3,6 +3,7 @@
 # agree, and what is wrong is said. run.sh SYC
 syc=${1:?usage: run.sh SYC}
 case $syc in */*) syc=$(cd "$(dirname "$syc")" && pwd)/$(basename "$syc") ;; esac
+here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d) || exit 3
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 3
@@ -21,14 +22,19 @@ model tiny(n = 12, classes = 5, vocab = 9) {
   dim L = 1..6
   state seen: f32[n]
   state last: i32[1]
-  objective fit(text: i32[B, L], labels: i32[B], scale?: f32) -> loss: f32, plain: f32 {
+  block see(text: i32[B, L]) -> f32[B, classes], f32[B, n] {
     weight words: f32[vocab, n]
     let h = norm(embedding(words, text), 1e-5)  @norm
     let h = h + gelu(linear(h, n))  @fc
     let h = h[:, 0]
+    let y = linear(h, classes)  @head
+    return y, h
+  }
+  objective fit(text: i32[B, L], labels: i32[B], scale?: f32) -> loss: f32, plain: f32 {
+    let y, h = see(text)
     seen <- 0.5 * seen + 0.5 * stop(reshape(reduce_sum(transpose(h)), [n]))
     last <- labels[0:1]
-    let loss = cross_entropy(linear(h, classes) @head, labels)
+    let loss = cross_entropy(y, labels)
     return if given(scale) { loss * scale } else { loss }, loss
   }
   objective drop(text: i32[B, L], labels: i32[B], rows?: i32[B]) -> loss: f32 {
@@ -41,9 +47,9 @@ model tiny(n = 12, classes = 5, vocab = 9) {
     weight words: f32[vocab, n]
     return mean(relu(words - stop(words)))
   }
-  route scores(text: i32[B, L]) -> y {
-    weight words: f32[vocab, n]
-    return embedding(words, text)
+  route logits(text: i32[B, L]) -> y {
+    let y, h = see(text)
+    return y
   }
 }
 PAGE
@@ -139,6 +145,7 @@ base="$syc step tiny.sy --objective fit --backend interp"
 {
   wrong 2 'of which objective' "$syc" step tiny.sy -w start.safetensors --input batch.safetensors
   wrong 1 "no objective 'fitt'" "$syc" step tiny.sy --objective fitt -w start.safetensors --input batch.safetensors
+  wrong 2 'leave --routes away' $base --routes logits -w start.safetensors --input batch.safetensors
   wrong 2 'from which weights' $base --input batch.safetensors
   wrong 2 'on which batch' $base -w start.safetensors
   wrong 2 'must be a number' $base -w start.safetensors --input batch.safetensors --lr fast
@@ -154,5 +161,37 @@ base="$syc step tiny.sy --objective fit --backend interp"
   wrong 1 "no tensor for the input" $base -w start.safetensors --input start.safetensors
   wrong 3 'nothing-here' $base -w nothing-here.safetensors --input batch.safetensors
 }
+
+# the C interface: objective and route in one module, in C of several compilers and as LLVM's object
+have() { command -v "$1" > /dev/null 2>&1; }
+module() { "$syc" "$@" tiny.sy --objective fit --given scale --gradients --routes logits -q; }
+if have gcc && have g++; then
+  cp "$here/module.c" .
+  module emit -o tiny.c || fail "emit"
+  module weights pack -w start.safetensors -o tiny.syw 2> err.txt || { cat err.txt; fail "weights pack"; }
+  strict='-Wall -Wextra -Wconversion -Wshadow -pedantic -Werror -O1 -ffp-contract=off'
+  for cc in gcc clang; do
+    have $cc || continue
+    sanitize=
+    [ $cc = gcc ] && have clang || sanitize='-g -fsanitize=address,undefined -fno-sanitize-recover=undefined'
+    # shellcheck disable=SC2086
+    $cc -std=c99 $strict $sanitize -c tiny.c -o $cc.o &&
+      $cc -D_GNU_SOURCE $strict $sanitize module.c $cc.o -o by_$cc -lm -pthread && ./by_$cc tiny.syw $cc.out ||
+      fail "the module by $cc"
+  done
+  [ ! -e clang.out ] || cmp gcc.out clang.out || fail "gcc and clang give other bits"
+  printf '#include "tiny.h"\nint main() { return tiny_grad_fit(0, 1, 1, 0, 0, 0, 0, 0) != TINY_EINVAL; }\n' > header.cc
+  for cc in g++ clang++; do
+    have $cc || continue
+    # shellcheck disable=SC2086
+    $cc -std=c++11 $strict -c header.cc || fail "the header by $cc"
+  done
+  if module emit --emit=obj --backend=llvm -o llvm.o 2> err.txt; then
+    gcc -O1 -D_GNU_SOURCE module.c llvm.o -o by_llvm -lm -pthread && ./by_llvm tiny.syw llvm.out || fail "the module by LLVM"
+    cmp gcc.out llvm.out || fail "LLVM gives other bits"
+  else
+    grep -q 'without LLVM' err.txt || { cat err.txt; fail "the module by LLVM"; }
+  fi
+fi
 [ $failed -eq 0 ] && echo "step: all well"
 exit $failed
