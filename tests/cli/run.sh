@@ -1051,6 +1051,22 @@ for f in brief out; do
 done
 run 0 "explain --json" explain vit:tiny --json
 check "... is JSON" is_json out
+run 0 "explain lists stages" explain vlmo:tiny --routes image
+says "... with what begins them" '^stage pairs from language  # the third stage' out
+says "... and what they train" 'trained    only "\*text_embeddings\*", ' out
+says "... and how" 'optimiser  adamw_hf, lr 0.0002, decay 0.01; schedule linear' out
+run 0 "explain lists stages as JSON" explain vlmo:tiny --routes image --json
+says "... with their objectives" '"stages"' out
+run 0 "a stage is compiled" emit vlmo:tiny --stage language --gradients --emit=ir@gradient -o -
+says "... its objective" '^graph @masked_text objective' out
+says "... what it trains" 'output "transformer.blocks.0.mlp_text.fc1.weight" = %[0-9]* role gradient' out
+check "... and not what it freezes" test -z "$(grep 'output "transformer.blocks.0.attn.*role gradient' out)"
+says "... and its record" '^stage "language" ' out
+cp out stage.ir && run 0 "... reads back" emit stage.ir --emit=ir@gradient -o -
+says "... with the record" '^  steps 200000' out
+run 1 "a stage that is not there" emit vlmo:tiny --stage languages
+says "... has a near one" "did you mean 'language'" err
+run 2 "a stage of graph IR" emit stage.ir --stage language
 run 0 "explain a code" explain E0101
 says "... with its example" "^    name_unknown.sy:5:12: error: .*E0101" out
 says "... as a program" "^    model m(n = 4) {" out
