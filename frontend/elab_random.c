@@ -135,6 +135,11 @@ static Val drop_rows(Elab *e, Val x, double rate, Span at) {
   return binary(e, OP_mul, x, ones.id ? drop(e, ones, rate, true, at) : NO_VAL, at);
 }
 
+// Objectives of a stage are there to be trained, so they draw.
+static bool does_draw(const Elab *e) {
+  return e->opt->draws || e->opt->stage;
+}
+
 CtVal call_drop(Elab *e, const char *name, CtVal x, CtVal rate, Span at, Span rate_at) {
   double p;
   bool rows = !strcmp(name, "drop_path");
@@ -149,7 +154,7 @@ CtVal call_drop(Elab *e, const char *name, CtVal x, CtVal rate, Span at, Span ra
     elab_error(e, "E0149", at, "%s needs real numbers in rows of samples, not %s", name, val_text(e, x.v));
     return CT_ERROR;
   }
-  if (!e->objective || !e->opt->draws) return x;
+  if (!e->objective || !does_draw(e)) return x;
   if (p == 0) {
     e->sites++;
     return x;
@@ -168,7 +173,7 @@ CtVal call_draw(Elab *e, CtVal weights, Span at) {
     diag_hint(e->diag, g, "a route gives the same result each time; argmax(weights) is the likeliest column");
     return CT_ERROR;
   }
-  if (!e->opt->draws) {
+  if (!does_draw(e)) {
     Diagnostic *g = elab_error(e, "E0149", at, "something is drawn here, and there is no seed to draw with");
     Buf b = {0};
     for (size_t i = 0; i < e->entry->list.n; i++) {

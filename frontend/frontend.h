@@ -32,7 +32,7 @@ typedef struct FrontOptions {
   const char **given; // inputs of objectives that may be left out, and are not
   size_t ngiven;
   bool draws;        // objectives draw: dropout drops, and they have an input of role `noise`
-  const char *stage; // a stage of training: recorded in the module, and its objectives are built with what it gives
+  const char *stage; // a stage of training: recorded in the module, and its objectives are built; they draw
   bool stages;       // without one: all stages are recorded, and nothing is built for them
   // Finds the text of `use NAME`: NUL-terminated, *n bytes, living as long as the Module. NULL if there is none.
   // *path may be set to the name that diagnostics show (default: NAME.sy).

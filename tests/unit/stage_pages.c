@@ -25,7 +25,8 @@ static void page_open(Page *p, const char *file) {
 }
 
 static Module *build(Page *p, const char *entry, const char *stage, const char *objective) {
-  FrontOptions o = {.entry_or_preset = entry, .find = page_find, .ud = &p->arena, .stage = stage, .stages = true};
+  FrontOptions o = {
+      .entry_or_preset = entry, .find = page_find, .ud = &p->arena, .stage = stage, .stages = true, .draws = true};
   o.objectives = &objective, o.nobjectives = objective != NULL;
   Module *m = front_compile(&p->arena, &p->names, &p->diag, p->path, p->text, p->n, &o);
   Buf why = {0};
