@@ -243,7 +243,7 @@ static bool is_counter(const StTensor *t) {
   return !st_dtype_is_float(t->dtype) && st_elements(t) == 1 && text_matches("*.num_batches_tracked", t->name);
 }
 
-static bool is_ignored(const Session *s, const StTensor *t, const char *name) {
+bool checkpoint_ignores(const Session *s, const StTensor *t, const char *name) {
   for (size_t i = 0; i < s->opt.ignore.n; i++)
     if (text_matches(s->opt.ignore.at[i], t->name) || text_matches(s->opt.ignore.at[i], name)) return true;
   return false;
@@ -275,7 +275,8 @@ static bool is_asked_for(const Leftovers *l, const WeightNames *want, const StTe
 }
 
 static bool is_candidate(const Leftovers *l, const StTensor *t, const char *name) {
-  return !is_counter(t) && !is_ignored(l->s, t, name) && checkpoint_find(l->c, name) == t; // no later file has it
+  return !is_counter(t) && !checkpoint_ignores(l->s, t, name) &&
+         checkpoint_find(l->c, name) == t; // no later file has it
 }
 
 typedef VEC(const StTensor *) Tensors;

@@ -54,6 +54,8 @@ StDtype kept_dtype(DType t);                        // how numbers of the type a
 void weight_print_shape(Buf *b, const StTensor *t); // "F32[3,4]"
 
 /* checkpoint_leftover.c */
+// Does an --ignore fit a tensor, by its name in the file or by `name`?
+bool checkpoint_ignores(const Session *s, const StTensor *t, const char *name);
 // Notes the tensors that nothing asks for. False after reporting if some lie in modules of the model.
 SY_MUST_USE bool checkpoint_leftovers(Session *s, const Checkpoint *c, const Module *m, const WeightNames *want);
 

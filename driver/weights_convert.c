@@ -1,6 +1,6 @@
 // weights_convert.c: `syc weights convert FILE... -o FILE`: checkpoints of any kind merged into one safetensors file,
 // in the order of the files; of a name that stands in several, the last file counts. Names lose --strip-prefix; floats
-// become --dtype.
+// become --dtype; what --ignore names is left out.
 #include "weights.h"
 
 #include <string.h>
@@ -32,6 +32,7 @@ static void choose(Session *s, const Checkpoint *c, Convert *v) {
       const StTensor *t = st_at(c->file[i], k);
       StDesc d = {.name = checkpoint_name(c, t), .dtype = t->dtype, .rank = t->rank};
       if (checkpoint_find(c, d.name) != t) continue; // a later file has it
+      if (checkpoint_ignores(s, t, d.name)) continue;
       if (t->foreign) {
         session_note(s, "syc: warning: %s is left out: elements of type %s cannot be read here", t->name, t->foreign);
         continue;

@@ -541,6 +541,9 @@ run 0 "weights convert" weights convert "$seeds/checkpoint" tiny.safetensors --s
 run 0 "inspect of the result" weights inspect merged.safetensors
 says "names lost the prefix" '^running_var ' out
 says "all files are in it" 'heads.head.weight' out
+run 0 "weights convert without some" weights convert merged.safetensors --ignore 'heads.*' -q -o rest.safetensors
+run 0 "inspect of the rest" weights inspect rest.safetensors
+check "what was named is left out" sh -c 'grep -q "^running_var " out && ! grep -q "heads\." out'
 run 0 "weights convert to standard output" weights convert merged.safetensors -o -
 check "the same bytes" cmp out merged.safetensors
 run 2 "weights convert without -o" weights convert tiny.safetensors
