@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# demo.sh: builds Switchyard, compiles a ViT-B/16 to an executable, classifies a picture with it, does the same in one
+# demo.sh: builds Switchyard, compiles a small model that it trained itself and asks it about drawn scenes
+# (examples/scenes), compiles a ViT-B/16 to an executable, classifies a picture with it, does the same in one
 # process through LLVM where that is installed or can be, and compares all models with the outputs of their authors' code.
 # Minutes the first time, seconds after that. Everything lies in build/.
 set -euo pipefail
@@ -30,6 +31,31 @@ fresh() {
   shift
   sha256sum "$@" > $demo/$name.made_of
 }
+
+step "a small model that syc trained itself (examples/scenes): it answers, captions and searches"
+scenes=$demo/scenes.d
+parts="$syc build/lib/*.a models/scenes.sy models/std.sy models/losses.sy examples/scenes/scenes.safetensors"
+# shellcheck disable=SC2086
+if [ ! -x $demo/scenes ] || stale scenes $parts; then
+  $syc build models/scenes.sy --routes answer,caption,image,text --weights examples/scenes/scenes.safetensors -o $demo/scenes --quiet
+  fresh scenes $parts
+fi
+gcc -O2 -ffp-contract=off -I. examples/scenes/scenes.c data/random.c -lm -o $demo/draw_scenes
+drawn="topleft small red circle center large blue square bottomright large green ring"
+$demo/draw_scenes --draw "$drawn" --scale 4 -o $demo/scene.png
+$demo/draw_scenes --split test --count 100 --pictures --scale 4 -o $scenes
+echo "   $demo/scene.png was drawn as: $drawn"
+words="--vocab examples/scenes/vocab.txt"
+for question in "what color is the square" "where is the green ring" "is the red circle above the blue square" "how many large things are there"; do
+  # shellcheck disable=SC2086
+  echo "   $question? $($demo/scenes $demo/scene.png --text "$question" --route answer $words --labels examples/scenes/answers.txt | tail -n 1)"
+done
+# shellcheck disable=SC2086
+{
+  echo "   caption: $($demo/scenes $demo/scene.png --route caption $words | sed 's/.*: //')"
+  $demo/scenes embed $scenes -o $demo/scenes.npy
+  $demo/scenes search $demo/scenes.npy "small yellow triangle" "two red rings" --top 3 $words
+} | sed 's/^/   /'
 
 step "making seeded weights for ViT-B/16: $demo/vit-base.safetensors"
 if [ ! -s $demo/vit-base.safetensors ] || stale weights $syc models/vit.sy models/std.sy; then

@@ -3,7 +3,7 @@
 # scenes that scenes.c wrote with --pictures: its answers, by kind of question; its captions, word for word; and of 100 pictures
 # with different captions the one that a caption finds first. Exit status 4 if a share (per cent) is less than asked for.
 set -euo pipefail
-program=$1 folder=$2 least_answers=${3:-0} least_captions=${4:-0} least_found=${5:-0}
+program=$(realpath "$1") folder=$2 least_answers=${3:-0} least_captions=${4:-0} least_found=${5:-0}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 here=$(cd "$(dirname "$0")" && pwd)

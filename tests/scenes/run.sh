@@ -89,7 +89,21 @@ check "an answer is a word" sh -c 'tail -n 1 out | grep -qwFf train/answers.txt'
 check "a caption is there" ./demo large.png --route caption --vocab train/vocab.txt
 check "vectors of pictures" ./demo embed train -o v.npy
 check "a search" ./demo search v.npy "red circle" --vocab train/vocab.txt
+
+### the trained weights
+run 0 "the trained model" build "$source/models/scenes.sy" --routes answer,caption,image,text -w "$source/examples/scenes/scenes.safetensors" -q -o trained
+check "right about scenes like those it was trained on" bash "$source/examples/scenes/evaluate.sh" ./trained test 96 96 95
+cat seen
+check "right about pairs it never saw" bash "$source/examples/scenes/evaluate.sh" ./trained unseen 90 85 90
+cat seen
+check "one that was not trained is not right" sh -c "! bash '$source/examples/scenes/evaluate.sh' ./demo test 30"
+
+### its training
 for objective in caption answer all; do
   run 0 "gradients: $objective" emit scenes --objective $objective --gradients --emit=ir -o $objective.ir
+done
+for stage in captions answers all; do # compiled by LLVM, because gcc takes a minute for each
+  "$syc" train "$source/models/scenes.sy" --stage $stage --steps 2 --batch 8 --data train/scenes.safetensors --backend jit -q -o $stage > out 2> err
+  if grep -q 'without LLVM' err; then skip "stage $stage" "syc was built without LLVM"; else check "stage $stage: its weights" [ -s $stage/last.safetensors ]; fi
 done
 finish scenes
