@@ -172,6 +172,22 @@ else
     run 0 "the same here" ./vb --route classify --input image=pixels.npy --out logits.npy
     node -e 'const b = require("fs").readFileSync("logits.npy").subarray(-40); for (let i = 0; i < 10; i++) console.log(b.readFloatLE(4 * i).toPrecision(9))' > by_us
     same "node gives the same bits" by_node by_us
+    training='vit:tiny --dim B=4 --objective classify --gradients --routes classify' # routes and objectives in one module
+    # shellcheck disable=SC2086
+    {
+      run 0 "a module that trains, for WebAssembly" "$syc" emit $training --emit=wasm -o train.wasm
+      mkdir -p train
+      run 0 "a module that trains, in C" "$syc" emit $training --isa portable -o train/vit.c
+      run 0 "its weights" "$syc" weights pack $training --weights tiny.st -o train.syw -q
+    }
+    if have gcc; then
+      state=$(sed -n 's/^#define VIT_TRAIN_BYTES UINT64_C(\([0-9]*\)).*/\1/p' train/vit.h)
+      run 0 "steps in node" node "$here/train.js" train.wasm train.syw "$state"
+      cp out by_node
+      run 0 "the same steps in C" sh -c 'gcc -O1 -ffp-contract=off -Itrain "$0/train.c" train/vit.c -o steps -lm && ./steps train.syw' "$here"
+      cp out by_us
+      same "training in node gives the same bits" by_node by_us
+    fi
     head -c 1000 vit.syw > short.syw
     run 1 "a cut weight file is an error in node" sh -c 'node classify.js vit.wasm short.syw < pixels'
     says "a cut weight file: what is wrong" 'the weight file has 1000 bytes'

@@ -193,5 +193,19 @@ if have gcc && have g++; then
     grep -q 'without LLVM' err.txt || { cat err.txt; fail "the module by LLVM"; }
   fi
 fi
+
+# the example: the loss falls, new pictures are told apart, what is exported serves
+if have make && have cc; then
+  cp -r "$here/../../examples/finetune_c" .
+  # the command that its first lines give
+  options=$(sed -n 's/^\/\/   O="\(.*\)"$/\1/p' finetune_c/main.c | sed 's/^\$O //' | paste -sd' ' -)
+  # shellcheck disable=SC2086
+  "$syc" emit $options -q -o finetune_c/vit.c && "$syc" weights init $options -q -o finetune_c/start.safetensors 2> err.txt &&
+    "$syc" weights pack $options -q -w finetune_c/start.safetensors -o finetune_c/start.syw 2> err.txt || { cat err.txt; fail "finetune_c: its module"; }
+  make -s -C finetune_c CFLAGS='-O1 -Wall -Wextra -Wconversion -Werror' > err.txt 2>&1 || { cat err.txt; fail "finetune_c: make"; }
+  (cd finetune_c && ./finetune start.syw end.syw) > finetune.txt || { cat finetune.txt; fail "finetune_c"; }
+  awk '/^step/ { last = $4; if (!first) first = $4 } /^everything/ { right = $2 } /has its bits/ { kept = 1 }
+    END { exit !(last < first / 4 && right > 90 && kept) }' finetune.txt || { cat finetune.txt; fail "finetune_c does not learn"; }
+fi
 [ $failed -eq 0 ] && echo "step: all well"
 exit $failed
