@@ -419,14 +419,13 @@ static bool run_steps(Run *r) {
     TrainLine line = {0};
     double from = now();
     if (!take_step(r, step, &line)) return false;
-    arena_reset(&s->arena, mark);
     line.seconds = now() - r->began;
     line.samples = (double)(r->plan.rows * r->plan.calls) / (now() - from);
     if (!train_log_step(&r->log, &line)) return false;
-    mark = arena_mark(&s->arena); // the log keeps its lines
     bool end = step + 1 == r->plan.steps;
     if (((step + 1) % eval == 0 || end) && !evaluate(r, step + 1)) return false;
     if (((step + 1) % saves == 0 || end) && !save(r, "last.safetensors")) return false;
+    arena_reset(&s->arena, mark); // of the step, of evaluations
   }
   return !r->t.average || save_result(r, "average.safetensors"); // also if it was killed behind the last checkpoint
 }

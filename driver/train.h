@@ -33,6 +33,7 @@ typedef struct TrainLog {
   uint64_t steps; // of the whole run
   double shown;   // when something was said last, seconds
   bool bar;
+  Arena lines; // what follows
   VEC(TrainLine) line;
   VEC(TrainLine) measured; // of evaluations: loss[0], and what was measured
   const char *measure[TRAIN_PARTS];

@@ -37,10 +37,10 @@ static bool take_line(TrainLog *l, const char *text) {
   if (measured) {
     x.loss[0] = json_field(j, "val_loss");
     for (size_t i = 0; i < l->nmeasure; i++) x.loss[i + 1] = json_field(j, l->measure[i]);
-    if (ok) VEC_PUSH(&l->s->arena, l->measured, x);
+    if (ok) VEC_PUSH(&l->lines, l->measured, x);
   } else {
     for (size_t i = 0; i < l->nparts; i++) x.loss[i] = json_field(j, l->part[i]);
-    if (ok) VEC_PUSH(&l->s->arena, l->line, x);
+    if (ok) VEC_PUSH(&l->lines, l->line, x);
   }
   cJSON_Delete(j);
   return ok;
@@ -146,7 +146,7 @@ static void show(TrainLog *l, const TrainLine *x) {
 }
 
 bool train_log_step(TrainLog *l, const TrainLine *x) {
-  VEC_PUSH(&l->s->arena, l->line, *x);
+  VEC_PUSH(&l->lines, l->line, *x);
   put_json(l, x);
   put_csv(l, x);
   show(l, x);
@@ -155,7 +155,7 @@ bool train_log_step(TrainLog *l, const TrainLine *x) {
 }
 
 bool train_log_measured(TrainLog *l, const TrainLine *x) {
-  VEC_PUSH(&l->s->arena, l->measured, *x);
+  VEC_PUSH(&l->lines, l->measured, *x);
   put_measured(l, x);
   if (l->bar) progress_clear();
   if (!l->s->opt.quiet) {
@@ -250,10 +250,11 @@ bool train_log_close(TrainLog *l) {
   bool ok = (!l->json || !fclose(l->json)) & (!l->csv || !fclose(l->csv));
   l->json = l->csv = NULL;
   if (!ok) return io_error(l, "log.jsonl");
-  if (!l->line.n) return true;
+  if (!l->line.n) return true; // and the arena is empty
   draw(l, &b);
   ok = file_write(path, b.s, b.n, &err);
   if (!ok) session_fail(l->s, EXIT_IO, "cannot write %s: %s", path, err);
   buf_free(&b);
+  arena_free(&l->lines);
   return ok;
 }
