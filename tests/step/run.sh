@@ -186,6 +186,24 @@ if have gcc && have g++; then
     # shellcheck disable=SC2086
     $cc -std=c++11 $strict -c header.cc || fail "the header by $cc"
   done
+  # a page's names that are those of the interface
+  cat > clash.sy <<'PAGE'
+use std
+use losses
+model clash(n = 4) {
+  dim B = 1..2
+  block see(t: f32[B, n]) -> f32[B, n] {
+    weight w: f32[n, n]
+    return affine(t, w)
+  }
+  route update(t: f32[B, n]) -> group { return see(t) }
+  route grad_fit(t: f32[B, n]) -> dims { return see(t) }
+  route train_init(t: f32[B, n]) -> step { return see(t) }
+  objective fit(t: f32[B, n], out: f32[B, n]) -> loss: f32 { return mean(see(t) * out) }
+}
+PAGE
+  "$syc" emit clash.sy --objective fit --gradients --routes update,grad_fit,train_init --isa portable -q -o clash.c &&
+    gcc -std=c99 -Wall -Wextra -Wconversion -pedantic -Werror -ffp-contract=off -c clash.c || fail "names of the interface as names of a page"
   if module emit --emit=obj --backend=llvm -o llvm.o 2> err.txt; then
     gcc -O1 -D_GNU_SOURCE module.c llvm.o -o by_llvm -lm -pthread && ./by_llvm tiny.syw llvm.out || fail "the module by LLVM"
     cmp gcc.out llvm.out || fail "LLVM gives other bits"
