@@ -52,9 +52,15 @@ for question in "what color is the square" "where is the green ring" "is the red
 done
 # shellcheck disable=SC2086
 {
-  echo "   caption: $($demo/scenes $demo/scene.png --route caption $words | sed 's/.*: //')"
+  echo "caption: $($demo/scenes $demo/scene.png --route caption $words | sed 's/.*: //')"
   $demo/scenes embed $scenes -o $demo/scenes.npy
-  $demo/scenes search $demo/scenes.npy "small yellow triangle" "two red rings" --top 3 $words
+  $demo/scenes search $demo/scenes.npy "small yellow triangle" "black ring" --top 2 $words |
+    while read -r score picture; do # with what the picture shows, where the line is one of a picture
+      case $picture in
+        *.png) echo "  $score  $picture, which shows: $(grep -m 1 "${picture##*/}" $scenes/scenes.jsonl | sed 's/.*"caption": "\([^"]*\)".*/\1/')" ;;
+        *) echo "$score $picture" ;;
+      esac
+    done
 } | sed 's/^/   /'
 
 step "making seeded weights for ViT-B/16: $demo/vit-base.safetensors"

@@ -4,7 +4,7 @@
 # build/scenes). Some minutes on two cores. The same bits with any number of threads on any machine with fma; a run that was
 # killed goes on when the script is started again.
 set -euo pipefail
-folder=${1:-build/scenes}
+folder=$(realpath -m "${1:-$(dirname "$0")/../../build/scenes}")
 syc=$(realpath "${2:-build/bin/syc}")
 options=("${@:3}")
 cd "$(dirname "$0")/../.."

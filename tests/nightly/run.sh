@@ -3,6 +3,7 @@
 # behind everything else.
 #
 #   threads   every tiny model on 1 to 64 threads under TSan, ASan and UBSan: same bits, no report; wrong calls of the C interface
+#   scenes    the training of examples/scenes from the first step: the weights that are in the tree, byte for byte
 #   embed     a folder of pictures embedded, killed at a random moment, resumed: the same file at the end
 #
 # SWITCHYARD_NIGHTLY: how many rounds of each (default 20; 1 is a quick look), or of one alone with SWITCHYARD_THREADS (of each
@@ -25,6 +26,14 @@ for spec in ${SWITCHYARD_MODELS:-vit:tiny clip:tiny bert:tiny blip:caption_tiny 
     check "$spec, $threads rounds, -fsanitize=$s" timeout 3600 ./threads ./m.so w.syw "$threads"
   done
 done
+
+### a whole training
+if grep -qwE 'fma|asimd' /proc/cpuinfo; then
+  check "examples/scenes is trained" "$source/examples/scenes/train.sh" "$dir/trained" "$syc"
+  check "its weights are those of the tree" cmp trained/scenes.safetensors "$source/examples/scenes/scenes.safetensors"
+else
+  skip "the training of examples/scenes" "a machine without fma has other bits"
+fi
 
 ### killed and resumed embeds
 "$syc" weights init clip:tiny -q -o c.st && "$syc" build clip:tiny --routes image -q -w c.st -o clip > out 2> err || bad "clip" err
