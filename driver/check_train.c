@@ -227,13 +227,14 @@ static bool compare_weights(Check *c, const Case *k, Trainer *t, const Checkpoin
   double atol = json_number(how, "atol", 0), least = json_number(how, "min_gradient", 0);
   double loose = json_number(how, "else_atol", atol);
   Worst w = {0};
-  for (size_t i = 0; prefix && i < t->training.tensor.n; i++) {
-    const TrainingTensor *p = &t->training.tensor.at[i];
+  const Graph *objective = t->program->route.at[0].graph;
+  for (size_t i = 0; prefix && i < objective->output.n; i++) { // in the order of its gradients, for the checksum
+    if (objective->output.at[i].role != ROLE_gradient) continue;
+    const TrainingTensor *p = tensor_of(&t->training, objective->output.at[i].name);
     size_t n = (size_t)type_elements(t->program->module, &p->type);
     const StTensor *want = checkpoint_find(tensors, arena_printf(&c->s->arena, "%s%s", prefix, p->name));
     const StTensor *grad =
         checkpoint_find(tensors, arena_printf(&c->s->arena, "%s%s", gradients ? gradients : "", p->name));
-    if (!p->trained) continue;
     const float *now = trainer_get(t, &c->s->arena, p, MDL_VALUE);
     w.hash = hash_bytes(now, n * sizeof *now, w.hash);
     if (!want || !grad || (size_t)st_elements(want) != n || (size_t)st_elements(grad) != n)
