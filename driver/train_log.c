@@ -247,7 +247,8 @@ bool train_log_close(TrainLog *l) {
   const char *path = arena_printf(&l->s->arena, "%s/loss.svg", l->dir), *err;
   Buf b = {0};
   if (l->bar && l->line.n) progress_clear();
-  bool ok = (!l->json || !fclose(l->json)) & (!l->csv || !fclose(l->csv));
+  bool ok = !l->json || !fclose(l->json);
+  if (l->csv && fclose(l->csv)) ok = false;
   l->json = l->csv = NULL;
   if (!ok) return io_error(l, "log.jsonl");
   if (!l->line.n) return true; // and the arena is empty
