@@ -54,8 +54,9 @@ typedef struct TrainFolder {
   int lock;
   bool goes_on; // there is a checkpoint of an earlier run in it
 } TrainFolder;
-// Takes the folder, or makes it. `about` says what decides the bits of the run: another text in a folder that is gone
-// on with is an error which names the first line that differs. False after reporting.
+// Takes the folder, or makes it; one without a checkpoint has no run yet. `about` says what decides the bits of the
+// run: another text in a folder that is gone on with is an error which names the first line that differs. False after
+// reporting.
 SY_MUST_USE bool train_folder_open(TrainFolder *f, const Buf *about);
 void train_folder_close(TrainFolder *f);
 const char *train_path(Session *s, const TrainFolder *f, const char *name);

@@ -48,19 +48,14 @@ bool train_folder_open(TrainFolder *f, const Buf *about) {
   f->lock = open(train_path(f->s, f, "lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (f->lock < 0) return refuse(f, strerror(errno));
   if (flock(f->lock, LOCK_EX | LOCK_NB)) return refuse(f, "another syc train is at work in this folder");
-  bool there = !stat(run, &st);
   f->goes_on = !stat(last, &st);
-  if (f->s->opt.go_on) {
-    if (!same_run(f, about)) return false;
-    return f->goes_on || (session_note(f->s, "syc: note: %s has no checkpoint yet; the run begins anew", f->dir), true);
-  }
-  if (there)
+  if (f->goes_on && !f->s->opt.go_on)
     return session_fail(f->s, EXIT_USAGE, "%s has a run already: --resume goes on with it, another -o begins a new one",
                         f->dir),
            false;
-  f->goes_on = false;
-  if (!file_write(run, about->s, about->n, &err)) return refuse(f, err);
-  return true;
+  if (f->goes_on) return same_run(f, about);
+  if (f->s->opt.go_on) session_note(f->s, "syc: note: %s has no checkpoint yet; the run begins anew", f->dir);
+  return file_write(run, about->s, about->n, &err) || refuse(f, err);
 }
 
 void train_folder_close(TrainFolder *f) {

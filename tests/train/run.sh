@@ -96,7 +96,7 @@ i=0
 while [ $i -lt 12 ]; do
   i=$((i + 1))
   resume=
-  [ -f killed/run.txt ] && resume=--resume
+  [ -f killed/last.safetensors ] && resume=--resume
   $train --stage whole --save-every 3 --threads $((i % 2 + 1)) --workers $((i % 3)) -o killed $resume 2> err &
   p=$!
   sleep 0.$((i * 37 % 9 + 1))
@@ -104,7 +104,7 @@ while [ $i -lt 12 ]; do
   wait $p 2> killing
   grep -q error err && { cat err; fail "a killed run cannot go on"; break; }
 done
-[ -f killed/run.txt ] && resume=--resume
+[ -f killed/last.safetensors ] && resume=--resume
 $train --stage whole -o killed $resume || fail "a killed run does not end"
 cmp -s whole/average.safetensors killed/average.safetensors || fail "a run that was killed has another average"
 cmp -s whole/last.safetensors killed/last.safetensors || fail "a run that was killed has other bits ($kills kills)"
@@ -157,6 +157,8 @@ wrong 3 "file" tiny.sy --stage whole --data data -o file
 wrong 1 "not finite" tiny.sy --objective fit --data data --batch 8 --steps 300 --lr 1e6 --decay 0 --optimiser sgd -o nan
 mkdir odd odd/red && cp data/red/*.ppm odd/red && mkdir odd/blue && cp data/blue/*.ppm odd/blue && mkdir odd/green && echo no picture > odd/green/1.ppm
 wrong 3 "odd/green/1.ppm" tiny.sy --stage whole --data odd --strict -o strict
+wrong 1 "outside its table" tiny.sy -D classes=1 --objective fit --data data --batch 8 --steps 2 -o again
+"$syc" train tiny.sy --objective fit --data data --batch 8 --steps 2 --lr 0.01 -o again -q || fail "a folder in which no step was made cannot be used again"
 mkdir locked
 (
   flock 9
