@@ -290,6 +290,14 @@ static bool take_stage(Elab *e, const Node *model, const Node *n, Stage *s) {
          check_objectives(e, model, s) && check_inputs(e, model, s);
 }
 
+static const char *stage_names(Elab *e, const Node *model) {
+  const char *all = "";
+  for (size_t i = 0; i < model->a->list.n; i++)
+    if (model->a->list.at[i]->kind == N_train)
+      all = arena_printf(e->arena, "%s%s%s", all, *all ? ", " : "", model->a->list.at[i]->name);
+  return *all ? all : "none";
+}
+
 void stages_model(Elab *e, const Node *model) {
   const char *want = e->opt->stage, *best = NULL;
   size_t dist = 0;
@@ -305,7 +313,11 @@ void stages_model(Elab *e, const Node *model) {
   }
   if (found) return;
   Diagnostic *g = elab_error(e, "E0115", model->name_span, "the model '%s' has no stage '%s'", model->name, want);
-  hint_near(e, g, best);
+  const char *all = stage_names(e, model);
+  if (best)
+    diag_hint(e->diag, g, "did you mean '%s'? Its stages: %s", best, all);
+  else
+    diag_hint(e->diag, g, "its stages: %s", all);
 }
 
 /* patterns and weights
