@@ -114,12 +114,15 @@ static void name_functions(Llvm *l, const ModelNames *n) {
     const char *name = LLVMGetValueName2(f, &len);
     if (LLVMIsDeclaration(f) || strncmp(name, prefix, sizeof prefix - 1) != 0) continue;
     const char *rest = arena_strdup(&l->arena, name + sizeof prefix - 1);
-    for (size_t i = 0; i < nopen; i++)
-      if (!strcmp(rest, open[i])) {
-        const char *full = arena_printf(&l->arena, "%s_%s", n->prefix, rest);
-        LLVMSetValueName2(f, full, strlen(full));
-        LLVMSetVisibility(f, LLVMDefaultVisibility); // clang hides all of a module for WebAssembly
-      }
+    size_t i = 0;
+    while (i < nopen && strcmp(rest, open[i]) != 0) i++;
+    LLVMSetVisibility(f, LLVMDefaultVisibility); // clang hides all of a module for WebAssembly
+    if (i < nopen) {
+      const char *full = arena_printf(&l->arena, "%s_%s", n->prefix, rest);
+      LLVMSetValueName2(f, full, strlen(full));
+    } else {
+      LLVMSetLinkage(f, LLVMInternalLinkage); // two models may be in one program
+    }
   }
 }
 

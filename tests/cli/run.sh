@@ -339,7 +339,7 @@ says "the other expert is dropped" 'drops 203886638 of 289778990 parameters' out
 for page in "$source"/models/*.sy; do
   for preset in $(sed -n 's/^preset \([a-z0-9_]*\).*/\1/p' "$page"); do
     only= # blip_pretrain has an objective and no routes
-    case $(basename "$page" .sy):$preset in blip:pretrain_*) only='--objective pretrain' ;; esac
+    case $(basename "$page" .sy):$preset in blip:pretrain_*) only='--objective pretrain --draws' ;; esac
     # shellcheck disable=SC2086
     run 0 "$(basename "$page" .sy):$preset" emit "$page:$preset" $only --emit=ir -o /dev/null
   done
