@@ -98,7 +98,9 @@ static inline void data_tar_add(DataTar *t, const char *name, char type, const v
   memset(h, 0, 512);
   snprintf(h, 100, "%s", name);
   snprintf(h + 100, 8, "%07o", 0644u);
-  snprintf(h + 124, 12, "%011zo", n);
+  char size[24];
+  snprintf(size, sizeof size, "%011zo", n);
+  memcpy(h + 124, size, 11);
   h[156] = type;
   memcpy(h + 257, "ustar\00000", 8);
   memset(h + 148, ' ', 8);
