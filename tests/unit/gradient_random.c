@@ -99,14 +99,14 @@ static uint32_t first_seed(void) {
   return 1000 * (uint32_t)strtoul(other ? other : "0", NULL, 10) + 1;
 }
 
-Test(gradient_random, differences, .timeout = 3000) {
+Test(gradient_random, differences) {
   const char *wish = getenv("SWITCHYARD_GRAPHS");
   uint32_t graphs = wish && atoi(wish) > 0 ? (uint32_t)atoi(wish) : GRAPHS, first = first_seed();
   for (uint32_t seed = first; seed < first + graphs; seed++) check(seed);
 }
 
 // These seeds are fixed: at a kink, rounding may decide otherwise than the reference does.
-Test(gradient_random, kernels, .timeout = 600) {
+Test(gradient_random, kernels) {
   for (uint32_t seed = 1; seed <= KERNELS; seed++) {
     World w;
     begin(&w, seed);
