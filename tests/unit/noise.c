@@ -149,7 +149,7 @@ static double correlation(const double *x, const double *y, size_t n, double mea
   return sum / (double)n / (mean * (1 - mean));
 }
 
-Test(noise, statistics, .timeout = 60) {
+Test(noise, statistics) {
   Arena a = {0};
   const Target *widest[] = {targets[target_count() - 1]}; // the interpreter goes through its vectors fastest
   Program *p = lower_for(compile(&a, true, "fit"), widest, 1);
@@ -232,7 +232,7 @@ static void same_bits(const Run *r, const sy_model *m, size_t target, const char
   }
 }
 
-Test(noise, every_way, .timeout = 600) {
+Test(noise, every_way) {
   Arena a = {0};
   unsigned all = 0;
   const char *dir = ways_folder(&a, &all);
