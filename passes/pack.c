@@ -10,8 +10,8 @@
 //
 // A weight that training changes lies in one place, in one order: in the order of its only pack (`stored = 1`: the pack
 // is its memory, and loading makes it), else row-major, and kernels pack it at every call. Columns of such a matrix
-// that begin and end with panels are taken from its panels. Where a step updates weights in place, its gradient and what
-// it holds next are laid out like it.
+// that begin and end with panels are taken from its panels. Where a step updates weights in place, its gradient and
+// what it holds next are laid out like it.
 #include "ir/op/op.h"
 #include "pass.h"
 
@@ -146,8 +146,8 @@ static bool is_output(const Graph *g, Val v) {
   return false;
 }
 
-// Follows the only reader of the weight, as long as that is a view of all of it; one in the order of its elements, where
-// updates are made in place.
+// Follows the only reader of the weight, as long as that is a view of all of it; one in the order of its elements,
+// where updates are made in place.
 static Val last_view(const Graph *g, Val v, Buf *views) {
   bool turned = !g->module->train || !g->module->train->in_place;
   for (;;) {
