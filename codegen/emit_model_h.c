@@ -79,23 +79,35 @@ static void emit_layout_note(const Module *m, const char *name, const Type *t, b
   buf_puts(out, in_place ? "; in and out: changed in place\n" : "\n");
 }
 
-static void emit_prototype(const Program *p, const ModelNames *n, size_t at, Buf *out) {
+// Of an objective in a module that trains: gradients and next values lie in the state, the caller has the rest.
+static bool is_callers(const Program *p, const Graph *g, const Port *output) {
+  return !program_trains(p) || !g->objective || output->role == ROLE_data;
+}
+
+// Behind the first parameter: dims, inputs, outputs.
+static void emit_parameters(const Program *p, const ModelNames *n, size_t at, Buf *out) {
   const RouteNames *r = &n->route[at];
   const Graph *g = p->route.at[at].graph;
-  buf_printf(out, "%s_status %s(%s_ctx *ctx", n->prefix, r->fn, n->prefix);
   for (size_t j = 0; j < p->module->ndim; j++)
     if (r->dims >> j & 1) buf_printf(out, ", size_t %s", r->dim[j]);
   for (size_t i = 0; i < g->input.n; i++)
     buf_printf(out, ", const %s *%s", dtype_info[graph_value(g, g->input.at[i].val)->type.dtype].memory, r->input[i]);
   for (size_t i = 0; i < g->output.n; i++)
-    buf_printf(out, ", %s *%s", dtype_info[graph_value(g, g->output.at[i].val)->type.dtype].memory, r->output[i]);
+    if (is_callers(p, g, &g->output.at[i]))
+      buf_printf(out, ", %s *%s", dtype_info[graph_value(g, g->output.at[i].val)->type.dtype].memory, r->output[i]);
+}
+
+static void emit_prototype(const Program *p, const ModelNames *n, size_t at, Buf *out) {
+  buf_printf(out, "%s_status %s(%s_ctx *ctx", n->prefix, n->route[at].fn, n->prefix);
+  emit_parameters(p, n, at, out);
   buf_putc(out, ')');
 }
 
-static void emit_route_decl(const Program *p, const ModelNames *n, size_t at, Buf *out) {
+// A comment up to the layouts of its tensors; the caller ends it.
+static void emit_about(const Program *p, const ModelNames *n, size_t at, const char *what, Buf *out) {
   const RouteNames *r = &n->route[at];
   const Graph *g = p->route.at[at].graph;
-  buf_printf(out, "\n/* Route %s", g->name);
+  buf_printf(out, "\n/* %s %s", what, g->name);
   if (g->about && *g->about) {
     buf_puts(out, ": ");
     emit_comment(out, g->about);
@@ -104,8 +116,13 @@ static void emit_route_decl(const Program *p, const ModelNames *n, size_t at, Bu
   for (size_t i = 0; i < g->input.n; i++)
     emit_layout_note(p->module, r->input[i], &graph_value(g, g->input.at[i].val)->type, false, out);
   for (size_t i = 0; i < g->output.n; i++)
-    emit_layout_note(p->module, r->output[i], &graph_value(g, g->output.at[i].val)->type, g->output.at[i].state.id != 0,
-                     out);
+    if (is_callers(p, g, &g->output.at[i]))
+      emit_layout_note(p->module, r->output[i], &graph_value(g, g->output.at[i].val)->type,
+                       g->output.at[i].state.id != 0, out);
+}
+
+static void emit_route_decl(const Program *p, const ModelNames *n, size_t at, Buf *out) {
+  emit_about(p, n, at, "Route", out);
   buf_puts(out, " * Row-major; no alignment beyond that of the element type. */\n");
   emit_prototype(p, n, at, out);
   buf_puts(out, ";\n");
@@ -167,11 +184,12 @@ static void emit_train_sizes(const Program *p, const ModelNames *n, Buf *out) {
   Arena a = {0};
   const char *u = n->upper;
   Training t = program_training(p, &a);
-  TrainingBytes b = training_bytes(p, &t);
+  uint64_t part[MDL__PARTS];
+  training_parts(p, &t, part);
   buf_printf(out, "\n#define %s_TRAIN_BYTES UINT64_C(%llu) /* the state of a training */\n", u,
-             (unsigned long long)b.total);
+             (unsigned long long)part[MDL__ADDED]);
   buf_printf(out, "#define %s_TRAIN_ADD_BYTES UINT64_C(%llu) /* more, to add the gradients of several batches */\n", u,
-             (unsigned long long)b.add);
+             (unsigned long long)training_add_bytes(&t));
   buf_printf(out, "\n/* Numbers of the objectives, for %s_grad. */\nenum {", n->prefix);
   for (size_t i = 0; i < t.objective.n; i++)
     buf_printf(out, "%s %s_OBJECTIVE_%s = %zu", i ? "," : "", u, objective_macro(n, t.objective.at[i].route), i);
@@ -184,25 +202,9 @@ static void emit_gradient_function(const Program *p, const ModelNames *n, size_t
   const RouteNames *r = &n->route[at];
   const Graph *g = p->route.at[at].graph;
   size_t given = 0;
-  buf_printf(out, "\n/* Objective %s", g->name);
-  if (g->about && *g->about) {
-    buf_puts(out, ": ");
-    emit_comment(out, g->about);
-  }
-  buf_putc(out, '\n');
-  for (size_t i = 0; i < g->input.n; i++)
-    emit_layout_note(p->module, r->input[i], &graph_value(g, g->input.at[i].val)->type, false, out);
-  for (size_t i = 0; i < g->output.n; i++)
-    if (g->output.at[i].role == ROLE_data)
-      emit_layout_note(p->module, r->output[i], &graph_value(g, g->output.at[i].val)->type, false, out);
+  emit_about(p, n, at, "Objective", out);
   buf_printf(out, " */\nstatic inline %s_status %s(%s_train *t", n->prefix, r->fn, n->prefix);
-  for (size_t j = 0; j < p->module->ndim; j++)
-    if (r->dims >> j & 1) buf_printf(out, ", size_t %s", r->dim[j]);
-  for (size_t i = 0; i < g->input.n; i++)
-    buf_printf(out, ", const %s *%s", dtype_info[graph_value(g, g->input.at[i].val)->type.dtype].memory, r->input[i]);
-  for (size_t i = 0; i < g->output.n; i++)
-    if (g->output.at[i].role == ROLE_data)
-      buf_printf(out, ", %s *%s", dtype_info[graph_value(g, g->output.at[i].val)->type.dtype].memory, r->output[i]);
+  emit_parameters(p, n, at, out);
   buf_printf(out, ") {\n  size_t dims[%zu] = {0};\n", p->module->ndim ? p->module->ndim : 1);
   for (size_t j = 0; j < p->module->ndim; j++)
     if (r->dims >> j & 1) buf_printf(out, "  dims[%zu] = %s;\n", j, r->dim[j]);
@@ -210,7 +212,7 @@ static void emit_gradient_function(const Program *p, const ModelNames *n, size_t
   for (size_t i = 0; i < g->input.n; i++) buf_printf(out, "  in[%zu] = %s;\n", i, r->input[i]);
   buf_printf(out, "  void *out[%zu] = {0};\n", g->output.n);
   for (size_t i = 0; i < g->output.n; i++)
-    if (g->output.at[i].role == ROLE_data) buf_printf(out, "  out[%zu] = %s;\n", given++, r->output[i]);
+    if (is_callers(p, g, &g->output.at[i])) buf_printf(out, "  out[%zu] = %s;\n", given++, r->output[i]);
   buf_printf(out, "  return %s_grad(t, %s_OBJECTIVE_%s, dims, in, out);\n}\n", n->prefix, n->upper,
              objective_macro(n, at));
 }

@@ -492,10 +492,11 @@ static void info(Image *im, const char *stem, bool listed, bool shared, bool wit
 
 static void facts(Image *im) {
   const Program *p = im->p;
-  TrainingBytes bytes = {0};
+  uint64_t part[MDL__PARTS] = {0}, add = 0;
   if (program_trains(p)) {
     Training x = program_training(p, &im->arena);
-    bytes = training_bytes(p, &x);
+    training_parts(p, &x, part);
+    add = training_add_bytes(&x);
   }
   Table *t = new_table(im, PART_ENGINE, &record_facts, "mdl__facts_table");
   t->one = true;
@@ -506,7 +507,7 @@ static void facts(Image *im) {
           V(facts, weights_data, cell_u64(sy_weights_data_offset(p->weight.n))),
           V(facts, weights_count, cell_u64(p->weight.n)), V(facts, shared_bytes, cell_u64((uint64_t)p->arena_bytes)),
           V(facts, scratch_bytes, cell_u64((uint64_t)p->scratch_bytes)), V(facts, routes, cell_u64(p->route.n)),
-          V(facts, train_bytes, cell_u64(bytes.total)), V(facts, train_add_bytes, cell_u64(bytes.add))));
+          V(facts, train_bytes, cell_u64(part[MDL__ADDED])), V(facts, train_add_bytes, cell_u64(add))));
   finish(im, t);
 }
 
@@ -554,7 +555,11 @@ static void training(Image *im) {
   Table *tensor = new_table(im, PART_TABLES, &record_stored, "mdl__stored_table"),
         *list = new_table(im, PART_TABLES, &record_objective, "mdl__objectives"),
         *facts = new_table(im, PART_TABLES, &record_training, "mdl__training_table");
+  uint64_t part[MDL__PARTS] = {0};
+  Cell parts[MDL__PARTS];
   tensor->shared = list->shared = facts->shared = facts->one = true;
+  if (program_trains(im->p)) training_parts(im->p, &x, part);
+  for (int i = 0; i < MDL__PARTS; i++) parts[i] = cell_u64(part[i]);
   for (size_t i = 0; i < x.tensor.n; i++) add_row(im, tensor, stored(im, &x.tensor.at[i]));
   if (!x.tensor.n) add_row(im, tensor, stored(im, &(TrainingTensor){.name = ""}));
   finish(im, tensor);
@@ -568,8 +573,8 @@ static void training(Image *im) {
           ROW(im, training, V(training, nstored, cell_u32(x.tensor.n)),
               V(training, nobjective, cell_u32(x.objective.n)),
               V(training, update, cell_u32(program_trains(im->p) ? im->p->update : 0)),
-              V(training, slots, cell_u64(x.slots)), V(training, next_bytes, cell_u64(x.next_bytes)),
-              V(training, outputs, cell_u64(x.outputs)), V(training, layout, cell_u64(x.layout))));
+              V(training, slots, cell_u64(x.slots)), V(training, part, cell_list(im, parts, MDL__PARTS)),
+              V(training, layout, cell_u64(x.layout))));
   finish(im, facts);
 }
 

@@ -114,16 +114,17 @@ mdl__stored training_stored(const Module *m, const TrainingTensor *t) {
   return s;
 }
 
-TrainingBytes training_bytes(const Program *p, const Training *t) {
-  const uint64_t each = (uint64_t)round_up((int64_t)(t->slots * sizeof(float)), 64);
-  TrainingBytes b = {.weights = SY_WEIGHTS_PAGE};
-  b.gradients = (uint64_t)round_up((int64_t)(b.weights + sy_weights_data_offset(p->weight.n) + p->weight_bytes), 64);
-  b.moment1 = b.gradients + each;
-  b.moment2 = b.moment1 + each;
-  b.next = b.moment2 + each;
-  b.partial = b.next + t->next_bytes;
-  b.out = b.partial + (t->slots + MDL__SQUARES - 1) / MDL__SQUARES * sizeof(double);
-  b.total = (uint64_t)round_up((int64_t)(b.out + t->outputs * sizeof(void *)), 64);
-  b.add = each;
-  return b;
+uint64_t training_add_bytes(const Training *t) {
+  return (uint64_t)round_up((int64_t)(t->slots * sizeof(float)), 64);
+}
+
+void training_parts(const Program *p, const Training *t, uint64_t part[MDL__PARTS]) {
+  uint64_t file = sy_weights_data_offset(p->weight.n) + p->weight_bytes, each = training_add_bytes(t);
+  part[MDL__GRADIENTS] = (uint64_t)round_up((int64_t)(MDL__TRAIN_HEADER + file), 64);
+  part[MDL__MOMENTS1] = part[MDL__GRADIENTS] + each;
+  part[MDL__MOMENTS2] = part[MDL__MOMENTS1] + each;
+  part[MDL__NEXT] = part[MDL__MOMENTS2] + each;
+  part[MDL__PARTIAL] = part[MDL__NEXT] + t->next_bytes;
+  part[MDL__OUT] = part[MDL__PARTIAL] + (t->slots + MDL__SQUARES - 1) / MDL__SQUARES * sizeof(double);
+  part[MDL__ADDED] = (uint64_t)round_up((int64_t)(part[MDL__OUT] + t->outputs * sizeof(void *)), 64);
 }

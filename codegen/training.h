@@ -33,10 +33,9 @@ typedef struct Training {
 bool program_trains(const Program *p);
 Training program_training(const Program *p, Arena *a);
 mdl__stored training_stored(const Module *m, const TrainingTensor *t);
-// Sizes of the buffer of mdl_train_init, without and with room to add gradients.
-typedef struct TrainingBytes {
-  uint64_t weights, gradients, moment1, moment2, next, partial, out, total, add; // where each begins; `add`: more
-} TrainingBytes;
-TrainingBytes training_bytes(const Program *p, const Training *t);
+// Where the parts of the buffer of mdl_train_init lie (MDL__GRADIENTS..): the last is its size. To add gradients it
+// takes training_add_bytes more.
+void training_parts(const Program *p, const Training *t, uint64_t part[MDL__PARTS]);
+uint64_t training_add_bytes(const Training *t);
 
 #endif

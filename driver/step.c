@@ -29,18 +29,6 @@ typedef struct StepRun {
 /* the command line
  * ------------------------------------------------------------------------------------------------------- */
 
-static bool want_number(Session *s, const char *option, const char *text, double absent, double lo, double hi,
-                        double *out) {
-  char *end;
-  *out = absent;
-  if (!text) return true;
-  errno = 0;
-  *out = strtod(text, &end);
-  if (end != text && !*end && *out >= lo && *out <= hi) return true;
-  session_fail(s, EXIT_USAGE, "--%s %s: must be a number from %g to %g", option, text, lo, hi);
-  return false;
-}
-
 static bool read_options(StepRun *x) {
   Session *s = x->s;
   const Options *o = &s->opt;
@@ -56,12 +44,8 @@ static bool read_options(StepRun *x) {
   x->optimiser = optimiser_named(o->optimiser ? o->optimiser : "adamw");
   x->steps = o->steps == INT_UNSET ? 1 : o->steps;
   if (x->steps < 1 || x->steps > 1000000) return session_fail(s, EXIT_USAGE, "--steps takes 1 to 1000000"), false;
-  return want_number(s, "lr", o->lr, 1e-4, 0, 1e6, &x->h.lr) &&
-         want_number(s, "decay", o->decay, 0.01, 0, 1e6, &x->h.decay) &&
-         want_number(s, "beta1", o->beta1, 0.9, 0, 1 - 1e-12, &x->h.beta1) &&
-         want_number(s, "beta2", o->beta2, 0.999, 0, 1 - 1e-12, &x->h.beta2) &&
-         want_number(s, "eps", o->eps, 1e-8, x->optimiser == MDL_SGD ? 0 : FLT_MIN, 1, &x->h.eps) &&
-         want_number(s, "clip", o->clip, 0, 0, 1e30, &x->clip);
+  x->h = (sy_hyper){1e-4, 0.9, 0.999, 1e-8, 0.01};
+  return optimiser_options(s, x->optimiser, &x->h, &x->clip);
 }
 
 /* the batch

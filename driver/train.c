@@ -57,15 +57,6 @@ static bool usage(Run *r, const char *what) {
 /* what is asked for
  * ------------------------------------------------------------------------------------------------------------- */
 
-static bool number(Run *r, const char *option, const char *text, double lo, double hi, double *out) {
-  char *end;
-  if (!text) return true;
-  *out = strtod(text, &end);
-  if (end != text && !*end && *out >= lo && *out <= hi) return true;
-  session_fail(r->s, EXIT_USAGE, "--%s %s: must be a number from %g to %g", option, text, lo, hi);
-  return false;
-}
-
 static bool count(Run *r, const char *option, int64_t n, uint64_t *out) {
   if (n == INT_UNSET) return true;
   if (n < 1) return session_fail(r->s, EXIT_USAGE, "--%s must be at least 1", option), false;
@@ -93,11 +84,12 @@ static bool override(Run *r) {
   if (o->optimiser) x->optimiser = o->optimiser;
   if (!x->optimiser) return usage(r, "the stage says no optimiser: --optimiser NAME and --lr X");
   if (o->steps != INT_UNSET || o->epochs) x->steps = 0, x->epochs = 0;
-  bool ok = number(r, "lr", o->lr, 0, 1e6, &x->hyper.lr) && number(r, "decay", o->decay, 0, 1e6, &x->hyper.decay) &&
-            number(r, "beta1", o->beta1, 0, 1 - 1e-12, &x->hyper.beta1) &&
-            number(r, "beta2", o->beta2, 0, 1 - 1e-12, &x->hyper.beta2) &&
-            number(r, "eps", o->eps, 0, 1, &x->hyper.eps) && number(r, "clip", o->clip, 0, 1e30, &x->clip) &&
-            number(r, "epochs", o->epochs, 1e-9, 1e9, &x->epochs) && count(r, "steps", o->steps, &x->steps) &&
+  int rule = optimiser_named(x->optimiser);
+  if (rule < 0) return session_fail(r->s, EXIT_USAGE, "there is no optimiser '%s'", x->optimiser), false;
+  sy_hyper h = {x->hyper.lr, x->hyper.beta1, x->hyper.beta2, x->hyper.eps, x->hyper.decay};
+  if (!optimiser_options(r->s, rule, &h, &x->clip)) return false;
+  x->hyper = (StageHyper){h.lr, h.beta1, h.beta2, h.eps, h.decay};
+  bool ok = option_number(r->s, "epochs", o->epochs, 1e-9, 1e9, &x->epochs) && count(r, "steps", o->steps, &x->steps) &&
             count(r, "batch", o->batch, &x->batch) && count(r, "micro", o->micro, &x->micro) &&
             count(r, "accumulate", o->accumulate, &x->accumulate) && count(r, "evaluate", o->evaluate, &x->evaluate);
   if (!ok) return false;
@@ -216,7 +208,7 @@ static bool open_data(Run *r) {
   HostError err = {.text = ""};
   DataOptions *data = ARENA_NEW(&r->s->arena, DataOptions), *val = ARENA_NEW(&r->s->arena, DataOptions);
   double megabytes = 0;
-  if (!number(r, "cache", o->cache, 0, 1e9, &megabytes)) return false;
+  if (!option_number(r->s, "cache", o->cache, 0, 1e9, &megabytes)) return false;
   if (o->labels && !host_labels_load(o->labels, &r->labels, &err)) return host_failed(r, &err);
   *data = (DataOptions){.root = o->root, .labels = o->labels ? &r->labels : NULL};
   r->data = data_open(o->data.at, NULL, o->data.n, data, &err);
@@ -354,6 +346,13 @@ static void about(const Run *r, Buf *b) {
   buf_printf(b, "switchyard training 1\nmodel %s\n", o->arg.at[0]);
   for (size_t i = 0; i < o->define.name.n; i++)
     buf_printf(b, "define %s = %s\n", o->define.name.at[i], o->define.value.at[i]);
+  for (size_t i = 0; i < o->trained.n; i++) buf_printf(b, "trained %s\n", o->trained.at[i]);
+  for (size_t i = 0; i < o->frozen.n; i++) buf_printf(b, "frozen %s\n", o->frozen.at[i]);
+  if (o->objective) buf_printf(b, "objective %s given %s\n", o->objective, o->given ? o->given : "nothing");
+  if (o->vocab) buf_printf(b, "vocabulary %s\n", o->vocab);
+  if (o->labels) buf_printf(b, "labels %s\n", o->labels);
+  buf_printf(b, "precision %s, %s\n", o->precision ? o->precision : "f32",
+             r->c.target->has_fma ? "products and sums rounded once" : "products and sums rounded twice");
   buf_printf(b, "built %s\nseed %lld\nbatch %llu in calls of %llu, %llu a step\n", r->m->built ? r->m->built : "",
              (long long)o->seed, (unsigned long long)r->stage.batch, (unsigned long long)r->plan.rows,
              (unsigned long long)r->plan.calls);
@@ -469,8 +468,6 @@ static bool prepare_model(Run *r) {
   if (!read_options(r) || !check_ways(&r->c)) return false;
   if (r->c.interp || check_is_foreign(&r->c)) return usage(r, "runs compiled models on this machine");
   if (!make_module(r)) return false;
-  if (optimiser_named(r->stage.optimiser) < 0)
-    return session_fail(s, EXIT_USAGE, "there is no optimiser '%s'", r->stage.optimiser), false;
   r->p = session_program(s, r->m, &r->c.target, 1);
   return r->p && open_data(r);
 }

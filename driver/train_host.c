@@ -85,11 +85,14 @@ mdl_status mdl_call(mdl_ctx *ctx, unsigned route, const size_t *dims, const void
 
 const sy_training *train_host(Arena *a, const Program *p, TrainCall *call, void *ud) {
   Training t = program_training(p, a);
-  TrainingBytes bytes = training_bytes(p, &t);
   host.p = p, host.call = call, host.ud = ud;
-  host.bytes = bytes.total, host.add_bytes = bytes.add;
-  host.training = (mdl__training){
-      (unsigned)t.tensor.n, (unsigned)t.objective.n, (unsigned)p->update, t.slots, t.next_bytes, t.outputs, t.layout};
+  host.training = (mdl__training){.nstored = (unsigned)t.tensor.n,
+                                  .nobjective = (unsigned)t.objective.n,
+                                  .update = (unsigned)p->update,
+                                  .slots = t.slots,
+                                  .layout = t.layout};
+  training_parts(p, &t, host.training.part);
+  host.bytes = host.training.part[MDL__ADDED], host.add_bytes = training_add_bytes(&t);
   host.stored = ARENA_ARRAY(a, mdl__stored, t.tensor.n + 1);
   host.objective = ARENA_ARRAY(a, mdl__objective, t.objective.n + 1);
   host.entry = ARENA_ARRAY(a, mdl__entry, p->weight.n + 1);

@@ -5,6 +5,7 @@
 #include "codegen/update.h"
 #include "runtime/weights_format.h"
 
+#include <float.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,24 @@ int optimiser_named(const char *name) {
 
 unsigned optimiser_moments(int o) {
   return o == MDL_SGD ? 1 : 2;
+}
+
+bool option_number(Session *s, const char *option, const char *text, double lo, double hi, double *out) {
+  char *end;
+  if (!text) return true;
+  *out = strtod(text, &end);
+  if (end != text && !*end && *out >= lo && *out <= hi) return true;
+  session_fail(s, EXIT_USAGE, "--%s %s: must be a number from %g to %g", option, text, lo, hi);
+  return false;
+}
+
+bool optimiser_options(Session *s, int o, sy_hyper *h, double *clip) {
+  const Options *opt = &s->opt;
+  return option_number(s, "lr", opt->lr, 0, 1e6, &h->lr) && option_number(s, "decay", opt->decay, 0, 1e6, &h->decay) &&
+         option_number(s, "beta1", opt->beta1, 0, 1 - 1e-12, &h->beta1) &&
+         option_number(s, "beta2", opt->beta2, 0, 1 - 1e-12, &h->beta2) &&
+         option_number(s, "eps", opt->eps, o == MDL_SGD ? 0 : FLT_MIN, 1, &h->eps) &&
+         option_number(s, "clip", opt->clip, 0, 1e30, clip);
 }
 
 const char *trainer_moment(Arena *a, const char *name, unsigned which) {
@@ -142,7 +161,7 @@ void trainer_close(Trainer *t) {
  * -------------------------------------------------------------------------------------------------------------------
  */
 static const float *weight_at(const Trainer *t, const TrainingTensor *x) {
-  uint64_t data = training_bytes(t->program, &t->training).weights + sy_weights_data_offset(t->program->weight.n);
+  uint64_t data = MDL__TRAIN_HEADER + sy_weights_data_offset(t->program->weight.n);
   return (const float *)(const void *)((const char *)t->state + data + x->weight->offset);
 }
 

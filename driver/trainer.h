@@ -35,6 +35,11 @@ typedef struct Trainer {
 // Number of an optimiser of mdl_optimiser by its name, -1: there is none. How many moments it has.
 int optimiser_named(const char *name);
 unsigned optimiser_moments(int o);
+// What the options --lr, --decay, --beta1, --beta2, --eps and --clip say, over what *h and *clip have. False after
+// reporting.
+SY_MUST_USE bool optimiser_options(Session *s, int o, sy_hyper *h, double *clip);
+// The number that the text of an option is; *out stays where there is no text. False after reporting.
+SY_MUST_USE bool option_number(Session *s, const char *option, const char *text, double lo, double hi, double *out);
 // The state with the weights of the checkpoint and what an earlier run left beside them. False after reporting.
 SY_MUST_USE bool trainer_open(Trainer *t, Checkpoint *from);
 void trainer_close(Trainer *t);

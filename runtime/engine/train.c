@@ -25,22 +25,11 @@ struct mdl_train {
   int pending;      /* next values have not been taken over */
 };
 #define MDL__TRAIN_MAGIC "SYTRAIN1"
-enum { MDL__TRAIN_HEADER = 4096 };
 typedef char mdl__train_fits[sizeof(struct mdl_train) <= MDL__TRAIN_HEADER ? 1 : -1];
 
 static uint64_t mdl__up(uint64_t n) { return (n + 63) / 64 * 64; }
-static uint64_t mdl__gradient_bytes(void) { return mdl__up(mdl__training_table.slots * sizeof(float)); }
-/* The parts of the state, in their order. */
-enum { MDL__GRADIENTS, MDL__MOMENTS1, MDL__MOMENTS2, MDL__NEXT, MDL__PARTIAL, MDL__OUT, MDL__ADDED };
-static uint64_t mdl__part(int part) {
-  const mdl__training *x = &mdl__training_table;
-  uint64_t at = mdl__up(MDL__TRAIN_HEADER + MDL_WEIGHTS_BYTES);
-  if (part <= MDL__NEXT) return at + (uint64_t)part * mdl__gradient_bytes();
-  at += MDL__NEXT * mdl__gradient_bytes() + x->next_bytes;
-  if (part == MDL__PARTIAL) return at;
-  at += (x->slots + MDL__SQUARES - 1) / MDL__SQUARES * sizeof(double);
-  return part == MDL__OUT ? at : mdl__up(at + x->outputs * sizeof(void *));
-}
+static uint64_t mdl__part(int part) { return mdl__training_table.part[part]; }
+static uint64_t mdl__gradient_bytes(void) { return mdl__part(MDL__MOMENTS1) - mdl__part(MDL__GRADIENTS); }
 
 static unsigned char *mdl__train_data(const mdl_train *t) { return t->at + MDL__TRAIN_HEADER + MDL__WEIGHTS_DATA; }
 static float *mdl__floats(const mdl_train *t, int part, uint64_t slot) {

@@ -54,12 +54,16 @@ typedef struct mdl__objective {
   unsigned route, noutput;
   const mdl__left *output;
 } mdl__objective;
+/* Parts of the state, in their order, behind MDL__TRAIN_HEADER bytes of mdl_train and the weight file: gradients,
+ * moments, what objectives assign, partial sums, addresses of a call; where it ends, or gradients of a second batch. */
+enum { MDL__GRADIENTS, MDL__MOMENTS1, MDL__MOMENTS2, MDL__NEXT, MDL__PARTIAL, MDL__OUT, MDL__ADDED, MDL__PARTS };
+enum { MDL__TRAIN_HEADER = 4096 };
 typedef struct mdl__training {
   unsigned nstored, nobjective;
-  unsigned update; /* the first of the kernels */
-  uint64_t slots;  /* elements of the gradients */
-  uint64_t next_bytes, outputs;
-  uint64_t layout; /* names where what is in the state */
+  unsigned update;  /* the first of the kernels */
+  uint64_t slots;   /* elements of the gradients */
+  uint64_t part[7]; /* MDL__PARTS: bytes from the start of the state */
+  uint64_t layout;  /* names where what is in the state */
 } mdl__training;
 
 //@ alone

@@ -143,6 +143,8 @@ wrong() {
 wrong 2 "has a run already" tiny.sy --stage whole --data data -o whole
 wrong 2 "has another run" tiny.sy --stage whole --data data -o whole --resume --lr 0.5
 wrong 2 "has another run: 'data" tiny.sy --stage whole --data val -o whole --resume
+wrong 2 "has another run" tiny.sy --stage whole --data data -o whole --resume --frozen 'head*'
+wrong 2 "eps 0: must be" tiny.sy --stage whole --data data -o x7 --eps 0
 wrong 3 "no run to go on with" tiny.sy --stage whole --data data -o nothing --resume
 [ -e nothing ] && fail "--resume makes a folder"
 wrong 3 "gone: " tiny.sy --stage whole --data gone -o x1
