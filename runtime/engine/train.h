@@ -26,11 +26,10 @@ extern "C" {
 typedef struct mdl_train mdl_train; /* at the start of the state; there is nothing to free */
 
 typedef struct mdl_train_config {
-  uint32_t abi;       /* MDL_ABI_VERSION */
-  void *state;        /* aligned to MDL_ALIGN; belongs to the training from here on */
-  size_t state_bytes; /* MDL_TRAIN_BYTES, and MDL_TRAIN_ADD_BYTES more to add the gradients of several batches */
-  const void
-      *weights; /* a weight file to begin with, which is copied; NULL: the state goes on as an earlier run left it */
+  uint32_t abi;         /* MDL_ABI_VERSION */
+  void *state;          /* aligned to MDL_ALIGN; belongs to the training from here on */
+  size_t state_bytes;   /* MDL_TRAIN_BYTES, and MDL_TRAIN_ADD_BYTES more to add the gradients of several batches */
+  const void *weights;  /* to begin with, copied; NULL: the state goes on as an earlier run left it */
   size_t weights_bytes; /* MDL_WEIGHTS_BYTES */
   void *arena;          /* as in mdl_config */
   size_t arena_bytes;
