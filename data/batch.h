@@ -64,6 +64,7 @@ typedef struct BatchOptions {
   const HostLabels *answers; // of targets; NULL: none
   const char *const *given;  // inputs that the caller fills: their buffers stay zero
   size_t ngiven;
+  size_t pick;      // in evaluation: the number of the text or row that is taken of several (of fewer: round about)
   unsigned workers; // threads; 0: batches are made when they are asked for
   size_t cache;     // bytes of decoded pictures to keep; 0: none
   double most_bad;  // share of the samples that may be bad before the run ends; 0: 0.01
@@ -75,6 +76,7 @@ typedef struct BatchOptions {
 
 typedef struct Batch {
   uint64_t number;
+  uint64_t first; // place of its first row in the epoch
   uint32_t epoch;
   size_t rows;             // below BatchOptions.rows only at the end of an evaluation
   size_t dims[BATCH_DIMS]; // of BatchWants.dim; those that no input has are 0

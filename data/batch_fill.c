@@ -22,7 +22,8 @@ DataDraws row_draws(const Row *r, unsigned input) {
 
 size_t row_pick(const Row *r, size_t n) {
   DataDraws d = data_draws(r->b->o.seed, SY_RANDOM_PICK, r->at.epoch, r->at.sample);
-  return r->b->o.train && n > 1 ? (size_t)draw_between(&d, 0, (int64_t)n - 1) : 0;
+  if (n < 2) return 0;
+  return r->b->o.train ? (size_t)draw_between(&d, 0, (int64_t)n - 1) : r->b->o.pick % n;
 }
 
 const DataField *row_field(Row *r, const char *fields) {
@@ -420,6 +421,7 @@ bool batch_fill(const Batches *b, Slot *s, uint64_t number, HostError *err) {
   uint64_t first = number % b->per_epoch * b->o.rows, left = b->length - first;
   Batch *batch = &s->batch;
   batch->number = number;
+  batch->first = first;
   batch->epoch = (uint32_t)(number / b->per_epoch);
   batch->rows = left < b->o.rows ? (size_t)left : b->o.rows;
   memset(batch->dims, 0, sizeof batch->dims);

@@ -39,8 +39,9 @@ typedef struct Run {
   Data *data, *val;
   HostLabels labels;
   BatchOptions how;
-  Objective *objective; // in the order of the stage
-  double best;
+  Objective *objective;     // in the order of the stage
+  double best;              // value of the best evaluation, NAN: there was none
+  uint64_t worse, patience; // evaluations since then; how many there may be, 0: any number
   double began;
 } Run;
 
@@ -91,7 +92,8 @@ static bool override(Run *r) {
   x->hyper = (StageHyper){h.lr, h.beta1, h.beta2, h.eps, h.decay};
   bool ok = option_number(r->s, "epochs", o->epochs, 1e-9, 1e9, &x->epochs) && count(r, "steps", o->steps, &x->steps) &&
             count(r, "batch", o->batch, &x->batch) && count(r, "micro", o->micro, &x->micro) &&
-            count(r, "accumulate", o->accumulate, &x->accumulate) && count(r, "evaluate", o->evaluate, &x->evaluate);
+            count(r, "accumulate", o->accumulate, &x->accumulate) && count(r, "evaluate", o->evaluate, &x->evaluate) &&
+            count(r, "patience", o->patience, &r->patience);
   if (!ok) return false;
   if (!x->batch) return usage(r, "how many samples a step? (--batch N)");
   if (!x->steps && !(x->epochs > 0) && !x->schedule.steps && !(x->schedule.epochs > 0))
@@ -104,6 +106,8 @@ static bool read_options(Run *r) {
   if (o->arg.n != 1) return usage(r, "takes one model (syc train --help)");
   if (!o->output && !o->dry_run) return usage(r, "where to? (-o DIR)");
   if (!o->data.n) return usage(r, "on which data? (--data PATH)");
+  if ((o->measure || o->patience != INT_UNSET) && !o->val.n)
+    return usage(r, "--measure and --patience need data to measure on (--val PATH)");
   if (o->stage && o->objective) return usage(r, "a stage has its own objectives: --stage or --objective");
   if (o->workers != INT_UNSET && (o->workers < 0 || o->workers > 256)) return usage(r, "--workers takes 0 to 256");
   if (o->overfit != INT_UNSET && o->overfit < 1) return usage(r, "--overfit takes 1 or more");
@@ -387,6 +391,14 @@ static bool save_result(Run *r, const char *name) {
   return trainer_save_average(&r->t, train_path(r->s, &r->folder, name), &r->weights);
 }
 
+// Takes the value of an evaluation that decides which weights are best.
+static bool take_measured(Run *r, const TrainLine *x) {
+  bool better = train_eval_better(&r->eval, x->loss[r->eval.best], r->best);
+  if (better) r->best = x->loss[r->eval.best];
+  r->worse = better ? 0 : r->worse + 1;
+  return better;
+}
+
 static bool evaluate(Run *r, uint64_t step) {
   TrainLine x = {.step = step, .epoch = (double)step / (double)r->plan.per_epoch};
   if (!r->val) return true;
@@ -394,9 +406,16 @@ static bool evaluate(Run *r, uint64_t step) {
   if (!save_result(r, name)) return false;
   if (!train_eval_run(&r->eval, train_path(r->s, &r->folder, name), x.loss)) return false;
   if (!train_log_measured(&r->log, &x)) return false;
-  if (!(x.loss[0] < r->best)) return true;
-  r->best = x.loss[0];
-  return save_result(r, "best.safetensors");
+  return !take_measured(r, &x) || save_result(r, "best.safetensors");
+}
+
+// Has it been no better for as many evaluations as the user waits?
+static bool is_over(const Run *r, uint64_t step) {
+  if (!r->patience || r->worse < r->patience || step >= r->plan.steps) return false;
+  session_note(r->s, "step %llu: %llu evaluations were no better than %s %.5g; the run ends (--patience %llu)",
+               (unsigned long long)step, (unsigned long long)r->worse,
+               r->eval.best ? r->eval.measure[r->eval.best - 1] : "val_loss", r->best, (unsigned long long)r->patience);
+  return true;
 }
 
 static uint64_t every(uint64_t asked, uint64_t steps, uint64_t times) {
@@ -410,11 +429,11 @@ static bool run_steps(Run *r) {
   uint64_t eval = every(r->stage.evaluate, r->plan.steps, 10);
   if (!count(r, "save-every", s->opt.save_every, &saves)) return false;
   saves = every(saves, r->plan.steps, 20);
-  r->best = INFINITY;
-  for (size_t i = 0; i < r->log.measured.n; i++) r->best = fmin(r->best, r->log.measured.at[i].loss[0]);
+  r->best = NAN;
+  for (size_t i = 0; i < r->log.measured.n; i++) (void)take_measured(r, &r->log.measured.at[i]);
   r->began = now();
   ArenaMark mark = arena_mark(&s->arena);
-  for (uint64_t step = first; step < r->plan.steps; step++) {
+  for (uint64_t step = first; step < r->plan.steps && !is_over(r, step); step++) {
     TrainLine line = {0};
     double from = now();
     if (!take_step(r, step, &line)) return false;
@@ -423,6 +442,7 @@ static bool run_steps(Run *r) {
     if (!train_log_step(&r->log, &line)) return false;
     bool end = step + 1 == r->plan.steps;
     if (((step + 1) % eval == 0 || end) && !evaluate(r, step + 1)) return false;
+    end = end || (r->patience && r->worse >= r->patience);
     if (((step + 1) % saves == 0 || end) && !save(r, "last.safetensors")) return false;
     arena_reset(&s->arena, mark); // of the step, of evaluations
   }
@@ -508,7 +528,7 @@ static bool begin_log(Run *r) {
   Session *s = r->s;
   r->eval = (TrainEval){.s = s, .c = &r->c, .stage = &r->stage, .data = r->val, .trained = r->m, .options = r->how};
   if (r->val && !train_eval_open(&r->eval)) return false;
-  r->log.s = s, r->log.dir = r->folder.dir, r->log.steps = r->plan.steps;
+  r->log.steps = r->plan.steps;
   r->log.nmeasure = r->eval.nmeasure;
   for (size_t i = 0; i < r->eval.nmeasure; i++) r->log.measure[i] = r->eval.measure[i];
   return train_log_open(&r->log, r->t.f->step(r->t.train));
@@ -521,11 +541,11 @@ static void say_end(const Run *r) {
     session_note(r->s, "%llu of %u samples could not be read and were left out", (unsigned long long)bad,
                  data_count(r->data));
   session_note(r->s, "%s: %llu steps in %.1f s; last.safetensors%s, log.jsonl, log.csv, loss.svg", r->folder.dir,
-               (unsigned long long)r->plan.steps, now() - r->began, r->val ? ", best.safetensors" : "");
+               (unsigned long long)r->t.f->step(r->t.train), now() - r->began, r->val ? ", best.safetensors" : "");
 }
 
 int cmd_train(Session *s) {
-  Run r = {.s = s, .c = {.s = s}};
+  Run r = {.s = s, .c = {.s = s}, .log = {.s = s, .dir = s->opt.output}};
   bool ok = prepare_model(&r) && prepare_folder(&r) && prepare_steps(&r);
   if (ok && !s->opt.dry_run) {
     ok = begin_log(&r) && run_steps(&r);

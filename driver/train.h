@@ -4,7 +4,9 @@
 //   train_plan.c   groups of weights, batches of a step, --dry-run
 //   train_files.c  the folder of a run: who is in it, checkpoints, going on
 //   train_log.c    what is said: a bar, log.jsonl, log.csv, loss.svg
-//   train_eval.c   losses and accuracy on data that are not trained on
+//   train_eval.c   losses on data that are not trained on
+//   train_measure.c  what else is measured there: accuracy, VQA score, recall, words
+//   train_recall.c   recall
 #ifndef SY_TRAIN_H
 #define SY_TRAIN_H
 
@@ -80,10 +82,18 @@ typedef struct TrainPlan {
 SY_MUST_USE bool train_groups(Session *s, const Stage *stage, const Trainer *t, TrainPlan *p);
 void train_hypers(const Stage *stage, const TrainPlan *p, uint64_t step, sy_hyper *h);
 
-/* train_eval.c
- * --------------------------------------------------------------------------------------------------------------- */
-// The stage's objectives without gradients and draws, and where the page has it the route whose first output are scores
-// of classes: "accuracy" is the share of samples whose label has the largest.
+/* train_eval.c, train_measure.c
+ * ---------------------------------------------------------------------------------------------------------------- */
+enum { MEASURES = 4, MEASURE_ROUTES = 2 };
+// What is measured on the data of --val beside the loss, by a route of the page.
+typedef struct TrainMeasure {
+  const struct MeasureInfo *info;    // NULL: not asked for
+  bool asked;                        // by the user or the stage; else it is there if the page has its route
+  int fit[MEASURE_ROUTES];           // of the routes found; 0: none
+  const char *route[MEASURE_ROUTES]; // names
+  const char *target;                // the input of the objective that says what is right, or NULL
+  size_t column;                     // of its first value in TrainEval.measure
+} TrainMeasure;
 typedef struct TrainEval {
   Session *s;
   Check *c;
@@ -94,15 +104,30 @@ typedef struct TrainEval {
   // train_eval_open
   const Program *program;
   Runner run;
-  const char *measure[TRAIN_PARTS]; // behind the loss
+  const char *measure[TRAIN_PARTS]; // columns behind the loss
   size_t nmeasure;
-  int route;      // that gives scores, -1: none
-  unsigned label; // the objective's input that they are compared with
+  TrainMeasure what[MEASURES];
+  size_t best; // the value by which the best weights are chosen: 0 the loss, else a column and the larger the better
 } TrainEval;
+// The stage's objectives without gradients and draws, and the routes that are measured. False after reporting.
 SY_MUST_USE bool train_eval_open(TrainEval *e);
 // With the weights of a checkpoint: value[0] the mean loss over the samples, then what is measured. False after
 // reporting.
 SY_MUST_USE bool train_eval_run(TrainEval *e, const char *weights, double *value);
 void train_eval_close(TrainEval *e);
+bool train_eval_better(const TrainEval *e, double value, double than);
+// All batches of the data for the inputs of a route or objective, with those samplers of the stage that make them.
+// False after reporting, or what `each` says.
+typedef bool TrainEach(void *ud, const Batch *b, Arena *a);
+SY_MUST_USE bool train_eval_batches(TrainEval *e, const BatchWants *wants, size_t pick, TrainEach *each, void *ud);
+// A call of a route with the first inputs of a batch. NULL after reporting; else its outputs, in the arena.
+void **train_eval_call(TrainEval *e, unsigned route, const Batch *b, Arena *a);
+
+// Which of the measures are wanted, by the options or the stage. False after reporting.
+SY_MUST_USE bool measures_wanted(TrainEval *e);
+// Looks whether a route of the page is what a measure needs, for these objectives.
+void measures_look(TrainEval *e, const Module *m, const Graph *route, const Graph *const *objective, size_t n);
+SY_MUST_USE bool measures_found(TrainEval *e); // names the columns. False after reporting what was not found
+SY_MUST_USE bool measures_run(TrainEval *e, double *value);
 
 #endif
