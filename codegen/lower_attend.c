@@ -251,7 +251,8 @@ int64_t attend_longest_query(const Attention *a) {
 static int64_t most_rows(const Attention *a, int64_t rows, int64_t panels) {
   bool fixed = true;
   for (int i = 0; i < a->nquery; i++) fixed = fixed && a->query[i].r.fixed;
-  int64_t enough = panels > 1 ? 6 : 8;
+  const AttentionCosts *c = &a->lo.t->cost->attention;
+  int64_t enough = panels > 1 ? c->enough_rows_wide : c->enough_rows;
   return fixed || rows < enough ? rows : enough;
 }
 
@@ -281,8 +282,9 @@ int64_t attend_keys(const Attention *a) {
 
 int64_t attend_task_queries(const Attention *a) {
   int64_t least = ki_min(a->lo.k, &a->lo.axis[0].range[0].len), entries = a->heads * (least > 1 ? least : 1);
-  int64_t most = attend_longest_query(a), blocks = (8 + entries - 1) / entries;
-  return entries < 8 && most >= 6 * a->rows ? round_up((most + blocks - 1) / blocks, a->rows) : 0;
+  const AttentionCosts *c = &a->lo.t->cost->attention;
+  int64_t most = attend_longest_query(a), blocks = ceil_div(c->entries, entries);
+  return entries < c->entries && most >= c->least_tiles * a->rows ? round_up(ceil_div(most, blocks), a->rows) : 0;
 }
 
 const char *attend_sizes(const Attention *a) {

@@ -4,7 +4,6 @@
 
 #include <math.h>
 
-enum { KEYS_AHEAD = 8 };             // rows asked for ahead
 static const double LEAST = -3.0e38; // maximum of a row without visible keys: e^(-inf - LEAST) is 0, not NaN
 
 /* masks ----------------------------------------------------------------------------------------------- */
@@ -205,7 +204,7 @@ void attend_softmax(const QueryTile *t) {
 // The lines of key row j that a later iteration reads: they are far apart, no prefetcher of a processor sees them
 // coming.
 void attend_prefetch(const Attention *a, const HeadRows *o, KIdx at, int64_t columns) {
-  KIdx later = ki_addc(at, KEYS_AHEAD * o->row);
+  KIdx later = ki_addc(at, a->lo.t->cost->attention.keys_ahead * o->row);
   for (int64_t c = 0; c < columns; c += PANEL) kb_prefetch(a->lo.k, o->buf, ki_addc(later, c), 1);
 }
 

@@ -14,8 +14,6 @@
 #include "ir/op/op.h"
 #include "lower_attend.h"
 
-enum { KEPT_ELEMENTS = 1 << 16 }; // of p or ds of a block of queries, about what the second-level cache holds
-
 typedef struct Gradient {
   Attention a;
   HeadRows dy;
@@ -319,7 +317,7 @@ static void emit_whole_block(Lowering *lo, KIdx row, int rows, bool tail, void *
 // Queries of a part's blocks. A run-time number of them is divided only where blocks fill its upper bound, so that no
 // address of a block lies behind it.
 static int64_t block_of(const Attention *a, const Range *r) {
-  int64_t least = 4 * (int64_t)a->rows, most = KEPT_ELEMENTS / a->slots / a->rows * a->rows;
+  int64_t least = 4 * (int64_t)a->rows, most = a->lo.t->cost->attention.kept / a->slots / a->rows * a->rows;
   if (most < least) most = least;
   if (r->bound <= most || r->fixed) return r->bound < most ? r->bound : most;
   while (most >= least && r->bound % most) most--;

@@ -1,7 +1,7 @@
 // lower_depthwise.c: depthwise convolution, y[b,i,j,c] = bias[c] + sum x[b,i*sh+u,j*sw+v,c] w[u,v,c], and the
 // elementwise operators behind it.
 //
-// One task is one row of the result. Its columns go by in tiles of COLUMNS, and the channels of a tile in vectors, so
+// One task is one row of the result. Its columns go by in tiles of a few, and the channels of a tile in vectors, so
 // that memory is read in runs; the sums of a vector are in registers. A row of the kernel is one step of a loop: each
 // of its taps is loaded once, and each element of x under the tile once, so that a tile of 4 columns under a 5 x 5
 // kernel takes 8 + 5 loads for 20 fma. The sum of an element is in the order of the kernel, whatever tile it falls
@@ -14,7 +14,7 @@
 
 #include <string.h>
 
-enum { COLUMNS = 4, MOST_PLACES = 32 }; // places: columns of x under one tile
+enum { MOST_COLUMNS = 8, MOST_PLACES = 32 }; // of a tile; places: columns of x under it
 
 typedef struct Depthwise {
   Val member;
@@ -23,10 +23,10 @@ typedef struct Depthwise {
   int64_t xs[MAX_RANK], ks[MAX_RANK]; // strides of their own axes
   int64_t side[2], step[2];
   bool vectors;
-  KIdx b, y;   // row of the result
-  KIdx column; // first of the tile
-  int columns;
-  KIdx c; // first channel of the vector at hand
+  KIdx b, y;         // row of the result
+  KIdx column;       // first of the tile
+  int columns, most; // of it, of all tiles
+  KIdx c;            // first channel of the vector at hand
   uint32_t lanes;
   int64_t n;
 } Depthwise;
@@ -81,7 +81,7 @@ static void add_many_taps(Lowering *lo, const Depthwise *d, KernelRow row, const
 static void emit_channels(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
   (void)unrolled;
   Depthwise *d = ud;
-  KVal acc[COLUMNS];
+  KVal acc[MOST_COLUMNS];
   d->c = c, d->lanes = lanes, d->n = n;
   for (int j = 0; j < d->columns; j++) {
     Point p = point_of(d, ki_addc(d->column, j));
@@ -89,7 +89,7 @@ static void emit_channels(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int u
     acc[j] = kb_var(lo->k, start, "acc");
   }
   KIdx u = ki_var(kb_loop(lo->k, "u", kbound(ki_const(0)), kbound(ki_const(d->side[0])), 1));
-  bool few = (COLUMNS - 1) * d->step[1] + d->side[1] <= MOST_PLACES;
+  bool few = (d->most - 1) * d->step[1] + d->side[1] <= MOST_PLACES;
   (few ? add_few_taps : add_many_taps)(lo, d, kernel_row(d, u), acc);
   kb_end(lo->k);
   for (int j = 0; j < d->columns; j++) {
@@ -123,7 +123,12 @@ bool lower_depthwise(Lowering *lo, Val member) {
   const Value *v = graph_value(lo->g, member);
   const int64_t *step = value_attr(v, A_stride)->v;
   const Type *kernel = &graph_value(lo->g, v->args[1])->type;
-  Depthwise d = {.member = member, .v = v, .side = {kernel->dim[0].c, kernel->dim[1].c}, .step = {step[0], step[1]}};
+  Depthwise d = {.member = member,
+                 .v = v,
+                 .side = {kernel->dim[0].c, kernel->dim[1].c},
+                 .step = {step[0], step[1]},
+                 .most = (int)lo->t->cost->depthwise_columns};
+  CHECK(d.most <= MOST_COLUMNS);
   lower_domain(lo, &v->type);
   if (!lower_operand(lo, v->args[0], "x", &d.x, d.xs) || !lower_operand(lo, v->args[1], "w", &d.kernel, d.ks))
     return false;
@@ -133,7 +138,7 @@ bool lower_depthwise(Lowering *lo, Val member) {
   d.vectors = lower_vectors(lo) && (d.xs[3] == 1 || d.x.constant || one) && (d.ks[2] == 1 || d.kernel.constant || one);
   d.b = ki_var(kb_par(lo->k, "b", kbound(ki_const(0)), kbound(lo->axis[0].range[0].len), 1));
   d.y = ki_var(kb_par(lo->k, "i", kbound(ki_const(0)), kbound(ki_const(lo->axis[1].extent)), 1));
-  lower_tiles(lo, &lo->axis[2].range[0], COLUMNS, NULL, 0, emit_tile, &d);
+  lower_tiles(lo, &lo->axis[2].range[0], d.most, NULL, 0, emit_tile, &d);
   kb_end(lo->k);
   kb_end(lo->k);
   return finish(lo, &d);

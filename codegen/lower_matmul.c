@@ -122,9 +122,9 @@ bool lower_matmul(Arena *arena, const Graph *g, const Group *grp, const Target *
   m.dots = m.ak == 1 && m.bk == 1;
   lower_collapse(&lo, lo.rank - 1, INT64_MAX);
 
-  const Costs *c = lo.t->cost; // its operands are not packed: half the speed, so half the work makes a task
+  const Costs *c = lo.t->cost; // its operands are not packed: slower, so less work makes a task
   double k = (double)m.k.extent, n = (double)lo.axis[lo.rank - 1].extent;
-  double rows = c->task_us * c->flops_per_us / 2 / (2 * k * n);
+  double rows = c->task_us * c->flops_per_us * c->unpacked / (2 * k * n);
   int64_t per_task = rows < 1 ? 1 : rows > 1e6 ? 1000000 : (int64_t)rows;
   lower_rows(&lo, per_task, emit_row, &m);
   return lower_finish(&lo, 2 * k * n * (double)per_task, 4 * k * n, "matmul", "product of two computed tensors");

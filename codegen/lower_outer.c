@@ -16,15 +16,8 @@
 #include "lower_matmul.h"
 #include "lower_tile.h"
 
-enum { ROWS = 12, TASK_WORK = 1 << 21 };
-// Of packed operands: rows of a block; most rows and columns of a part of the result; parts worth having, as far as
-// they keep LARGE_PART elements: each division makes packing dearer; fewest rows that are worth packing.
-enum { BLOCK = 256, MOST_PART = 192, PARTS = 4, LEAST_PARTS = 2, LARGE_PART = 18432, FEW_ROWS = 8 };
-// Packing: elements more than a row has from row to row, so that rows do not fall into the same sets of a cache;
-// elements copied at a time; rows between what is copied and what is asked for.
-enum { APART = 16, COPIED = 96, AHEAD = 8 };
-
 typedef struct Outer {
+  const OuterCosts *cost;
   Source x, y;
   int64_t xs[MAX_RANK], ys[MAX_RANK]; // strides of the leading axes, then that of their own
   Axis lead[MAX_RANK];
@@ -36,7 +29,7 @@ typedef struct Outer {
   KIdx column;
   uint32_t lanes;
   int64_t n;
-  KVal acc[ROWS];
+  KVal acc[TILE_MOST_ROWS];
   // packed
   KBufRef xp, yp, sums, count;
   int block_axis;         // of lead, that is divided into blocks; those behind it are taken whole
@@ -96,14 +89,17 @@ static void emit_lying_tile(Lowering *lo, KIdx row, int rows, bool tail, void *u
 
 // work: operations for an element. Returns the rows of a task.
 static int64_t emit_lying(Lowering *lo, Outer *o, double work) {
-  int64_t tiles = (int64_t)(TASK_WORK / (work * ROWS * (double)lo->axis[1].extent));
-  int64_t block = ROWS * (tiles < 1 ? 1 : tiles);
+  const OuterCosts *c = &lo->t->cost->outer;
+  int most = (int)c->lying_rows;
+  CHECK(most <= TILE_MOST_ROWS);
+  int64_t tiles = (int64_t)(c->lying_flops / (work * most * (double)lo->axis[1].extent));
+  int64_t block = most * (tiles < 1 ? 1 : tiles);
   const Range *rows = &lo->axis[0].range[0];
   KIdx from = ki_var(kb_par(lo->k, "t", kbound(ki_const(0)), kbound(rows->len), block));
   if (rows->bound <= block)
-    lower_tiles(lo, rows, ROWS, NULL, 0, emit_lying_tile, o);
+    lower_tiles(lo, rows, most, NULL, 0, emit_lying_tile, o);
   else
-    lower_tiles(lo, rows, ROWS, &from, block, emit_lying_tile, o);
+    lower_tiles(lo, rows, most, &from, block, emit_lying_tile, o);
   kb_end(lo->k);
   return rows->bound < block ? rows->bound : block;
 }
@@ -126,10 +122,10 @@ static int64_t ceil_to(int64_t n, int64_t step) {
 
 // Distances in scratch; some lines more than what lies there, so that rows do not fall into the same sets of a cache.
 static int64_t x_pitch(const Outer *o) {
-  return ceil_to(o->part_i, PANEL) + APART;
+  return ceil_to(o->part_i, PANEL) + o->cost->apart;
 }
 static int64_t sums_pitch(const Outer *o) {
-  return ceil_to(o->part_j, PANEL) + APART;
+  return ceil_to(o->part_j, PANEL) + o->cost->apart;
 }
 
 // Joins neighbouring axes that both operands cross in one stride, and drops axes of one row.
@@ -171,11 +167,11 @@ static bool choose_block(Outer *o) {
     if (o->lead[d].n != 1 && d != last) return false;
   o->block_axis = last, o->inner = 1;
   const Range *r = &o->lead[last].range[0];
-  if (o->lead[last].n == 1 && r->fixed && last > 0 && 2 * r->bound <= BLOCK)
+  if (o->lead[last].n == 1 && r->fixed && last > 0 && 2 * r->bound <= o->cost->rows)
     o->block_axis = last - 1, o->inner = r->bound;
   for (int i = 0; i < o->lead[o->block_axis].n; i++) {
-    int64_t bound = o->lead[o->block_axis].range[i].bound, n = block_of(bound, BLOCK / o->inner);
-    if (n * o->inner < FEW_ROWS && bound > n) return false;
+    int64_t bound = o->lead[o->block_axis].range[i].bound, n = block_of(bound, o->cost->rows / o->inner);
+    if (n * o->inner < o->cost->least_rows && bound > n) return false;
     o->block = n > o->block ? n : o->block;
   }
   return true;
@@ -193,9 +189,9 @@ static bool counts(const Outer *o) {
 static void copy_row(Lowering *lo, const Source *s, KIdx from, int64_t ahead, KBufRef to, KIdx at, int64_t n,
                      int64_t step) {
   Kernel *k = lo->k;
-  int64_t whole = n / COPIED * COPIED;
-  KIdx c = whole ? ki_var(kb_loop(k, "c", kbound(ki_const(0)), kbound(ki_const(whole)), COPIED)) : ki_const(0);
-  for (int64_t v = 0, end = whole ? COPIED : n; v < end; v += k->lanes) {
+  int64_t copied = lo->t->cost->outer.copied, whole = n / copied * copied;
+  KIdx c = whole ? ki_var(kb_loop(k, "c", kbound(ki_const(0)), kbound(ki_const(whole)), copied)) : ki_const(0);
+  for (int64_t v = 0, end = whole ? copied : n; v < end; v += k->lanes) {
     if (v % PANEL == 0) kb_prefetch(k, s->buf, ki_addc(ki_add(from, c), v + ahead), 1);
     int64_t left = end - v < k->lanes ? end - v : k->lanes;
     kb_store(k, to, ki_addc(ki_add(at, ki_mul(c, step / PANEL)), v / PANEL * step + v % PANEL),
@@ -216,8 +212,9 @@ static void pack_rows(const OuterPart *p, int d, KIdx x, KIdx y, KIdx at, KIdx f
   const Outer *o = p->o;
   Kernel *k = lo->k;
   if (d == o->nlead) {
-    copy_row(lo, &o->x, ki_add(x, p->i), AHEAD * o->xs[d - 1], o->xp, ki_mul(at, x_pitch(o)), p->ni, PANEL);
-    copy_row(lo, &o->y, ki_add(y, p->j), AHEAD * o->ys[d - 1], o->yp, ki_mul(at, PANEL), p->nj,
+    copy_row(lo, &o->x, ki_add(x, p->i), o->cost->rows_ahead * o->xs[d - 1], o->xp, ki_mul(at, x_pitch(o)), p->ni,
+             PANEL);
+    copy_row(lo, &o->y, ki_add(y, p->j), o->cost->rows_ahead * o->ys[d - 1], o->yp, ki_mul(at, PANEL), p->nj,
              PANEL * p->o->block * p->o->inner);
     return;
   }
@@ -366,25 +363,18 @@ static void emit_parts(Lowering *lo, const Outer *o) {
 }
 
 static void choose_parts(const Lowering *lo, Outer *o, double work) {
-  int64_t ni = lo->axis[0].extent, nj = lo->axis[1].extent, panels = ceil_div(nj, PANEL);
+  int64_t ni = lo->axis[0].extent, nj = lo->axis[1].extent;
   const Costs *c = lo->t->cost;
-  double best = 1e30;
-  for (size_t i = 0; i < sizeof lo->t->tile / sizeof *lo->t->tile && lo->t->tile[i].rows; i++) {
-    int64_t width = lo->t->tile[i].panels, left = panels % width;
-    double cost = ((double)panels + (left ? c->left_over : 0)) * (1 + c->later_tile * (double)i);
-    if (width > panels) cost *= c->narrow;
-    if (cost >= best) continue;
-    best = cost;
-    o->tile_rows = lo->t->tile[i].rows;
-    o->width = (int)(width < panels ? width : panels);
-  }
+  tile_choose(lo->t, ceil_div(nj, PANEL), &o->tile_rows, &o->width);
   int64_t row_step = o->tile_rows, column_step = (int64_t)o->width * PANEL;
   double us = work * (double)ni * (double)nj / c->flops_per_us;
-  int64_t want = (int64_t)(us / c->task_us), in_i = ceil_div(ni, MOST_PART), in_j = ceil_div(nj, MOST_PART);
+  int64_t want = (int64_t)(us / c->task_us), most = o->cost->part;
+  int64_t in_i = ceil_div(ni, most), in_j = ceil_div(nj, most);
   for (;;) {
     o->part_i = in_i == 1 ? ni : ceil_to(ceil_div(ni, in_i), row_step);
     o->part_j = in_j == 1 ? nj : ceil_to(ceil_div(nj, in_j), column_step);
-    int64_t parts = in_i * in_j, enough = o->part_i * o->part_j < 2 * LARGE_PART ? LEAST_PARTS : PARTS;
+    int64_t parts = in_i * in_j,
+            enough = o->part_i * o->part_j < 2 * o->cost->large_part ? o->cost->least_parts : o->cost->parts;
     if (parts >= want || parts >= enough || o->part_i * o->part_j <= PANEL * PANEL) return;
     if (o->part_i >= o->part_j)
       in_i *= 2;
@@ -412,7 +402,7 @@ static bool emit_packed(Lowering *lo, Outer *o, double work) {
 bool lower_outer(Arena *arena, const Graph *g, const Group *grp, const Target *t, Lowered *out) {
   const Value *v = graph_value(g, grp->anchor);
   Lowering lo = lower_begin(arena, g, grp, t, out, "outer");
-  Outer o = {0};
+  Outer o = {.cost = &t->cost->outer};
   const Type *tx = &graph_value(g, v->args[0])->type;
   lower_domain(&lo, &v->type);
   if (!lower_operand(&lo, v->args[0], "x", &o.x, o.xs) || !lower_operand(&lo, v->args[1], "y", &o.y, o.ys))

@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-enum { TASK_ELEMENTS = 16384, WRITTEN_OUT = 32 }; // elements of a run that are written out without a loop
+enum { WRITTEN_OUT = 32 }; // elements of a run that are written out without a loop
 
 typedef struct Panels {
   Lowering *lo;
@@ -127,7 +127,7 @@ static bool emit_panels(Panels *p, int leading, PanelBody *body) {
   Lowering *lo = p->lo;
   Kernel *k = lo->k;
   int64_t width = p->form.panel, panels = (p->n + width - 1) / width, whole = p->n / width;
-  int64_t chunk = TASK_ELEMENTS / (p->k * width);
+  int64_t chunk = lo->t->cost->pack_elements / (p->k * width);
   chunk = chunk < 1 ? 1 : chunk;
   bool divided = panels > chunk;
   for (int d = 0; d < leading; d++)
@@ -190,7 +190,7 @@ static bool finish(const Panels *p, const char *what) {
   const char *about = arena_printf(lo->arena, "%s %s %s", what, pack_info[p->form.kind].name, b.s);
   buf_free(&b);
   const char *name = arena_printf(lo->arena, "%s_%s", what, pack_info[p->form.kind].name);
-  double elements = TASK_ELEMENTS;
+  double elements = (double)lo->t->cost->pack_elements;
   return lower_finish(lo, elements, 8 * elements, name, about);
 }
 
@@ -228,7 +228,7 @@ bool lower_pack(Lowering *lo, Val member) {
   if (panels && !emit_panels(&p, lo->rank - 3, pack_panel_row)) return false;
   if (!panels) {
     int64_t total = lo->axis[lo->rank - 1].extent;
-    lower_rows(lo, TASK_ELEMENTS / (total < 1 ? 1 : total), emit_row, &p);
+    lower_rows(lo, lo->t->cost->pack_elements / (total < 1 ? 1 : total), emit_row, &p);
   }
   return finish(&p, "pack");
 }

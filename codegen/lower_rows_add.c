@@ -126,18 +126,18 @@ bool lower_rows_add(Lowering *lo, Val member) {
   int open = 0;
   for (int d = 0; d < r.lead; d++) open_axis(lo, &r, d, &open);
   for (int d = r.lead + 1; d < last; d++) open_axis(lo, &r, d, &open);
-  enum { COLUMNS = 64 };
+  int64_t columns = lo->t->cost->add_columns;
   const Range *c = columns_of(lo);
   Block whole = {NULL, 0};
-  if (!r.lead && r.vectors && c->fixed && c->bound > COLUMNS) {
-    KIdx block = ki_var(kb_par(lo->k, "c", kbound(ki_const(0)), kbound(c->len), COLUMNS));
+  if (!r.lead && r.vectors && c->fixed && c->bound > columns) {
+    KIdx block = ki_var(kb_par(lo->k, "c", kbound(ki_const(0)), kbound(c->len), columns));
     open++;
-    emit_table(lo, &r, &(Block){&block, COLUMNS});
+    emit_table(lo, &r, &(Block){&block, columns});
   } else {
     emit_table(lo, &r, &whole);
   }
   while (open--) kb_end(lo->k);
-  double rows = 1, width = (double)(c->bound > COLUMNS && !r.lead ? COLUMNS : c->bound);
+  double rows = 1, width = (double)(c->bound > columns && !r.lead ? columns : c->bound);
   for (int d = r.lead; d < r.tids->rank; d++) rows *= (double)type_extent(lo->m, r.tids, d);
   double elements = (rows + (double)(r.most + 1)) * width;
   const char *name = arena_printf(lo->arena, "rows_add_%lldx%lld", (long long)r.most + 1, (long long)c->bound);

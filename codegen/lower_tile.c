@@ -1,6 +1,22 @@
 // lower_tile.c: see lower_tile.h.
 #include "lower_tile.h"
 
+#include <math.h>
+
+void tile_choose(const Target *t, int64_t panels, int *rows, int *width) {
+  const Costs *c = t->cost;
+  double best = HUGE_VAL;
+  for (size_t i = 0; i < sizeof t->tile / sizeof *t->tile && t->tile[i].rows; i++) {
+    bool left = panels % t->tile[i].panels;
+    double cost = ((double)panels + (left ? c->left_over : 0)) * (1 + c->later_tile * (double)i);
+    if (t->tile[i].panels > panels) cost *= c->narrow;
+    if (cost >= best) continue;
+    best = cost;
+    *rows = t->tile[i].rows;
+    *width = (int)(t->tile[i].panels < panels ? t->tile[i].panels : panels);
+  }
+}
+
 static KIdx distance(Kernel *k, bool matters, int64_t n, const char *name) {
   return matters ? ki_var(kb_let(k, ki_const(n), name)) : ki_const(n);
 }

@@ -26,6 +26,10 @@ typedef struct RegTile {
   KVal acc[TILE_MOST_ACC];
 } RegTile;
 
+// The target's tile with the least work lost where `panels` do not fill it: its rows, and panels (no more than there
+// are).
+void tile_choose(const Target *t, int64_t panels, int *rows, int *width);
+
 // Opens the region. `panels` of b; the distances in elements.
 void tile_open(RegTile *t, Kernel *k, int rows, int panels, int64_t lda, int64_t ldb, int64_t ldy);
 

@@ -29,23 +29,6 @@ const Target *const targets[] = {
 #include "runtime/cpu.def"
     NULL};
 
-// Round figures of one core of a server of 2023 with AVX-512 (peak 170 GFLOP/s in f32; `syc bench` prints a machine's
-// own, and its rate of reading memory). The pool hands a task over in about a microsecond, so 20 of work lose a
-// twentieth; slower instruction sets get longer tasks, which costs nothing where there are enough of them. The elements
-// of a task are 48 KB, a first-level cache. The last three order tiles and are no times: a left-over panel costs about
-// half a tile, earlier tiles win where nothing else decides, and a tile wider than the product is taken if there is no
-// other.
-const Costs costs_of_a_core = {
-    .flops_per_us = 1e5,
-    .bytes_per_us = 2e4,
-    .task_us = 20,
-    .most_tasks = 16,
-    .task_elements = 12288,
-    .left_over = 0.5,
-    .later_tile = 0.02,
-    .narrow = 1.5,
-};
-
 size_t target_count(void) {
   return sizeof targets / sizeof targets[0] - 1;
 }

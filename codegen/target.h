@@ -3,6 +3,7 @@
 #ifndef SY_TARGET_H
 #define SY_TARGET_H
 
+#include "costs.h"
 #include "ir/kernel.h"
 
 typedef struct IsaRow { // how one kernel operation is written in C
@@ -33,18 +34,6 @@ enum { // by rank
 };
 extern const InstructionSet instruction_sets[ISA_COUNT];
 
-// What work costs on one core, in estimates that decide how it is divided. They show in no result.
-typedef struct Costs {
-  double flops_per_us;   // of a product with packed panels
-  double bytes_per_us;   // read from memory
-  double task_us;        // least worth handing to another core
-  int64_t most_tasks;    // of a kernel that is split over columns or rows of a product
-  int64_t task_elements; // of a task of a kernel that is bound by caches: elementwise, rows
-  double left_over;      // panels that do not fill a tile, as a part of one more
-  double later_tile;     // added by each place in the list of tiles: those before have more independent chains
-  double narrow;         // factor for a tile with more panels than the product has
-} Costs;
-
 typedef struct Target {
   const char *name; // of the instruction set
   const InstructionSet *isa;
@@ -56,12 +45,12 @@ typedef struct Target {
   uint32_t lanes;                       // f32 lanes
   uint32_t vregs;                       // vector registers
   bool has_fma;
-  // register tile of the GEMM kernels: rows x panels of 16 columns; lower_gemm.c chooses among them
+  // register tile of the GEMM kernels: rows x panels of 16 columns; tile_choose takes one of them
   struct {
     uint8_t rows, panels;
   } tile[4];
   // steps of k that all rows of a product do before the next ones, so that these of a panel stay in the first-level
-  // cache while they do; a multiple of 32, for tiles of one panel; 0: k is not divided
+  // cache while they do; a multiple of cost->product.burst, for tiles of one panel; 0: k is not divided
   uint32_t k_block;
   const Costs *cost;
   const IsaRow *rows;

@@ -21,7 +21,7 @@
 #define TARGET(n) .name = #n, .isa = &instruction_sets[ISA_##n], .rank = ISA_##n
 #define TEXTS .prelude = prelude, .narrow = narrow, .rows = rows, .nrows = sizeof rows / sizeof rows[0]
 
-extern const Costs costs_of_a_core; // for processors of which nothing better is known (target.c)
+extern const Costs costs_of_a_core; // for processors of which nothing better is known (core.c)
 extern const Target target_scalar;  // one lane, for all: not in `targets`
 
 #endif

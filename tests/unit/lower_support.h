@@ -64,7 +64,7 @@ static inline int64_t eval_extent(const Type *t, int axis, const int64_t *dims) 
 }
 
 // Index in storage of actual index i on an axis.
-static inline int64_t lower_stored(const Module *m, const Type *t, int axis, int64_t i, const int64_t *dims) {
+static inline int64_t lower_place(const Module *m, const Type *t, int axis, int64_t i, const int64_t *dims) {
   if (!t->nseg || t->segaxis != axis) return i;
   for (int s = 0; s < t->nseg; s++) {
     int64_t n = lower_dim_value(t->seg[s].len, dims);
@@ -78,7 +78,7 @@ static inline int64_t lower_stored(const Module *m, const Type *t, int axis, int
 static inline int64_t lower_offset(const Module *m, const Type *t, const Tensor *x, size_t e, const int64_t *dims) {
   int64_t offset = 0, stride = 1;
   for (int d = t->rank - 1; d >= 0; d--) {
-    offset += stride * lower_stored(m, t, d, (int64_t)(e % (size_t)x->dim[d]), dims);
+    offset += stride * lower_place(m, t, d, (int64_t)(e % (size_t)x->dim[d]), dims);
     e /= (size_t)x->dim[d];
     stride *= type_extent(m, t, d);
   }
@@ -116,7 +116,7 @@ static inline const char *lower_errors(LowerRun *r, const char *what) {
 
 // Runs the case on one target and fills *r, which must not move afterwards (the module points into it); dims: values of
 // B, L, T.
-static inline void lower_run(LowerRun *r, const LowerCase *c, const char *target, const int64_t *dims) {
+static inline void lower_run_target(LowerRun *r, const LowerCase *c, const Target *t, const int64_t *dims) {
   *r = (LowerRun){0};
   r->names.arena = &r->arena;
   diag_init(&r->diag, &r->arena);
@@ -143,7 +143,6 @@ static inline void lower_run(LowerRun *r, const LowerCase *c, const char *target
     r->failed = lower_errors(r, "passes");
     return;
   }
-  const Target *t = target_by_name(target);
   Program *p = program_lower(m, &t, 1);
   if (!p) {
     r->failed = lower_errors(r, "lower");
@@ -207,6 +206,10 @@ static inline void lower_run(LowerRun *r, const LowerCase *c, const char *target
     }
     if (worst / most > r->worst) r->worst = worst / most;
   }
+}
+
+static inline void lower_run(LowerRun *r, const LowerCase *c, const char *target, const int64_t *dims) {
+  lower_run_target(r, c, target_by_name(target), dims);
 }
 
 static inline void lower_run_free(LowerRun *r) {
