@@ -67,7 +67,7 @@ bool attend_sees(const QueryTile *t, int part) {
 /* packing --------------------------------------------------------------------------------------------- */
 KIdx attend_row(const Attention *a, const HeadRows *o, KIdx row) {
   KIdx i = ki_add(ki_mul(a->batch, o->b), ki_mul(row, o->row));
-  return ki_add(i, ki_mul(a->head, o->columns * o->column));
+  return ki_addc(ki_add(i, ki_mul(a->head, o->columns * o->column)), o->first * o->column);
 }
 
 typedef struct PackKeys {
@@ -198,7 +198,7 @@ bool attend_operand(Attention *a, uint32_t arg, const char *name, int64_t column
   int64_t stride[MAX_RANK];
   Val v = a->anchor->args[arg];
   if (!lower_stored(&a->lo, v, name, &s, stride)) return false;
-  *o = (HeadRows){s.buf, stride[0], stride[1], stride[2], columns};
+  *o = (HeadRows){s.buf, stride[0], stride[1], stride[2], columns, 0};
   return true;
 }
 

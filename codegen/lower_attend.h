@@ -30,6 +30,7 @@ typedef struct HeadRows { // q, k, v, y or a cotangent: element (b, row, head * 
   KBufRef buf;
   int64_t b, row, column;
   int64_t columns; // of a head
+  int64_t first;   // column of head 0
 } HeadRows;
 
 typedef struct Attention {

@@ -180,7 +180,7 @@ bool lower_attention(Arena *arena, const Graph *g, const Group *grp, const Targe
   Attention *a = &f.a;
   if (grp->root.id != grp->anchor.id) return lower_fail(&a->lo, grp->root, "an attention has no epilogue");
   if (!attend_begin(a, v->nargs) || !lower_root(&a->lo)) return false;
-  f.y = (HeadRows){a->lo.root.buf, a->lo.root.stride[0], a->lo.root.stride[1], 1, a->e};
+  f.y = (HeadRows){a->lo.root.buf, a->lo.root.stride[0], a->lo.root.stride[1], 1, a->e, 0};
   add_scratch(&f);
   emit_tasks(&f);
   return finish(&f);

@@ -1,5 +1,5 @@
-// lower_attention_grad.c: gradients of an attention by its queries, keys, values or bias. Weights are computed again,
-// per batch entry and head, as in the attention's own kernel (lower_attend.h):
+// lower_attention_grad.c: gradients of an attention by its queries, keys and values, or by its bias. Weights are
+// computed again, once for all of them, per batch entry and head, as in the attention's own kernel (lower_attend.h):
 //
 //   per block of queries:
 //     per tile of it:  p = softmax of the scores;  dp = dy V^T;  along = sum of p dp;  ds = p (dp - along)
@@ -416,45 +416,59 @@ static void add_scratch(Gradient *g) {
   if (by_scores(g)) g->ds = scratch(g, "ds", (g->dk.buf.id ? g->block : a->rows) * a->slots);
 }
 
-// The result's buffer, by the operand that it is the gradient of.
-SY_MUST_USE static bool add_result(Gradient *g, int64_t wrt) {
+// Where the gradients lie: of queries, keys and values side by side in the columns of the result, of the bias alone.
+SY_MUST_USE static bool add_results(Gradient *g, const Attr *wrt) {
   Lowering *lo = &g->a.lo;
   if (!lower_root(lo)) return false;
   Access at = access_resolve(lo->g, lo->grp->root);
-  if (wrt > 2) {
+  if (wrt->v[0] > 2) {
     g->db = lo->root.buf, g->db_head = at.stride[0], g->db_row = at.stride[1], g->db_column = at.stride[2];
     return true;
   }
   HeadRows *const result[] = {&g->dq, &g->dk, &g->dv};
-  *result[wrt] = (HeadRows){lo->root.buf, at.stride[0], at.stride[1], 1, wrt == 2 ? g->a.e : g->a.d};
+  int64_t first = 0;
+  for (size_t i = 0; i < wrt->nv; i++) {
+    int64_t columns = wrt->v[i] == 2 ? g->a.e : g->a.d;
+    *result[wrt->v[i]] = (HeadRows){lo->root.buf, at.stride[0], at.stride[1], 1, columns, first};
+    first += columns * g->a.heads;
+  }
   return at.stride[2] == 1 || lower_fail(lo, lo->grp->root, "its columns are not side by side");
 }
 
-static bool finish(Gradient *g, const char *by) {
+// Their names, e.g. "query_key_value" for "_", "".
+static const char *names_of(Arena *a, const Attr *wrt, const char *between, const char *last) {
+  static const char *const names[] = {"query", "key", "value", "bias"};
+  const char *text = names[wrt->v[0] > 2 ? 3 : wrt->v[0]];
+  for (size_t i = 1; i < wrt->nv; i++)
+    text = arena_printf(a, "%s%s%s", text, i + 1 < wrt->nv ? between : last, names[wrt->v[i]]);
+  return text;
+}
+
+static bool finish(Gradient *g, const Attr *wrt) {
   Attention *a = &g->a;
   double queries = (double)attend_queries(a), keys = (double)attend_keys(a), pairs = queries * keys;
   double flops = 2 * pairs * (double)(a->d + (by_scores(g) ? a->e : 0)), read = 2 * (double)(a->d + a->e);
   flops += 2 * pairs * (double)((g->dq.buf.id ? a->d : 0) + (g->dk.buf.id ? a->d : 0) + (g->dv.buf.id ? a->e : 0));
   int64_t size = by_keys(g) || g->db.id ? 0 : attend_task_queries(a);
   if (size) flops *= (double)size / (queries > (double)size ? queries : (double)size);
-  const char *name =
-      arena_printf(a->lo.arena, "attention_grad_%s_h%lld_d%lld", by, (long long)a->heads, (long long)a->d);
-  const char *comment = arena_printf(a->lo.arena, "gradient of an attention by its %s, %s, tile %d x %d", by,
-                                     attend_sizes(a), a->rows, a->width * PANEL);
+  const char *name = arena_printf(a->lo.arena, "attention_grad_%s_h%lld_d%lld", names_of(a->lo.arena, wrt, "_", "_"),
+                                  (long long)a->heads, (long long)a->d);
+  const char *comment =
+      arena_printf(a->lo.arena, "gradient of an attention by its %s, %s, tile %d x %d",
+                   names_of(a->lo.arena, wrt, ", ", " and "), attend_sizes(a), a->rows, a->width * PANEL);
   return lower_finish(&a->lo, flops, 4 * (queries + keys) * read, name, comment);
 }
 
 bool lower_attention_grad(Lowering *lo, Val member) {
-  static const char *const names[] = {"query", "key", "value", "bias"};
   const Value *v = graph_value(lo->g, member);
   Gradient g = {.a = {.lo = *lo, .anchor = v}};
   Attention *a = &g.a;
-  int64_t wrt = value_int(v, A_wrt, 0);
+  const Attr *wrt = value_attr(v, A_wrt);
   if (lo->grp->member.n != 1) return lower_fail(lo, member, "nothing is computed behind it");
   if (!attend_begin(a, attention_operands(v)) || !attend_operand(a, v->nargs - 1, "dy", a->e, &g.dy) ||
-      !add_result(&g, wrt))
+      !add_results(&g, wrt))
     return false;
   add_scratch(&g);
   emit_tasks(&g);
-  return finish(&g, names[wrt > 2 ? 3 : wrt]);
+  return finish(&g, wrt);
 }

@@ -56,13 +56,15 @@ static double attention(const Graph *g, const Value *v, const int64_t *dims) {
   return 2 * pairs * (extent_now(q, 2, dims) + extent_now(&v->type, 2, dims));
 }
 
-// Scores, the gradient by the weights (not for one by the values), and the product that gives the result.
+// Scores, the gradient by the weights (not for one by the values alone), and a product for each result.
 static double attention_grad(const Graph *g, const Value *v, const int64_t *dims) {
   const Type *q = &graph_value(g, v->args[0])->type, *value = &graph_value(g, v->args[2])->type;
   double pairs = extent_now(q, 0, dims) * extent_now(q, 1, dims) * extent_now(value, 1, dims);
   double d = extent_now(q, 2, dims), e = extent_now(value, 2, dims);
-  int64_t wrt = value_int(v, A_wrt, 0);
-  return 2 * pairs * (d + e + (wrt < 2 ? d : 0));
+  const Attr *wrt = value_attr(v, A_wrt);
+  double columns = d + (wrt->nv == 1 && wrt->v[0] == 2 ? 0 : e);
+  for (size_t i = 0; i < wrt->nv; i++) columns += wrt->v[i] == 2 ? e : wrt->v[i] < 2 ? d : 0;
+  return 2 * pairs * columns;
 }
 
 static double flops_of(const Graph *g, const Value *v, const int64_t *dims) {

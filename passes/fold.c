@@ -48,6 +48,27 @@ static Val same_view(RuleCtx *c, Val v) {
   return type_equal(&s->type, &rule_value(c, s->args[0])->type) ? s->args[0] : NO_VAL;
 }
 
+// Neighbouring parts of one activation, put together again: the gradients by Q, K and V that were columns of one value.
+static Val concat_slices(RuleCtx *c, Val v) {
+  const Value *s = rule_value(c, v);
+  if (s->op != OP_concat || !s->nargs || !rule_is(c, s->args[0], OP_slice)) return NO_VAL;
+  const Value *first = rule_value(c, s->args[0]);
+  int axis = (int)value_int(s, A_axis, 0);
+  int64_t start = value_int(first, A_start, 0), at = start;
+  Val x = first->args[0];
+  if ((s->type.nseg && s->type.segaxis == axis) || graph_residency(c->g, x) != RES_act) return NO_VAL;
+  for (uint32_t i = 0; i < s->nargs; i++) {
+    const Value *part = rule_value(c, s->args[i]);
+    if (part->op != OP_slice || part->args[0].id != x.id || value_int(part, A_axis, 0) != axis) return NO_VAL;
+    if (value_int(part, A_start, 0) != at || !dim_is_const(part->type.dim[axis])) return NO_VAL;
+    at += part->type.dim[axis].c;
+  }
+  Type t = s->type;
+  if (type_equal(&t, &rule_value(c, x)->type)) return x;
+  Attr attr[] = {attr_int(A_axis, axis), attr_int(A_start, start)};
+  return graph_add_typed(c->g, OP_slice, &x, 1, attr, 2, &t, s->span);
+}
+
 // The same row for every id. An id outside the table stays, for its error, and so does one that is not trained by it.
 static Val constant_row(RuleCtx *c, Val v) {
   const Value *s = rule_value(c, v);
@@ -70,6 +91,7 @@ static const Rule fold_rules[] = {
     {"slice_slice", "x[a..][b..] => x[a+b..]", slice_slice},
     {"reshape_reshape", "reshape(reshape(x)) => reshape(x)", reshape_reshape},
     {"transpose_transpose", "transpose(transpose(x,p),q) => transpose(x,p.q)", transpose_transpose},
+    {"concat_slices", "concat(x[a..b], x[b..c]) => x[a..c]", concat_slices},
     {"constant_row", "embedding(t, constant i) => broadcast(t[i])", constant_row},
     {"weights_once", "op(broadcast(w)) => broadcast(op(w)), weights alone", rule_weights_once},
 };

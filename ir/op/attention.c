@@ -111,6 +111,30 @@ bool shape_attention(const ShapeCtx *c, Type *out) {
   return true;
 }
 
+// The type of the gradients by operands `wrt`: queries, keys and values, side by side if they have the same rows; or
+// the bias.
+static bool shape_wrt(const ShapeCtx *c, const Attr *wrt, Type *out) {
+  for (size_t i = 0; i < wrt->nv; i++) {
+    int64_t by = wrt->v[i];
+    if (by < 0 || (size_t)by >= c->nargs || shape_arg(c, (size_t)by)->dtype != shape_arg(c, 0)->dtype)
+      return shape_error(c, "E0208", "there is no gradient by operand %lld", (long long)by);
+    const Type *t = shape_arg(c, (size_t)by);
+    if (i == 0) {
+      *out = *t;
+      continue;
+    }
+    if (by <= wrt->v[i - 1] || by > 2)
+      return shape_error(c, "E0208", "wrt: 0, 1 and 2 (query, key, value) in this order, or one operand");
+    Type rows = *t;
+    rows.dim[2] = out->dim[2];
+    if (!type_equal(&rows, out))
+      return shape_error(c, "E0204", "gradients by operands %lld and %lld are not of the same rows",
+                         (long long)wrt->v[0], (long long)by);
+    out->dim[2].c += t->dim[2].c;
+  }
+  return wrt->nv || shape_error(c, "E0208", "wrt names no operand");
+}
+
 // The operands of the attention, then the cotangent of its result.
 bool shape_attention_grad(const ShapeCtx *c, Type *out) {
   if (!shape_count(c, 4, 16)) return false;
@@ -119,15 +143,11 @@ bool shape_attention_grad(const ShapeCtx *c, Type *out) {
   forward.nargs--;
   if (!shape_attention(&forward, &y)) return false;
   const Type *dy = shape_arg(c, c->nargs - 1);
-  int64_t wrt = shape_int(c, A_wrt, 0);
   bool fits = dy->rank == 3 && dy->dtype == y.dtype;
   for (int d = 0; fits && d < 3; d++) fits = shape_axis_equal(&y, d, dy, d);
   if (!fits)
     return shape_error(c, "E0204", "the cotangent %s is not of the attention's type", shape_type(c, c->nargs - 1));
-  if (wrt < 0 || (size_t)wrt >= forward.nargs || shape_arg(c, (size_t)wrt)->dtype != y.dtype)
-    return shape_error(c, "E0208", "there is no gradient by operand %lld", (long long)wrt);
-  *out = *shape_arg(c, (size_t)wrt);
-  return true;
+  return shape_wrt(&forward, shape_attr(c, A_wrt), out);
 }
 
 /* Reference
@@ -278,13 +298,25 @@ void ref_attention(const RefCtx *c, Tensor *out) {
   each_head(c, out, attend);
 }
 
+// The columns of an operand's head in the result; NULL: its gradient is not asked for.
+static double *gradient_of(const Head *h, Tensor *out, int64_t by, size_t row) {
+  const RefCtx *c = h->c;
+  const Attr *wrt = value_attr(c->v, A_wrt);
+  size_t columns = (size_t)out->dim[out->rank - 1], at = 0;
+  for (size_t i = 0; i < wrt->nv; i++) {
+    const size_t pitch = by == 2 ? h->nv : h->nq;
+    if (wrt->v[i] == by) return out->f + row / pitch * columns + at + row % pitch;
+    at += wrt->v[i] == 2 ? h->nv : h->nq;
+  }
+  return NULL;
+}
+
 // With dw_j = <dy, v_j> and ds_j = w_j (dw_j - sum w dw): dq = scale sum ds_j k_j, dk_j += scale ds_j q, dv_j += w_j
 // dy, dbias_j += ds_j.
 static void attend_grad(const Head *h, Tensor *out) {
   const RefCtx *c = h->c;
   const double *q = c->arg[0].f + h->q, *dy = c->arg[c->v->nargs - 1].f + h->y;
-  int64_t wrt = value_int(c->v, A_wrt, 0);
-  double scale = value_float(c->v, A_scale, 1), along = 0;
+  double scale = value_float(c->v, A_scale, 1), along = 0, *dq = gradient_of(h, out, 0, h->q), *to;
   double *ds = ARENA_ARRAY(c->env->arena, double, h->keys);
   for (size_t j = 0; j < h->keys; j++) {
     ds[j] = 0;
@@ -293,10 +325,12 @@ static void attend_grad(const Head *h, Tensor *out) {
   }
   for (size_t j = 0; j < h->keys; j++) {
     ds[j] = h->w[j] * (ds[j] - along);
-    for (size_t i = 0; i < h->d && wrt == 0; i++) out->f[h->q + i] += scale * ds[j] * c->arg[1].f[h->k + j * h->nq + i];
-    for (size_t i = 0; i < h->d && wrt == 1; i++) out->f[h->k + j * h->nq + i] += scale * ds[j] * q[i];
-    for (size_t i = 0; i < h->e && wrt == 2; i++) out->f[h->v + j * h->nv + i] += h->w[j] * dy[i];
-    if (wrt > 2) out->f[h->bias + h->column[j]] += ds[j];
+    for (size_t i = 0; i < h->d && dq; i++) dq[i] += scale * ds[j] * c->arg[1].f[h->k + j * h->nq + i];
+    if ((to = gradient_of(h, out, 1, h->k + j * h->nq)))
+      for (size_t i = 0; i < h->d; i++) to[i] += scale * ds[j] * q[i];
+    if ((to = gradient_of(h, out, 2, h->v + j * h->nv)))
+      for (size_t i = 0; i < h->e; i++) to[i] += h->w[j] * dy[i];
+    if (value_attr(c->v, A_wrt)->v[0] > 2) out->f[h->bias + h->column[j]] += ds[j];
   }
 }
 

@@ -37,6 +37,15 @@ void grad_matmul(Grad *c) {
   grad_set(c, 1, grad_as(c, d, grad_type(c, b)));
 }
 
+static bool same_rows(const Type *a, const Type *b) {
+  Type rows = *b;
+  if (rows.rank != 3 || a->rank != 3) return false;
+  rows.dim[2] = a->dim[2];
+  return type_equal(a, &rows);
+}
+
+// Queries, keys and values of the same rows in one kernel: the weights are the same. By the bias sums run over the
+// batch, so it has one of its own.
 void grad_attention(Grad *c) {
   Val args[MAX_KERNEL_ARGS + 1];
   Attr attr[ATTR_COUNT];
@@ -49,9 +58,20 @@ void grad_attention(Grad *c) {
   args[c->v.nargs] = c->dy;
   for (uint32_t i = 0; i < c->v.nattr; i++) attr[n++] = c->v.attr[i];
   for (uint32_t i = 0; i < c->v.nargs; i++) {
-    if (!c->want[i]) continue;
-    attr[n] = attr_int(A_wrt, i);
-    grad_set(c, i, grad_op(c, OP_attention_grad, args, c->v.nargs + 1, attr, n + 1));
+    if (!c->want[i] || c->d[i].id) continue;
+    int64_t wrt[3] = {i};
+    size_t joined = 1;
+    for (uint32_t k = i + 1; k < 3; k++)
+      if (c->want[k] && same_rows(grad_type(c, c->v.args[i]), grad_type(c, c->v.args[k]))) wrt[joined++] = k;
+    attr[n] = attr_ints(A_wrt, wrt, joined);
+    Val all = grad_op(c, OP_attention_grad, args, c->v.nargs + 1, attr, n + 1);
+    int64_t at = 0;
+    for (size_t k = 0; k < joined; k++) {
+      const Type *t = grad_type(c, c->v.args[wrt[k]]);
+      Attr columns[] = {attr_int(A_axis, 2), attr_int(A_start, at)};
+      grad_set(c, (uint32_t)wrt[k], joined > 1 ? grad_typed(c, OP_slice, all, columns, 2, t) : all);
+      at += t->dim[2].c;
+    }
   }
 }
 

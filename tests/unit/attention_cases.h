@@ -5,6 +5,7 @@
 
 #include "ir/base/base.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 // Operands %1 q, %2 k, %3 v, %4 dy; %5 a mask, %6 a bias, %7 positions, where there are any.
@@ -72,12 +73,34 @@ static inline void grad_inputs(const GradCase *c, Buf *b) {
   buf_printf(b, "%%4 = input \"dy\" : %s\n%s", c->y, c->inputs);
 }
 
+// Operands 0 .. 2 that have the rows of operand i, from it on; returns how many.
+static inline int grad_joined(const GradCase *c, int i, int *wrt) {
+  const char *types[] = {c->q, c->k, c->v};
+  int n = 0;
+  size_t rows = (size_t)(strrchr(types[i], ',') - types[i]);
+  for (int k = i; k < 3; k++)
+    if (strrchr(types[k], ',') == types[k] + rows && !strncmp(types[i], types[k], rows)) wrt[n++] = k;
+  return n;
+}
+
+// %20: the gradients by several operands of the same rows.
+static inline void grad_joint(const GradCase *c, const int *wrt, int n, Buf *b) {
+  const char *types[] = {c->q, c->k, c->v};
+  int columns = 0, rows = (int)(strrchr(types[wrt[0]], ',') - types[wrt[0]]);
+  buf_printf(b, "%%20 = attention_grad %%1, %%2, %%3%s, %%4 {%s, wrt = [", c->args, c->attrs);
+  for (int i = 0; i < n; i++) {
+    buf_printf(b, "%s%d", i ? ", " : "", wrt[i]);
+    columns += atoi(strrchr(types[wrt[i]], ',') + 1);
+  }
+  buf_printf(b, "]} : %.*s,%d]\n", rows, types[wrt[0]], columns);
+}
+
 // The gradients by operands wrt[0 .. n), each an output.
 static inline void grad_outputs(const GradCase *c, const int *wrt, int n, Buf *b) {
   const char *types[] = {c->q, c->k, c->v};
   for (int i = 0; i < n; i++)
-    buf_printf(b, "%%%d = attention_grad %%1, %%2, %%3%s, %%4 {%s, wrt = %d} : %s\n", 10 + i, c->args, c->attrs, wrt[i],
-               wrt[i] < 3 ? types[wrt[i]] : c->bias);
+    buf_printf(b, "%%%d = attention_grad %%1, %%2, %%3%s, %%4 {%s, wrt = [%d]} : %s\n", 10 + i, c->args, c->attrs,
+               wrt[i], wrt[i] < 3 ? types[wrt[i]] : c->bias);
   for (int i = 0; i < n; i++) buf_printf(b, "output \"y%d\" = %%%d\n", wrt[i], 10 + i);
 }
 

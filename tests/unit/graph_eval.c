@@ -321,11 +321,17 @@ typedef struct Case {
        NUM(0.5, 1.0833154705876864)},                                                                                    \
       {"attention_grad", /* one head, two keys of equal score: the weights are 1/2 */                                    \
        IN2("f32[1,1,1]",                                                                                                 \
-           "f32[1,2,1]") "%3 = attention_grad %1, %2, %2, %1 {heads = 1, wrt = 2} : f32[1,2,1]\n" RETURN("%3"),          \
+           "f32[1,2,1]") "%3 = attention_grad %1, %2, %2, %1 {heads = 1, wrt = [2]} : f32[1,2,1]\n" RETURN("%3"),        \
        LIST(3),                                                                                                          \
        LIST(5, 5),                                                                                                       \
        0,                                                                                                                \
        NUM(1.5, 1.5)},                                                                                                   \
+      {"attention_grad", /* of one value: by the query 0, as the keys are equal; by the key p (dp - along) q = 0 */      \
+       IN("f32[1,2,1]") "%2 = attention_grad %1, %1, %1, %1 {heads = 1, wrt = [0, 1, 2]} : f32[1,2,3]\n" RETURN("%2"),   \
+       LIST(3, 3),                                                                                                       \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(0, 0, 3, 0, 0, 3)},                                                                                           \
       {"stop", IN("f32[L]") "%2 = stop %1 : f32[L]\n" RETURN("%2"), LIST(1, 2), 0, 0, NUM(1, 2)},                        \
       {"assigned", IN("i32[L]") "%2 = assigned \"at\" %1 : i32[L]\n" RETURN("%2"), LIST(1, 2), 0, 0, NUM(1, 2)},         \
       {"embedding",                                                                                                      \

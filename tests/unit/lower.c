@@ -273,8 +273,23 @@ static void check_gradient(const GradCase *c, int wrt) {
   buf_free(&b), buf_free(&what);
 }
 
+// Several gradients by one kernel.
+static void check_joint_gradient(const GradCase *c, int first) {
+  Buf b = {0}, what = {0};
+  int wrt[3], n = grad_joined(c, first, wrt);
+  if (n > 1) {
+    grad_inputs(c, &b);
+    grad_joint(c, wrt, n, &b);
+    buf_puts(&b, "output \"joint\" = %20\n");
+    buf_printf(&what, "%s, by %d operands from %d", c->name, n, first);
+    check_case(what.s, (LowerCase){.text = b.s, .spread = 1.5, .id_limit = 21}, 5e-6);
+  }
+  buf_free(&b), buf_free(&what);
+}
+
 Test(lower_attention_grad, every_operand, .timeout = 600) {
   for (size_t i = 0; i < GRAD_CASES; i++) {
+    for (int first = 0; first < 2; first++) check_joint_gradient(&grad_cases[i], first);
     for (int wrt = 0; wrt < 3; wrt++) check_gradient(&grad_cases[i], wrt);
     if (grad_bias(&grad_cases[i])) check_gradient(&grad_cases[i], grad_bias(&grad_cases[i]));
   }

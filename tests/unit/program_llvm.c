@@ -111,7 +111,11 @@ Test(program_llvm, gradients_of_attention, .timeout = 3000) {
     buf_puts(&b, "module \"t\" dims { B = 1..3, L = 1..21, T = 1..9 } modalities { vision \"A\", language \"B\" }\n"
                  "graph @f {\n");
     grad_inputs(c, &b);
+    int wrt[3], joined = grad_joined(c, 0, wrt);
+    if (joined == 1) joined = grad_joined(c, 1, wrt);
+    if (joined > 1) grad_joint(c, wrt, joined, &b);
     grad_outputs(c, (int[]){0, 1, 2, grad_bias(c)}, c->bias ? 4 : 3, &b);
+    if (joined > 1) buf_puts(&b, "output \"joint\" = %20\n");
     buf_puts(&b, "}\n");
     Module *m = module_parse(&a, &names, &d, b.s, b.n, diag_add_file(&d, c->name, b.s, b.n));
     cr_assert(m, "%s", b.s);
