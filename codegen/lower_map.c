@@ -7,6 +7,7 @@
 //   * patchify: loops b, py, px, c, y and vectors over x, elementwise members behind it included.
 // Columns that some operand does not store side by side (a transpose) are done lane by lane.
 #include "lower_attention_grad.h"
+#include "lower_norm_sums.h"
 #include "lower_depthwise.h"
 #include "lower_draw.h"
 #include "lower_pack.h"
@@ -468,10 +469,15 @@ static bool lower_put_rows(Lowering *lo, Val member) {
 static const struct {
   Op op;
   bool (*lower)(Lowering *lo, Val member);
-} apart[] = {{OP_patchify, lower_patchify},   {OP_windows, lower_windows},
-             {OP_depthwise, lower_depthwise}, {OP_put_rows, lower_put_rows},
-             {OP_pack, lower_pack},           {OP_rows_add, lower_rows_add},
-             {OP_draw, lower_draw},           {OP_attention_grad, lower_attention_grad}};
+} apart[] = {{OP_patchify, lower_patchify},
+             {OP_windows, lower_windows},
+             {OP_depthwise, lower_depthwise},
+             {OP_put_rows, lower_put_rows},
+             {OP_pack, lower_pack},
+             {OP_rows_add, lower_rows_add},
+             {OP_draw, lower_draw},
+             {OP_attention_grad, lower_attention_grad},
+             {OP_layer_norm_sums, lower_norm_sums}};
 
 bool lower_map(Arena *a, const Graph *g, const Group *grp, const Target *t, Lowered *out) {
   Lowering lo = lower_begin(a, g, grp, t, out, "map");

@@ -5,6 +5,7 @@
 // applies what stands behind it and stores. In which order sums are added: lower_reduce.h.
 //   layer_norm: mean; then the sums of x - mean and of its square (the first corrects the rounding of the mean); then
 //               (x - mean - correction) / sqrt(var + eps)
+//   layer_norm_grad: the sums of x and h; of x - mean and its square; of h n; then the result
 //   softmax:    maximum; e^(x - max) into scratch with its sum; product with 1 / sum
 //   argmax:     best value and its index in each lane, then the least index among the best lanes; exact for all i32
 //   top_k:      the same once for each place, among the elements behind the one found before
@@ -34,7 +35,7 @@ struct Row {
   Result *result;
   Reduce reduce;
   KVal acc[2], rest[2]; // of argmax and top_k: best values and where, in vectors and in single lanes
-  KVal s[3];            // scalars found by earlier walks
+  KVal s[6];            // scalars found by earlier walks
   Point p;
 };
 
@@ -126,6 +127,12 @@ static KVal result_layer_norm(Row *r, KVal x, uint32_t lanes) { // s[0] = mean, 
   return y;
 }
 
+static KVal one_over_deviation(Row *r, KVal var) {
+  Kernel *k = r->lo->k;
+  KVal eps = num(r, value_float(r->anchor, A_eps, 0), 1);
+  return kb_op2(k, K_div, num(r, 1, 1), kb_op1(k, K_sqrt, kb_op2(k, K_add, var, eps)));
+}
+
 static void row_layer_norm(Row *r) {
   Kernel *k = r->lo->k;
   KVal n = row_length(r), sum[2];
@@ -134,10 +141,62 @@ static void row_layer_norm(Row *r) {
   reduce(r, term_deviation, 2, K_add, 0, sum);
   r->s[1] = kb_op2(k, K_div, sum[0], n);
   KVal var = kb_op2(k, K_sub, kb_op2(k, K_div, sum[1], n), kb_op2(k, K_mul, r->s[1], r->s[1]));
-  var = kb_op2(k, K_max, num(r, 0, 1), var);
-  KVal dev = kb_op1(k, K_sqrt, kb_op2(k, K_add, var, num(r, value_float(r->anchor, A_eps, 0), 1)));
-  r->s[2] = kb_op2(k, K_div, num(r, 1, 1), dev);
+  r->s[2] = one_over_deviation(r, kb_op2(k, K_max, num(r, 0, 1), var));
   store(r, result_layer_norm);
+}
+
+// The gradient: x is the cotangent dy, s[] are mean, correction and one over the deviation of the norm's own rows, then
+// mean h and mean h n. The deviation that divides the result is the uncorrected one.
+static KVal norm_rows(Row *r) {
+  return lower_element(r->lo, &r->p, r->anchor->args[1]);
+}
+
+static KVal gained(Row *r, KVal dy) { // h
+  return r->anchor->nargs > 2 ? kb_op2(r->lo->k, K_mul, dy, lower_element(r->lo, &r->p, r->anchor->args[2])) : dy;
+}
+
+static KVal normed(Row *r, KVal x, uint32_t lanes) { // n
+  Kernel *k = r->lo->k;
+  KVal y = kb_op2(k, K_sub, kb_op2(k, K_sub, x, in(r, 0, lanes)), in(r, 1, lanes));
+  return kb_op2(k, K_mul, y, in(r, 2, lanes));
+}
+
+static void term_x_and_h(Row *r, KVal dy, uint32_t lanes, KVal *term) {
+  (void)lanes;
+  term[0] = norm_rows(r);
+  term[1] = gained(r, dy);
+}
+
+static void term_norm_deviation(Row *r, KVal dy, uint32_t lanes, KVal *term) {
+  (void)dy;
+  term_deviation(r, norm_rows(r), lanes, term);
+}
+
+static void term_h_n(Row *r, KVal dy, uint32_t lanes, KVal *term) {
+  term[0] = kb_op2(r->lo->k, K_mul, gained(r, dy), normed(r, norm_rows(r), lanes));
+}
+
+static KVal result_norm_grad(Row *r, KVal dy, uint32_t lanes) {
+  Kernel *k = r->lo->k;
+  KVal n = normed(r, norm_rows(r), lanes), h = kb_op2(k, K_sub, gained(r, dy), in(r, 3, lanes));
+  return kb_op2(k, K_mul, in(r, 5, lanes), kb_op2(k, K_sub, h, kb_op2(k, K_mul, n, in(r, 4, lanes))));
+}
+
+static void row_layer_norm_grad(Row *r) {
+  Kernel *k = r->lo->k;
+  KVal n = row_length(r), sum[2];
+  reduce(r, term_x_and_h, 2, K_add, 0, sum);
+  r->s[0] = kb_op2(k, K_div, sum[0], n);
+  r->s[3] = kb_op2(k, K_div, sum[1], n);
+  reduce(r, term_norm_deviation, 2, K_add, 0, sum);
+  r->s[1] = kb_op2(k, K_div, sum[0], n);
+  KVal var = kb_op2(k, K_div, sum[1], n);
+  r->s[5] = one_over_deviation(r, var);
+  var = kb_op2(k, K_sub, var, kb_op2(k, K_mul, r->s[1], r->s[1]));
+  r->s[2] = one_over_deviation(r, kb_op2(k, K_max, num(r, 0, 1), var));
+  reduce(r, term_h_n, 1, K_add, 0, sum);
+  r->s[4] = kb_op2(k, K_div, sum[0], n);
+  store(r, result_norm_grad);
 }
 
 static void term_square(Row *r, KVal x, uint32_t lanes, KVal *term) {
@@ -370,10 +429,15 @@ static const struct {
   void (*row)(Row *r);
   int walks;
   bool keeps; // needs the scratch row for itself
-} row_table[] = {{OP_layer_norm, row_layer_norm, 3, false}, {OP_l2_norm, row_l2_norm, 2, false},
-                 {OP_softmax, row_softmax, 3, true},        {OP_log_softmax, row_log_softmax, 3, false},
-                 {OP_reduce_sum, row_reduce_sum, 1, false}, {OP_reduce_max, row_reduce_max, 1, false},
-                 {OP_argmax, row_argmax, 1, false},         {OP_top_k, row_top_k, 1, false}};
+} row_table[] = {{OP_layer_norm, row_layer_norm, 3, false},
+                 {OP_l2_norm, row_l2_norm, 2, false},
+                 {OP_softmax, row_softmax, 3, true},
+                 {OP_log_softmax, row_log_softmax, 3, false},
+                 {OP_reduce_sum, row_reduce_sum, 1, false},
+                 {OP_reduce_max, row_reduce_max, 1, false},
+                 {OP_argmax, row_argmax, 1, false},
+                 {OP_top_k, row_top_k, 1, false},
+                 {OP_layer_norm_grad, row_layer_norm_grad, 4, false}};
 
 typedef struct RowKernel {
   Row r;
@@ -439,6 +503,11 @@ static bool emit_across(Row *r) {
   return finish_row(lo, r->anchor, (double)r->columns.bound * (double)d->extent, 1);
 }
 
+static const char *operand_name(Op op, uint32_t i) {
+  static const char *const names[2][3] = {{"x", "gain", "shift"}, {"dy", "x", "gain"}};
+  return names[op == OP_layer_norm_grad][i];
+}
+
 bool lower_row(Arena *arena, const Graph *g, const Group *grp, const Target *t, Lowered *out) {
   Lowering lo = lower_begin(arena, g, grp, t, out, "row");
   RowKernel rk = {.r = {.lo = &lo, .anchor = graph_value(g, grp->anchor)}};
@@ -452,7 +521,7 @@ bool lower_row(Arena *arena, const Graph *g, const Group *grp, const Target *t, 
   lower_domain(&lo, tx);
   if (!lower_sources(&lo)) return false;
   for (uint32_t i = v->nargs; i-- > 0;) // x last
-    if (!lower_source(&lo, v->args[i], i ? &v->type : tx, i == 0 ? "x" : i == 1 ? "gain" : "shift")) return false;
+    if (!lower_source(&lo, v->args[i], i ? &v->type : tx, operand_name(v->op, i))) return false;
   r->columns = lo.axis[lo.rank - 1].range[0];
   if (lo.axis[lo.rank - 1].n != 1) return lower_fail(&lo, grp->anchor, "its rows are not dense");
   if (!lower_root(&lo)) return false;

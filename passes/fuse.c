@@ -22,7 +22,10 @@ typedef struct Fuser {
   uint32_t known;  // values older than the copies made here
   uint32_t groups; // numbers handed out
   bool *only_map;  // by group of values that are no copies: nothing but pointwise work and data movement so far
+  bool *data;      // by the same: rows chosen by data are in it
   uint32_t *reads; // by the same: operands from outside
+  VEC(uint32_t) moving;
+  Arena *scratch;
 } Fuser;
 
 enum { MOST_READS = MAX_KERNEL_ARGS - 2 }; // of a group: a kernel has its result and its scratch beside them
@@ -69,14 +72,16 @@ static uint32_t reads_of(const Fuser *f, Val v, uint32_t group) {
   return n;
 }
 
-// The group an elementwise value may join: that of the operand computed last whose only reader it is.
+// The group an elementwise value may join: that of the operand computed last whose only reader it is, one that is no
+// map before one that is.
 static uint32_t group_to_join(const Fuser *f, Val v) {
   const Value *e = val(f, v);
   uint32_t best = 0, best_id = 0;
   for (uint32_t i = 0; i < e->nargs; i++) {
     Val u = e->args[i];
     const Value *o = val(f, u);
-    if (!o->group || u.id < best_id) continue;
+    if (!o->group || (best && f->only_map[best] == f->only_map[o->group] && u.id < best_id)) continue;
+    if (best && !f->only_map[best] && f->only_map[o->group]) continue;
     if (flags_of(f, u) & (F_VIEW | F_WRITES)) continue; // a copy; a state changed in place
     if (flags_of(f, u) & F_ALONE) continue;
     if (dtype_is_narrow(o->type.dtype)) continue; // rounded by being stored
@@ -87,6 +92,38 @@ static uint32_t group_to_join(const Fuser *f, Val v) {
     best_id = u.id;
   }
   return best;
+}
+
+// A map that yields u alone may be computed in the kernel of another operand of the value that reads it: the slope of
+// an activation behind the product that it is multiplied with.
+static bool may_move(const Fuser *f, Val u, const Type *t) {
+  const Value *o = val(f, u);
+  if (!o->group || !f->only_map[o->group] || f->data[o->group] || dtype_is_narrow(o->type.dtype)) return false;
+  return !(flags_of(f, u) & (F_VIEW | F_WRITES | F_ALONE)) && same_shape(&o->type, t) && single_use(f, u);
+}
+
+// Gives the members of u's group to another one.
+static void move_group(Fuser *f, Val u, uint32_t to) {
+  uint32_t from = val(f, u)->group;
+  size_t first = f->moving.n;
+  VEC_PUSH(f->scratch, f->moving, u.id);
+  while (f->moving.n > first) {
+    Value *x = &f->g->value.at[f->moving.at[--f->moving.n]];
+    if (x->group != from) continue;
+    x->group = to;
+    for (uint32_t i = 0; i < x->nargs; i++) VEC_PUSH(f->scratch, f->moving, x->args[i].id);
+  }
+  f->reads[to] += f->reads[from];
+}
+
+// Moves the maps that elementwise value v reads into the group that it joins.
+static void move_maps(Fuser *f, Val v, uint32_t join) {
+  const Value *e = val(f, v);
+  for (uint32_t i = 0; i < e->nargs; i++) {
+    uint32_t from = val(f, e->args[i])->group;
+    if (!from || from == join || !may_move(f, e->args[i], &e->type)) continue;
+    if (f->reads[join] + f->reads[from] + reads_of(f, v, join) <= MOST_READS) move_group(f, e->args[i], join);
+  }
 }
 
 // A row operator takes pointwise work in front of it into its own kernel (embedding sums, position sums).
@@ -213,8 +250,9 @@ static void mend_outputs(Fuser *f, Arena *scratch) {
 }
 
 static size_t fuse_graph(Graph *g, Arena *scratch, const PassOptions *o) {
-  Fuser f = {.g = g, .opt = o, .uses = graph_uses(g, scratch), .known = (uint32_t)g->value.n};
+  Fuser f = {.g = g, .opt = o, .uses = graph_uses(g, scratch), .known = (uint32_t)g->value.n, .scratch = scratch};
   f.only_map = ARENA_ARRAY(scratch, bool, g->value.n + 1);
+  f.data = ARENA_ARRAY(scratch, bool, g->value.n + 1);
   f.reads = ARENA_ARRAY(scratch, uint32_t, g->value.n + 1);
   for (uint32_t i = 1; i < f.known; i++) {
     Val v = {i};
@@ -225,11 +263,13 @@ static size_t fuse_graph(Graph *g, Arena *scratch, const PassOptions *o) {
     if (flags & F_ELEMENTWISE) join = group_to_join(&f, v);
     if ((flags & F_ROWWISE) && !(flags & F_CONTRACTION)) join = map_to_join(&f, v);
     if (flags & F_CONTRACTION) join = windows_to_join(&f, v);
+    if ((flags & F_ELEMENTWISE) && join) move_maps(&f, v, join);
     uint32_t reads = reads_of(&f, v, join);
     x->group = join ? join : ++f.groups;
     f.reads[x->group] += reads;
     bool map = !(flags & (F_CONTRACTION | F_ATTENTION | F_ROWWISE | F_APART));
     f.only_map[x->group] = map && (!join || f.only_map[join]);
+    f.data[x->group] = f.data[x->group] || (flags & F_DATA);
   }
   mend_constants(&f);
   mend_views(&f);

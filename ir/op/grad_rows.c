@@ -11,27 +11,54 @@ static Val sum(const Grad *c, Val a) {
   return grad_1(c, OP_reduce_sum, a);
 }
 
+// The sums of dy xh and of dy over the rows: [2,D], where xh is the norm without gain and bias. Rows in parts that lie
+// apart are summed part by part.
+static Val norm_sums(const Grad *c, Val dy, Val x, const Attr *eps) {
+  Type t = *grad_type(c, x);
+  if (!t.nseg || t.segaxis != 1 || type_is_dense(&t))
+    return grad_sum_axis(c, grad_op(c, OP_layer_norm_sums, (Val[]){dy, x}, 2, eps, 1), 0);
+  Val sum = NO_VAL;
+  for (int s = 0; s < t.nseg; s++) {
+    Type part = t;
+    part.dim[1] = t.seg[s].len;
+    type_set_segs(&part, 1, &t.seg[s], 1);
+    Attr at[] = {attr_int(A_axis, 1), attr_int(A_start, seg_start(c->g->module, &t, s))};
+    Val both[] = {grad_typed(c, OP_slice, dy, at, 2, &part), grad_typed(c, OP_slice, x, at, 2, &part)};
+    Val one = grad_op(c, OP_layer_norm_sums, both, 2, eps, 1);
+    sum = sum.id ? grad_2(c, OP_add, sum, one) : one;
+  }
+  return grad_sum_axis(c, sum, 0);
+}
+
+static Val row_of(const Grad *c, Val v, int64_t row) { // of [2,D]: [D]
+  Type t = *grad_type(c, v), one = t;
+  one.dim[0] = DIM(1);
+  Attr at[] = {attr_int(A_axis, 0), attr_int(A_start, row)};
+  v = grad_typed(c, OP_slice, v, at, 2, &one);
+  one.rank = 1, one.dim[0] = t.dim[1];
+  return grad_as(c, v, &one);
+}
+
 // With xh = (x - mean) r and h = dy gain: dx = r (h - mean(h) - xh mean(h xh)), dgain = sum dy xh, dbias = sum dy.
 void grad_layer_norm(Grad *c) {
-  Val x = c->v.args[0], h = c->dy;
+  Val x = c->v.args[0];
   const Type *t = grad_type(c, x);
-  Dim width = t->dim[t->rank - 1];
-  if (!dim_is_const(width)) {
+  if (!dim_is_const(t->dim[t->rank - 1])) {
     c->why = "rows of a run-time length";
     return;
   }
-  Val n = grad_number(c, (double)width.c);
   Attr eps = attr_float(A_eps, value_float(&c->v, A_eps, 0));
-  Val xh = c->v.nargs == 1 ? c->y : grad_op(c, OP_layer_norm, &x, 1, &eps, 1);
-  if (c->v.nargs > 1 && c->want[1]) grad_set(c, 1, times(c, c->dy, xh));
-  if (c->v.nargs > 2 && c->want[2]) grad_set(c, 2, c->dy);
-  if (!c->want[0]) return;
-  if (c->v.nargs > 1) h = times(c, h, c->v.args[1]);
-  Val from_mean = minus(c, x, grad_2(c, OP_div, sum(c, x), n));
-  Val variance = grad_2(c, OP_div, sum(c, times(c, from_mean, from_mean)), n);
-  Val r = grad_2(c, OP_div, grad_number(c, 1), grad_1(c, OP_sqrt, grad_2(c, OP_add, variance, grad_number(c, eps.f))));
-  Val mean_h = grad_2(c, OP_div, sum(c, h), n), mean_hx = grad_2(c, OP_div, sum(c, times(c, h, xh)), n);
-  grad_set(c, 0, times(c, r, minus(c, minus(c, h, mean_h), times(c, xh, mean_hx))));
+  bool gain = c->v.nargs > 1 && c->want[1], bias = c->v.nargs > 2 && c->want[2];
+  if (gain && t->rank == 3) {
+    Val sums = norm_sums(c, c->dy, x, &eps);
+    grad_set(c, 1, row_of(c, sums, 0));
+    if (bias) grad_set(c, 2, row_of(c, sums, 1));
+  } else {
+    if (gain) grad_set(c, 1, times(c, c->dy, grad_op(c, OP_layer_norm, &x, 1, &eps, 1)));
+    if (bias) grad_set(c, 2, c->dy);
+  }
+  Val args[] = {c->dy, x, c->v.nargs > 1 ? c->v.args[1] : NO_VAL};
+  if (c->want[0]) grad_set(c, 0, grad_op(c, OP_layer_norm_grad, args, c->v.nargs > 1 ? 3 : 2, &eps, 1));
 }
 
 // n = |x|: (dy - y (y . dy)) / n where n > eps, else dy / eps

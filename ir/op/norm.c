@@ -24,6 +24,25 @@ bool shape_norm(const ShapeCtx *c, Type *out) {
   return true;
 }
 
+// dy, x, optional gain: the norm's operands behind the cotangent of its result.
+bool shape_norm_grad(const ShapeCtx *c, Type *out) {
+  if (!shape_count(c, 2, 3)) return false;
+  ShapeCtx norm = *c;
+  norm.args++, norm.nargs--;
+  if (!shape_norm(&norm, out)) return false;
+  return type_equal(shape_arg(c, 0), out) ||
+         shape_error_at(c, 0, "E0204", "the cotangent is %s, but the rows are %s", shape_type(c, 0), shape_type(c, 1));
+}
+
+bool shape_norm_sums(const ShapeCtx *c, Type *out) {
+  if (!shape_norm_grad(c, out) || !shape_rank(c, 1, 3)) return false;
+  if (out->nseg && (out->segaxis != 1 || !type_is_dense(out)))
+    return shape_error_at(c, 1, "E0205", "%s is summed over axis 1, which must be dense", shape_type(c, 1));
+  if (out->nseg) type_set_segs(out, 1, NULL, 0);
+  out->dim[1] = DIM(2);
+  return true;
+}
+
 bool shape_reduce(const ShapeCtx *c, Type *out) {
   if (!shape_dense_rows(c)) return false;
   *out = *shape_arg(c, 0);
@@ -70,6 +89,44 @@ void ref_layer_norm(const RefCtx *c, Tensor *out) {
       y[i] = (x[i] - mean) * scale;
       if (c->v->nargs > 1) y[i] *= c->arg[1].f[i];
       if (c->v->nargs > 2) y[i] += c->arg[2].f[i];
+    }
+  }
+}
+
+// Mean of a row, and one over its deviation.
+static double row_moments(const RefCtx *c, const double *x, size_t n, double *mean) {
+  double var = 0;
+  *mean = 0;
+  for (size_t i = 0; i < n; i++) *mean += x[i];
+  *mean /= (double)n;
+  for (size_t i = 0; i < n; i++) var += (x[i] - *mean) * (x[i] - *mean);
+  return 1 / sqrt(var / (double)n + value_float(c->v, A_eps, 0));
+}
+
+void ref_layer_norm_grad(const RefCtx *c, Tensor *out) {
+  size_t n = row_length(c);
+  double *h = ARENA_ARRAY(c->env->arena, double, n);
+  for (size_t row = 0; row < row_count(c); row++) {
+    const double *dy = c->arg[0].f + row * n, *x = c->arg[1].f + row * n;
+    double mean, r = row_moments(c, x, n, &mean), mean_h = 0, along = 0;
+    for (size_t i = 0; i < n; i++) {
+      h[i] = c->v->nargs > 2 ? dy[i] * c->arg[2].f[i] : dy[i];
+      mean_h += h[i] / (double)n;
+      along += h[i] * (x[i] - mean) * r / (double)n;
+    }
+    for (size_t i = 0; i < n; i++) out->f[row * n + i] = r * (h[i] - mean_h - (x[i] - mean) * r * along);
+  }
+}
+
+void ref_layer_norm_sums(const RefCtx *c, Tensor *out) {
+  size_t n = row_length(c), rows = (size_t)c->arg[0].dim[1];
+  for (size_t i = 0; i < out->n; i++) out->f[i] = 0;
+  for (size_t row = 0; row < row_count(c); row++) {
+    const double *dy = c->arg[0].f + row * n, *x = c->arg[1].f + row * n;
+    double mean, r = row_moments(c, x, n, &mean), *y = out->f + row / rows * 2 * n;
+    for (size_t i = 0; i < n; i++) {
+      y[i] += dy[i] * (x[i] - mean) * r;
+      y[n + i] += dy[i];
     }
   }
 }

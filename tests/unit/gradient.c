@@ -35,6 +35,17 @@ static const Page pages[] = {
      "let y = matmul(matmul(a, b), d, transposed = true)",
      ""},
     {"norm", "weight x: f32[3, 7]\nweight g: f32[7]\nweight b: f32[7]\nlet y = layer_norm(x, g, b, eps = 0.01)", ""},
+    {"norm of sentences",
+     "weight x: f32[2, 3, 7]\nweight g: f32[7]\nweight b: f32[7]\nlet y = layer_norm(x, g, b, eps = 0.01)", ""},
+    {"norm over segments",
+     "weight w: f32[7, 4]\nweight p: f32[2, 4]\nweight g: f32[4]\nweight b: f32[4]\n"
+     "let words = embedding(w, ids) as language\n"
+     "let x = concat(words, broadcast(p, [B, 2, 4]) as vision)\n"
+     "let y = reduce_sum(layer_norm(x, g, b, eps = 0.01)[:, language] * 0.5)\nlet y = y + reduce_sum(layer_norm(x, g, "
+     "b, eps = 0.01)[:, vision][:, 1:2])",
+     ", ids: i32[B, L]"},
+    {"norm of sentences without shift",
+     "weight x: f32[2, 3, 7]\nweight g: f32[7]\nlet y = layer_norm(x, g, eps = 0.01)", ""},
     {"norm plain", "weight x: f32[2, 3, 7]\nlet y = layer_norm(x, eps = 1e-5)", ""},
     {"norm without shift", "weight x: f32[3, 7]\nweight g: f32[7]\nlet y = layer_norm(x, g, eps = 0.01)", ""},
     {"length", "weight x: f32[3, 7]\nlet y = l2_norm(x, eps = 0.5) + l2_norm(x * 0.01, eps = 0.5)", ""},

@@ -332,6 +332,18 @@ typedef struct Case {
        0,                                                                                                                \
        0,                                                                                                                \
        NUM(0, 0, 3, 0, 0, 3)},                                                                                           \
+      {"layer_norm_grad", /* n = -1/2, 1/2; mean h 3, mean h n 1/2 */                                                    \
+       IN2("f32[1,2]", "f32[1,2]") "%3 = layer_norm_grad %2, %1 {eps = 3} : f32[1,2]\n" RETURN("%3"),                    \
+       LIST(1, 3),                                                                                                       \
+       LIST(2, 4),                                                                                                       \
+       0,                                                                                                                \
+       NUM(-0.375, 0.375)},                                                                                              \
+      {"layer_norm_sums",                                                                                                \
+       IN2("f32[1,2,2]", "f32[1,2,2]") "%3 = layer_norm_sums %2, %1 {eps = 3} : f32[1,2,2]\n" RETURN("%3"),              \
+       LIST(1, 3, 3, 1),                                                                                                 \
+       LIST(2, 4, 6, 8),                                                                                                 \
+       0,                                                                                                                \
+       NUM(2, -2, 8, 12)},                                                                                               \
       {"stop", IN("f32[L]") "%2 = stop %1 : f32[L]\n" RETURN("%2"), LIST(1, 2), 0, 0, NUM(1, 2)},                        \
       {"assigned", IN("i32[L]") "%2 = assigned \"at\" %1 : i32[L]\n" RETURN("%2"), LIST(1, 2), 0, 0, NUM(1, 2)},         \
       {"embedding",                                                                                                      \

@@ -116,6 +116,19 @@ CASE(lower_row, layer_norm_low_variance, 2e-6,
      "%1 = input \"x\" : f32[B,7,50]\n%2 = weight \"g\" : f32[50]\n%3 = weight \"b\" : f32[50]\n"
      "%4 = layer_norm %1, %2, %3 {eps = 1e-5} : f32[B,7,50]\noutput \"y\" = %4",
      .centre = 100, .spread = 0.01)
+CASE(lower_row, gradients_of_layer_norm, 5e-6,
+     "%1 = input \"x\" : f32[B,L,50]\n%2 = input \"dy\" : f32[B,L,50]\n%3 = weight \"g\" : f32[50]\n"
+     "%4 = layer_norm_grad %2, %1, %3 {eps = 1e-5} : f32[B,L,50]\n%5 = add %4, %1 : f32[B,L,50]\n"
+     "%6 = layer_norm_sums %2, %1 {eps = 1e-5} : f32[B,2,50]\n"
+     "%8 = slice %1 {axis = 2, start = 3} : f32[B,L,33]\n%9 = slice %2 {axis = 2, start = 0} : f32[B,L,33]\n"
+     "%10 = layer_norm_grad %9, %8 {eps = 0.5} : f32[B,L,33]\n%11 = layer_norm_sums %9, %8 {eps = 0.5} : f32[B,2,33]\n"
+     "output \"y\" = %5\noutput \"s\" = %6\noutput \"z\" = %10\noutput \"t\" = %11")
+CASE(lower_row, gradients_of_layer_norm_low_variance, 2e-5,
+     "%1 = input \"x\" : f32[B,7,70]\n%2 = constant {value = 0.5} : f32[B,7,70]\n%3 = weight \"g\" : f32[70]\n"
+     "%4 = layer_norm_grad %2, %1, %3 {eps = 1e-5} : f32[B,7,70]\n%5 = layer_norm_sums %1, %1 {eps = 1e-5} : "
+     "f32[B,2,70]\n"
+     "output \"y\" = %4\noutput \"s\" = %5",
+     .centre = 2, .spread = 0.1)
 CASE(lower_row, embedding_sum_layer_norm, 2e-6,
      "%1 = input \"t\" : i32[B,L]\n%2 = weight \"e\" : f32[11,20]\n%3 = weight \"p\" : f32[40,20]\n"
      "%4 = embedding %2, %1 : f32[B,L,20]\n%5 = slice %3 {axis = 0, start = 2} : f32[L,20]\n"
