@@ -57,6 +57,7 @@ typedef struct Session {
   Diag diag;
   Options opt;
   const char *command; // "build"
+  StrList words;       // behind it, as they were given
   const char *spec;    // compiled last; NULL if its defines or routes are not those of the options
   PageText page;
   StrList deps;      // files read, for -MD

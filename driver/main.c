@@ -224,6 +224,7 @@ static int run(Session *s, int argc, char **argv) {
   s->command = cmd->name;
   args.at++;
   args.n--;
+  s->words = args;
   if (!parse(s, &args, cmd)) return s->exit_code;
   if (s->opt.help) {
     help_command(stdout, cmd->name);

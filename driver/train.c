@@ -14,6 +14,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct Objective { // of the stage, at work
   const sy_route *route;
@@ -43,7 +44,17 @@ typedef struct Run {
   double best;              // value of the best evaluation, NAN: there was none
   uint64_t worse, patience; // evaluations since then; how many there may be, 0: any number
   double began;
+  const char *about; // what decides the bits
 } Run;
+
+// Of this process, MB; 0 where the system does not say.
+static double memory_now(void) {
+  unsigned long long pages = 0, resident = 0;
+  FILE *f = fopen("/proc/self/statm", "r");
+  bool ok = f && fscanf(f, "%llu %llu", &pages, &resident) == 2;
+  if (f) fclose(f);
+  return ok ? (double)resident * (double)sysconf(_SC_PAGESIZE) / 1e6 : 0;
+}
 
 static double now(void) {
   struct timespec t;
@@ -406,7 +417,8 @@ static bool evaluate(Run *r, uint64_t step) {
   if (!save_result(r, name)) return false;
   if (!train_eval_run(&r->eval, train_path(r->s, &r->folder, name), x.loss)) return false;
   if (!train_log_measured(&r->log, &x)) return false;
-  return !take_measured(r, &x) || save_result(r, "best.safetensors");
+  if (take_measured(r, &x) && !save_result(r, "best.safetensors")) return false;
+  return step >= r->plan.steps || train_page(&r->log, &r->eval, r->about);
 }
 
 // Has it been no better for as many evaluations as the user waits?
@@ -439,6 +451,7 @@ static bool run_steps(Run *r) {
     if (!take_step(r, step, &line)) return false;
     line.seconds = now() - r->began;
     line.samples = (double)(r->plan.rows * r->plan.calls) / (now() - from);
+    line.memory = memory_now();
     if (!train_log_step(&r->log, &line)) return false;
     bool end = step + 1 == r->plan.steps;
     if (((step + 1) % eval == 0 || end) && !evaluate(r, step + 1)) return false;
@@ -497,6 +510,7 @@ static bool prepare_folder(Run *r) {
   if (r->s->opt.dry_run) return true;
   r->folder = (TrainFolder){.s = r->s, .dir = r->s->opt.output};
   about(r, &b);
+  r->about = arena_strdup(&r->s->arena, b.s);
   bool ok = train_folder_open(&r->folder, &b);
   buf_free(&b);
   return ok;
@@ -540,7 +554,7 @@ static void say_end(const Run *r) {
   if (bad)
     session_note(r->s, "%llu of %u samples could not be read and were left out", (unsigned long long)bad,
                  data_count(r->data));
-  session_note(r->s, "%s: %llu steps in %.1f s; last.safetensors%s, log.jsonl, log.csv, loss.svg", r->folder.dir,
+  session_note(r->s, "%s: %llu steps in %.1f s; last.safetensors%s, log.jsonl, log.csv, index.html", r->folder.dir,
                (unsigned long long)r->t.f->step(r->t.train), now() - r->began, r->val ? ", best.safetensors" : "");
 }
 
@@ -549,8 +563,10 @@ int cmd_train(Session *s) {
   bool ok = prepare_model(&r) && prepare_folder(&r) && prepare_steps(&r);
   if (ok && !s->opt.dry_run) {
     ok = begin_log(&r) && run_steps(&r);
+    if (r.log.events && !train_page(&r.log, &r.eval, r.about)) ok = false;
     if (!train_log_close(&r.log)) ok = false;
     if (ok) say_end(&r);
+    arena_free(&r.log.lines);
   }
   for (size_t i = 0; r.objective && i < r.stage.objective.n; i++) batches_close(r.objective[i].batches);
   train_eval_close(&r.eval);

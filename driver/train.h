@@ -3,7 +3,8 @@
 //   train.c        the command: stage, data, state, the loop over steps
 //   train_plan.c   groups of weights, batches of a step, --dry-run
 //   train_files.c  the folder of a run: who is in it, checkpoints, going on
-//   train_log.c    what is said: a bar, log.jsonl, log.csv, loss.svg
+//   train_log.c    what is said: a bar, log.jsonl, log.csv, an event file (train_events.c)
+//   train_page.c   loss.svg and index.html (train_chart.c)
 //   train_eval.c   losses on data that are not trained on
 //   train_measure.c  what else is measured there: accuracy, VQA score, recall, words
 //   train_recall.c   recall
@@ -25,11 +26,12 @@ typedef struct TrainLine { // of one step, or of an evaluation
   double loss[TRAIN_PARTS]; // means over the calls of the step
   double seconds;           // since the run or its continuation began
   double samples;           // a second
+  double memory;            // of the process, MB
 } TrainLine;
 typedef struct TrainLog {
   Session *s;
   const char *dir;
-  FILE *json, *csv;
+  FILE *json, *csv, *events;
   const char *part[TRAIN_PARTS]; // names
   size_t nparts;
   uint64_t steps; // of the whole run
@@ -46,7 +48,14 @@ typedef struct TrainLog {
 SY_MUST_USE bool train_log_open(TrainLog *l, uint64_t step);
 SY_MUST_USE bool train_log_step(TrainLog *l, const TrainLine *x);
 SY_MUST_USE bool train_log_measured(TrainLog *l, const TrainLine *x);
-SY_MUST_USE bool train_log_close(TrainLog *l); // writes loss.svg
+SY_MUST_USE bool train_log_close(TrainLog *l);
+
+/* train_page.c
+ * --------------------------------------------------------------------------------------------------------------- */
+struct TrainEval;
+// loss.svg and index.html: the curves so far, and what the last evaluation shows. `about`: what decides the bits, as in
+// run.txt. False after reporting.
+SY_MUST_USE bool train_page(const TrainLog *l, const struct TrainEval *e, const char *about);
 
 /* train_files.c
  * -------------------------------------------------------------------------------------------------------------- */
@@ -94,6 +103,12 @@ typedef struct TrainMeasure {
   const char *target;                // the input of the objective that says what is right, or NULL
   size_t column;                     // of its first value in TrainEval.measure
 } TrainMeasure;
+typedef struct TrainShown { // an answer of the last evaluation
+  uint32_t sample;
+  int32_t right, given; // classes or answers; right -1: the data say it otherwise
+  double worth;         // 1: right
+} TrainShown;
+enum { TRAIN_SHOWN = 16, MOST_CLASSES = 1000 };
 typedef struct TrainEval {
   Session *s;
   Check *c;
@@ -107,6 +122,10 @@ typedef struct TrainEval {
   const char *measure[TRAIN_PARTS]; // columns behind the loss
   size_t nmeasure;
   TrainMeasure what[MEASURES];
+  Arena shown_arena;
+  TrainShown shown[TRAIN_SHOWN]; // of the last evaluation
+  size_t nshown, classes;
+  uint32_t *confused; // [classes, classes]: how often this class was taken for that one; NULL: not counted
   size_t best; // the value by which the best weights are chosen: 0 the loss, else a column and the larger the better
 } TrainEval;
 // The stage's objectives without gradients and draws, and the routes that are measured. False after reporting.

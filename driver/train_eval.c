@@ -170,4 +170,5 @@ bool train_eval_better(const TrainEval *e, double value, double than) {
 
 void train_eval_close(TrainEval *e) {
   if (e->run.model) runner_close(&e->run);
+  arena_free(&e->shown_arena);
 }

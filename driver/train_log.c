@@ -1,8 +1,9 @@
-// train_log.c: what a run of `syc train` says: a bar on a terminal, a line now and then elsewhere; log.jsonl and
-// log.csv, a line a step; loss.svg at the end.
+// train_log.c: what a run of `syc train` says: a bar on a terminal, a line now and then elsewhere; log.jsonl, log.csv
+// and an event file for TensorBoard, an entry a step; loss.svg and index.html (train_page.c).
 #include "train.h"
 
 #include "common/progress.h"
+#include "train_events.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -32,7 +33,9 @@ static bool take_line(TrainLog *l, const char *text) {
                  .rate = json_field(j, "lr"),
                  .norm = json_field(j, "norm"),
                  .seconds = json_field(j, "seconds"),
-                 .samples = json_field(j, "samples_per_s")};
+                 .samples = json_field(j, "samples_per_s"),
+                 .memory = json_field(j, "memory_mb")};
+  if (isnan(x.memory)) x.memory = 0;
   bool ok = cJSON_IsObject(j) && !isnan(json_field(j, "step"));
   if (measured) {
     x.loss[0] = json_field(j, "val_loss");
@@ -49,20 +52,21 @@ static bool take_line(TrainLog *l, const char *text) {
 static void put_csv_head(TrainLog *l) {
   fputs("step,epoch,lr,norm", l->csv);
   for (size_t i = 0; i < l->nparts; i++) fprintf(l->csv, ",%s", l->part[i]);
-  fputs(",samples_per_s,seconds\n", l->csv);
+  fputs(",samples_per_s,seconds,memory_mb\n", l->csv);
 }
 
 static void put_json(TrainLog *l, const TrainLine *x) {
   fprintf(l->json, "{\"step\": %llu, \"epoch\": %.6g, \"lr\": %.9g, \"norm\": %.9g", (unsigned long long)x->step,
           x->epoch, x->rate, x->norm);
   for (size_t i = 0; i < l->nparts; i++) fprintf(l->json, ", \"%s\": %.9g", l->part[i], x->loss[i]);
-  fprintf(l->json, ", \"samples_per_s\": %.4g, \"seconds\": %.3f}\n", x->samples, x->seconds);
+  fprintf(l->json, ", \"samples_per_s\": %.4g, \"seconds\": %.3f, \"memory_mb\": %.1f}\n", x->samples, x->seconds,
+          x->memory);
 }
 
 static void put_csv(TrainLog *l, const TrainLine *x) {
   fprintf(l->csv, "%llu,%.6g,%.9g,%.9g", (unsigned long long)x->step, x->epoch, x->rate, x->norm);
   for (size_t i = 0; i < l->nparts; i++) fprintf(l->csv, ",%.9g", x->loss[i]);
-  fprintf(l->csv, ",%.4g,%.3f\n", x->samples, x->seconds);
+  fprintf(l->csv, ",%.4g,%.3f,%.1f\n", x->samples, x->seconds, x->memory);
 }
 
 static void put_measured(TrainLog *l, const TrainLine *x) {
@@ -92,6 +96,80 @@ static void read_earlier(TrainLog *l, const char *path, uint64_t step) {
   l->measured.n = keep;
 }
 
+/* events for TensorBoard
+ * ------------------------------------------------------------------------------------------------------- */
+static double wall(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void add_value(EventValue *v, size_t *n, const char *tag, double value) {
+  v[(*n)++] = (EventValue){tag, value};
+}
+
+// With a prefix, "train/loss": TensorBoard has a section for each.
+static const char *tag(TrainLog *l, const char *section, const char *name) {
+  return arena_printf(&l->s->arena, "%s/%s", section, name);
+}
+
+static void step_event(TrainLog *l, const TrainLine *x, double at, Buf *b) {
+  EventValue v[TRAIN_PARTS + 4];
+  size_t n = 0;
+  ArenaMark mark = arena_mark(&l->s->arena);
+  for (size_t i = 0; i < l->nparts; i++) add_value(v, &n, tag(l, "train", l->part[i]), x->loss[i]);
+  add_value(v, &n, "train/lr", x->rate);
+  add_value(v, &n, "train/norm", x->norm);
+  add_value(v, &n, "speed/samples_per_s", x->samples);
+  add_value(v, &n, "speed/memory_mb", x->memory);
+  events_put(b, at, x->step, v, n);
+  arena_reset(&l->s->arena, mark);
+}
+
+static void measured_event(TrainLog *l, const TrainLine *x, double at, Buf *b) {
+  EventValue v[TRAIN_PARTS + 1];
+  size_t n = 0;
+  ArenaMark mark = arena_mark(&l->s->arena);
+  add_value(v, &n, "val/loss", x->loss[0]);
+  for (size_t i = 0; i < l->nmeasure; i++) add_value(v, &n, tag(l, "val", l->measure[i]), x->loss[i + 1]);
+  events_put(b, at, x->step, v, n);
+  arena_reset(&l->s->arena, mark);
+}
+
+static const char events_name[] = "events.out.tfevents.switchyard";
+
+// The events of an earlier part of the run as they are, with their times; from the log where some are missing.
+static void earlier_events(TrainLog *l, const char *path, uint64_t step, Buf *b) {
+  size_t n = 0, keep, records = 0;
+  const char *err;
+  char *was = step ? file_read(&l->s->arena, path, &n, &err) : NULL;
+  keep = was ? events_until(was, n, step, &records) : 0;
+  if (records == 1 + l->line.n + l->measured.n) {
+    buf_putn(b, was, keep);
+    return;
+  }
+  double at = wall();
+  events_begin(b, at);
+  for (size_t i = 0, k = 0; i < l->line.n; i++) {
+    step_event(l, &l->line.at[i], at, b);
+    for (; k < l->measured.n && l->measured.at[k].step <= l->line.at[i].step; k++)
+      measured_event(l, &l->measured.at[k], at, b);
+  }
+}
+
+static bool open_events(TrainLog *l, uint64_t step) {
+  const char *path = arena_printf(&l->s->arena, "%s/%s", l->dir, events_name), *err;
+  Buf b = {0};
+  earlier_events(l, path, step, &b);
+  bool ok = file_write(path, b.s, b.n, &err) && (l->events = fopen(path, "ab"));
+  buf_free(&b);
+  return ok || io_error(l, events_name);
+}
+
+static bool put_event(TrainLog *l, const Buf *b) {
+  return (fwrite(b->s, 1, b->n, l->events) == b->n && !fflush(l->events)) || io_error(l, events_name);
+}
+
 bool train_log_open(TrainLog *l, uint64_t step) {
   const char *json = arena_printf(&l->s->arena, "%s/log.jsonl", l->dir),
              *csv = arena_printf(&l->s->arena, "%s/log.csv", l->dir);
@@ -109,7 +187,8 @@ bool train_log_open(TrainLog *l, uint64_t step) {
   }
   // A run that is killed here has the old files: lines that were read are not lost.
   if (fflush(l->json) || rename(new_json, json)) return io_error(l, "log.jsonl");
-  return !fflush(l->csv) && !rename(new_csv, csv) ? true : io_error(l, "log.csv");
+  if (fflush(l->csv) || rename(new_csv, csv)) return io_error(l, "log.csv");
+  return open_events(l, step);
 }
 
 /* at work
@@ -151,7 +230,11 @@ bool train_log_step(TrainLog *l, const TrainLine *x) {
   put_csv(l, x);
   show(l, x);
   if (fflush(l->json) || fflush(l->csv)) return io_error(l, "log.jsonl");
-  return true;
+  Buf b = {0};
+  step_event(l, x, wall(), &b);
+  bool ok = put_event(l, &b);
+  buf_free(&b);
+  return ok;
 }
 
 bool train_log_measured(TrainLog *l, const TrainLine *x) {
@@ -163,99 +246,20 @@ bool train_log_measured(TrainLog *l, const TrainLine *x) {
     for (size_t i = 0; i < l->nmeasure; i++) fprintf(stderr, "  %s %.4g", l->measure[i], x->loss[i + 1]);
     fputc('\n', stderr);
   }
-  return fflush(l->json) ? io_error(l, "log.jsonl") : true;
-}
-
-/* loss.svg
- * ----------------------------------------------------------------------------------------------------------------- */
-enum { WIDTH = 720, HEIGHT = 360, LEFT = 60, TOP = 20, RIGHT = 140, BOTTOM = 40, POINTS = 300 };
-static const char *const colour[] = {"#1f5fa8", "#c0392b", "#2e8b57", "#8e5ea2", "#d08c1d", "#5b6770"};
-
-typedef struct Frame { // of the picture: logarithmic in the loss
-  double lo, hi, steps;
-} Frame;
-
-static double x_of(const Frame *f, double step) {
-  return LEFT + (WIDTH - LEFT - RIGHT) * step / f->steps;
-}
-static double y_of(const Frame *f, double loss) {
-  return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (log(loss) - log(f->lo)) / (log(f->hi) - log(f->lo));
-}
-
-static void widen(Frame *f, double v) {
-  if (!(v > 0) || isinf(v)) return;
-  f->lo = f->lo > 0 && f->lo < v ? f->lo : v;
-  f->hi = f->hi > v ? f->hi : v;
-}
-
-// Means of stretches of the steps.
-static void put_curve(Buf *b, const Frame *f, const TrainLog *l, size_t part, const char *stroke) {
-  size_t stretch = (l->line.n + POINTS - 1) / POINTS;
-  buf_printf(b, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"1.5\" points=\"", stroke);
-  for (size_t i = 0; i < l->line.n; i += stretch) {
-    double sum = 0, n = 0, at = 0;
-    for (size_t k = i; k < l->line.n && k < i + stretch; k++)
-      sum += l->line.at[k].loss[part], at += (double)l->line.at[k].step, n++;
-    if (sum > 0 && !isinf(sum)) buf_printf(b, "%.1f,%.1f ", x_of(f, at / n), y_of(f, sum / n));
-  }
-  buf_puts(b, "\"/>\n");
-}
-
-static void put_measures(Buf *b, const Frame *f, const TrainLog *l) {
-  for (size_t i = 0; i < l->measured.n; i++)
-    if (l->measured.at[i].loss[0] > 0 && !isinf(l->measured.at[i].loss[0]))
-      buf_printf(b, "<circle r=\"3\" fill=\"#111\" cx=\"%.1f\" cy=\"%.1f\"/>\n",
-                 x_of(f, (double)l->measured.at[i].step), y_of(f, l->measured.at[i].loss[0]));
-}
-
-static void put_axes(Buf *b, const Frame *f) {
-  for (int i = 0; i <= 4; i++) {
-    double v = f->lo * pow(f->hi / f->lo, i / 4.0), y = y_of(f, v), step = f->steps * i / 4;
-    buf_printf(b,
-               "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#ddd\"/>\n<text x=\"%d\" y=\"%.1f\" "
-               "text-anchor=\"end\">%.3g</text>\n<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.0f</text>\n",
-               LEFT, WIDTH - RIGHT, y, y, LEFT - 6, y + 4, v, x_of(f, step), HEIGHT - BOTTOM + 18, step);
-  }
-}
-
-static void draw(const TrainLog *l, Buf *b) {
-  Frame f = {.steps = (double)(l->steps ? l->steps : 1)};
-  for (size_t i = 0; i < l->line.n; i++)
-    for (size_t k = 0; k < l->nparts; k++) widen(&f, l->line.at[i].loss[k]);
-  for (size_t i = 0; i < l->measured.n; i++) widen(&f, l->measured.at[i].loss[0]);
-  if (!(f.lo > 0)) f.lo = f.hi = 1;
-  if (f.hi < f.lo * 1.1) f.hi = f.lo * 1.1;
-  buf_printf(b,
-             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
-             "font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n",
-             WIDTH, HEIGHT, WIDTH, HEIGHT, WIDTH, HEIGHT);
-  put_axes(b, &f);
-  for (size_t i = 0; i < l->nparts; i++) {
-    const char *stroke = colour[i % (sizeof colour / sizeof *colour)];
-    put_curve(b, &f, l, i, stroke);
-    buf_printf(b, "<text x=\"%d\" y=\"%d\" fill=\"%s\">%s</text>\n", WIDTH - RIGHT + 10, TOP + 14 + 16 * (int)i, stroke,
-               l->part[i]);
-  }
-  put_measures(b, &f, l);
-  if (l->measured.n)
-    buf_printf(b, "<text x=\"%d\" y=\"%d\">&#9679; val_loss</text>\n", WIDTH - RIGHT + 10,
-               TOP + 14 + 16 * (int)l->nparts);
-  buf_puts(b, "</svg>\n");
+  if (fflush(l->json)) return io_error(l, "log.jsonl");
+  Buf b = {0};
+  measured_event(l, x, wall(), &b);
+  bool ok = put_event(l, &b);
+  buf_free(&b);
+  return ok;
 }
 
 bool train_log_close(TrainLog *l) {
-  const char *path = arena_printf(&l->s->arena, "%s/loss.svg", l->dir), *err;
-  Buf b = {0};
+  bool ok = true;
+  FILE *const file[] = {l->json, l->csv, l->events};
   if (l->bar && l->line.n) progress_clear();
-  bool ok = !l->json || !fclose(l->json);
-  if (l->csv && fclose(l->csv)) ok = false;
-  l->json = l->csv = NULL;
-  if (!ok) return io_error(l, "log.jsonl");
-  if (!l->line.n) return true; // and the arena is empty
-  draw(l, &b);
-  ok = file_write(path, b.s, b.n, &err);
-  if (!ok) session_fail(l->s, EXIT_IO, "cannot write %s: %s", path, err);
-  buf_free(&b);
-  arena_free(&l->lines);
-  return ok;
+  for (size_t i = 0; i < 3; i++)
+    if (file[i] && fclose(file[i])) ok = false;
+  l->json = l->csv = l->events = NULL;
+  return ok || io_error(l, "log.jsonl");
 }

@@ -92,11 +92,22 @@ static size_t chosen(const sy_route *r, void *const *out, size_t k) {
   return measure_largest((const float *)out[0] + k * classes, classes);
 }
 
+static void show(TrainEval *e, uint32_t sample, int32_t right, size_t given, double worth) {
+  if (e->nshown < TRAIN_SHOWN) e->shown[e->nshown++] = (TrainShown){sample, right, (int32_t)given, worth};
+}
+
 static bool count_labels(void *ud, const Batch *b, Arena *a) {
   Measuring *c = ud;
   void **out = train_eval_call(c->e, c->number, b, a);
   const int32_t *label = b->in[c->r->ninput];
-  for (size_t k = 0; out && k < b->rows; k++, c->n++) c->score += (int64_t)chosen(c->r, out, k) == label[k];
+  for (size_t k = 0; out && k < b->rows; k++, c->n++) {
+    size_t given = chosen(c->r, out, k);
+    bool right = (int64_t)given == label[k];
+    c->score += right;
+    show(c->e, b->sample[k], label[k], given, right);
+    if (c->e->confused && label[k] >= 0 && (size_t)label[k] < c->e->classes)
+      c->e->confused[(size_t)label[k] * c->e->classes + given]++;
+  }
   return out != NULL;
 }
 
@@ -107,7 +118,9 @@ static bool count_worth(void *ud, const Batch *b, Arena *a) {
   const float *worth = b->in[c->r->ninput];
   for (size_t k = 0; out && k < b->rows; k++, c->n++) {
     size_t answer = chosen(c->r, out, k);
-    c->score += answer < n ? (double)worth[k * n + answer] : 0;
+    double score = answer < n ? (double)worth[k * n + answer] : 0;
+    c->score += score;
+    show(c->e, b->sample[k], -1, answer, score);
   }
   return out != NULL;
 }
@@ -137,6 +150,11 @@ static bool run_count(Measuring *c, TrainEach *each, double *value) {
 }
 
 static bool run_accuracy(Measuring *c, double *value) {
+  size_t classes = (size_t)c->r->output[0].axis[1].bound;
+  if (classes <= MOST_CLASSES) {
+    c->e->classes = classes;
+    c->e->confused = ARENA_ARRAY(&c->e->shown_arena, uint32_t, classes * classes);
+  }
   c->target = rows_of(c->x->target ? c->x->target : "labels", "i32", &c->r->output[0], 1);
   return run_count(c, count_labels, value);
 }
@@ -307,6 +325,8 @@ unsigned measure_route(const TrainEval *e, const char *name) {
 }
 
 bool measures_run(TrainEval *e, double *value) {
+  arena_free(&e->shown_arena);
+  e->nshown = 0, e->confused = NULL;
   for (size_t i = 0; i < MEASURES; i++) {
     const TrainMeasure *x = &e->what[i];
     if (!x->info) continue;
