@@ -122,9 +122,10 @@ static const StTensor *find_stripped(const Checkpoint *c, const char *name) {
 }
 
 const StTensor *checkpoint_find(const Checkpoint *c, const char *name) {
-  const StTensor *t = checkpoint_alias(c, name);
+  const StTensor *t = c->fresh ? st_find(c->fresh, name) : NULL;
+  if (t || (t = checkpoint_alias(c, name))) return t;
   const char *rest = behind(c->add, name);
-  if (!t && rest) t = find_stripped(c, rest);
+  if (rest) t = find_stripped(c, rest);
   return t ? t : find_stripped(c, name);
 }
 

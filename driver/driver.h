@@ -256,7 +256,8 @@ typedef struct Checkpoint { // one or more files, later ones win; {0} has none
   const struct WeightAlias *alias;
   const struct StTensor *const *used; // tensors that stand for weights of other names
   size_t nalias, nused;
-  size_t nmade; // files at the end that hold weights made of others
+  size_t nmade;         // files at the end that hold weights made of others
+  struct StFile *fresh; // one of the files: weights that begin new, whatever the others have (checkpoint_new.c)
 } Checkpoint;
 // A WeightSource over a checkpoint. Types: F32, F16, BF16, F64 tensors of the right shape.
 WeightSource checkpoint_source(Checkpoint *c);

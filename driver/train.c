@@ -9,6 +9,7 @@
 #include "train.h"
 
 #include "common/progress.h"
+#include "weights.h"
 
 #include <errno.h>
 #include <math.h>
@@ -200,7 +201,10 @@ static bool open_weights(Run *r) {
     if (!weights_init(s, r->m, s->opt.seed, seeded)) return false;
     VEC_PUSH(&s->arena, from, seeded);
   }
-  return checkpoint_open(s, &r->weights, from.at, from.n);
+  if (!checkpoint_open(s, &r->weights, from.at, from.n)) return false;
+  bool begins = s->opt.weights.n && !r->folder.goes_on;
+  return !begins || checkpoint_begin_new(s, &r->weights, r->m, r->p, s->opt.seed,
+                                         arena_printf(&s->arena, "%s/new.safetensors", r->c.temp));
 }
 
 /* data

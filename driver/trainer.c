@@ -113,7 +113,7 @@ static bool take_rest(Trainer *t, Checkpoint *from) {
       if (moment ? !x->trained : part != MDL_VALUE || x->weight) continue;
       const char *name = moment ? trainer_moment(&t->s->arena, x->name, part == MDL_MOMENT2) : x->name;
       const StTensor *have = checkpoint_find(from, name);
-      if (!have) continue;
+      if (!have || checkpoint_is_new(from, x->name)) continue;
       if ((size_t)st_elements(have) != n || (!moment && kept_dtype(x->type.dtype) != have->dtype))
         return session_fail(t->s, EXIT_WRONG, "%s: not the optimiser's state of this model", name), false;
       float *rows = moment ? malloc(n * sizeof *rows + 1) : NULL;
@@ -180,7 +180,7 @@ bool trainer_average(Trainer *t, Checkpoint *from) {
     size_t n = (size_t)type_elements(t->program->module, &x->type);
     const StTensor *have = checkpoint_find(from, average_name(t, x->name));
     memcpy(t->average + x->slot, weight_at(t, x), x->weight->bytes);
-    if (!have) continue;
+    if (!have || checkpoint_is_new(from, x->name)) continue;
     if ((size_t)st_elements(have) != n || have->dtype != ST_F32)
       return session_fail(t->s, EXIT_WRONG, "%s: not an average of this model", have->name), false;
     train_store(t->program->module, x, have->data, t->average + x->slot);

@@ -105,6 +105,16 @@ WeightStats weight_stats(const StTensor *t);
 // Seeded values of a stream as seeded_floats gives them, from element `first` on.
 void seeded_floats_from(uint64_t seed, const char *name, size_t first, float *dst, size_t n);
 
+// weights_init of some weights alone; NULL: of all.
+SY_MUST_USE bool weights_init_of(Session *s, const Module *m, int64_t seed, const char *path, const WeightNames *only);
+
+/* checkpoint_new.c */
+// Weights that begin new, by --new and because a head is for other classes: seeded, in a file of their own at `path`,
+// which comes before all others; a note says which, and how much is taken. False after reporting.
+SY_MUST_USE bool checkpoint_begin_new(Session *s, Checkpoint *c, const Module *m, const Program *p, int64_t seed,
+                                      const char *path);
+bool checkpoint_is_new(const Checkpoint *c, const char *name);
+
 // Where a command of `syc weights` writes: -o FILE, or a temporary file that _end copies to standard output.
 SY_MUST_USE const char *weights_out_begin(Session *s); // NULL after reporting
 SY_MUST_USE int weights_out_end(Session *s, const char *path);

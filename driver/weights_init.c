@@ -92,10 +92,10 @@ static bool write_tensor(StWriter *out, const Module *m, const WeightName *w, in
   return true;
 }
 
-bool weights_init(Session *s, const Module *m, int64_t seed, const char *path) {
+bool weights_init_of(Session *s, const Module *m, int64_t seed, const char *path, const WeightNames *only) {
   Arena a = {0};
   StError err = {""};
-  WeightNames w = weight_names_of_module(m, &a);
+  WeightNames w = only ? *only : weight_names_of_module(m, &a);
   StDesc *d = ARENA_ARRAY(&a, StDesc, w.list.n + 1);
   for (size_t i = 0; i < w.list.n; i++) {
     const Type *t = &w.list.at[i].type;
@@ -112,4 +112,8 @@ bool weights_init(Session *s, const Module *m, int64_t seed, const char *path) {
   arena_free(&a);
   if (!ok) session_fail(s, EXIT_IO, "%s", err.text);
   return ok;
+}
+
+bool weights_init(Session *s, const Module *m, int64_t seed, const char *path) {
+  return weights_init_of(s, m, seed, path, NULL);
 }

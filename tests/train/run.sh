@@ -125,6 +125,17 @@ if grep -q "LLVM" err; then echo "train: skipped: no LLVM"; else
 fi
 sed -n 1p both1/log.jsonl | grep -q '"loss": .*"fit": .*"other": ' || fail "the losses of two objectives are not in the log"
 
+# Other classes: the head begins new, all else is taken; a layer of another width is no head; what is not there is named.
+mkdir -p four && cp -r data/* four/ && cp -r data/red four/white
+four="$syc train tiny.sy -D classes=4 --objective fit --data four --batch 4 --steps 1 --lr 0"
+$four --decay 0 -w whole/last.safetensors -o four1 2> err || { cat err; fail "a head for other classes does not begin new"; }
+grep -q "2 tensors are taken .*, 2 begin new" err && grep -q "head.weight \[4,16\], there it is F32\[3,16\]" err || { cat err; fail "it is not said what is new"; }
+[ "$(values whole/last.safetensors fc1.weight)" = "$(values four1/last.safetensors fc1.weight)" ] || fail "a weight is not taken"
+$four -D n=12 -w whole/last.safetensors -o four2 -q 2> err && fail "a layer of another width begins new"
+$four -D n=12 -w whole/last.safetensors -o four2 -q --new 'fc1*' --new 'head*' 2> err || { cat err; fail "--new does nothing"; }
+$four -w whole/last.safetensors -o four3 -q --new 'tail*' 2> err && fail "a pattern that fits nothing is taken"
+grep -q "no weight has such a name" err || fail "it is not said that a pattern fits nothing"
+
 # An objective without a stage, in a few samples; what would be done.
 "$syc" train tiny.sy --objective fit --data data --overfit 4 --batch 4 --steps 60 --lr 0.02 -o over -q || fail "no run without a stage"
 tail -1 over/log.jsonl | sed 's/.*"loss": \([0-9.e-]*\).*/\1/' | awk '{ exit !($1 < 0.1) }' || fail "4 samples are not learned by heart"
