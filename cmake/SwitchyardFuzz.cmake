@@ -11,7 +11,7 @@ foreach(source IN LISTS sources)
   set_source_files_properties(${source} PROPERTIES COMPILE_DEFINITIONS LLVMFuzzerTestOneInput=fuzz_one_input)
   sy_target(${target})
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
-  target_link_libraries(${target} PRIVATE sydriver sydata syfront syllvm sycodegen sypasses syir sybase syhost syckpt syrt sycommon m)
+  target_link_libraries(${target} PRIVATE sydriver sydata syfront syonnx syllvm sycodegen sypasses syir sybase syhost syckpt syrt sycommon m)
   target_link_options(${target} PRIVATE -fsanitize=fuzzer)
 endforeach()
 

@@ -6,7 +6,7 @@
 # Scripts find SYC, SOURCE_DIR and BUILD_DIR in the environment; exit status 77 = skipped, with the reason printed.
 pkg_check_modules(CRITERION REQUIRED IMPORTED_TARGET criterion)
 
-set(sy_test_libraries syengine sylayout sydata syfront syllvm sycodegen sypasses syir sybase syhost syckpt syrt sycommon)
+set(sy_test_libraries syengine sylayout sydata syfront syonnx syllvm sycodegen sypasses syir sybase syhost syckpt syrt sycommon)
 
 # One test executable LABEL-NAME. Criterion's runner has options of its own, a plain main has not.
 function(sy_c_test label source helpers)

@@ -268,6 +268,7 @@ void checkpoint_close(Checkpoint *c);
 // modules that the model uses, else a note. False after errors. If the names are there below one prefix only, or by a
 // rename of the page, the checkpoint has them from here on.
 SY_MUST_USE bool checkpoint_check(Session *s, Checkpoint *c, const Program *p, bool leftovers);
+SY_MUST_USE bool checkpoint_check_module(Session *s, Checkpoint *c, const Module *m, bool leftovers); // as elaborated
 // Packs into `path` with a progress bar. False after reporting.
 SY_MUST_USE bool weights_pack(Session *s, const Program *p, const char *path, const Checkpoint *c);
 SY_MUST_USE bool weights_pack_into(Session *s, const Program *p, NewFile *out, const char *path,

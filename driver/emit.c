@@ -2,6 +2,7 @@
 #include "codegen/llvm/llvm.h"
 #include "driver.h"
 #include "emit_kernels.h"
+#include "emit_onnx.h"
 #include "passes/place.h"
 
 #include <string.h>
@@ -272,15 +273,22 @@ static bool emit_json(Job *j) {
   return explain_json(j->s, j->spec, j->out);
 }
 
+static bool emit_onnx_file(Job *j) {
+  return emit_onnx(j->s, j->spec, j->out);
+}
+
 static const struct {
   const char *kind, *suffix;
   bool (*fn)(Job *);
   bool text;
-} emits[] = {{"ast", ".ast", emit_ast, true},    {"ir", ".ir", emit_ir, true},     {"kir", ".kir", emit_kir, true},
-             {"c", ".c", emit_c, true},          {"h", ".h", emit_h, true},        {"dot", ".dot", emit_dot, true},
-             {"json", ".json", emit_json, true}, {"llvm", ".ll", emit_llvm, true}, {"bc", ".bc", emit_bc, true},
-             {"asm", ".s", emit_asm, true},      {"obj", ".o", emit_obj, false},   {"lib", ".a", emit_lib, false},
-             {"so", ".so", emit_so, false},      {"exe", "", emit_exe, false},     {"wasm", ".wasm", emit_wasm, false}};
+} emits[] = {{"ast", ".ast", emit_ast, true},     {"ir", ".ir", emit_ir, true},
+             {"kir", ".kir", emit_kir, true},     {"c", ".c", emit_c, true},
+             {"h", ".h", emit_h, true},           {"dot", ".dot", emit_dot, true},
+             {"json", ".json", emit_json, true},  {"llvm", ".ll", emit_llvm, true},
+             {"bc", ".bc", emit_bc, true},        {"asm", ".s", emit_asm, true},
+             {"obj", ".o", emit_obj, false},      {"lib", ".a", emit_lib, false},
+             {"so", ".so", emit_so, false},       {"exe", "", emit_exe, false},
+             {"wasm", ".wasm", emit_wasm, false}, {"onnx", ".onnx", emit_onnx_file, false}};
 enum { NEMIT = sizeof emits / sizeof *emits };
 
 static int unknown_kind(Session *s, const char *kind) {

@@ -156,6 +156,7 @@ const HelpPair help_emit_kinds[] = {
     {"lib", "a static library (.a)"},
     {"so", "a shared library with sy_model_entry, for dlopen"},
     {"wasm", "a module for WebAssembly, made by LLVM"},
+    {"onnx", "a route as an ONNX model, with the weights of --weights (docs/onnx.md)"},
     {"exe", "an executable with the command line for pictures and text"},
     {0},
 };

@@ -270,14 +270,27 @@ static void note_resized(Session *s, const Checkpoint *c, const WeightNames *wan
   }
 }
 
+static bool check_names(Session *s, Checkpoint *c, const Module *m, WeightNames *want, bool leftovers) {
+  bool ok = checkpoint_fit(s, c, m, want) && report_misfits(s, c, m, want);
+  if (ok && leftovers) note_resized(s, c, want);
+  if (ok && leftovers) note_rounded(s, c, want);
+  if (ok && leftovers) ok = checkpoint_leftovers(s, c, m, want);
+  if (ok && leftovers) facts_note_presets(s, c, m);
+  return ok;
+}
+
 bool checkpoint_check(Session *s, Checkpoint *c, const Program *p, bool leftovers) {
   Arena a = {0};
   WeightNames want = weight_names_of_program(p, &a);
-  bool ok = checkpoint_fit(s, c, p->module, &want) && report_misfits(s, c, p->module, &want);
-  if (ok && leftovers) note_resized(s, c, &want);
-  if (ok && leftovers) note_rounded(s, c, &want);
-  if (ok && leftovers) ok = checkpoint_leftovers(s, c, p->module, &want);
-  if (ok && leftovers) facts_note_presets(s, c, p->module);
+  bool ok = check_names(s, c, p->module, &want, leftovers);
+  arena_free(&a);
+  return ok;
+}
+
+bool checkpoint_check_module(Session *s, Checkpoint *c, const Module *m, bool leftovers) {
+  Arena a = {0};
+  WeightNames want = weight_names_of_module(m, &a);
+  bool ok = check_names(s, c, m, &want, leftovers);
   arena_free(&a);
   return ok;
 }

@@ -16,7 +16,7 @@ missing_packages() {
 }
 
 # Installs what is missing of the given tags: as root, or with sudo where it asks for no password. Otherwise says what to
-# run and exits with 3. Packages tagged `llvm` or `optional` may fail.
+# run and exits with 3. Packages tagged `llvm`, `onnx` or `optional` may fail.
 need_packages() {
   command -v dpkg-query > /dev/null || {
     step "not a Debian system: scripts/packages.txt lists what is needed; going on with what is here"
@@ -25,7 +25,7 @@ need_packages() {
   local missing optional='' root='' required='' tag
   for tag in "$@"; do
     case $tag in
-      llvm | optional) optional=$optional$(missing_packages "$tag") ;;
+      llvm | onnx | optional) optional=$optional$(missing_packages "$tag") ;;
       *) required="$required $tag" ;;
     esac
   done

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 . scripts/common.sh
 exec < /dev/null
 
-need_packages build llvm
+need_packages build llvm onnx
 step "building build/bin/syc"
 tests=OFF
 pkg-config --exists criterion && tests=ON # as scripts/test.sh configures, so that neither undoes the other's work

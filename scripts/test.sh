@@ -202,7 +202,7 @@ amount() {
   amounts="$amounts $1=$(printf %q "${!1}")"
 }
 
-if [ $ci = yes ]; then need_packages build test llvm optional; else need_packages build test llvm; fi
+if [ $ci = yes ]; then need_packages build test llvm onnx optional; else need_packages build test llvm onnx; fi
 own=
 if [ $ci = yes ]; then
   amount SWITCHYARD_SEED $(($(date +%s) / 86400))
