@@ -149,10 +149,12 @@ setup_ort() {
 setup_probes() {
     local name
     mkdir -p "$CACHE/bin"
-    for name in spawn roundtrip fma_peak ort_host ort_words; do
+    for name in spawn roundtrip ort_host ort_words; do
         [[ $CACHE/bin/$name -nt $BENCH/$name.c && $CACHE/bin/$name -nt $BENCH/ort_api.h ]] && continue
         "${CC:-cc}" -std=c11 -O2 -pthread "$BENCH/$name.c" -o "$CACHE/bin/$name" -ldl 2>>"$log" || say "$name.c did not compile (see $log)"
     done
+    "${CC:-cc}" -std=c11 -D_GNU_SOURCE -O2 -ffp-contract=off -pthread -I"$REPO" "$BENCH/fma_peak.c" "$REPO/driver/peak.c" "$REPO/runtime/cpu.c" \
+        -o "$CACHE/bin/fma_peak" 2>>"$log" || say "fma_peak.c did not compile (see $log)"
 }
 
 # Make a file by a command that writes $TMP/NAME; several files with that prefix may come of it. An interrupted or
@@ -249,7 +251,7 @@ name = ctypes.CDLL(sys.argv[1] + "/libopenblas.so.0").openblas_get_corename
 name.restype = ctypes.c_char_p
 print(name().decode())' "$OPENMP_BLAS" 2>>"$log" || true)
     [[ $core == Prescott || $core == Core2 || $core == Nehalem ]] || return 0
-    case ${isas[0]:-} in avx512) echo SkylakeX ;; avx2) echo Haswell ;; esac
+    if grep -qw avx512f /proc/cpuinfo; then echo SkylakeX; elif grep -qw avx2 /proc/cpuinfo; then echo Haswell; fi
 }
 
 # The OpenMP build of OpenBLAS, whatever the system's alternative is; settings that tie OpenBLAS to an old
@@ -282,8 +284,8 @@ record() { # KEY HEAD COMMAND...
 
 hop() { pinned "$CACHE/bin/roundtrip" 2>>"$log" | sed 's/.*"median_ns": \([0-9.]*\).*/\1/' || true; }
 
-# Slow peers take part in every third cycle: they would take most of the time.
-every() { case $1 in torch) echo 3 ;; ours-avx2) if [[ ${isas[0]} == avx512 ]]; then echo 3; else echo 1; fi ;; *) echo 1 ;; esac; }
+# Slow peers, and ours on lesser sets, take part in every third cycle: they would take most of the time.
+every() { case $1 in torch) echo 3 ;; "ours-${isas[0]:-}") echo 1 ;; ours-*) echo 3 ;; *) echo 1 ;; esac; }
 
 measure_row() { # ROW ROUND
     local row=$1 round=$2 count name head near command programs peer
@@ -363,10 +365,11 @@ selected=("${all[@]}")
 [[ -z $rows ]] || IFS=, read -r -a selected <<<"$rows"
 for row in "${selected[@]}"; do [[ ${about[$row]:-} ]] || die "no row $row; there are: ${all[*]}"; done
 
-cpu_flags=$(grep -m1 '^flags' /proc/cpuinfo || true)
-isas=()
-[[ $cpu_flags == *\ avx512f* ]] && isas+=(avx512)
-[[ $cpu_flags == *\ avx2* && $cpu_flags == *\ fma* ]] && isas+=(avx2)
+isas=() # ours that are compared: those with fma that run here, the best first
+isa_titles=()
+while IFS='|' read -r isa title; do
+    isas+=("$isa") isa_titles+=("$title")
+done < <([[ ! -x $SYC ]] || "$SYC" help isa --json | "$PYTHON" "$BENCH/isas.py" all)
 available=$(taskset -pc $$ | sed 's/.*: //')
 if [[ -z $cpus ]]; then
     cpus=$("$PYTHON" -c 'import os, sys; print(",".join(map(str, sorted(os.sched_getaffinity(0))[:int(sys.argv[1])])))' "$most_threads")
@@ -398,7 +401,9 @@ if ((setup_only)); then
 fi
 
 use() { IFS='|' read -r W INPUT RAW GRAPH REFERENCE <<<"${files[$1]}"; }
-for isa in "${isas[@]}"; do
+for i in "${!isas[@]}"; do
+    isa=${isas[i]}
+    printf '{"kind": "isa", "isa": "%s", "title": "%s"}\n' "$isa" "${isa_titles[i]}" >>"$results"
     for count in "${thread_list[@]}"; do
         record "peak $isa T$count" '"kind": "peak"' pinned "$CACHE/bin/fma_peak" "$isa" "$count"
     done

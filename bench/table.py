@@ -15,12 +15,11 @@ import stfile
 
 TOLERANCE = 1e-4  # relative to the largest output; float32 peers are some 1e-6 apart
 DISTURBED = 10    # percent of one processor that others may use while a peer is measured
-OURS = ("ours-avx512", "ours-avx2")
 
 
 def read(path):
     """The records of a run by kind; a line that is no JSON is reported and left out."""
-    records = {"peak": [], "row": [], "time": [], "cold": []}
+    records = {"isa": [], "peak": [], "row": [], "time": [], "cold": []}
     with open(path) as file:
         for number, line in enumerate(file, 1):
             try:
@@ -100,8 +99,8 @@ def paired(records, other, best):
             for cycle, time in cycles.items() if cycle in turns[best, round]]
 
 
-def timed(row, threads, records, folder, reference, peaks, nearest):
-    """One line of the table as a dict."""
+def timed(row, threads, records, folder, reference, peaks, nearest, sets):
+    """One line of the table as a dict. sets: our peers and their titles, the best first."""
     own = [r for r in records if r["row"] == row and r["threads"] == threads]
     line = {"row": row, "title": presets.ROWS[row].title, "threads": threads, "peers": {}, "failed": sorted({r["peer"] for r in own if "error" in r})}
     good = undisturbed([r for r in own if "result" in r])
@@ -109,7 +108,7 @@ def timed(row, threads, records, folder, reference, peaks, nearest):
     line["others_percent"] = max((r.get("others_percent", 0) for r in good), default=0)
     hops = [r["hop_ns"] for r in good if r.get("hop_ns")]
     line["hop_ns"] = [min(hops), max(hops)] if hops else None
-    for peer in OURS + ("ort", "torch"):
+    for peer in (*sets, "ort", "torch"):
         figures = summary([r for r in good if r["peer"] == peer])
         if figures:
             peak = peaks.get((peer[5:], threads)) or max((value for (_, count), value in peaks.items() if count == threads), default=None)
@@ -117,7 +116,7 @@ def timed(row, threads, records, folder, reference, peaks, nearest):
             if peak:
                 figures["share_of_peak"] = figures["gflops"] / peak
             line["peers"][peer] = figures
-    ours = [peer for peer in OURS if peer in line["peers"]]
+    ours = [peer for peer in sets if peer in line["peers"]]
     line["best"] = best = next(iter(ours), None)  # what a compiled program takes by itself
     for other in ("ort", "torch"):
         if best and other in line["peers"]:
@@ -149,12 +148,12 @@ def number(value):
     return f"{value:.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.3g}"
 
 
-def cells(line, starts, ours_note):
+def cells(line, starts, ours_note, sets):
     def time(peer):
         figures = line["peers"].get(peer)
         if figures:
             return f"{number(figures['min_ms'])} ({number(figures['median_ms'])})" + ("*" if peer == line["best"] else "")
-        return "failed" if peer in line["failed"] else ours_note if peer in OURS else "-"
+        return "failed" if peer in line["failed"] else ours_note if peer in sets else "-"
 
     def each(key, form, peers):
         return " / ".join(form(line["peers"][p][key]) if p and key in line["peers"].get(p, {}) else "-" for p in peers)
@@ -170,7 +169,7 @@ def cells(line, starts, ours_note):
 
     apart = [line["difference"][key] for key in ("ours-ort", "ours-torch", "ort-torch")]
     hops = "-" if not line["hop_ns"] else "{:.0f}-{:.0f}".format(*line["hop_ns"]) + (" mixed!" if line["phase"] == "mixed" else "")
-    return [line["title"], str(line["threads"]), time("ours-avx512"), time("ours-avx2"), time("ort"), time("torch"),
+    return [line["title"], str(line["threads"]), *map(time, sets), time("ort"), time("torch"),
             ratio("ort_over_ours_paired"), quartiles("ort_over_ours_quartiles"), ratio("ort_over_ours"), ratio("torch_over_ours_paired"),
             each("share_of_peak", "{:.0%}".format, (line["best"], "ort", "torch")),
             each("words_per_s", "{:.1f}".format, (line["best"], "ort", "torch")), hops, str(line["others_percent"]),
@@ -178,14 +177,16 @@ def cells(line, starts, ours_note):
             each("peak_rss_mb", "{:.0f}".format, (line["best"], "ort", "torch")), start("ours"), start("ort"), start("ort-node")]
 
 
-HEAD = ["model", "T", "ours AVX-512", "ours AVX2", "ONNX Runtime", "PyTorch", "ORT/ours", "quartiles", "of least", "torch/ours", "% of peak ours/ORT/torch", "words/s ours/ORT/torch", "hop ns", "others %",
-        "difference ours-ORT/ours-torch/ORT-torch", "RSS MB ours/ORT/torch", "cold ours ms/MB", "cold ORT", "cold ORT node"]
+def head(sets):
+    return ["model", "T", *(f"ours {title}" for title in sets.values()), "ONNX Runtime", "PyTorch", "ORT/ours", "quartiles", "of least", "torch/ours",
+            "% of peak ours/ORT/torch", "words/s ours/ORT/torch", "hop ns", "others %", "difference ours-ORT/ours-torch/ORT-torch", "RSS MB ours/ORT/torch",
+            "cold ours ms/MB", "cold ORT", "cold ORT node"]
 
 
-def show(lines, starts, peaks, notes):
+def show(lines, starts, peaks, notes, sets):
     last = {line["row"]: line["threads"] for line in lines}
-    table = [HEAD] + [cells(line, starts[line["row"]] if last[line["row"]] == line["threads"] else {}, notes[line["row"]]) for line in lines]
-    widths = [max(len(row[i]) for row in table) for i in range(len(HEAD))]
+    table = [head(sets)] + [cells(line, starts[line["row"]] if last[line["row"]] == line["threads"] else {}, notes[line["row"]], sets) for line in lines]
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     table.insert(1, ["-" * width for width in widths])
     print("Times in ms, minimum (median); * ours as a program picks it. FMA peak GFLOP/s: " +
           (", ".join(f"{isa} T{threads} {value:.0f}" for (isa, threads), value in sorted(peaks.items())) or "not measured"))
@@ -216,6 +217,7 @@ def main():
     if len(sys.argv) not in (3, 5) or sys.argv[3:4] not in ([], ["--json"]):
         sys.exit(__doc__)
     records, folder = read(sys.argv[1]), sys.argv[2]
+    sets = {f"ours-{record['isa']}": record["title"] for record in records["isa"]}
     peaks = {}
     for record in records["peak"]:
         if "result" in record:
@@ -226,11 +228,11 @@ def main():
         row = entry["row"]
         reference = answers_of(stfile.load(entry["reference"]), presets.ROWS[row].outputs) if os.path.exists(entry["reference"]) else None
         for threads in sorted({r["threads"] for r in records["time"] if r["row"] == row}):
-            lines.append(timed(row, threads, records["time"], folder, reference, peaks, nearest))
+            lines.append(timed(row, threads, records["time"], folder, reference, peaks, nearest, sets))
         starts[row] = cold(row, records["cold"])
     target = sys.argv[4] if len(sys.argv) == 5 else None
     if target != "-":
-        show(lines, starts, peaks, {entry["row"]: entry.get("ours", "-") for entry in records["row"]})
+        show(lines, starts, peaks, {entry["row"]: entry.get("ours", "-") for entry in records["row"]}, sets)
     if target:
         whole = {"machine": platform.machine(), "peak_gflops": {f"{isa} T{threads}": value for (isa, threads), value in peaks.items()},
                  "weights": {entry["row"]: entry["weights"] for entry in records["row"]}, "lines": lines, "cold": starts}

@@ -45,9 +45,7 @@ done
 [[ -x $SYC ]] || die "no compiler at $SYC"
 "$PYTHON" -c 'import numpy, torch' 2>/dev/null || die "$PYTHON has no torch: apt-get install python3-torch python3-numpy libopenblas0-openmp"
 if [[ -z $isa ]]; then # the best of this machine
-    isa=avx2
-    grep -qw avx512f /proc/cpuinfo 2>/dev/null && isa=avx512
-    [[ $(uname -m) == aarch64 ]] && isa=neon
+    isa=$("$SYC" help isa --json | "$PYTHON" "$BENCH/isas.py" best)
 fi
 mkdir -p "$FOLDER"
 # The OpenMP build of OpenBLAS, and no setting that ties it to an old processor's kernels. One that is newer than OpenBLAS

@@ -6,6 +6,7 @@
 //
 //   vit @classify B=1, avx512, 1 thread: median 271.00 ms, least 268.10 ms, 121.9 GFLOP/s, 84 % of the FMA peak
 #include "bench.h"
+#include "peak.h"
 #include "check.h"
 
 #include <dlfcn.h>

@@ -25,8 +25,6 @@ typedef struct BenchPlan { // what the child hands over
 // Compiles and packs in a child process; false after reporting (by the child).
 SY_MUST_USE bool bench_prepare(Session *s, const char *isa, BenchPlan *plan);
 
-// Rate of float fused multiply-adds on `threads` threads, counting two operations each; 0 if not known for the ISA.
-double peak_gflops(const char *isa, unsigned threads);
 // Rate at which `threads` threads read memory that no cache holds, GB/s; 0 if there is no memory for it.
 double peak_bandwidth(unsigned threads);
 

@@ -9,6 +9,7 @@
 // Invariant: nothing is written twice. The option columns come from options.def, so a page cannot miss an option; the
 // commands are listed here and nowhere else. Pages are at most 100 columns wide.
 #include "help.h"
+#include "common/json.h"
 #include "embedded.h"
 #include "runtime/switchyard.h"
 
@@ -354,8 +355,26 @@ static void print_models(FILE *f) {
 }
 
 /* syc help isa -------------------------------------------------------------------------------------------------- */
-// "  avx2      AVX2        fma    x86_64 with avx2,fma,f16c      runs here"
-static void print_instruction_sets(FILE *f) {
+// "  avx2      AVX2        fma    x86_64 with avx2,fma,f16c      runs here"; as JSON a set a line, for scripts
+static void print_isa_json(FILE *f) {
+  Json j = {.put = text_to_file, .ud = f, .lines = 1};
+  json_array(&j, NULL);
+  for (const Target *const *t = targets; *t; t++) {
+    const InstructionSet *i = (*t)->isa;
+    json_object(&j, NULL);
+    json_string(&j, "name", i->name);
+    json_string(&j, "title", i->title);
+    json_string(&j, "family", i->family->name);
+    json_string(&j, "features", i->features);
+    json_bool(&j, "fma", (*t)->has_fma);
+    json_unsigned(&j, "lanes", (*t)->lanes);
+    json_bool(&j, "runs_here", sy_cpu_runs(i->name) != 0);
+    json_end(&j);
+  }
+  json_end(&j);
+}
+
+static void print_isa(FILE *f) {
   fputs("Instruction sets (--isa), from the worst to the best; those with fma give equal bits, and those without:\n",
         f);
   for (const Target *const *t = targets; *t; t++) {
@@ -371,7 +390,8 @@ static void print_instruction_sets(FILE *f) {
 static const struct Topic { // beside the commands
   const char *name;
   void (*print)(FILE *f);
-} topics[] = {{HELP_MODELS, print_models}, {HELP_ISA, print_instruction_sets}};
+  void (*json)(FILE *f); // NULL: there is none
+} topics[] = {{HELP_MODELS, print_models, NULL}, {HELP_ISA, print_isa, print_isa_json}};
 enum { TOPICS = sizeof topics / sizeof *topics };
 
 int cmd_help(Session *s) {
@@ -384,16 +404,17 @@ int cmd_help(Session *s) {
     return session_fail(s, EXIT_USAGE, "--completions: '%s' is not bash, zsh or fish", s->opt.completions);
   }
   if (s->opt.arg.n > 1) return session_fail(s, EXIT_USAGE, "syc help takes one word, not %zu", s->opt.arg.n);
-  if (!s->opt.arg.n) {
+  if (!s->opt.arg.n && !s->opt.json) {
     help_general(stdout);
     return EXIT_OK;
   }
-  const char *topic = s->opt.arg.at[0], *near = "";
+  const char *topic = s->opt.arg.n ? s->opt.arg.at[0] : "", *near = "";
   for (size_t i = 0; i < TOPICS; i++)
-    if (!strcmp(topic, topics[i].name)) {
-      topics[i].print(stdout);
+    if (!strcmp(topic, topics[i].name) && (!s->opt.json || topics[i].json)) {
+      (s->opt.json ? topics[i].json : topics[i].print)(stdout);
       return EXIT_OK;
     }
+  if (s->opt.json) return session_fail(s, EXIT_USAGE, "--json of help prints `syc help " HELP_ISA " --json` alone");
   if (find_command(topic)) {
     help_command(stdout, topic);
     return EXIT_OK;

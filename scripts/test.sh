@@ -220,8 +220,8 @@ fi
 
 [ $nightly = yes ] && own='|names' # by themselves, below
 build release build || summary
-sets=$(build/bin/syc help isa | awk '/^  / { print $1 }')
-here=$(build/bin/syc help isa | awk '/runs here$/ { print $1 }')
+sets=$(build/bin/syc help isa --json | sed -n 's/.*"name": "\([^"]*\)".*/\1/p')
+here=$(build/bin/syc help isa --json | sed -n 's/.*"name": "\([^"]*\)".*"runs_here": true.*/\1/p')
 best=$(tail -n 1 <<< "$here")
 # The golden cases through emitted C, by gcc: compilers take two minutes of a processor for an instruction set, and LLVM covers
 # all of them each time. Without --ci, the best one here; with it also portable C and another one, drawn; all with --nightly.

@@ -46,6 +46,12 @@ says "... which it names as blocks" 'use NAME.*: .*bert_blocks.* std' out
 run 0 "help isa" help isa
 says "help isa lists what sets need" '^  avx2 .*x86_64 with avx2,fma' out
 says "... and what this machine has" '^  portable .* runs here$' out
+run 0 "... as JSON" help isa --json
+says "... a set a line" '"name": "avx2", "title": "AVX2", "family": "x86_64", "features": "avx2,fma,f16c", "fma": true, "lanes": 8, ' out
+says "... that runs here" '"name": "portable", .*"runs_here": true' out
+run 2 "JSON of other help" help models --json
+says "... says what has some" 'syc help isa --json'
+run 2 "... of all" help --json
 run 2 "help on a wrong word" help biuld
 says "near word" "'build'"
 run 0 "man page" help --man
