@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # test.sh: builds with gcc and runs all tests. With --ci also: clang with its unit tests, address and undefined behaviour
 # sanitizers, every fuzz target for FUZZ_SECONDS (40), and the formatting. With --nightly also the loops of tests/nightly, all
-# names, several times as many random graphs, and ten minutes for a fuzz target: hours. Ends with a table of where the time went,
-# and one line
+# names, several times as many random graphs, and ten minutes for a fuzz target: hours. --nightly --minutes N is a night of N
+# minutes (building comes on top): each part gets its share of them, amounts shrink with it, and of tests those are drawn that fit.
+# --parts A,B runs these parts of a night alone (tests, clang, llvm15, asan, golden-clang, fuzz, names, loops). Ends with a table of
+# where the time went, and one line
 #
 #   N passed, M failed, K skipped
 #
@@ -15,17 +17,61 @@ cd "$(dirname "$0")/.." || exit 3
 . scripts/common.sh
 exec < /dev/null
 
-ci=no
-nightly=no
-case "${1:-}" in
-  '') ;;
-  --ci) ci=yes ;;
-  --nightly) ci=yes nightly=yes ;;
-  *)
-    echo "usage: scripts/test.sh [--ci|--nightly]" >&2
-    exit 2
-    ;;
-esac
+usage() {
+  echo "usage: scripts/test.sh [--ci | --nightly [--minutes N] [--parts A,B,..]]" >&2
+  exit 2
+}
+ci=no nightly=no minutes='' parts='' asked="$*"
+while [ $# -gt 0 ]; do
+  case $1 in
+    --ci) ci=yes ;;
+    --nightly) ci=yes nightly=yes ;;
+    --minutes)
+      minutes=${2:-}
+      case $minutes in '' | *[!0-9]* | 0* | ??????*) usage ;; esac
+      shift
+      ;;
+    --parts)
+      parts=${2:-}
+      [ -n "$parts" ] || usage
+      shift
+      ;;
+    *) usage ;;
+  esac
+  shift
+done
+[ -z "$minutes$parts" ] || [ $nightly = yes ] || usage
+
+# Parts of a night and their shares of its minutes.
+night='tests 26
+clang 5
+llvm15 4
+asan 18
+golden-clang 5
+fuzz 22
+names 6
+loops 14'
+for part in ${parts//,/ }; do
+  grep -q "^$part " <<< "$night" || { echo "test.sh: no part is called $part; there are: $(cut -d' ' -f1 <<< "$night" | paste -sd' ' -)" >&2 && exit 2; }
+done
+in_night() { # PART: is it asked for?
+  [ -z "$parts" ] || grep -qw -e "$1" <<< "${parts//,/ }"
+}
+# share PART: seconds for it of those that are left, as its share says among the parts that are still to come.
+ends=''
+share() {
+  local left
+  left=$((ends - SECONDS))
+  while read -r name percent; do in_night "$name" && echo "$name $percent"; done <<< "$night" |
+    awk -v part="$1" -v left=$((left > 0 ? left : 0)) '$1 == part { mine = $2 } mine { sum += $2 } END { print int(left * mine / sum) }'
+}
+part_ends='' # of the part at hand: no test is begun behind it
+part() { # PART: false if it is not asked for
+  in_night "$1" || return 1
+  part_ends=
+  [ -z "$minutes" ] || part_ends=$((SECONDS + $(share "$1")))
+  return 0
+}
 
 passed=0 failed=0 skipped=0
 pass() { passed=$((passed + 1)); }
@@ -87,6 +133,10 @@ attribute() {
 run_ctest() {
   local folder=$1 report
   shift
+  if [ -n "$part_ends" ]; then
+    run_drawn "$folder" "$@"
+    return
+  fi
   report=$PWD/$folder/report.xml
   rm -f "$report"
   step "testing $folder: ctest $*"
@@ -102,6 +152,31 @@ run_ctest() {
   not=$(($(attribute skipped "$report") + $(attribute disabled "$report")))
   [ "$all" -gt 0 ] || fail "no tests in $folder"
   passed=$((passed + all - bad - not)) failed=$((failed + bad)) skipped=$((skipped + not))
+}
+
+# run_drawn FOLDER [CTEST OPTIONS]: the same as long as the part's time is not over: tests in an order that is drawn, as many at once
+# as there are processors. A test that has begun ends. Those that were not reached are named, and counted by nobody.
+run_drawn() {
+  local folder=$1 names name batch=() done=0 all
+  shift
+  step "testing $folder for $((part_ends > SECONDS ? part_ends - SECONDS : 0)) s: ctest $*"
+  names=$(ctest --test-dir "$folder" -N "$@" | sed -n 's/^ *Test *#[0-9]*: //p' |
+    awk -v seed="$SWITCHYARD_SEED" 'BEGIN { srand(seed) } { print rand() "\t" $0 }' | sort -n | cut -f2)
+  all=$(grep -c . <<< "$names")
+  local until=$part_ends quiet_steps=${#steps[@]}
+  part_ends= # one batch is not divided further
+  while read -r name; do
+    batch+=("${name//+/[+]}")
+    [ ${#batch[@]} -lt "$jobs" ] && [ $((done + ${#batch[@]})) -lt "$all" ] && continue
+    run_ctest "$folder" -R "^($(IFS='|' && echo "${batch[*]}"))\$" > build/drawn.txt 2>&1
+    grep -E '^ *[0-9]+/[0-9]+ Test|^FAILED|Failed|Timeout' build/drawn.txt
+    grep -qE '(\*\*\*|^FAILED)' build/drawn.txt && cat build/drawn.txt
+    done=$((done + ${#batch[@]})) batch=()
+    [ $SECONDS -lt "$until" ] || break
+  done <<< "$names"
+  steps=("${steps[@]:0:quiet_steps}") began=("${began[@]:0:quiet_steps}")
+  part_ends=$until
+  echo "$done of $all tests; the others are for other seeds"
 }
 
 # The committed C sources (all of them outside a git checkout).
@@ -146,12 +221,11 @@ fuzz() {
 }
 
 fuzz_all() {
-  local targets=() file name running=() pids=()
-  for file in tests/fuzz/fuzz_*.c; do
-    name=$(basename "$file" .c)
-    targets+=("$name")
-  done
-  tests=OFF build fuzz build-fuzz "${targets[@]}" || return
+  local targets=("${fuzz_targets[@]}") name running=() pids=()
+  if [ -n "$part_ends" ]; then
+    FUZZ_SECONDS=$(((part_ends - SECONDS) * jobs / ${#targets[@]}))
+    [ "$FUZZ_SECONDS" -ge 2 ] || FUZZ_SECONDS=2
+  fi
   step "fuzzing ${#targets[@]} targets, $FUZZ_SECONDS s each, $jobs at a time"
   rm -rf build-fuzz/crashes
   local i=0
@@ -182,7 +256,7 @@ script() {
   local name=$1
   shift
   step "tests/$name"
-  bash "tests/$name/run.sh" "$@"
+  SWITCHYARD_SECONDS=${part_ends:+$((part_ends > SECONDS ? part_ends - SECONDS : 1))} bash "tests/$name/run.sh" "$@"
   case $? in
     0) pass ;;
     77) skip "tests/$name" ;;
@@ -193,11 +267,19 @@ script() {
 # drawn WORD...: one of them
 drawn() { shift $((SWITCHYARD_SEED % $#)) && echo "$1"; }
 
-# amount NAME CI [NIGHTLY]: exports it, unless the caller has said another
+# amount NAME CI [NIGHTLY]: exports it, unless the caller has said another. A night that is short has less of what is counted, and
+# of what is drawn or all as much as --ci.
+FULL_NIGHT=480 # minutes, for the amounts below
 amounts=
 amount() {
   local value=$2
   [ $nightly = yes ] && value=${3:-$2}
+  if [ -n "$minutes" ] && [ "$minutes" -lt $FULL_NIGHT ] && [ $# -gt 2 ]; then
+    case $3 in
+      *[!0-9]*) [ "$minutes" -ge 120 ] || value=$2 ;;
+      *) value=$(($3 * minutes / FULL_NIGHT)) && [ "$value" -gt 0 ] || value=1 ;;
+    esac
+  fi
   export "$1=${!1:-$value}"
   amounts="$amounts $1=$(printf %q "${!1}")"
 }
@@ -211,15 +293,45 @@ if [ $ci = yes ]; then
   amount SWITCHYARD_KERNELS                     200      500 # random kernels a target
   amount SWITCHYARD_EDITED                       10      100 # rounds of edited IR
   amount SWITCHYARD_FAULTS                      all      all # calls that fail, a kind and a command: a minute
+  amount SWITCHYARD_KILLS                        12      200 # of a training that goes on
   amount SWITCHYARD_NIGHTLY                       -       20 # rounds of each loop of tests/nightly
   amount NAMES                                 some      all # of those that a model or prefix can have
   amount SWITCHYARD_PRECISIONS "$(drawn bf16w f16w)" "bf16w f16w" # golden/narrow
   amount FUZZ_SECONDS                            40      600 # a target
-  step "to draw the same again:$amounts scripts/test.sh ${1}"
+  step "to draw the same again:$amounts scripts/test.sh $asked"
 fi
 
 [ $nightly = yes ] && own='|names' # by themselves, below
 build release build || summary
+
+# built PART: builds what it needs, once; false if that fails. Parts of a night with a budget are built before the clock runs.
+fuzz_targets=(tests/fuzz/fuzz_*.c)
+fuzz_targets=("${fuzz_targets[@]##*/}") && fuzz_targets=("${fuzz_targets[@]%.c}")
+builds=''
+built() {
+  case $builds in *" $1=yes "*) return 0 ;; *" $1=no "*) return 1 ;; esac
+  local done=yes
+  case $1 in
+    clang) build clang build-clang || done=no ;;
+    llvm15)
+      if [ -e /usr/lib/llvm-15/include/llvm-c/LLJIT.h ]; then
+        build llvm15 build-llvm15 syc unit-program_llvm || done=no
+      else
+        skip "LLVM 15 is not installed"
+        done=no
+      fi
+      ;;
+    asan) build asan build-asan || done=no ;;
+    fuzz) tests=OFF build fuzz build-fuzz "${fuzz_targets[@]}" || done=no ;;
+  esac
+  builds="$builds $1=$done "
+  [ $done = yes ]
+}
+if [ -n "$minutes" ]; then
+  for part in clang llvm15 asan fuzz; do in_night "$part" && built "$part"; done
+  ends=$((SECONDS + 60 * minutes))
+  step "a night of $minutes minutes: $(while read -r name percent; do in_night "$name" && printf '%s %d, ' "$name" "$percent"; done <<< "$night") in percent"
+fi
 sets=$(build/bin/syc help isa --json | sed -n 's/.*"name": "\([^"]*\)".*/\1/p')
 here=$(build/bin/syc help isa --json | sed -n 's/.*"name": "\([^"]*\)".*"runs_here": true.*/\1/p')
 best=$(tail -n 1 <<< "$here")
@@ -248,20 +360,16 @@ fi
 # golden/interp: the other golden tests interpret, too, and compare bits.
 left_out="golden/(interp$less$(for isa in $sets; do grep -qw "$isa" <<< "$through_c" || printf '|%s' "$isa"; done))$own"
 step "golden cases through C: ${through_c//$'\n'/ }; left out: $left_out"
-run_ctest build -E "^($left_out)\$"
+part tests && run_ctest build -E "^($left_out)\$"
 
 if [ $ci = yes ]; then
   check_format
   # Another compiler, LLVM or sanitizer looks at syc itself; the random graphs went through both compilers with gcc's.
   graphs=$SWITCHYARD_GRAPHS
   export SWITCHYARD_GRAPHS=10
-  build clang build-clang && run_ctest build-clang -L '^unit$'
-  if [ -e /usr/lib/llvm-15/include/llvm-c/LLJIT.h ]; then
-    build llvm15 build-llvm15 syc unit-program_llvm && run_ctest build-llvm15 -R '^(unit/program_llvm|llvm)$'
-  else
-    skip "LLVM 15 is not installed"
-  fi
-  if build asan build-asan; then
+  part clang && built clang && run_ctest build-clang -L '^unit$'
+  part llvm15 && built llvm15 && run_ctest build-llvm15 -R '^(unit/program_llvm|llvm)$'
+  if part asan && built asan; then
     run_ctest build-asan -L '^(unit|err|fmt)$'
     run_ctest build-asan -R '^golden/interp$'
     step "a set through C, by the syc with sanitizers"
@@ -270,11 +378,14 @@ if [ $ci = yes ]; then
   export SWITCHYARD_GRAPHS=$graphs
   # shellcheck disable=SC2086
   if [ $nightly = yes ]; then by_clang=$here; else by_clang=$(drawn $here); fi
-  step "the golden cases through C again, compiled by clang"
-  CC=clang run_ctest build -R "^golden/($(paste -sd'|' - <<< "$by_clang"))\$"
-  fuzz_all
+  if part golden-clang; then
+    step "the golden cases through C again, compiled by clang"
+    CC=clang run_ctest build -R "^golden/($(paste -sd'|' - <<< "$by_clang"))\$"
+  fi
+  part fuzz && built fuzz && fuzz_all
 fi
 if [ $nightly = yes ]; then
-  for name in names nightly; do script $name build/bin/syc; done
+  part names && script names build/bin/syc
+  part loops && script nightly build/bin/syc
 fi
 summary
