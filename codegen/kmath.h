@@ -6,6 +6,7 @@
 //   exp_neg  exp for arguments <= 0 whose tiny results (below 2^-126) may become 0: softmax weights
 //   log      1.5 ulp, subnormals included; log 0 = -inf, log of a negative number = NaN
 //   tanh     2 ulp;  sigmoid 2 ulp above 2^-126
+//   sin, cos 1 ulp for every x, the same bits with and without fma; NaN of what is not finite;  floor is exact
 //   gelu     2e-7 times max(|x|, 1) absolute, exactly x above 5.6 and exactly 0 (or -0) below -5.6
 #ifndef SY_KMATH_H
 #define SY_KMATH_H
@@ -16,6 +17,9 @@ KVal kmath_exp(Kernel *k, KVal x);
 KVal kmath_exp_neg(Kernel *k, KVal x);
 KVal kmath_log(Kernel *k, KVal x);
 KVal kmath_tanh(Kernel *k, KVal x);
+KVal kmath_sin(Kernel *k, KVal x);
+KVal kmath_cos(Kernel *k, KVal x);
+KVal kmath_floor(Kernel *k, KVal x);
 KVal kmath_sigmoid(Kernel *k, KVal x);
 KVal kmath_gelu(Kernel *k, KVal x);       // x/2 (1 + erf(x / sqrt 2))
 KVal kmath_gelu_slope(Kernel *k, KVal x); // its derivative

@@ -6,6 +6,7 @@
 //   layer_norm: mean; then the sums of x - mean and of its square (the first corrects the rounding of the mean); then
 //               (x - mean - correction) / sqrt(var + eps)
 //   layer_norm_grad: the sums of x and h; of x - mean and its square; of h n; then the result
+//   rms_norm:   the sum of x^2; then x / sqrt(mean + eps)
 //   softmax:    maximum; e^(x - max) into scratch with its sum; product with 1 / sum
 //   argmax:     best value and its index in each lane, then the least index among the best lanes; exact for all i32
 //   top_k:      the same once for each place, among the elements behind the one found before
@@ -111,7 +112,7 @@ static KVal row_length(Row *r) {
   return r->columns.fixed ? num(r, (double)r->columns.bound, 1) : kb_index(r->lo->k, r->columns.len, DT_F32, 1);
 }
 
-/* layer_norm, l2_norm --------------------------------------------------------------------------------- */
+/* layer_norm, rms_norm, l2_norm --------------------------------------------------------------------------------- */
 static void term_deviation(Row *r, KVal x, uint32_t lanes, KVal *term) { // s[0] = mean
   Kernel *k = r->lo->k;
   term[0] = kb_op2(k, K_sub, x, in(r, 0, lanes));
@@ -205,6 +206,22 @@ static void term_square(Row *r, KVal x, uint32_t lanes, KVal *term) {
 }
 static KVal result_scaled(Row *r, KVal x, uint32_t lanes) {
   return kb_op2(r->lo->k, K_mul, x, in(r, 0, lanes));
+}
+
+static KVal result_rms_norm(Row *r, KVal x, uint32_t lanes) { // s[0] = 1 / root of the mean square
+  KVal y = result_scaled(r, x, lanes);
+  if (r->anchor->nargs < 2) return y;
+  return kb_op2(r->lo->k, K_mul, y, lower_element(r->lo, &r->p, r->anchor->args[1]));
+}
+
+static void row_rms_norm(Row *r) {
+  Kernel *k = r->lo->k;
+  KVal sum;
+  reduce(r, term_square, 1, K_add, 0, &sum);
+  KVal mean = kb_op2(k, K_div, sum, row_length(r));
+  KVal root = kb_op1(k, K_sqrt, kb_op2(k, K_add, mean, num(r, value_float(r->anchor, A_eps, 0), 1)));
+  r->s[0] = kb_op2(k, K_div, num(r, 1, 1), root);
+  store(r, result_rms_norm);
 }
 
 static void row_l2_norm(Row *r) {
@@ -431,6 +448,7 @@ static const struct {
   bool keeps; // needs the scratch row for itself
 } row_table[] = {{OP_layer_norm, row_layer_norm, 3, false},
                  {OP_l2_norm, row_l2_norm, 2, false},
+                 {OP_rms_norm, row_rms_norm, 2, false},
                  {OP_softmax, row_softmax, 3, true},
                  {OP_log_softmax, row_log_softmax, 3, false},
                  {OP_reduce_sum, row_reduce_sum, 1, false},

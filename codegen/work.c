@@ -12,10 +12,11 @@ typedef struct Cost {
 } Cost;
 
 // Counted operations of row operators; others are elementwise (one, or FUNCTION).
-static const Cost rows[] = {{OP_layer_norm, 8},       {OP_l2_norm, 4},         {OP_softmax, 20}, {OP_log_softmax, 20},
-                            {OP_reduce_sum, 1},       {OP_reduce_max, 1},      {OP_argmax, 2},   {OP_top_k, 2},
-                            {OP_layer_norm_grad, 16}, {OP_layer_norm_sums, 10}};
-static const Op functions[] = {OP_exp, OP_log, OP_tanh, OP_sigmoid, OP_gelu, OP_gelu_tanh, OP_quick_gelu, OP_swish};
+static const Cost rows[] = {{OP_layer_norm, 8},   {OP_rms_norm, 4},         {OP_l2_norm, 4},         {OP_softmax, 20},
+                            {OP_log_softmax, 20}, {OP_reduce_sum, 1},       {OP_reduce_max, 1},      {OP_argmax, 2},
+                            {OP_top_k, 2},        {OP_layer_norm_grad, 16}, {OP_layer_norm_sums, 10}};
+static const Op functions[] = {OP_exp,     OP_log,  OP_tanh,      OP_sin,        OP_cos,
+                               OP_sigmoid, OP_gelu, OP_gelu_tanh, OP_quick_gelu, OP_swish};
 enum { FUNCTION = 12, RANDOM = 150 };
 
 static double dim_now(Dim d, const int64_t *dims) {

@@ -48,12 +48,17 @@ static bool is_one_number(CtVal v) {
 
 static CtVal call_operator(Elab *e, Call *c);
 
+// On numbers; those of `whole` numbers are whole, as is floor.
 static CtVal call_function(Elab *e, Call *c) {
+  static double (*const fn[OP_COUNT])(double) = {[OP_exp] = exp, [OP_log] = log,  [OP_sqrt] = sqrt,  [OP_sin] = sin,
+                                                 [OP_cos] = cos, [OP_abs] = fabs, [OP_floor] = floor};
   if (is_one_number(c->slot[0])) {
     double x, y;
+    bool whole = c->op == OP_floor || (c->op == OP_abs && c->slot[0].kind == CV_INT);
     if (!want_real(e, c->slot[0], c->span[0], "the operand", &x)) return CT_ERROR;
-    y = c->op == OP_exp ? exp(x) : c->op == OP_log ? log(x) : sqrt(x);
-    if (isfinite(y)) return ct_real(y);
+    y = fn[c->op](x);
+    if (whole && fabs(y) < 0x1p53) return ct_int((int64_t)y);
+    if (isfinite(y) && !whole) return ct_real(y);
     elab_error(e, "E0108", c->at, "%s(%g) is no finite number", c->name, x);
     return CT_ERROR;
   }
@@ -68,6 +73,32 @@ static CtVal call_minmax(Elab *e, Call *c) {
   }
   return tensor_elementwise(e, c->op, c->op == OP_minimum ? "take the minimum of" : "take the maximum of", c->slot[0],
                             c->slot[1], NULL, 0, c->at);
+}
+
+// min(max(x, low), high); a NaN stays.
+static CtVal call_clamp(Elab *e, Call *c) {
+  CtVal x = c->slot[0];
+  static const char *const what[] = {"raise", "lower"};
+  static const Op op[] = {OP_maximum, OP_minimum};
+  static const AstOp less[] = {AO_lt, AO_gt};
+  if (!is_one_number(x) && !tensor_at(e, c, 0, "x")) return CT_ERROR;
+  for (int i = 0; i < 2; i++) {
+    CtVal limit = c->slot[1 + i];
+    if (!is_one_number(x) || !is_one_number(limit)) {
+      x = tensor_elementwise(e, op[i], what[i], limit, x, NULL, 0, c->at);
+    } else {
+      CtVal beyond = num_binary(e, less[i], x, limit, c->at);
+      if (beyond.kind == CV_ERROR) return beyond;
+      if (beyond.b) x = limit;
+    }
+    if (x.kind == CV_ERROR) return x;
+  }
+  return x;
+}
+
+static CtVal call_silu(Elab *e, Call *c) {
+  c->op = OP_swish;
+  return call_operator(e, c);
 }
 
 static CtVal call_select(Elab *e, Call *c) {
@@ -297,6 +328,67 @@ static bool want_axis(Elab *e, CtVal v, Span at, int rank, int64_t absent, int64
   return false;
 }
 
+/* along an axis */
+
+// x with this axis last; the others keep their order. Or back.
+static Val axis_last(Elab *e, Val x, int64_t axis, bool back, Span at) {
+  int rank = val_type(e, x)->rank;
+  int64_t *perm = ARENA_ARRAY(e->arena, int64_t, MAX_RANK);
+  DimNames from = *val_names(e, x);
+  for (int i = 0; i < rank; i++) {
+    if (back)
+      perm[i] = i < axis ? i : i == axis ? rank - 1 : i - 1;
+    else
+      perm[i] = i == rank - 1 ? axis : i < axis ? i : i + 1;
+  }
+  Attr a = attr_ints(A_perm, perm, (size_t)rank);
+  Val v = graph_add(e->g, OP_transpose, &x, 1, &a, 1, at);
+  for (int i = 0; v.id && i < rank; i++) val_names(e, v)->at[i] = from.at[perm[i]];
+  return v;
+}
+
+// A function of rows along another axis than the last: along the last of x transposed.
+static CtVal call_along(Elab *e, Call *c) {
+  int64_t axis;
+  if (!given(c, 1)) return call_operator(e, c);
+  if (!tensor_at(e, c, 0, "x")) return CT_ERROR;
+  int rank = val_type(e, c->slot[0].v)->rank;
+  if (!want_axis(e, c->slot[1], c->span[1], rank, rank - 1, &axis)) return CT_ERROR;
+  c->slot[1] = CT_NONE;
+  if (axis == rank - 1) return call_operator(e, c);
+  c->slot[0].v = axis_last(e, c->slot[0].v, axis, false, c->at);
+  CtVal y = c->slot[0].v.id ? call_operator(e, c) : CT_ERROR;
+  if (y.kind != CV_TENSOR || val_type(e, y.v)->rank < rank) return y; // argmax drops the axis
+  Val back = axis_last(e, y.v, axis, true, c->at);
+  return back.id ? ct_tensor(back) : CT_ERROR;
+}
+
+// The sum over the axis divided by its length, which may be a run-time dim: that is the sum of as many ones.
+static CtVal call_reduce_mean(Elab *e, Call *c) {
+  int64_t axis;
+  if (!tensor_at(e, c, 0, "x")) return CT_ERROR;
+  Type t = *val_type(e, c->slot[0].v);
+  if (!want_axis(e, c->slot[1], c->span[1], t.rank, t.rank - 1, &axis)) return CT_ERROR;
+  if (t.dtype != DT_F32) {
+    elab_error(e, "E0203", c->span[0], "reduce_mean needs f32 elements, this is %s", val_text(e, c->slot[0].v));
+    return CT_ERROR;
+  }
+  c->op = OP_reduce_sum;
+  c->slot[1] = ct_int(axis);
+  CtVal sum = call_along(e, c), n = ct_real((double)t.dim[axis].c);
+  if (sum.kind == CV_ERROR) return sum;
+  if (t.dim[axis].k) {
+    Type one = {.dtype = DT_F32, .rank = 1, .dim = {t.dim[axis]}};
+    if (t.nseg && t.segaxis == axis) type_set_segs(&one, 0, t.seg, t.nseg);
+    Attr value = attr_float(A_value, 1);
+    Val ones = graph_add_typed(e->g, OP_constant, NULL, 0, &value, 1, &one, c->at);
+    Val count = ones.id ? graph_add(e->g, OP_reduce_sum, &ones, 1, NULL, 0, c->at) : NO_VAL;
+    if (!count.id) return CT_ERROR;
+    n = ct_tensor(count);
+  }
+  return tensor_elementwise(e, OP_div, "divide", sum, n, NULL, 0, c->at);
+}
+
 static CtVal call_concat(Elab *e, Call *c) {
   Val args[MAX_SLOTS];
   int64_t axis;
@@ -414,11 +506,18 @@ static const struct {
   BuiltinFn *fn;
   bool number;
 } special[OP_COUNT] = {
-    [OP_exp] = {call_function, true},     [OP_log] = {call_function, true},         [OP_sqrt] = {call_function, true},
-    [OP_minimum] = {call_minmax, true},   [OP_maximum] = {call_minmax, true},       [OP_select] = {call_select, false},
-    [OP_cast] = {call_cast, false},       [OP_attention] = {call_attention, false}, [OP_reshape] = {call_shape, false},
-    [OP_broadcast] = {call_shape, false}, [OP_transpose] = {call_transpose, false}, [OP_concat] = {call_concat, false},
-    [OP_constant] = {call_fill, false},   [OP_iota] = {call_range, false},
+    [OP_exp] = {call_function, true},         [OP_log] = {call_function, true},
+    [OP_sqrt] = {call_function, true},        [OP_minimum] = {call_minmax, true},
+    [OP_maximum] = {call_minmax, true},       [OP_select] = {call_select, false},
+    [OP_cast] = {call_cast, false},           [OP_attention] = {call_attention, false},
+    [OP_reshape] = {call_shape, false},       [OP_broadcast] = {call_shape, false},
+    [OP_transpose] = {call_transpose, false}, [OP_concat] = {call_concat, false},
+    [OP_constant] = {call_fill, false},       [OP_iota] = {call_range, false},
+    [OP_sin] = {call_function, true},         [OP_cos] = {call_function, true},
+    [OP_abs] = {call_function, true},         [OP_floor] = {call_function, true},
+    [OP_softmax] = {call_along, false},       [OP_log_softmax] = {call_along, false},
+    [OP_reduce_sum] = {call_along, false},    [OP_reduce_max] = {call_along, false},
+    [OP_argmax] = {call_along, false},
 };
 
 // What is no operator.
@@ -427,11 +526,19 @@ static const struct {
   BuiltinFn *fn;
   bool tensor; // works on tensors
 } others[] = {
-    {"bound(n)", call_bound, false},      {"width(x)", call_extent, true},
-    {"length(x)", call_extent, true},     {"extent(x axis)", call_extent, true},
-    {"dropout(x p)", call_random, true},  {"drop_path(x p)", call_random, true},
-    {"draw(weights)", call_random, true}, {"all_ranks(x)", call_all_ranks, true},
-    {"rank(x)", call_rank, true},         {"require(condition text?)", call_require, false},
+    {"bound(n)", call_bound, false},
+    {"width(x)", call_extent, true},
+    {"length(x)", call_extent, true},
+    {"extent(x axis)", call_extent, true},
+    {"dropout(x p)", call_random, true},
+    {"drop_path(x p)", call_random, true},
+    {"draw(weights)", call_random, true},
+    {"all_ranks(x)", call_all_ranks, true},
+    {"rank(x)", call_rank, true},
+    {"require(condition text?)", call_require, false},
+    {"clamp(x low high)", call_clamp, false},
+    {"reduce_mean(x axis?)", call_reduce_mean, true},
+    {"silu(x)", call_silu, true},
 };
 enum { NOTHERS = sizeof others / sizeof others[0] };
 

@@ -10,10 +10,32 @@
 
 #include <string.h>
 
+// Functions of other languages and how a page says the same.
+static const struct {
+  const char *name, *hint;
+} instead[] = {
+    {"mean", "reduce_mean(x, axis = n) is the mean along an axis; of all elements: mean(x), with 'use losses'"},
+    {"sum", "reduce_sum(x, axis = n) is the sum along an axis, the last one if left out"},
+    {"pow", "a whole power is a product, x * x; of positive x, exp(p * log(x)) is any power"},
+    {"rsqrt", "write 1.0 / sqrt(x)"},
+    {"square", "write x * x"},
+    {"cumsum",
+     "matmul(x, t) with a triangle t of ones, cast(n <= m, f32) of two reshaped range(..), sums what is before"},
+    {"sort", "gather_rows(x, top_k(points, k)) takes rows in the order of their points, best first"},
+    {"pad", "concat with zeros, fill(0.0, f32[..]); around images zero_border(x, n) of std"},
+    {"einsum", "matmul multiplies the last two axes; transpose and reshape bring the others in front"},
+    {"where", "select(condition, a, b) is a where the condition holds, else b"},
+};
+
 static CtVal unknown_call(Elab *e, const Node *n) {
   const char *best = NULL;
   size_t dist = 0;
   Diagnostic *g = elab_error(e, "E0102", n->name_span, "no block is called '%s'", n->name);
+  for (size_t i = 0; i < sizeof instead / sizeof *instead; i++)
+    if (!strcmp(n->name, instead[i].name)) {
+      diag_hint(e->diag, g, "%s", instead[i].hint);
+      return CT_ERROR;
+    }
   block_names(e, n->name, &best, &dist);
   builtin_names(e, n->name, &best, &dist);
   if (best)

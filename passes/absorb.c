@@ -1,7 +1,7 @@
-// absorb.c: move work into weights, where the packer does it once: LayerNorm's gain and bias into the linears that read
-// it, the attention scale into the query projection, scale and shift vectors behind a linear into its weight and bias.
-// The weight expressions are ordinary graph values; whoever packs the weights evaluates them in double precision.
-// Measure lowered: the number of non-weight operations.
+// absorb.c: move work into weights, where the packer does it once: LayerNorm's gain and bias and
+// RMSNorm's gain into the linears that read it, the attention scale into the query projection, scale and shift vectors
+// behind a linear into its weight and bias. The weight expressions are ordinary graph values; whoever packs the weights
+// evaluates them in double precision. Measure lowered: the number of non-weight operations.
 //
 //   linear(layer_norm(x, g, b), W, c)  =>  linear(layer_norm(x), W * g, W b + c)
 #include "rewrite.h"
@@ -53,6 +53,19 @@ static Val linear_layer_norm(RuleCtx *c, Val v) {
   Val bias[3] = {shift, w, lin.nargs == 3 ? lin.args[2] : NO_VAL};
   args[2] = rule_op(c, OP_linear, bias, lin.nargs, &lin);
   return rule_op(c, OP_linear, args, 3, &lin);
+}
+
+static Val linear_rms_norm(RuleCtx *c, Val v) {
+  Value lin = *rule_value(c, v);
+  if (lin.op != OP_linear || !rule_is(c, lin.args[0], OP_rms_norm)) return NO_VAL;
+  Value norm = *rule_value(c, lin.args[0]);
+  if (norm.nargs != 2 || !all_users_linear(c, lin.args[0]) || !has_weights(c, &lin)) return NO_VAL;
+  if (!is_const(c, norm.args[1])) return NO_VAL;
+  bool trans = value_int(&lin, A_trans, 0) != 0;
+  Val gain = trans ? column_vector(c, norm.args[1], lin.span) : norm.args[1];
+  Val args[3] = {rule_op(c, OP_rms_norm, norm.args, 1, &norm), op2(c, OP_mul, lin.args[1], gain, lin.span)};
+  if (lin.nargs == 3) args[2] = lin.args[2];
+  return rule_op(c, OP_linear, args, lin.nargs, &lin);
 }
 
 // linear with its weight and bias scaled per output; `by` is a scalar or a vector [N]
@@ -134,6 +147,7 @@ static Val linear_add(RuleCtx *c, Val v) {
 
 static const Rule absorb_rules[] = {
     {"linear_layer_norm", "linear(layer_norm(x,g,b),W,c) => linear(layer_norm(x),W*g,Wb+c)", linear_layer_norm},
+    {"linear_rms_norm", "linear(rms_norm(x,g),W,c) => linear(rms_norm(x),W*g,c)", linear_rms_norm},
     {"attention_scale", "attention(linear(x,W,b),..,s) => attention(linear(x,s W,s b),..,1)", attention_scale},
     {"linear_mul", "linear(x,W,b) * s => linear(x,s W,s b)", linear_mul},
     {"linear_add", "linear(x,W,b) + t => linear(x,W,b+t)", linear_add},

@@ -98,10 +98,10 @@ bool shape_bcast(const ShapeCtx *c, Type *out) {
   return broadcast_args(c, 0, out);
 }
 
-// Shared by the unary functions and by softmax, log_softmax, l2_norm: type of the operand, floating point (neg and relu
-// take i32 too).
+// Shared by the unary functions and by softmax, log_softmax, l2_norm: type of the operand, floating point (neg, relu
+// and abs take i32 too).
 bool shape_same(const ShapeCtx *c, Type *out) {
-  bool whole = (c->op == OP_neg || c->op == OP_relu) && shape_arg(c, 0)->dtype == DT_I32;
+  bool whole = (c->op == OP_neg || c->op == OP_relu || c->op == OP_abs) && shape_arg(c, 0)->dtype == DT_I32;
   if (!whole && !shape_float(c)) return false;
   if (!(op_info[c->op].flags & F_ELEMENTWISE) && !shape_dense_rows(c)) return false;
   const Attr *eps = shape_attr(c, A_eps);
@@ -212,6 +212,10 @@ REF(exp, exp(a))
 REF(log, log(a))
 REF(sqrt, sqrt(a))
 REF(tanh, tanh(a))
+REF(sin, sin(a))
+REF(cos, cos(a))
+REF(abs, fabs(a))
+REF(floor, floor(a))
 REF(sigmoid, sigmoid(a))
 REF(relu, a < 0 ? 0 : a)
 REF(gelu, a / 2 * (1 + erf(a / sqrt(2.0))))

@@ -80,6 +80,17 @@ void grad_sqrt(Grad *c) {
 void grad_tanh(Grad *c) { // 1 - y^2
   grad_set(c, 0, times(c, c->dy, minus(c, grad_number(c, 1), times(c, c->y, c->y))));
 }
+void grad_sin(Grad *c) {
+  grad_set(c, 0, times(c, c->dy, grad_1(c, OP_cos, x_of(c))));
+}
+void grad_cos(Grad *c) {
+  grad_set(c, 0, grad_1(c, OP_neg, times(c, c->dy, grad_1(c, OP_sin, x_of(c)))));
+}
+void grad_abs(Grad *c) { // of 0: 0
+  Val zero = grad_number(c, 0), below = grad_1(c, OP_neg, c->dy);
+  Val rest = grad_3(c, OP_select, compared(c, "lt", x_of(c), zero), below, zero);
+  grad_set(c, 0, grad_3(c, OP_select, compared(c, "gt", x_of(c), zero), c->dy, rest));
+}
 void grad_sigmoid(Grad *c) { // y (1 - y)
   grad_set(c, 0, times(c, c->dy, times(c, c->y, minus(c, grad_number(c, 1), c->y))));
 }

@@ -61,6 +61,27 @@ void grad_layer_norm(Grad *c) {
   if (c->want[0]) grad_set(c, 0, grad_op(c, OP_layer_norm_grad, args, c->v.nargs > 1 ? 3 : 2, &eps, 1));
 }
 
+// With r = 1 / sqrt(mean x^2 + eps), xh = x r and h = dy gain: dx = r (h - xh mean(h xh)), dgain = sum dy xh.
+void grad_rms_norm(Grad *c) {
+  Val x = c->v.args[0], h = c->dy;
+  const Type *t = grad_type(c, x);
+  Dim width = t->dim[t->rank - 1];
+  if (!dim_is_const(width)) {
+    c->why = "rows of a run-time length";
+    return;
+  }
+  Val n = grad_number(c, (double)width.c);
+  Attr eps = attr_float(A_eps, value_float(&c->v, A_eps, 0));
+  Val xh = c->v.nargs == 1 ? c->y : grad_op(c, OP_rms_norm, &x, 1, &eps, 1);
+  if (c->v.nargs > 1 && c->want[1]) grad_set(c, 1, times(c, c->dy, xh));
+  if (!c->want[0]) return;
+  if (c->v.nargs > 1) h = times(c, h, c->v.args[1]);
+  Val square = grad_2(c, OP_div, sum(c, times(c, x, x)), n);
+  Val r = grad_2(c, OP_div, grad_number(c, 1), grad_1(c, OP_sqrt, grad_2(c, OP_add, square, grad_number(c, eps.f))));
+  Val along = grad_2(c, OP_div, sum(c, times(c, h, xh)), n);
+  grad_set(c, 0, times(c, r, minus(c, h, times(c, xh, along))));
+}
+
 // n = |x|: (dy - y (y . dy)) / n where n > eps, else dy / eps
 void grad_l2_norm(Grad *c) {
   Val x = c->v.args[0], eps = grad_number(c, value_float(&c->v, A_eps, 0));

@@ -1,6 +1,8 @@
-// norm.c: operators on rows (the last axis): layer_norm, l2_norm, softmax, log_softmax, reduce_sum, reduce_max, argmax.
+// norm.c: operators on rows (the last axis): layer_norm, rms_norm, l2_norm, softmax, log_softmax, reduce_sum,
+// reduce_max, argmax.
 //
 //   layer_norm  x [..,D], optional g [D], optional b [D]  ->  [..,D]
+//   rms_norm    x [..,D], optional g [D]  ->  [..,D]
 //   softmax, log_softmax, l2_norm keep the type (shape_same in elementwise.c)
 //   reduce_sum, reduce_max  [..,D] -> [..,1];  argmax  [..,D] -> i32 [..];  top_k  [..,D] -> i32 [..,count]
 // All axes but the last keep their segments; a segmented last axis must be dense at run time. A softmax row is computed
@@ -10,7 +12,7 @@
 #include <math.h>
 
 bool shape_norm(const ShapeCtx *c, Type *out) {
-  if (!shape_count(c, 1, 3) || !shape_float(c) || !shape_dense_rows(c)) return false;
+  if (!shape_count(c, 1, c->op == OP_rms_norm ? 2 : 3) || !shape_float(c) || !shape_dense_rows(c)) return false;
   const Type *x = shape_arg(c, 0);
   double eps = shape_attr(c, A_eps)->f;
   if (!(eps >= 0)) return shape_error_attr(c, A_eps, "E0208", "eps is %g, must not be negative", eps);
@@ -74,6 +76,17 @@ static size_t row_length(const RefCtx *c) {
 }
 static size_t row_count(const RefCtx *c) {
   return row_length(c) ? c->arg[0].n / row_length(c) : 0;
+}
+
+void ref_rms_norm(const RefCtx *c, Tensor *out) {
+  size_t n = row_length(c);
+  for (size_t r = 0; r < row_count(c); r++) {
+    const double *x = c->arg[0].f + r * n;
+    double square = 0;
+    for (size_t i = 0; i < n; i++) square += x[i] * x[i];
+    double scale = 1 / sqrt(square / (double)n + value_float(c->v, A_eps, 0));
+    for (size_t i = 0; i < n; i++) out->f[r * n + i] = x[i] * scale * (c->v->nargs > 1 ? c->arg[1].f[i] : 1);
+  }
 }
 
 void ref_layer_norm(const RefCtx *c, Tensor *out) {

@@ -129,6 +129,12 @@ CASE(lower_row, gradients_of_layer_norm_low_variance, 2e-5,
      "f32[B,2,70]\n"
      "output \"y\" = %4\noutput \"s\" = %5",
      .centre = 2, .spread = 0.1)
+CASE(lower_row, rms_norm, 2e-6,
+     "%1 = input \"x\" : f32[B,7,50]\n%2 = weight \"g\" : f32[50]\n"
+     "%3 = rms_norm %1, %2 {eps = 1e-5} : f32[B,7,50]\n%4 = swish %3 : f32[B,7,50]\noutput \"y\" = %4")
+CASE(lower_row, rms_norm_absorbed, 2e-6,
+     "%1 = input \"x\" : f32[B,7,50]\n%2 = weight \"g\" : f32[50]\n%3 = weight \"w\" : f32[20,50]\n"
+     "%4 = rms_norm %1, %2 {eps = 1e-5} : f32[B,7,50]\n%5 = linear %4, %3 : f32[B,7,20]\noutput \"y\" = %5")
 CASE(lower_row, embedding_sum_layer_norm, 2e-6,
      "%1 = input \"t\" : i32[B,L]\n%2 = weight \"e\" : f32[11,20]\n%3 = weight \"p\" : f32[40,20]\n"
      "%4 = embedding %2, %1 : f32[B,L,20]\n%5 = slice %3 {axis = 0, start = 2} : f32[L,20]\n"
@@ -510,6 +516,17 @@ static const MathCase math_cases[] = {
     {"log of large", kmath_log, log, 1, 1e30, 3, 0},
     {"log of subnormal", kmath_log, log, 0x1p-149, 0x1p-126, 3, 0},
     {"tanh", kmath_tanh, tanh, -10, 10, 3, 0},
+    {"sin", kmath_sin, sin, -7, 7, 1, 0},
+    {"sin of small", kmath_sin, sin, 1e-38, 1, 1, 0x1p-149},
+    {"sin of all", kmath_sin, sin, 0.5, 3.4e38, 1, 0},
+    {"sin beside whole turns", kmath_sin, sin, 3.1415925, 3.1415935, 1, 0},
+    {"sin of negative", kmath_sin, sin, -1e6, -1, 1, 0},
+    {"cos", kmath_cos, cos, -7, 7, 1, 0},
+    {"cos of all", kmath_cos, cos, 0.5, 3.4e38, 1, 0},
+    {"cos of floats next to pi/2", kmath_cos, cos, 16367172 * 0x1p72, 16367174 * 0x1p72, 1, 0},
+    {"cos of negative", kmath_cos, cos, -1e6, -1, 1, 0},
+    {"floor", kmath_floor, floor, -9, 9, 0, 0x1p-149},
+    {"floor of large", kmath_floor, floor, -2e9, 2e9, 0, 0x1p-149},
     {"sigmoid", kmath_sigmoid, exact_sigmoid, -80, 80, 4, 0},
     {"gelu", kmath_gelu, exact_gelu, -1, 1, 0, 1.5e-7},
     {"gelu of large", kmath_gelu, exact_gelu, -40, 40, 4, 6e-7},
@@ -586,6 +603,16 @@ Test(kmath, special_values) {
       {kmath_tanh, INFINITY, 1},
       {kmath_tanh, -INFINITY, -1},
       {kmath_tanh, NAN, NAN},
+      {kmath_sin, INFINITY, NAN},
+      {kmath_sin, NAN, NAN},
+      {kmath_sin, 0, 0},
+      {kmath_cos, -INFINITY, NAN},
+      {kmath_cos, 0, 1},
+      {kmath_floor, -0.5F, -1},
+      {kmath_floor, 8388607.5F, 8388607},
+      {kmath_floor, -INFINITY, -INFINITY},
+      {kmath_floor, INFINITY, INFINITY},
+      {kmath_floor, NAN, NAN},
       {kmath_sigmoid, INFINITY, 1},
       {kmath_gelu, 0, 0},
       {kmath_gelu, 50, 50},
