@@ -37,7 +37,7 @@ static const Mask *simplify(const Attention *at, const Mask *m, const Part *q, c
 // Does the mask hide every key behind the query?
 static bool hides_later(const Mask *m) {
   if (!m) return false;
-  if (m->op == MASK_LE || m->op == MASK_LT) return m->on_key;
+  if (m->op == MASK_LE || m->op == MASK_LT) return m->on_key && m->index <= (m->op == MASK_LT);
   return m->op == MASK_AND && (hides_later(m->a) || hides_later(m->b));
 }
 
@@ -67,7 +67,7 @@ bool attend_sees(const QueryTile *t, int part) {
 /* packing --------------------------------------------------------------------------------------------- */
 KIdx attend_row(const Attention *a, const HeadRows *o, KIdx row) {
   KIdx i = ki_add(ki_mul(a->batch, o->b), ki_mul(row, o->row));
-  return ki_addc(ki_add(i, ki_mul(a->head, o->columns * o->column)), o->first * o->column);
+  return ki_addc(ki_add(i, ki_mul(o->shared ? a->kv_head : a->head, o->columns * o->column)), o->first * o->column);
 }
 
 typedef struct PackKeys {
@@ -198,7 +198,8 @@ bool attend_operand(Attention *a, uint32_t arg, const char *name, int64_t column
   int64_t stride[MAX_RANK];
   Val v = a->anchor->args[arg];
   if (!lower_stored(&a->lo, v, name, &s, stride)) return false;
-  *o = (HeadRows){s.buf, stride[0], stride[1], stride[2], columns, 0};
+  const bool shared = (arg == 1 || arg == 2) && a->kv_heads < a->heads;
+  *o = (HeadRows){s.buf, stride[0], stride[1], stride[2], columns, 0, shared};
   return true;
 }
 
@@ -207,6 +208,8 @@ SY_MUST_USE static bool add_bias(Attention *a, Val v) {
   Access at;
   if (!rows_with_room(a->lo.g, v, &at)) return lower_fail(&a->lo, v, "a bias lies in rows with room behind (pack)");
   a->bias_head = at.stride[0], a->bias_row = at.stride[1];
+  const Value *q = graph_value(a->lo.g, a->anchor->args[0]);
+  a->bias_placed = graph_value(a->lo.g, v)->type.dim[1].c > type_extent(a->lo.m, &q->type, 1);
   return lower_packed(&a->lo, &at, "bias", storage_elements(a->lo.g, at.base) - at.offset, &a->bias);
 }
 
@@ -299,9 +302,11 @@ bool attend_begin(Attention *a, uint32_t nargs) {
   const Type *tv = &graph_value(g, v->args[2])->type;
   a->heads = value_int(v, A_heads, 1);
   a->d = tq->dim[2].c / a->heads;
-  a->e = tv->dim[2].c / a->heads;
+  a->kv_heads = value_int(v, A_kv_heads, a->heads);
+  a->e = tv->dim[2].c / a->kv_heads;
   a->e_pad = round_up(a->e, PANEL);
   a->scale = value_float(v, A_scale, 1);
+  a->cap = value_float(v, A_cap, 0);
   a->masked = value_attr(v, A_masked);
   a->mask = value_mask(a->lo.arena, g->module, v);
   lower_domain(&a->lo, tq);

@@ -31,13 +31,14 @@ typedef struct HeadRows { // q, k, v, y or a cotangent: element (b, row, head * 
   int64_t b, row, column;
   int64_t columns; // of a head
   int64_t first;   // column of head 0
+  bool shared;     // k and v: heads of their own, each for several of the queries
 } HeadRows;
 
 typedef struct Attention {
   Lowering lo;
   const Value *anchor;
-  int64_t heads, d, e, e_pad, slots;
-  double scale;
+  int64_t heads, kv_heads, d, e, e_pad, slots;
+  double scale, cap; // cap 0: none
   const Attr *masked;
   const Mask *mask;
   HeadRows q, k, v;
@@ -49,13 +50,14 @@ typedef struct Attention {
   } arg[16];
   KBufRef bias; // [heads][queries][keys] by upper bounds, in PACK_rows; or none
   int64_t bias_head, bias_row;
+  bool bias_placed;  // its row is the position of the query
   KBufRef start_buf; // position of query 0, or none
   int64_t start_stride, start_constant;
   Part key[MAX_SEGS], query[MAX_SEGS];
   int nkey, nquery;
   KBufRef s, inv;  // scores or their exponentials [rows][slots]; one over the sum of each row of a tile
   int rows, width; // query rows and panels of a tile
-  KIdx batch, head, start;
+  KIdx batch, head, kv_head, start;
 } Attention;
 
 typedef struct QueryTile {

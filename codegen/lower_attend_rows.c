@@ -17,6 +17,10 @@ static KVal mask_value(const QueryTile *t, const Mask *m, const Part *part, KIdx
   case MASK_EQ:
     x = kb_op2(k, K_add, kb_index(k, ki_add(part->position, key), DT_I32, k->lanes), kb_iota(k, DT_I32));
     y = kb_index(k, ki_add(ki_add(t->q->position, row), a->start), DT_I32, k->lanes);
+    if (m->index) { // added to the right side
+      KVal *right = m->on_key ? &y : &x;
+      *right = kb_op2(k, K_add, *right, kb_const(k, m->index, DT_I32, k->lanes));
+    }
     return kb_op2(k, m->op == MASK_LE ? K_le : m->op == MASK_LT ? K_lt : K_eq, m->on_key ? x : y, m->on_key ? y : x);
   case MASK_ARG:
     x = kb_load(k, a->arg[m->index].scratch, ki_addc(key, part->slot), k->lanes, k->lanes, NULL);
@@ -39,6 +43,7 @@ KIdx attend_seen_keys(const QueryTile *t, int part) {
 KIdx attend_bias_address(const QueryTile *t, const Part *p, KIdx key, KIdx row) {
   const Attention *a = t->a;
   KIdx query = ki_addc(ki_add(t->row, row), t->q->r.start);
+  if (a->bias_placed) query = ki_add(query, a->start);
   return ki_add(ki_add(ki_mul(a->head, a->bias_head), ki_mul(query, a->bias_row)), ki_addc(key, p->r.start));
 }
 
@@ -108,6 +113,10 @@ static void emit_masked(const SoftRow *r, int i, KIdx key, const Mask *mask, int
   Kernel *k = a->lo.k;
   KVal s = kb_load(k, a->s, attend_slot(r, p, key), k->lanes, k->lanes, "s"), old = s;
   KVal hidden = kb_const(k, -HUGE_VAL, DT_F32, k->lanes);
+  if (a->cap > 0) {
+    KVal part = kb_op2(k, K_mul, s, kb_const(k, 1 / a->cap, DT_F32, k->lanes));
+    s = kb_op2(k, K_mul, kmath_tanh(k, part), kb_const(k, a->cap, DT_F32, k->lanes));
+  }
   if (mask->op != MASK_TRUE) {
     KVal m = mask_value(r->t, mask, p, key, r->row);
     KVal other = a->masked ? kb_op2(k, K_add, s, kb_const(k, a->masked->f, DT_F32, k->lanes)) : hidden;
@@ -143,7 +152,7 @@ static void emit_part_maximum(const SoftRow *r, int i) {
   const Mask *mask = r->t->mask[i] ? r->t->mask[i] : &(const Mask){.op = MASK_NOT, .a = &(Mask){.op = MASK_TRUE}};
   if (r->t->causal[i]) { // the part's last vector lies behind or holds the diagonal: every key behind is hidden by the
                          // mask
-    bool only = mask->op == MASK_LE;
+    bool only = mask->op == MASK_LE && !mask->index;
     KBound seen = kbound_floor(ki_addc(r->row, 1), lanes); // keys that the row surely sees
     if (only) emit_mask_loop(r, i, kbound(ki_const(0)), seen, &attend_all, lanes);
     emit_mask_loop(r, i, only ? seen : kbound(ki_const(0)), attend_slots(r, i), mask, lanes);

@@ -114,7 +114,14 @@ static void emit_tasks(Forward *f) {
   const Axis *batch = &a->lo.axis[0];
   int pars = 2;
   a->batch = ki_var(kb_par(k, "b", kbound(ki_const(0)), kbound(batch->range[0].len), 1));
-  a->head = ki_var(kb_par(k, "h", kbound(ki_const(0)), kbound(ki_const(a->heads)), 1));
+  if (a->kv_heads < a->heads) { // the heads that share keys and values are neighbours
+    int64_t each = a->heads / a->kv_heads;
+    a->kv_head = ki_var(kb_par(k, "g", kbound(ki_const(0)), kbound(ki_const(a->kv_heads)), 1)), pars++;
+    KIdx h = ki_var(kb_par(k, "h", kbound(ki_const(0)), kbound(ki_const(each)), 1));
+    a->head = ki_add(ki_mul(a->kv_head, each), h);
+  } else {
+    a->head = ki_var(kb_par(k, "h", kbound(ki_const(0)), kbound(ki_const(a->heads)), 1));
+  }
   int64_t block = attend_task_queries(a);
   KIdx from = ki_const(0);
   if (block)
@@ -169,6 +176,7 @@ static bool finish(Forward *f) {
   double flops = 2 * queries * keys * sizes;
   if (block) flops *= (double)block / (queries > (double)block ? queries : (double)block);
   const char *name = arena_printf(lo->arena, "attention_h%lld_d%lld", (long long)a->heads, (long long)a->d);
+  if (a->kv_heads < a->heads) name = arena_printf(lo->arena, "%s_shared%lld", name, (long long)a->kv_heads);
   const char *comment =
       arena_printf(lo->arena, "attention, %s, tile %d x %d", attend_sizes(a), a->rows, a->width * PANEL);
   return lower_finish(lo, flops, 4 * (queries + keys) * sizes, name, comment);
@@ -180,7 +188,7 @@ bool lower_attention(Arena *arena, const Graph *g, const Group *grp, const Targe
   Attention *a = &f.a;
   if (grp->root.id != grp->anchor.id) return lower_fail(&a->lo, grp->root, "an attention has no epilogue");
   if (!attend_begin(a, v->nargs) || !lower_root(&a->lo)) return false;
-  f.y = (HeadRows){a->lo.root.buf, a->lo.root.stride[0], a->lo.root.stride[1], 1, a->e, 0};
+  f.y = (HeadRows){a->lo.root.buf, a->lo.root.stride[0], a->lo.root.stride[1], 1, a->e, 0, false};
   add_scratch(&f);
   emit_tasks(&f);
   return finish(&f);

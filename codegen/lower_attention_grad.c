@@ -429,7 +429,7 @@ SY_MUST_USE static bool add_results(Gradient *g, const Attr *wrt) {
   int64_t first = 0;
   for (size_t i = 0; i < wrt->nv; i++) {
     int64_t columns = wrt->v[i] == 2 ? g->a.e : g->a.d;
-    *result[wrt->v[i]] = (HeadRows){lo->root.buf, at.stride[0], at.stride[1], 1, columns, first};
+    *result[wrt->v[i]] = (HeadRows){lo->root.buf, at.stride[0], at.stride[1], 1, columns, first, false};
     first += columns * g->a.heads;
   }
   return at.stride[2] == 1 || lower_fail(lo, lo->grp->root, "its columns are not side by side");

@@ -11,6 +11,7 @@
 #include "lower_depthwise.h"
 #include "lower_draw.h"
 #include "lower_pack.h"
+#include "lower_rotate.h"
 #include "lower_rows_add.h"
 
 #include "runtime/random.h"
@@ -480,6 +481,7 @@ static const struct {
              {OP_pack, lower_pack},
              {OP_rows_add, lower_rows_add},
              {OP_draw, lower_draw},
+             {OP_rotate, lower_rotate},
              {OP_attention_grad, lower_attention_grad},
              {OP_layer_norm_sums, lower_norm_sums}};
 

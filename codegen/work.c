@@ -78,6 +78,7 @@ static double flops_of(const Graph *g, const Value *v, const int64_t *dims) {
     const Type *kernel = &graph_value(g, v->args[1])->type;
     return 2 * extent_now(kernel, 0, dims) * extent_now(kernel, 1, dims) * type_elements_now(&v->type, dims);
   }
+  if (v->op == OP_rotate) return 3 * type_elements_now(&v->type, dims);
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
     if (rows[i].op == v->op) return rows[i].each * type_elements_now(&graph_value(g, v->args[0])->type, dims);
   if (!(flags & F_ELEMENTWISE)) return 0;

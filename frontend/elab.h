@@ -35,7 +35,7 @@ typedef enum CtKind {
   CV_LIST,  // item[n]: a literal list, or the results of a block that returns several
   CV_TENSOR,
   CV_MASK,   // mask
-  CV_KEY,    // the `key` of a mask expression
+  CV_KEY,    // the `key` of a mask expression, plus d.c
   CV_QUERY,  // the `query`
   CV_TYPE,   // type (an element type when rank 0)
   CV_LAZY,   // a weight of the model that no route has used yet: node
@@ -62,7 +62,7 @@ struct CtVal {
 struct MaskTree {
   MaskOp op;
   bool on_key;
-  int32_t index; // MASK_IS: modality
+  int32_t index; // MASK_IS: modality; comparisons: added to the right side
   Val tensor;    // MASK_ARG
   Span span;
   const MaskTree *a, *b;

@@ -153,8 +153,9 @@ static bool want_attr(Elab *e, Call *c, int slot, const Param *p, Attr *out) {
   if (!given(c, slot)) return true;
   if (attr_info[p->key].kind == AK_FLOAT) return want_real(e, c->slot[slot], c->span[slot], what, &out->f);
   CHECK(attr_info[p->key].kind == AK_INT);
-  if (p->key != A_trans) return want_int(e, c->slot[slot], c->span[slot], what, INT32_MIN, INT32_MAX, &out->i);
-  bool yes = false; // the one that is a truth value in the language
+  if (p->key != A_trans && p->key != A_pairs)
+    return want_int(e, c->slot[slot], c->span[slot], what, INT32_MIN, INT32_MAX, &out->i);
+  bool yes = false; // those that are truth values in the language
   bool ok = want_bool(e, c->slot[slot], c->span[slot], what, &yes);
   out->i = yes;
   return ok;
@@ -206,7 +207,20 @@ static CtVal call_operator(Elab *e, Call *c) {
  * --------------------------------------------------------------------------------------------------------------------------
  */
 
-enum { AT_Q, AT_K, AT_V, AT_HEADS, AT_SCALE, AT_WHERE, AT_MASKED, AT_START, AT_BIAS, MAX_ATTENTION = 13 };
+enum {
+  AT_Q,
+  AT_K,
+  AT_V,
+  AT_HEADS,
+  AT_SCALE,
+  AT_WHERE,
+  AT_MASKED,
+  AT_START,
+  AT_BIAS,
+  AT_KV_HEADS,
+  AT_CAP,
+  MAX_ATTENTION = 13
+};
 
 static CtVal call_attention(Elab *e, Call *c) {
   static const char *const what[MAX_ATTENTION] = {"q", "k", "v"};
@@ -215,7 +229,7 @@ static CtVal call_attention(Elab *e, Call *c) {
   Val args[MAX_ATTENTION];
   Span at[MAX_ATTENTION], attr_at[ATTR_COUNT] = {{0}};
   const char *name[MAX_ATTENTION] = {NULL};
-  Attr attr[5];
+  Attr attr[7];
   size_t n = 0, na = 0;
   const char *where;
   if (!want_int(e, c->slot[AT_HEADS], c->span[AT_HEADS], "'heads' of attention", 1, 65536, &heads)) return CT_ERROR;
@@ -229,6 +243,17 @@ static CtVal call_attention(Elab *e, Call *c) {
     return CT_ERROR;
   attr[na++] = attr_int(A_heads, heads);
   attr[na++] = attr_float(A_scale, scale);
+  int64_t shared = heads;
+  if (given(c, AT_KV_HEADS) &&
+      !want_int(e, c->slot[AT_KV_HEADS], c->span[AT_KV_HEADS], "'kv_heads' of attention", 1, 65536, &shared))
+    return CT_ERROR;
+  if (shared != heads) attr[na++] = attr_int(A_kv_heads, shared);
+  double cap = 0;
+  bool no_cap = c->slot[AT_CAP].kind == CV_BOOL && !c->slot[AT_CAP].b; // cap = false, as bias = false
+  if (given(c, AT_CAP) && !no_cap) {
+    if (!want_real(e, c->slot[AT_CAP], c->span[AT_CAP], "'cap' of attention", &cap)) return CT_ERROR;
+    attr[na++] = attr_float(A_cap, cap);
+  }
   if (given(c, AT_MASKED)) {
     if (!want_real(e, c->slot[AT_MASKED], c->span[AT_MASKED], "'masked' of attention", &masked)) return CT_ERROR;
     attr[na++] = attr_float(A_masked, masked);
@@ -248,7 +273,7 @@ static CtVal call_attention(Elab *e, Call *c) {
     if (!tensor_at(e, c, AT_BIAS, "bias")) return CT_ERROR;
     name[n] = "bias", at[n] = c->span[AT_BIAS], args[n++] = c->slot[AT_BIAS].v;
   }
-  attr_at[A_heads] = c->span[AT_HEADS];
+  attr_at[A_heads] = c->span[AT_HEADS], attr_at[A_kv_heads] = c->span[AT_KV_HEADS], attr_at[A_cap] = c->span[AT_CAP];
   return add_named(e, c, args, name, at, n, attr, na, attr_at);
 }
 

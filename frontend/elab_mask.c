@@ -3,6 +3,7 @@
 //   attention(q, k, v, heads = h, where = key <= query and text_mask[key])
 //     where = "(and (le key query) (arg 3))", and text_mask becomes operand 3
 //
+// key and query may have a number added: key > query - 4 is (lt query key 4).
 // A mask is an ordinary value: it can be named with let and passed to a block. Comparisons of key and query are kept as
 // le, lt, eq; the others are turned round. Constants are folded.
 #include "elab.h"
@@ -21,24 +22,36 @@ static CtVal mask_not(Elab *e, CtVal a, Span at) {
   return mask_value(e, (MaskTree){.op = MASK_NOT, .a = a.mask, .span = at});
 }
 
+// key + n, key - n, n + key, and of the query
+static bool moved(AstOp op, CtVal a, CtVal b, CtVal *out) {
+  bool left = a.kind == CV_KEY || a.kind == CV_QUERY;
+  CtVal n = left ? b : a;
+  if ((op != AO_add && !(op == AO_sub && left)) || n.kind != CV_INT || n.d.k) return false;
+  if (n.d.c > MASK_FAR || n.d.c < -MASK_FAR) return false;
+  *out = left ? a : b;
+  out->d.c += op == AO_sub ? -n.d.c : n.d.c;
+  return out->d.c <= MASK_FAR && out->d.c >= -MASK_FAR;
+}
+
 CtVal mask_compare(Elab *e, AstOp op, CtVal a, CtVal b, Span at) {
+  CtVal sum;
+  if (moved(op, a, b, &sum)) return sum;
   bool ok = (a.kind == CV_KEY && b.kind == CV_QUERY) || (a.kind == CV_QUERY && b.kind == CV_KEY);
-  if (!ok || op < AO_eq || op > AO_ge) {
+  int64_t ahead = ok ? b.d.c - a.d.c : 0;
+  if (!ok || op < AO_eq || op > AO_ge || ahead > MASK_FAR || ahead < -MASK_FAR) {
     Diagnostic *g = elab_error(e, "E0120", at, "a mask cannot be made of this");
     diag_hint(e->diag, g,
-              "compare key with query (key <= query), test a modality (key is vision), or read a mask "
+              "compare key with query (key <= query, key > query - 4), test a modality (key is vision), or read a mask "
               "tensor (text_mask[key])");
     return CT_ERROR;
   }
-  bool key_left = a.kind == CV_KEY;
-  switch (op) {
-  case AO_le: return mask_value(e, (MaskTree){.op = MASK_LE, .on_key = key_left, .span = at});
-  case AO_lt: return mask_value(e, (MaskTree){.op = MASK_LT, .on_key = key_left, .span = at});
-  case AO_ge: return mask_value(e, (MaskTree){.op = MASK_LE, .on_key = !key_left, .span = at});
-  case AO_gt: return mask_value(e, (MaskTree){.op = MASK_LT, .on_key = !key_left, .span = at});
-  case AO_eq: return mask_value(e, (MaskTree){.op = MASK_EQ, .on_key = true, .span = at});
-  default: return mask_not(e, mask_value(e, (MaskTree){.op = MASK_EQ, .on_key = true, .span = at}), at);
-  }
+  static const MaskOp how[] = {
+      [AO_le] = MASK_LE, [AO_lt] = MASK_LT, [AO_ge] = MASK_LE, [AO_gt] = MASK_LT, [AO_eq] = MASK_EQ, [AO_ne] = MASK_EQ};
+  bool turn = op == AO_ge || op == AO_gt || (how[op] == MASK_EQ && a.kind != CV_KEY); // b + n >= a: a <= b + n
+  MaskTree t = {
+      .op = how[op], .on_key = (a.kind == CV_KEY) != turn, .index = (int32_t)(turn ? -ahead : ahead), .span = at};
+  CtVal m = mask_value(e, t);
+  return op == AO_ne ? mask_not(e, m, at) : m;
 }
 
 CtVal mask_logic(Elab *e, AstOp op, CtVal a, CtVal b, Span at) {
@@ -115,7 +128,11 @@ static void lower(MaskText *l, const MaskTree *t) { // at most as deep as the so
   case MASK_TRUE: buf_puts(&l->text, "true"); break;
   case MASK_LE:
   case MASK_LT:
-  case MASK_EQ: buf_printf(&l->text, t->on_key ? "(%s key query)" : "(%s query key)", compare_text[t->op]); break;
+  case MASK_EQ:
+    buf_printf(&l->text, t->on_key ? "(%s key query" : "(%s query key", compare_text[t->op]);
+    if (t->index) buf_printf(&l->text, " %d", (int)t->index);
+    buf_putc(&l->text, ')');
+    break;
   case MASK_IS:
     buf_printf(&l->text, "(is %s %s)", t->on_key ? "key" : "query", l->e->m->modality[t->index].name);
     break;

@@ -474,11 +474,12 @@ SY_MUST_USE bool graph_eval(const Graph *g, EvalEnv *env, const Val *want, size_
  * -------------------------------------------------------- */
 // Text form, prefix: (le key query) (lt key query) (eq key query) (is key vision) (is query language) (arg 3) (not X)
 // (and X Y) (or X Y) true. "(arg n)" reads bool operand n of the attention at [batch, key].
+enum { MASK_FAR = 1 << 30 }; // furthest that positions are compared at
 typedef enum MaskOp { MASK_TRUE, MASK_LE, MASK_LT, MASK_EQ, MASK_IS, MASK_ARG, MASK_NOT, MASK_AND, MASK_OR } MaskOp;
 typedef struct Mask {
   MaskOp op;
   bool on_key;   // MASK_IS: key (else query); MASK_LE/LT: key on the left side (else query on the left)
-  int32_t index; // MASK_IS: modality; MASK_ARG: operand number
+  int32_t index; // MASK_IS: modality; MASK_ARG: operand number; MASK_LE/LT/EQ: added to the right side
   struct Mask *a, *b;
 } Mask;
 SY_MUST_USE Mask *mask_parse(Arena *a, const Module *m, const char *text); // NULL if malformed

@@ -1,7 +1,8 @@
 // mask.c: mask expressions, the `where` attribute of attention.
 //
 // Prefix text:  true | (le A B) | (lt A B) | (eq A B) | (is A modality) | (arg n) | (not X) | (and X Y) | (or X Y)
-// with A, B = key and query (two different ones). `le`/`lt`/`eq` compare positions in the sequence of keys; the query's
+// with A, B = key and query (two different ones), and maybe a number that is added to B: (lt query key 4) is
+// query < key + 4, a window of four keys. `le`/`lt`/`eq` compare positions in the sequence of keys; the query's
 // position is its row plus `qstart` (attribute or i32 operand). `is` asks for the segment; `(arg n)` reads operand n of
 // the attention, bool [B,N], at [batch, key].
 //   causal prefix:  (or (is key vision) (le key query))        padding:  (and (arg 3) (le key query))
@@ -74,6 +75,25 @@ static bool number(MaskParser *p, int32_t *out) {
   return true;
 }
 
+// A number behind what is compared, if there is one.
+static bool offset(MaskParser *p, int32_t *out) {
+  skip(p);
+  *out = 0;
+  if (*p->at == ')') return true;
+  bool minus = *p->at == '-';
+  p->at += minus;
+  const char *s;
+  size_t n = word(p, &s);
+  int64_t v = 0;
+  for (size_t i = 0; i < n && n <= 10; i++) {
+    if (s[i] < '0' || s[i] > '9') return false;
+    v = 10 * v + (s[i] - '0');
+  }
+  if (!n || n > 10 || v > MASK_FAR) return false;
+  *out = (int32_t)(minus ? -v : v);
+  return true;
+}
+
 static bool modality(MaskParser *p, int32_t *out) {
   const char *s;
   size_t n = word(p, &s);
@@ -96,8 +116,8 @@ static Mask *parse(MaskParser *p, int depth) {
   switch (mask_table[op].shape) {
   case MS_NONE: return m;
   case MS_COMPARE:
-    ok = side(p, &m->on_key) && side(p, &right) && right != m->on_key;
-    if (op == MASK_EQ) m->on_key = true; // symmetric: one text
+    ok = side(p, &m->on_key) && side(p, &right) && right != m->on_key && offset(p, &m->index);
+    if (op == MASK_EQ && !m->on_key) m->on_key = true, m->index = -m->index; // symmetric: one text
     break;
   case MS_IS: ok = side(p, &m->on_key) && modality(p, &m->index); break;
   case MS_ARG: ok = number(p, &m->index); break;
@@ -134,7 +154,11 @@ static void print(Buf *b, const Module *m, const Mask *x) {
   const char *name = mask_table[x->op].name;
   switch (mask_table[x->op].shape) {
   case MS_NONE: buf_puts(b, name); return;
-  case MS_COMPARE: buf_printf(b, "(%s %s %s)", name, side_name[x->on_key], side_name[!x->on_key]); return;
+  case MS_COMPARE:
+    buf_printf(b, "(%s %s %s", name, side_name[x->on_key], side_name[!x->on_key]);
+    if (x->index) buf_printf(b, " %d", (int)x->index);
+    buf_putc(b, ')');
+    return;
   case MS_IS: buf_printf(b, "(%s %s %s)", name, side_name[x->on_key], m->modality[x->index].name); return;
   case MS_ARG: buf_printf(b, "(%s %d)", name, (int)x->index); return;
   case MS_UNARY:

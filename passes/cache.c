@@ -89,7 +89,7 @@ static int8_t followed_batch(const Split *p, const Value *x) {
   while (i < x->nargs && !p->dep[x->args[i].id]) i++;
   if (i == x->nargs) return NO_BATCH;
   const Type *from = &graph_value(p->g, x->args[i])->type;
-  bool aligned = (op_info[x->op].flags & F_ELEMENTWISE) || x->op == OP_broadcast;
+  bool aligned = (op_info[x->op].flags & F_ELEMENTWISE) || x->op == OP_rotate || x->op == OP_broadcast;
   axis = p->batch_axis[x->args[i].id];
   if (axis < 0) return LOST_BATCH;
   if (aligned) axis += x->type.rank - from->rank;

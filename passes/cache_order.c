@@ -31,9 +31,10 @@ static Truth holds(const Mask *m, const Pairs *s) {
   switch (m->op) {
   case MASK_TRUE: return ALWAYS;
   case MASK_IS: return (m->on_key ? s->key : s->query) == m->index ? ALWAYS : NEVER;
-  case MASK_LE: return m->on_key ? below(s->lo, s->hi, 0) : below(-s->hi, -s->lo, 0);
-  case MASK_LT: return m->on_key ? below(s->lo, s->hi, -1) : below(-s->hi, -s->lo, -1);
-  case MASK_EQ: return s->lo == 0 && s->hi == 0 ? ALWAYS : s->lo > 0 || s->hi < 0 ? NEVER : MIXED;
+  case MASK_LE: return m->on_key ? below(s->lo, s->hi, m->index) : below(-s->hi, -s->lo, m->index);
+  case MASK_LT: return m->on_key ? below(s->lo, s->hi, m->index - 1) : below(-s->hi, -s->lo, m->index - 1);
+  case MASK_EQ:
+    return s->lo == m->index && s->hi == m->index ? ALWAYS : s->lo > m->index || s->hi < m->index ? NEVER : MIXED;
   case MASK_ARG: return MIXED;
   case MASK_NOT: return negate(holds(m->a, s));
   case MASK_AND:

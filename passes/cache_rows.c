@@ -378,10 +378,21 @@ static Val looked_at(Split *p, Val v) {
   return p->dep[v.id] && has_words(p, v) ? cache(p, v) : want(p, NEED_ALL, v);
 }
 
+// A bias stays that of the whole sequence; a query finds its row by its position. NULL, or why it cannot.
+static const char *whole_table(const Split *p, const Value *x, Val arg) {
+  const Type *t = &value_of(p, arg)->type, *q = &value_of(p, x->args[0])->type, *k = &value_of(p, x->args[1])->type;
+  if (t->dtype == DT_BOOL) return NULL;
+  if (t->dtype == DT_I32) return "a position of its own";
+  if (value_int(x, A_qstart, 0)) return "a bias and a start";
+  if (type_extent(p->m, q, 1) < type_extent(p->m, k, 1) - 1 + p->width) return "a bias for fewer queries than keys";
+  return NULL;
+}
+
 static Val rows_of_attention(Split *p, Val v) {
   const Value *x = value_of(p, v);
   bool places = cache_compares(value_mask(p->m->arena, p->m, x)), all = true;
   int64_t before = 0;
+  for (uint32_t i = 3; i < x->nargs; i++) places = places || value_of(p, x->args[i])->type.dtype == DT_F32; // a bias
   const char *why = has_words(p, x->args[1]) ? cache_disorder(p, x) : NULL;
   if (why) return cache_fail(p, v, why);
   if (places && !cache_rows_before(p, &value_of(p, x->args[0])->type, &before))
@@ -390,8 +401,8 @@ static Val rows_of_attention(Split *p, Val v) {
   args[0] = want(p, NEED_ROWS, x->args[0]);
   all = args[0].id;
   for (uint32_t i = 1; i < x->nargs; i++) {
-    if (i > 2 && value_of(p, x->args[i])->type.dtype != DT_BOOL)
-      return cache_fail(p, v, "a bias or a position of its own");
+    why = i > 2 ? whole_table(p, x, x->args[i]) : NULL;
+    if (why) return cache_fail(p, v, why);
     all = (args[i] = looked_at(p, x->args[i])).id && all;
   }
   if (!all) return NO_VAL;
@@ -414,7 +425,7 @@ static Val make_rows(Split *p, Val v) {
   if (cache_words(p, &x->type, &w) != 1) return cache_fail(p, v, "its words are not the rows of one axis");
   Type t = rows_type(p, &x->type);
   if (x->op == OP_constant) return make(p, v, OP_constant, NULL, 0, x->attr, x->nattr, &t);
-  if (flags & F_ELEMENTWISE) return rows_of_elements(p, v);
+  if ((flags & F_ELEMENTWISE) || x->op == OP_rotate) return rows_of_elements(p, v);
   if (flags & F_ROWWISE) {
     bool along = w.axis == value_of(p, x->args[0])->type.rank - 1;
     return along ? cache_fail(p, v, "it looks along the words") : rows_of_each(p, v, 0);

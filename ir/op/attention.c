@@ -1,13 +1,16 @@
 // attention.c: multi-head attention with a mask expression.
 //
-//   q [B,M,H*d], k [B,N,H*d], v [B,N,H*e]  ->  [B,M,H*e], segments of q; further operands (numbers 3..): bool masks
+//   q [B,M,H*d], k [B,N,G*d], v [B,N,G*e]  ->  [B,M,H*e], segments of q; G = kv_heads divides H; head h of q reads head
+//   h / (H / G) of k and v. Further operands (numbers 3..): bool masks
 //   [B,N] that `where` reads as (arg n), at most one i32 [B], the position of query row 0 (added to `qstart`), and at
 //   most one f32 [H,M,N], the bias (relative positions):
 //   y[b,i,h,:] = sum_j w_j v[b,j,h,:],  w = softmax over j of scale * <q[b,i,h,:], k[b,j,h,:]> + bias[h,i,j]
+// With `cap` the sum s becomes cap tanh(s / cap), before masks.
 // The extents of the bias are constants, the upper bounds of those of q and k: row and column of a token count by upper
-// bounds, as where it is stored, so that a table for the longest text serves every text.
-// A key hidden by `where` has weight 0, or, with `masked`, its score plus that number. A query that sees no key gets
-// zeros. Absent attributes: scale 1, where true, qstart 0.
+// bounds, as where it is stored, so that a table for the longest text serves every text. A bias with more rows than
+// there are queries is that of the whole sequence: the row of a query is its position (a step of a generation). A key
+// hidden by `where` has weight 0, or, with `masked`, its score plus that number. A query that sees no key gets zeros.
+// Absent attributes: scale 1, where true, qstart 0.
 #include "op.h"
 
 #include <math.h>
@@ -30,12 +33,19 @@ static bool check_mask(const ShapeCtx *c, const Mask *m) {
 static bool check_heads(const ShapeCtx *c) {
   int64_t heads = shape_int(c, A_heads, 0);
   if (heads < 1) return shape_error_attr(c, A_heads, "E0208", "heads = %lld, must be at least 1", (long long)heads);
+  int64_t shared = shape_int(c, A_kv_heads, heads);
+  if (shared < 1 || heads % shared)
+    return shape_error_attr(c, A_kv_heads, "E0208", "kv_heads = %lld must divide the %lld heads", (long long)shared,
+                            (long long)heads);
   for (size_t i = 0; i < 3; i++) {
     const Type *t = shape_arg(c, i);
-    if (!dim_is_const(t->dim[2]) || t->dim[2].c % heads)
-      return shape_error_at(c, i, "E0204", "%lld heads do not divide the columns of %s, %s", (long long)heads,
+    int64_t n = i ? shared : heads;
+    if (!dim_is_const(t->dim[2]) || t->dim[2].c % n)
+      return shape_error_at(c, i, "E0204", "%lld heads do not divide the columns of %s, %s", (long long)n,
                             shape_who(c, i), shape_type(c, i));
   }
+  const Attr *cap = shape_attr(c, A_cap);
+  if (cap && !(cap->f > 0)) return shape_error_attr(c, A_cap, "E0208", "cap is %g, must be positive", cap->f);
   return true;
 }
 
@@ -43,8 +53,11 @@ static bool check_bias(const ShapeCtx *c, size_t arg, const Type *q, const Type 
   const Type *t = shape_arg(c, arg);
   const Module *m = c->g->module;
   int64_t heads = shape_int(c, A_heads, 0), want[3] = {heads, type_extent(m, q, 1), type_extent(m, k, 1)};
-  bool fits = t->rank == 3;
-  for (int d = 0; fits && d < 3; d++) fits = dim_is_const(t->dim[d]) && t->dim[d].c == want[d];
+  bool fits = t->rank == 3, whole = false;
+  for (size_t i = 3; i < c->nargs; i++) whole = whole || shape_arg(c, i)->dtype == DT_I32;
+  for (int d = 0; fits && d < 3; d++)
+    fits = dim_is_const(t->dim[d]) &&
+           (t->dim[d].c == want[d] || (whole && d == 1 && t->dim[d].c >= want[2] - 1 + want[1]));
   return fits ||
          shape_error_at(c, arg, "E0204", "the bias must be f32[%lld,%lld,%lld] (heads, queries, keys), this is %s",
                         (long long)want[0], (long long)want[1], (long long)want[2], shape_type(c, arg));
@@ -91,9 +104,14 @@ bool shape_attention(const ShapeCtx *c, Type *out) {
   if (!shape_axis_equal(q, 0, k, 0) || !shape_axis_equal(k, 0, v, 0))
     return shape_error(c, "E0204", "batches differ: query %s, key %s, value %s", shape_axis(c, q, 0),
                        shape_axis(c, k, 0), shape_axis(c, v, 0));
-  if (!dim_equal(q->dim[2], k->dim[2]))
-    return shape_error(c, "E0204", "the query %s has %s columns but the key %s has %s", shape_type(c, 0),
-                       shape_axis(c, q, 2), shape_type(c, 1), shape_axis(c, k, 2));
+  int64_t heads = shape_int(c, A_heads, 1), shared = shape_int(c, A_kv_heads, heads);
+  if (q->dim[2].c / heads != k->dim[2].c / shared) {
+    shape_error(c, "E0204", "the query %s has %s columns but the key %s has %s", shape_type(c, 0), shape_axis(c, q, 2),
+                shape_type(c, 1), shape_axis(c, k, 2));
+    bool fewer = shared == heads && k->dim[2].c < q->dim[2].c && k->dim[2].c % (q->dim[2].c / heads) == 0;
+    return fewer && shape_hint(c, "keys and values that several heads share: kv_heads = %lld",
+                               (long long)(k->dim[2].c / (q->dim[2].c / heads)));
+  }
   if (!shape_axis_equal(k, 1, v, 1))
     return shape_error(c, "E0204", "there are %s keys but %s values", shape_axis(c, k, 1), shape_axis(c, v, 1));
   if (!check_extra(c, q, k)) return false;
@@ -107,7 +125,7 @@ bool shape_attention(const ShapeCtx *c, Type *out) {
     if (!check_mask(c, mask)) return false;
   }
   *out = *q;
-  out->dim[2] = v->dim[2];
+  out->dim[2] = DIM(v->dim[2].c / shared * heads);
   return true;
 }
 
@@ -155,9 +173,9 @@ bool shape_attention_grad(const ShapeCtx *c, Type *out) {
 
 typedef struct Head { // one head of one query; where its elements begin in the operands, the result, the bias
   const RefCtx *c;
-  const double *w; // of the keys
-  size_t keys, d, e, nq, nv, q, k, v, y, bias;
-  const size_t *column; // of the bias
+  const double *w;                             // of the keys
+  size_t keys, d, e, nk, nv, q, k, v, y, bias; // nk, nv: columns of k and v
+  const size_t *column;                        // of the bias
 } Head;
 
 typedef struct Row { // one query
@@ -183,9 +201,9 @@ static bool sees(const Row *r, const Mask *m) {
   int64_t a = m->on_key ? key : query, b = m->on_key ? query : key;
   switch (m->op) {
   case MASK_TRUE: return true;
-  case MASK_LE: return a <= b;
-  case MASK_LT: return a < b;
-  case MASK_EQ: return a == b;
+  case MASK_LE: return a <= b + m->index;
+  case MASK_LT: return a < b + m->index;
+  case MASK_EQ: return a == b + m->index;
   case MASK_IS: return modality_at(r->c, m->on_key ? 1 : 0, m->on_key ? r->key : r->query) == m->index;
   case MASK_ARG: {
     const Tensor *t = &r->c->arg[m->index];
@@ -227,12 +245,13 @@ static const Tensor *bias_of(const RefCtx *c) {
 static void weigh(const RefCtx *c, const double *q, const double *k, const bool *seen, size_t keys, size_t d,
                   size_t pitch, const double *bias, const size_t *column, double *w) {
   const Attr *masked = value_attr(c->v, A_masked);
-  double scale = value_float(c->v, A_scale, 1), most = -HUGE_VAL, sum = 0;
+  double scale = value_float(c->v, A_scale, 1), cap = value_float(c->v, A_cap, 0), most = -HUGE_VAL, sum = 0;
   for (size_t j = 0; j < keys; j++) {
     w[j] = 0;
     for (size_t i = 0; i < d; i++) w[j] += q[i] * k[j * pitch + i];
     w[j] *= scale;
     if (bias) w[j] += bias[column[j]];
+    if (cap > 0) w[j] = cap * tanh(w[j] / cap);
     if (!seen[j]) w[j] = masked ? w[j] + masked->f : -HUGE_VAL;
     if (w[j] > most || isnan(w[j])) most = w[j];
   }
@@ -254,7 +273,8 @@ typedef void HeadFn(const Head *h, Tensor *out);
 // Calls `fn` for each head of each query, with the weights of its keys.
 static void each_head(const RefCtx *c, Tensor *out, HeadFn *fn) {
   size_t heads = (size_t)value_int(c->v, A_heads, 1), rows = (size_t)c->arg[0].dim[1], keys = (size_t)c->arg[1].dim[1];
-  size_t nq = (size_t)c->arg[0].dim[2], nv = (size_t)c->arg[2].dim[2], d = nq / heads, e = nv / heads;
+  size_t shared = (size_t)value_int(c->v, A_kv_heads, (int64_t)heads), nq = (size_t)c->arg[0].dim[2];
+  size_t nk = (size_t)c->arg[1].dim[2], nv = (size_t)c->arg[2].dim[2], d = nq / heads, e = nv / shared;
   const Mask *mask = value_mask(c->env->arena, c->g->module, c->v);
   bool *seen = ARENA_ARRAY(c->env->arena, bool, keys);
   double *w = ARENA_ARRAY(c->env->arena, double, keys);
@@ -266,22 +286,24 @@ static void each_head(const RefCtx *c, Tensor *out, HeadFn *fn) {
     Row r = {c, b, row % rows, 0, query_start(c, b)};
     for (; r.key < keys; r.key++) seen[r.key] = sees(&r, mask);
     size_t bias_row = bound_position(c, 0, r.query);
+    if (bias && bias->dim[1] > type_extent(c->g->module, &graph_value(c->g, c->v->args[0])->type, 1))
+      bias_row = (size_t)((int64_t)r.query + r.qstart);
     for (size_t h = 0; h < heads; h++) {
-      size_t at = bias ? (h * (size_t)bias->dim[1] + bias_row) * (size_t)bias->dim[2] : 0;
+      size_t g = h / (heads / shared), at = bias ? (h * (size_t)bias->dim[1] + bias_row) * (size_t)bias->dim[2] : 0;
       Head x = {.c = c,
                 .w = w,
                 .keys = keys,
                 .d = d,
                 .e = e,
-                .nq = nq,
+                .nk = nk,
                 .nv = nv,
                 .q = row * nq + h * d,
-                .k = b * keys * nq + h * d,
-                .v = b * keys * nv + h * e,
-                .y = row * nv + h * e,
+                .k = b * keys * nk + g * d,
+                .v = b * keys * nv + g * e,
+                .y = (row * heads + h) * e,
                 .bias = at,
                 .column = column};
-      weigh(c, c->arg[0].f + x.q, c->arg[1].f + x.k, seen, keys, d, nq, bias ? bias->f + at : NULL, column, w);
+      weigh(c, c->arg[0].f + x.q, c->arg[1].f + x.k, seen, keys, d, nk, bias ? bias->f + at : NULL, column, w);
       fn(&x, out);
     }
   }
@@ -304,9 +326,9 @@ static double *gradient_of(const Head *h, Tensor *out, int64_t by, size_t row) {
   const Attr *wrt = value_attr(c->v, A_wrt);
   size_t columns = (size_t)out->dim[out->rank - 1], at = 0;
   for (size_t i = 0; i < wrt->nv; i++) {
-    const size_t pitch = by == 2 ? h->nv : h->nq;
+    const size_t pitch = by == 2 ? h->nv : h->nk;
     if (wrt->v[i] == by) return out->f + row / pitch * columns + at + row % pitch;
-    at += wrt->v[i] == 2 ? h->nv : h->nq;
+    at += wrt->v[i] == 2 ? h->nv : h->nk;
   }
   return NULL;
 }
@@ -325,8 +347,8 @@ static void attend_grad(const Head *h, Tensor *out) {
   }
   for (size_t j = 0; j < h->keys; j++) {
     ds[j] = h->w[j] * (ds[j] - along);
-    for (size_t i = 0; i < h->d && dq; i++) dq[i] += scale * ds[j] * c->arg[1].f[h->k + j * h->nq + i];
-    if ((to = gradient_of(h, out, 1, h->k + j * h->nq)))
+    for (size_t i = 0; i < h->d && dq; i++) dq[i] += scale * ds[j] * c->arg[1].f[h->k + j * h->nk + i];
+    if ((to = gradient_of(h, out, 1, h->k + j * h->nk)))
       for (size_t i = 0; i < h->d; i++) to[i] += scale * ds[j] * q[i];
     if ((to = gradient_of(h, out, 2, h->v + j * h->nv)))
       for (size_t i = 0; i < h->e; i++) to[i] += h->w[j] * dy[i];

@@ -37,6 +37,23 @@ void grad_matmul(Grad *c) {
   grad_set(c, 1, grad_as(c, d, grad_type(c, b)));
 }
 
+// [B,N,G*d] as [B,N,H*d], where head h has the columns of head h / (H / G).
+static Val repeat_heads(const Grad *c, Val x, int64_t shared, int64_t each) {
+  Type t = *grad_type(c, x), one = t, many;
+  int64_t d = t.dim[2].c / shared;
+  one.rank = 5, one.dim[2] = DIM(shared), one.dim[3] = DIM(1), one.dim[4] = DIM(d);
+  many = one, many.dim[3] = DIM(each);
+  t.dim[2] = DIM(shared * each * d);
+  x = grad_typed(c, OP_reshape, x, NULL, 0, &one);
+  return grad_typed(c, OP_reshape, grad_typed(c, OP_broadcast, x, NULL, 0, &many), NULL, 0, &t);
+}
+
+static Val sum_heads(const Grad *c, Val x, const Type *to, int64_t shared, int64_t each) {
+  Type many = *to;
+  many.rank = 5, many.dim[2] = DIM(shared), many.dim[3] = DIM(each), many.dim[4] = DIM(to->dim[2].c / shared);
+  return grad_typed(c, OP_reshape, grad_sum_axis(c, grad_typed(c, OP_reshape, x, NULL, 0, &many), 3), NULL, 0, to);
+}
+
 static bool same_rows(const Type *a, const Type *b) {
   Type rows = *b;
   if (rows.rank != 3 || a->rank != 3) return false;
@@ -56,7 +73,14 @@ void grad_attention(Grad *c) {
   }
   memcpy(args, c->v.args, c->v.nargs * sizeof *args);
   args[c->v.nargs] = c->dy;
-  for (uint32_t i = 0; i < c->v.nattr; i++) attr[n++] = c->v.attr[i];
+  if (value_attr(&c->v, A_cap)) {
+    c->why = "the cap of the scores of an attention";
+    return;
+  }
+  int64_t heads = value_int(&c->v, A_heads, 1), shared = value_int(&c->v, A_kv_heads, heads);
+  for (uint32_t i = 1; i < 3 && shared < heads; i++) args[i] = repeat_heads(c, args[i], shared, heads / shared);
+  for (uint32_t i = 0; i < c->v.nattr; i++)
+    if (c->v.attr[i].key != A_kv_heads) attr[n++] = c->v.attr[i];
   for (uint32_t i = 0; i < c->v.nargs; i++) {
     if (!c->want[i] || c->d[i].id) continue;
     int64_t wrt[3] = {i};
@@ -67,9 +91,12 @@ void grad_attention(Grad *c) {
     Val all = grad_op(c, OP_attention_grad, args, c->v.nargs + 1, attr, n + 1);
     int64_t at = 0;
     for (size_t k = 0; k < joined; k++) {
-      const Type *t = grad_type(c, c->v.args[wrt[k]]);
+      const Type *t = grad_type(c, args[wrt[k]]);
       Attr columns[] = {attr_int(A_axis, 2), attr_int(A_start, at)};
-      grad_set(c, (uint32_t)wrt[k], joined > 1 ? grad_typed(c, OP_slice, all, columns, 2, t) : all);
+      Val d = joined > 1 ? grad_typed(c, OP_slice, all, columns, 2, t) : all;
+      bool summed = shared < heads && (wrt[k] == 1 || wrt[k] == 2);
+      if (summed) d = sum_heads(c, d, grad_type(c, c->v.args[wrt[k]]), shared, heads / shared);
+      grad_set(c, (uint32_t)wrt[k], d);
       at += t->dim[2].c;
     }
   }

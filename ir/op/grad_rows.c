@@ -92,6 +92,15 @@ void grad_l2_norm(Grad *c) {
   grad_set(c, 0, grad_2(c, OP_div, minus(c, c->dy, times(c, c->y, along)), grad_2(c, OP_maximum, n, eps)));
 }
 
+void grad_rotate(Grad *c) { // turned back
+  if (c->want[1] || c->want[2]) {
+    c->why = "the angles of a rotation";
+    return;
+  }
+  Val args[3] = {c->dy, c->v.args[1], grad_1(c, OP_neg, c->v.args[2])};
+  grad_set(c, 0, grad_op(c, OP_rotate, args, 3, c->v.attr, c->v.nattr));
+}
+
 void grad_softmax(Grad *c) { // y (dy - sum dy y)
   grad_set(c, 0, times(c, c->y, minus(c, c->dy, sum(c, times(c, c->dy, c->y)))));
 }

@@ -71,6 +71,14 @@ static const Page pages[] = {
     {"attention none seen",
      "weight x: f32[2, 3, 4]\nlet y = attention(x, x, x, heads = 1, where = mask[key] and key < query)",
      ", mask: bool[2, 3]"},
+    {"rotated",
+     "weight x: f32[2, 3, 20]\nlet a = cast(reshape(range(12), [3, 4]), f32)\n"
+     "let y = rotate(x, cos(a), sin(a), heads = 2) + rotate(x, cos(a), sin(a), heads = 2, interleaved = true)",
+     ""},
+    {"attention shared",
+     "weight q: f32[2, 3, 8]\nweight k: f32[2, 3, 4]\nweight v: f32[2, 3, 6]\n"
+     "let y = attention(q, k, v, heads = 4, kv_heads = 2, where = key <= query and key > query - 2)",
+     ""},
     {"attention bias",
      "weight x: f32[2, 3, 4]\nweight t: f32[2, 3, 3]\nlet y = attention(x, x, x, heads = 2, bias = t)", ""},
     {"attention along L", "weight w: f32[7, 6]\nlet x = embedding(w, ids)\nlet y = attention(x, x, x, heads = 3)",

@@ -129,6 +129,24 @@ CASE(lower_row, gradients_of_layer_norm_low_variance, 2e-5,
      "f32[B,2,70]\n"
      "output \"y\" = %4\noutput \"s\" = %5",
      .centre = 2, .spread = 0.1)
+CASE(lower_map, rotate_halves, 1e-6,
+     "%1 = input \"x\" : f32[B,L,72]\n%2 = weight \"c\" : f32[40,11]\n%3 = weight \"s\" : f32[40,11]\n"
+     "%4 = slice %2 {axis = 0, start = 0} : f32[L,11]\n%5 = slice %3 {axis = 0, start = 2} : f32[L,11]\n"
+     "%6 = rotate %1, %4, %5 {heads = 3} : f32[B,L,72]\noutput \"y\" = %6")
+CASE(lower_map, rotate_pairs, 1e-6,
+     "%1 = input \"x\" : f32[B,5,40]\n%2 = input \"c\" : f32[B,5,10]\n%3 = sin %2 : f32[B,5,10]\n"
+     "%4 = cos %2 : f32[B,5,10]\n%5 = rotate %1, %4, %3 {heads = 2, pairs = 1} : f32[B,5,40]\noutput \"y\" = %5")
+CASE(lower_attention, shared_window_cap, 2e-6,
+     "%1 = input \"q\" : f32[B,L,96]\n%2 = input \"k\" : f32[B,L,32]\n%3 = input \"v\" : f32[B,L,48]\n"
+     "%4 = attention %1, %2, %3 {heads = 6, kv_heads = 2, scale = 0.25, cap = 3, where = \"(and (le key query) (lt "
+     "query "
+     "key 4))\"} : f32[B,L,144]\noutput \"y\" = %4")
+CASE(lower_attention, shared_few_queries, 2e-6,
+     "%1 = input \"q\" : f32[B,1,128]\n%2 = input \"k\" : f32[B,L,64]\n%3 = input \"v\" : f32[B,L,64]\n"
+     "%4 = input \"at\" : i32[B]\n%5 = weight \"b\" : f32[4,21,21]\n"
+     "%6 = attention %1, %2, %3, %4, %5 {heads = 4, kv_heads = 2, where = \"(and (le key query) (lt query key 9))\"} : "
+     "f32[B,1,128]\noutput \"y\" = %6",
+     .id_limit = 4)
 CASE(lower_row, rms_norm, 2e-6,
      "%1 = input \"x\" : f32[B,7,50]\n%2 = weight \"g\" : f32[50]\n"
      "%3 = rms_norm %1, %2 {eps = 1e-5} : f32[B,7,50]\n%4 = swish %3 : f32[B,7,50]\noutput \"y\" = %4")
