@@ -175,7 +175,9 @@ void attend_start(Attention *a) {
   a->start = ki_const(value_int(a->anchor, A_qstart, 0) + a->start_constant);
   if (!a->start_buf.id) return;
   int64_t keys = type_extent(a->lo.m, &graph_value(a->lo.g, a->anchor->args[1])->type, 1);
-  KVar v = kb_ldidx(k, a->start_buf, ki_mul(a->batch, a->start_stride), 0, keys - 1, "start");
+  int64_t most = keys - 1;
+  if (a->bias_placed) most -= value_int(a->anchor, A_qstart, 0); // every row that is found by it exists
+  KVar v = kb_ldidx(k, a->start_buf, ki_mul(a->batch, a->start_stride), 0, most, "start");
   a->start = ki_add(a->start, ki_var(v));
 }
 

@@ -173,7 +173,9 @@ static void run_case(Session *s, const char *dir, const cJSON *c) {
   const cJSON *set;
   cJSON_ArrayForEach(set, cJSON_GetObjectItem(c, "set")) {
     name[o.ndefine] = set->string;
-    value[o.ndefine++] = arena_printf(&s->arena, "%.17g", set->valuedouble);
+    bool truth = cJSON_IsBool(set);
+    const char *number = arena_printf(&s->arena, "%.17g", set->valuedouble);
+    value[o.ndefine++] = !truth ? number : cJSON_IsTrue(set) ? "true" : "false";
   }
   o.define_name = name;
   o.define_value = value;
@@ -238,6 +240,11 @@ Test(frontend, golden_clip_resnet) {
 }
 Test(frontend, golden_align) {
   cr_expect_eq(run_golden("align"), 4u);
+}
+Test(frontend, golden_modern_decoder) {
+  cr_expect_eq(run_golden("modern_decoder"), 2u);
+  cr_expect_eq(run_golden("modern_decoder_window"), 2u);
+  cr_expect_eq(run_golden("modern_decoder_gemma"), 2u);
 }
 Test(frontend, golden_uniter) {
   cr_expect_eq(run_golden("uniter"), 7u);
@@ -337,6 +344,9 @@ Test(frontend, keys) {
   check_keys("models/clip.sy", "rn50x16", "clip_RN50x16");
   check_keys("models/clip.sy", "rn50x64", "clip_RN50x64");
   check_keys("models/align.sy", "base", "align_base");
+  check_keys("models/modern_decoder.sy", "tinyllama", "tinyllama");
+  check_keys("models/modern_decoder.sy", "smollm_135m", "smollm_135m");
+  check_keys("models/modern_decoder.sy", "qwen2_0_5b", "qwen2_0_5b");
   check_keys("models/uniter.sy", "base", "uniter_base");
   check_keys("models/uniter.sy", "large", "uniter_large");
   check_keys("models/vl_bert.sy", "base", "vl_bert_base");

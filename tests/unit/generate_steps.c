@@ -127,6 +127,24 @@ static const Page pages[] = {
                                                       "linear(x, dim) @l }\n" LOOK("two", "key is vision or key <= "
                                                                                           "query") "    let x = x[:, "
                                                                                                    "language]\n")},
+    // what attention has
+    {"heads that share keys, turned",
+     PAGE(IMAGE, "    let angle = rotary_angles(range(L), 2, 100.0)\n    let q = rotary(linear(x, dim) @q, 2, angle)\n"
+                 "    let k = rotary(linear(x, 4) @k, 1, angle, interleaved = true)\n"
+                 "    let x = x + attention(q, k, linear(x, 4) @v, heads = 2, kv_heads = 1, where = key <= query)\n")},
+    {"a window of keys, capped",
+     PAGE(IMAGE,
+          "    let x = x + attention(x, x, x, heads = 2, where = key <= query and query < key + 3, cap = 1.5)\n" LOOK(
+              "two", "query - 2 <= key and not (key > query)"))},
+    {"a bias",
+     PAGE(IMAGE,
+          "    weight t: f32[2, most, most]\n    let x = x + attention(x, x, x, heads = 2, where = key <= query, "
+          "bias = t)\n")},
+    {"a bias with a picture in front",
+     PAGE(IMAGE, "    weight t: f32[2, most + 3, most + 3]\n    let x = concat(image as vision, x as language)\n"
+                 "    let x = x + attention(x, x, x, heads = 2, where = key is vision or key <= query, bias = t)\n"
+                 "    let x = x[:, language]\n")},
+    {"a norm of roots", PAGE(IMAGE, CAUSAL "    weight g: f32[dim]\n    let x = silu(rms_norm(x, g, eps = 1e-5))\n")},
     // masks
     {"a mask of the picture",
      PAGE(IMAGE ", seen: bool[B, 3]",
