@@ -21,7 +21,8 @@ enum { // sets of commands, for options.def
   C_HELP = 1 << 8,
   C_STEP = 1 << 9,
   C_TRAIN = 1 << 10,
-  C_ALL = (1 << 11) - 1,
+  C_IMPORT = 1 << 11,
+  C_ALL = (1 << 12) - 1,
   C_MODEL = C_BUILD | C_EMIT | C_RUN | C_CHECK | C_BENCH | C_EXPLAIN | C_WEIGHTS | C_STEP | C_TRAIN, // take a spec
   C_CC = C_BUILD | C_EMIT | C_RUN | C_CHECK | C_BENCH | C_STEP | C_TRAIN,                            // run a C compiler
 };
@@ -72,6 +73,7 @@ typedef struct Session {
 /* commands */
 int cmd_build(Session *s);
 int cmd_emit(Session *s);
+int cmd_import(Session *s);
 int cmd_run(Session *s);
 int cmd_check(Session *s);
 int cmd_bench(Session *s);

@@ -35,6 +35,13 @@ const CommandInfo commands[] = {
      "syc emit vit:tiny --emit=c -o vit.c  # vit.c and vit.h, for your own program\n"
      "syc emit vit.ir --emit=kir  # go on from a dump\n"
      "syc emit vit.kir --emit=c  # kernels as C\n"},
+    {"import", C_IMPORT, cmd_import, "MODEL.onnx [-o PAGE.sy] [--weights FILE.safetensors] [--dim NAME=N]",
+     "make a page and a checkpoint of an ONNX model",
+     "Attention, norms, activations and convolutions are recognised in their parts, layers that come again become a\n"
+     "`repeat`; the page is compiled before anything is written. Run-time dims get bounds: 32 for the first axis of\n"
+     "an input, 512 for others, or --dim. Without --weights they lie beside the page, under its name.\n",
+     "syc import model.onnx -o model.sy  # and model.safetensors\n"
+     "syc import bert.onnx -o bert.sy --dim sequence=128 && syc build bert.sy -w bert.safetensors  # go on with it\n"},
     {"run", C_RUN, cmd_run, "SPEC[:PRESET] --weights FILE [options] -- ARGUMENTS", "compile into the cache and run",
      "What stands behind -- goes to the compiled model. The executable and its packed weights are kept in\n"
      "$XDG_CACHE_HOME/switchyard, so a second run starts at once.\n",

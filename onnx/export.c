@@ -338,9 +338,14 @@ static Onnx__ModelProto *make_model(Export *x) {
   p->n_opset_import = 1;
   p->opset_import = ARENA_NEW(a, Onnx__OperatorSetIdProto *);
   p->opset_import[0] = set;
-  p->metadata_props = ARENA_ARRAY(a, Onnx__StringStringEntryProto *, m->prepare.n + 2);
+  p->metadata_props = ARENA_ARRAY(a, Onnx__StringStringEntryProto *, m->prepare.n + m->ndim + 2);
   p->metadata_props[p->n_metadata_props++] = entry(&x->w, "model", m->name);
   if (m->built) p->metadata_props[p->n_metadata_props++] = entry(&x->w, "built", m->built);
+  for (size_t i = 0; i < m->ndim; i++) {
+    const RuntimeDim *d = &m->dim[i];
+    p->metadata_props[p->n_metadata_props++] = entry(&x->w, arena_printf(a, "dim.%s", d->name),
+                                                     arena_printf(a, "%lld..%lld", (long long)d->lo, (long long)d->hi));
+  }
   for (size_t i = 0; i < m->prepare.n; i++) {
     const Prepare *r = &m->prepare.at[i];
     p->metadata_props[p->n_metadata_props++] =

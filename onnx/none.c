@@ -12,6 +12,18 @@ int64_t onnx_weight_bytes(const Graph *g) {
 
 bool onnx_export(const Graph *g, const OnnxExport *o, FILE *model, FILE *data, Buf *why) {
   (void)g, (void)o, (void)model, (void)data;
-  buf_printf(why, "this syc was built without %s", "libprotobuf-c");
+  buf_puts(why, "this syc was built without libprotobuf-c");
   return false;
+}
+
+bool onnx_import(Arena *a, Intern *names, const char *path, const OnnxImport *o, OnnxPage *out, Buf *why) {
+  (void)a, (void)names, (void)path, (void)o, (void)out;
+  buf_puts(why, "this syc was built without libprotobuf-c");
+  return false;
+}
+
+bool onnx_import_bytes(Arena *a, Intern *names, const void *bytes, size_t n, const OnnxImport *o, OnnxPage *out,
+                       Buf *why) {
+  (void)bytes, (void)n;
+  return onnx_import(a, names, NULL, o, out, why);
 }

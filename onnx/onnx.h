@@ -24,4 +24,30 @@ int64_t onnx_weight_bytes(const Graph *g);
 // with its place; other failures to `why`. False after either; the files are then of no use.
 SY_MUST_USE bool onnx_export(const Graph *g, const OnnxExport *o, FILE *model, FILE *data, Buf *why);
 
+/* import.c: an ONNX model as a page and a checkpoint
+ * ------------------------------------------------------------------------------------------------------------------ */
+typedef struct OnnxImport {
+  const char *model;      // what the model of the page is called
+  const char *const *dim; // names of run-time dims, as the page has them, whose bounds are given
+  const int64_t *most;
+  size_t ndim;
+} OnnxImport;
+typedef struct OnnxTensor {
+  const char *name;
+  DType dtype; // f32, i32 or bool
+  int rank;
+  int64_t dim[MAX_RANK];
+  size_t bytes;
+  const void *data;
+} OnnxTensor;
+typedef struct OnnxPage {
+  Module *module; // as the page says it
+  Buf text;       // to be freed
+  VEC(OnnxTensor) weight;
+} OnnxPage;
+// Everything lives in the arena. False: `why` says what is wrong, with the node or tensor; nothing is left in *out.
+SY_MUST_USE bool onnx_import(Arena *a, Intern *names, const char *path, const OnnxImport *o, OnnxPage *out, Buf *why);
+SY_MUST_USE bool onnx_import_bytes(Arena *a, Intern *names, const void *bytes, size_t n, const OnnxImport *o,
+                                   OnnxPage *out, Buf *why);
+
 #endif

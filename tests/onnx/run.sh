@@ -2,6 +2,7 @@
 # run.sh [SYC]: ONNX as a user meets it.
 #   * every golden case `forward` of every page: the route as an ONNX file in ONNX Runtime, its outputs those of the case
 #   * the operators that no page has (operators.sy): ONNX Runtime's outputs against ours
+#   * pages made of ONNX files: of all these routes (import.js), of PyTorch's exporter (files/), and of broken ones
 #   * the checker of Debian's python3-onnx, options, mistakes, files
 # ONNX Runtime is onnxruntime-node; what is missing is fetched with npm into $SWITCHYARD_PEERS (as bench/peers.sh does). Where it
 # cannot be had, those checks are skipped. Exit status 77: this syc has no ONNX.
@@ -66,6 +67,75 @@ run 0 "a generate is its decoder of whole sentences" emit "$models/blip.sy:blip_
 sed -n 's/^EXPORT(\([a-z_0-9]*\), refused, .*/| `\1` | refused: made by passes, or for training |/p; s/^EXPORT(\([a-z_0-9]*\), [a-z_0-9]*, "\(.*\)")$/| `\1` | \2 |/p' "$source/onnx/export.def" > rows
 sed -n '/^| operator | in ONNX/,$p' "$source/docs/onnx.md" | sed 1,2d | sed '/^$/,$d' > table
 check "docs/onnx.md has the table of operators" cmp rows table
+
+sed -n 's/^IMPORT(\([A-Za-z0-9]*\), [a-z_0-9]*, "\(.*\)")$/| `\1` | \2 |/p' "$source/onnx/import.def" > rows
+sed -n '/^| ONNX | in the page/,$p' "$source/docs/onnx.md" | sed 1,2d | sed '/^$/,$d' > table
+check "docs/onnx.md has the table of what is read" cmp rows table
+
+### pages of ONNX files
+run 0 "a page of a file" import whole.onnx -o back.sy
+check "with a checkpoint beside it" [ -s back.safetensors ]
+check "layers are folded" grep -q 'repeat i in 2' back.sy
+check "attention is recognised" grep -q 'attention(.*heads = 4' back.sy
+check "the patch embedding is recognised" grep -q 'patch_embed(image, 8, 32)  @conv_proj' back.sy
+check "the activation is recognised" grep -q 'gelu(' back.sy
+run 0 "the page is in canonical form" fmt --check back.sy
+run 0 "the checkpoint is that of the page" weights pack back.sy -w back.safetensors -o back.syw
+run 0 "data beside the model" import apart.onnx -o apart.sy --weights apart_weights.safetensors
+check "the same page" sh -c "sed s/apart/back/ apart.sy | cmp - back.sy"
+check "the same weights" cmp apart_weights.safetensors back.safetensors
+for which in vit bert; do
+  mkdir -p torch && cp "$here/files/torch_$which.safetensors" torch/io.safetensors
+  run 0 "PyTorch's exporter: $which" import "$here/files/torch_$which.onnx" -o torch/m.sy --dim L=12
+  check "PyTorch's exporter: names of matrices" grep -q '"[^"]*\.weight"' torch/m.safetensors
+  cp "$here/files/torch_$which.json" torch/cases.json
+  run 0 "PyTorch's exporter: outputs of $which" check torch --golden torch --backend interp
+  check "PyTorch's exporter: layers of $which are folded" grep -q 'repeat i in 2' torch/m.sy
+  rm -rf torch
+done
+check "nothing is left of them" [ ! -e torch ]
+
+# broken NAME PATTERN: the file broken.onnx is refused with a reason
+broken() {
+  run 1 "refused: $1" import broken.onnx -o broken.sy
+  says "refused with the reason: $1" "$2"
+  [ ! -e broken.sy ] && [ ! -e broken.safetensors ] || bad "refused, and something is written: $1"
+}
+size=$(wc -c < whole.onnx)
+for part in 0 1 10 1000 $((size / 2)) $((size - 1)); do
+  head -c "$part" whole.onnx > broken.onnx
+  broken "cut at $part bytes" "ONNX model\|bytes, its shape\|missing\|reads\|output\|operator set"
+done
+printf 'not a model at all, but text' > broken.onnx
+broken "a text" "no ONNX model"
+mkdir -p deep && cp apart.onnx broken.onnx
+mv apart.onnx.data apart.away
+broken "data that are not there" "apart.onnx.data"
+head -c 100 apart.away > apart.onnx.data
+broken "data cut short" "shorter than the model says"
+rm apart.onnx.data
+ln -s /etc/passwd apart.onnx.data
+broken "data outside the folder" "out of the folder"
+rm apart.onnx.data
+mv apart.away apart.onnx.data
+sed 's/apart.onnx.data/..\/rt.onnx.data/g' apart.onnx > broken.onnx
+broken "data above the folder" "not in the folder"
+sed 's/Softmax/Softmix/g' whole.onnx > broken.onnx
+broken "an operator that is not known" "Softmix.*not read"
+run 3 "a page into a folder that is not there" import whole.onnx -o none/x.sy
+run 2 "two files" import whole.onnx whole.onnx
+run 3 "no such file" import none.onnx -o none.sy
+run 2 "a bound that is no number" import whole.onnx -o x.sy --dim B=many
+check "mistakes leave nothing" [ ! -e x.sy ]
+if have node; then
+  mkdir -p work
+  node "$here/import.js" "$syc" "$models" "$golden" work > pages.out 2>&1
+  code=$?
+  grep -v '^ok' pages.out
+  if [ $code -eq 0 ]; then ok "pages of all routes"; else bad "pages of all routes" pages.out; fi
+else
+  skip "pages of all routes" "node is not here"
+fi
 
 ### the checker of the format
 python=/usr/bin/python3
