@@ -95,6 +95,15 @@ const Train *check_train(Check *c, const Case *k);
 double check_element(StDtype t, const void *p, size_t i); // as a number
 SY_MUST_USE bool check_train_outputs(Check *c, const Case *k, Call *call, Loaded *f, CheckResult *r);
 SY_MUST_USE bool check_inputs(Check *c, const Case *k, const Checkpoint *tensors, int at, Call *call, CheckResult *r);
+// check_inputs.c: the dims and inputs of a call from tensors by their names. NULL, or what is wrong: "input 'x' is F32,
+// not i32".
+typedef struct InputReader {
+  Check *c;
+  const StTensor *(*find)(const void *ud, const char *name); // NULL: there is none
+  const void *ud;
+  int32_t **noise; // where the input lies that says what is drawn, zeros; NULL: it is read like the others
+} InputReader;
+SY_MUST_USE const char *read_inputs(const InputReader *r, Call *call);
 void *check_zeros(Check *c, size_t bytes); // in the session's arena, aligned like the buffers of a careful caller
 // Fills the buffer of one input from the case: dims known so far in `dims`, `known`.
 SY_MUST_USE const void *check_input(Check *c, const Module *m, const Type *t, const StTensor *x, const int64_t *dims);

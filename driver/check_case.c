@@ -166,22 +166,6 @@ static const Program *program_of(Check *c, const Case *k, const Checkpoint *tens
 
 /* the call ------------------------------------------------------------------------------------------------------------
  */
-bool check_same_dtype(DType want, StDtype have) {
-  return kept_dtype(want) == have;
-}
-
-void *check_zeros(Check *c, size_t bytes) {
-  char *p = arena_alloc(&c->s->arena, bytes + 64);
-  return p + (64 - (uintptr_t)p % 64) % 64;
-}
-
-const void *check_input(Check *c, const Module *m, const Type *t, const StTensor *x, const int64_t *dims) {
-  Layout l = layout_of(&c->s->arena, m, t, dims, NULL);
-  void *buffer = check_zeros(c, (size_t)type_bytes(m, t));
-  layout_store(&l, x->data, buffer);
-  return buffer;
-}
-
 // Evaluation number `at` of a `train` case may have inputs of its own.
 static const StTensor *input_tensor(const Case *k, const Checkpoint *tensors, const char *name, int at) {
   const cJSON *own = cJSON_GetObjectItemCaseSensitive(k->json, "inputs_per_step");
@@ -189,30 +173,22 @@ static const StTensor *input_tensor(const Case *k, const Checkpoint *tensors, co
   return cJSON_IsString(one) ? checkpoint_find(tensors, one->valuestring) : check_tensor(k, tensors, "inputs", name);
 }
 
+typedef struct CaseInputs {
+  const Case *k;
+  const Checkpoint *tensors;
+  int at;
+} CaseInputs;
+
+static const StTensor *case_input(const void *ud, const char *name) {
+  const CaseInputs *i = ud;
+  return input_tensor(i->k, i->tensors, name, i->at);
+}
+
 bool check_inputs(Check *c, const Case *k, const Checkpoint *tensors, int at, Call *call, CheckResult *r) {
   const Graph *g = call->program->route.at[call->route].graph;
   const Module *m = g->module;
-  uint32_t known = 0;
-  const char *why = NULL;
-  for (size_t i = 0; i < m->ndim; i++) call->dims[i] = m->dim[i].lo;
-  call->in = ARENA_ARRAY(&c->s->arena, const void *, g->input.n + 1);
-  call->in_bytes = ARENA_ARRAY(&c->s->arena, size_t, g->input.n + 1);
-  for (size_t i = 0; i < g->input.n; i++) {
-    const char *name = g->input.at[i].name;
-    const Type *t = &graph_value(g, g->input.at[i].val)->type;
-    const StTensor *x = input_tensor(k, tensors, name, at);
-    if (!x) return check_settle(c, r, FAIL, "the case has no tensor for input '%s'", name);
-    if (!check_same_dtype(t->dtype, x->dtype))
-      return check_settle(c, r, FAIL, "input '%s' is %s in the case, %s in the model", name, st_dtype_name(x->dtype),
-                          dtype_info[t->dtype].name);
-    if (!layout_dims(m, t, x, call->dims, &known, &why)) return check_settle(c, r, FAIL, "input '%s': %s", name, why);
-  }
-  for (size_t i = 0; i < g->input.n; i++) {
-    const Type *t = &graph_value(g, g->input.at[i].val)->type;
-    const StTensor *x = input_tensor(k, tensors, g->input.at[i].name, at);
-    call->in_bytes[i] = (size_t)type_bytes(m, t);
-    call->in[i] = check_input(c, m, t, x, call->dims);
-  }
+  const char *wrong = read_inputs(&(InputReader){c, case_input, &(CaseInputs){k, tensors, at}, NULL}, call);
+  if (wrong) return check_settle(c, r, FAIL, "%s", wrong);
   call->out = ARENA_ARRAY(&c->s->arena, void *, g->output.n + 1);
   call->out_bytes = ARENA_ARRAY(&c->s->arena, size_t, g->output.n + 1);
   for (size_t i = 0; i < g->output.n; i++) {

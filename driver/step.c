@@ -58,35 +58,17 @@ static void set_noise(StepRun *x) {
   if (x->noise) memcpy(x->noise, word, sizeof word);
 }
 
+static const StTensor *batch_tensor(const void *ud, const char *name) {
+  return checkpoint_find(ud, name);
+}
+
 static bool read_batch(StepRun *x) {
   Session *s = x->s;
   const Graph *g = x->call.program->route.at[0].graph;
   const Module *m = g->module;
-  uint32_t known = 0;
   if (!checkpoint_open(s, &x->inputs, &s->opt.input, 1)) return false;
-  for (size_t i = 0; i < m->ndim; i++) x->call.dims[i] = m->dim[i].lo;
-  x->call.in = ARENA_ARRAY(&s->arena, const void *, g->input.n + 1);
-  x->call.in_bytes = ARENA_ARRAY(&s->arena, size_t, g->input.n + 1);
-  for (int fill = 0; fill < 2; fill++) // the dims, then the tensors in their layout
-    for (size_t i = 0; i < g->input.n; i++) {
-      const char *name = g->input.at[i].name, *why = NULL;
-      const Type *t = &graph_value(g, g->input.at[i].val)->type;
-      if (g->input.at[i].role == ROLE_noise) {
-        x->call.in_bytes[i] = (size_t)type_bytes(m, t);
-        x->call.in[i] = x->noise = check_zeros(&x->c, x->call.in_bytes[i]);
-        continue;
-      }
-      const StTensor *in = checkpoint_find(&x->inputs, name);
-      if (!in) return session_fail(s, EXIT_WRONG, "%s has no tensor for the input '%s'", s->opt.input, name), false;
-      if (!check_same_dtype(t->dtype, in->dtype))
-        return session_fail(s, EXIT_WRONG, "%s: input '%s' is %s, not %s", s->opt.input, name, st_dtype_name(in->dtype),
-                            dtype_info[t->dtype].name),
-               false;
-      if (!fill && !layout_dims(m, t, in, x->call.dims, &known, &why))
-        return session_fail(s, EXIT_WRONG, "%s: input '%s': %s", s->opt.input, name, why), false;
-      x->call.in_bytes[i] = (size_t)type_bytes(m, t);
-      if (fill) x->call.in[i] = check_input(&x->c, m, t, in, x->call.dims);
-    }
+  const char *wrong = read_inputs(&(InputReader){&x->c, batch_tensor, &x->inputs, &x->noise}, &x->call);
+  if (wrong) return session_fail(s, EXIT_WRONG, "%s: %s", s->opt.input, wrong), false;
   x->call.out = ARENA_ARRAY(&s->arena, void *, g->output.n + 1); // what is not the state's, one behind the other
   for (size_t i = 0, n = 0; i < g->output.n; i++)
     if (g->output.at[i].role == ROLE_data)

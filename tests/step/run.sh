@@ -160,7 +160,7 @@ base="$syc step tiny.sy --objective fit --backend interp"
   wrong 2 'go with --gradients' "$syc" emit tiny.sy --objective fit --frozen words --emit=ir -o not.safetensors
   wrong 1 'outside its table\|outside 0..4' $base -w start.safetensors --input wrong.safetensors -o not.safetensors
   wrong 1 "'loss' is not finite" $base -w start.safetensors --input nan.safetensors --given scale -o not.safetensors
-  wrong 1 "no tensor for the input" $base -w start.safetensors --input start.safetensors
+  wrong 1 "no tensor for input" $base -w start.safetensors --input start.safetensors
   wrong 3 'nothing-here' $base -w nothing-here.safetensors --input batch.safetensors
 }
 
