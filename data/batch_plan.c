@@ -495,7 +495,7 @@ static bool end_texts(Plan *p) {
     if (f->row == fill_follows_type) f->pad = 0;
     if (f->row != fill_masked) continue;
     MaskWords *m = &f->mask;
-    if (m->rule == MASK_WHOLE && tokenizer && !tokenizer->wordpiece)
+    if (m->rule == MASK_WHOLE && tokenizer && host_tokenizer_joins(tokenizer, 0) < 0)
       return host_fail(p->err, "whole_words needs a vocabulary of WordPiece, in which ## joins pieces");
     if (!m->vocab) m->vocab = (int32_t)face_option_number(t->prepare->options, "vocab", 0);
     if (!m->vocab && tokenizer) m->vocab = (int32_t)host_tokenizer_ids(tokenizer, &t->how);

@@ -94,14 +94,11 @@ bool fill_follows_type(Row *r, const Fill *f) {
 }
 
 /* made of texts ---------------------------------------------------------------------------------------------------- */
-// Which tokens go on with the word before: pieces "##x" of a WordPiece vocabulary.
+// Which tokens go on with the word before, as "##x" does.
 static bool *find_joins(Row *r, const HostIds *ids) {
   bool *joins = ARENA_ARRAY(r->arena, bool, ids->n + 1);
   const HostTokenizer *t = r->b->vocabulary.tokenizer;
-  for (size_t i = 0; t && t->wordpiece && i < ids->n; i++) {
-    const char *piece = host_wordpiece_piece(t->wordpiece, ids->id[i]);
-    joins[i] = piece && !strncmp(piece, "##", 2);
-  }
+  for (size_t i = 0; t && i < ids->n; i++) joins[i] = host_tokenizer_joins(t, ids->id[i]) > 0;
   return joins;
 }
 

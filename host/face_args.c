@@ -50,7 +50,7 @@ static const Option options[] = {
     {"strict", NULL, AS_FLAG, AT(strict), 0, EMBED, "stop at what cannot be read instead of leaving it out"},
     {"restart", NULL, AS_FLAG, AT(restart), 0, EMBED, "begin anew instead of going on after an interruption"},
     {"vocab", "FILE", AS_STRING, AT(vocab), 0, ANY,
-     "the tokenizer's vocabulary: CLIP's merges, BERT's vocab.txt or a SentencePiece model"},
+     "the tokenizer's vocabulary: CLIP's merges, BERT's vocab.txt, a SentencePiece model or a tokenizer.json"},
     {"cased", NULL, AS_FLAG, AT(cased), 0, ANY,
      "WordPiece: sentences keep their capitals and accents, whatever the page says"},
     {"uncased", NULL, AS_FLAG, AT(uncased), 0, ANY, "WordPiece: sentences are put into lower case, without accents"},

@@ -77,10 +77,20 @@ void face_text_options(FaceRun *r, const char *options) {
 
 /* the vocabulary ------------------------------------------------------------------------------------------------------
  */
+// What a page says about case, and what a tokenizer.json does.
+static void note_own_case(const FaceRun *r, const sy_prepare *p) {
+  char text[8];
+  int lowers = host_hf_lowers(r->tokenizer->hf);
+  if (r->quiet || lowers < 0 || !face_option(p->options, "lower", text, sizeof text)) return;
+  if ((strcmp(text, "false") != 0) == lowers) return;
+  text_line(stderr, "note: sentences %s, as %.200s says; the page says lower = %s",
+            lowers ? "are put into lower case" : "keep their capitals", r->args->vocab, text);
+}
+
 // Has the vocabulary as many ids as the model? CLIP's own ends are its last two, so there it is that or nothing, and
 // the page's end says it too; tables of the others may be longer, by ids that a model adds and rows of padding.
 static bool fits(FaceRun *r, const sy_prepare *p, HostError *err) {
-  bool exact = r->tokenizer->kind == HOST_CLIP_BPE;
+  bool exact = !strcmp(p->kind, host_tokenizer_name(HOST_CLIP_BPE));
   double said = face_option_number(p->options, "vocab", exact ? face_option_number(p->options, "end", -1) + 1 : 0);
   HostTokenizerOptions how = face_tokenizer_options(r->tokenizer, p->options);
   size_t have = host_tokenizer_ids(r->tokenizer, &how), want = said >= 1 && said < 1e9 ? (size_t)said : 0;
@@ -100,7 +110,11 @@ static bool has_ends(const FaceRun *r, const sy_prepare *p, HostError *err) {
   char said[16];
   for (size_t i = 0; i < 2; i++) {
     if (face_option(p->options, end[i][0], said, sizeof said)) continue;
-    if (host_wordpiece_id(r->tokenizer->wordpiece, end[i][1]) < 0)
+    HostTokenizerOptions own = host_tokenizer_options(r->tokenizer);
+    if (r->tokenizer->hf && (i ? own.end : own.start) == -1)
+      return host_fail(err, "%.200s puts nothing at the %s of a sentence, where the model has a token", r->args->vocab,
+                       end[i][0]);
+    if (r->tokenizer->wordpiece && host_wordpiece_id(r->tokenizer->wordpiece, end[i][1]) < 0)
       return host_fail(err, "%.200s has no line %s, which the model puts at the %s of a sentence", r->args->vocab,
                        end[i][1], end[i][0]);
   }
@@ -109,11 +123,10 @@ static bool has_ends(const FaceRun *r, const sy_prepare *p, HostError *err) {
 
 bool face_load_vocabulary(FaceRun *r, const sy_prepare *p, HostError *err) {
   if (!r->args->vocab) return host_fail(err, "sentences need the tokenizer's vocabulary: --vocab FILE (%s)", p->kind);
-  if (r->tokenizer) { // for another input of the route
-    const char *have = host_tokenizer_name(r->tokenizer->kind);
-    return !strcmp(have, p->kind) ||
-           host_fail(err, "%.200s is a vocabulary of %s, %s needs one of %s", r->args->vocab, have, p->name, p->kind);
-  }
+  if (r->tokenizer) // for another input of the route
+    return host_tokenizer_serves(r->tokenizer, p->kind) ||
+           host_fail(err, "%.200s is a vocabulary of %s, %s needs one of %s", r->args->vocab,
+                     host_tokenizer_name(r->tokenizer->kind), p->name, p->kind);
   bool pieces = !strcmp(p->kind, host_tokenizer_name(HOST_WORDPIECE));
   if (!pieces && (r->args->cased || r->args->uncased))
     return host_fail(err, "--cased and --uncased go with vocabularies of WordPiece, and this model has one of %s",
@@ -122,8 +135,12 @@ bool face_load_vocabulary(FaceRun *r, const sy_prepare *p, HostError *err) {
   r->tokenizer = host_tokenizer_load(r->args->vocab, p->kind, err);
   if (!r->tokenizer || !fits(r, p, err)) return false;
   if (pieces && !has_ends(r, p, err)) return false;
-  if (pieces) note_case(r, p);
   r->usage = true;
+  if (r->tokenizer->hf && (r->args->cased || r->args->uncased))
+    return host_fail(err, "--cased and --uncased go with a vocab.txt; %.200s says itself what becomes of capitals",
+                     r->args->vocab);
+  if (r->tokenizer->hf) note_own_case(r, p);
+  if (r->tokenizer->wordpiece) note_case(r, p);
   return true;
 }
 
@@ -137,8 +154,9 @@ bool face_describe_vocabulary(const sy_info *info, const FaceArgs *a, HostError 
     if (ok) {
       HostTokenizerOptions cut = face_tokenizer_options(r.tokenizer, p->options);
       bool lower = lower_case(a, p->options, r.tokenizer, &by), pieces = r.tokenizer->wordpiece != NULL;
+      const char *kind = r.tokenizer->hf ? host_tokenizer_name(HOST_TOKENIZER_JSON) : p->kind;
       const char *how = !pieces ? "" : lower ? ", uncased: in lower case, without accents" : ", cased: as written";
-      text_line(stdout, "vocabulary of %s: %s, %s, %zu tokens%s%s%s%s", p->name, a->vocab, p->kind,
+      text_line(stdout, "vocabulary of %s: %s, %s, %zu tokens%s%s%s%s", p->name, a->vocab, kind,
                 host_tokenizer_ids(r.tokenizer, &cut), how, pieces ? " (" : "", pieces ? decider[by] : "",
                 pieces ? ")" : "");
     }

@@ -1,6 +1,8 @@
-// sentencepiece.c: see sentencepiece.h. The model file is a protocol buffer (sentencepiece_model.proto); the few fields
-// that matter are read by hand, every length is checked against the bytes that are left.
+// sentencepiece.c: see sentencepiece.h; merges of the kind BPE are in sentencepiece_bpe.c. The model file is a protocol
+// buffer (sentencepiece_model.proto); the few fields that matter are read by hand, every length is checked against the
+// bytes that are left.
 #include "sentencepiece.h"
+#include "sentencepiece_bpe.h"
 #include "strmap.h"
 #include "text.h"
 
@@ -11,6 +13,7 @@ enum { MAX_FILE = 256 << 20, MAX_PIECE = 1024, MAX_PIECES = 4 << 20 };
 // How much longer normalisation may make a text. NFKC makes at most 13 bytes of one (U+FDFA, with its spaces as
 // U+2581).
 enum { MOST_LONGER = 64, MAX_NORMAL = 3 * HOST_MAX_TEXT };
+enum { UNIGRAM = 1, BPE };                                         // TrainerSpec.ModelType
 enum { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE }; // SentencePiece.Type
 static const char space_symbol[] = "\xe2\x96\x81";                 // U+2581
 static const float UNKNOWN_PENALTY = 10;
@@ -32,6 +35,8 @@ struct HostSpm {
   StrMap user; // user-defined ones, which normalisation leaves alone
   int32_t unknown, byte[256];
   float least, most; // scores of normal pieces
+  int kind;          // UNIGRAM, BPE
+  uint32_t *rank;    // BPE: by id
   bool byte_fallback, whitespace_suffix, dummy_prefix, remove_extra, escape;
   const char *unknown_surface;
   size_t unknown_bytes;
@@ -180,6 +185,36 @@ static bool index_pieces(HostSpm *m, HostError *err) {
   return m->unknown >= 0 || host_fail(err, "it has no piece for what is unknown");
 }
 
+typedef struct Score {
+  float score;
+  int32_t id;
+} Score;
+
+static int by_score(const void *x, const void *y) {
+  const Score *a = x, *b = y;
+  return a->score != b->score ? (a->score > b->score ? -1 : 1) : 0;
+}
+
+// Ranks by score. (Pieces that are marked as unused would be taken apart again; models as they are published have
+// none.)
+static bool rank_pieces(HostSpm *m, HostError *err) {
+  Score *all = malloc((m->n + 1) * sizeof *all);
+  m->rank = malloc((m->n + 1) * sizeof *m->rank);
+  bool ok = (all && m->rank) || host_no_memory(err);
+  for (size_t i = 0; i < m->n && ok; i++) {
+    float score = m->piece[i].score;
+    all[i] = (Score){score == score ? score : 0, (int32_t)i}; // NaN has no order
+    if (m->piece[i].type == UNUSED)
+      ok = host_fail(
+          err, "piece %zu of this SentencePiece model is marked as unused, which is not supported of the kind BPE", i);
+  }
+  if (ok) qsort(all, m->n, sizeof *all, by_score);
+  for (size_t i = 0; i < m->n && ok; i++)
+    m->rank[all[i].id] = i && all[i].score == all[i - 1].score ? m->rank[all[i - 1].id] : (uint32_t)i;
+  free(all);
+  return ok;
+}
+
 static bool read_model(HostSpm *m, size_t n, HostError *err) {
   Reader r = {(const unsigned char *)m->bytes, (const unsigned char *)m->bytes + n}, again = r;
   Field f;
@@ -198,8 +233,10 @@ static bool read_model(HostSpm *m, size_t n, HostError *err) {
     if (f.number == 3 && f.wire == 2) ok = read_normaliser(m, &f);
     if (!ok) return host_fail(err, "this SentencePiece model is damaged");
   }
-  if (type != 1) return host_fail(err, "this SentencePiece model is not of the unigram kind");
-  return index_pieces(m, err);
+  m->kind = type;
+  if (type != UNIGRAM && type != BPE)
+    return host_fail(err, "this SentencePiece model is neither of the unigram kind nor BPE");
+  return index_pieces(m, err) && (type == UNIGRAM || rank_pieces(m, err));
 }
 
 HostSpm *host_spm_load_memory(const void *bytes, size_t n, HostError *err) {
@@ -236,6 +273,7 @@ void host_spm_free(HostSpm *m) {
   strmap_free(&m->map);
   strmap_free(&m->user);
   free(m->piece);
+  free(m->rank);
   free(m->text);
   free(m->bytes);
   free(m);
@@ -375,11 +413,7 @@ static bool normalise(const HostSpm *m, const char *text, size_t n, Normal *o) {
 
 /* the best pieces
  * ------------------------------------------------------------------------------------------------------- */
-typedef struct Best { // of the pieces that end at a byte
-  uint32_t start;     // NONE: none
-  float score;
-  int32_t id;
-} Best;
+typedef SpmBest Best; // of the pieces that end at a byte
 
 static void offer(Best *b, size_t start, float score, int32_t id) {
   if (b->start == NONE || score > b->score) *b = (Best){(uint32_t)start, score, id};
@@ -453,10 +487,10 @@ bool host_spm_encode(const HostSpm *m, const char *text, size_t n, HostSpmCut *o
   *out = (HostSpmCut){0};
   Best *best = NULL;
   bool ok = normalise(m, text, n, &o) && (best = malloc((o.n + 1) * sizeof *best)) != NULL;
-  if (ok) {
-    search(m, o.s, o.n, best);
-    ok = collect(m, &o, best, out);
-  }
+  SpmBpe merges = {&m->map, &m->user, m->rank, m->unknown};
+  if (ok && m->kind == BPE) ok = spm_bpe(&merges, o.s, o.n, best);
+  if (ok && m->kind == UNIGRAM) search(m, o.s, o.n, best);
+  ok = ok && collect(m, &o, best, out);
   free(best);
   free(o.from);
   out->normalised = o.s;

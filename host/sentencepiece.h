@@ -1,7 +1,9 @@
-// sentencepiece.h - SentencePiece models of the unigram kind (BEiT-3, XLM-R), read from their .model files.
+// sentencepiece.h - SentencePiece models of the kinds unigram (BEiT-3, XLM-R) and BPE (Llama, Gemma), read from their
+// .model files.
 //
 // Text is normalised with the table of the model file (a double-array trie over UTF-8), blanks become U+2581, and the
-// best scored sequence of pieces is found (Viterbi; Kudo, "Subword regularization", 2018). What no piece covers is
+// best scored sequence of pieces is found (Viterbi; Kudo, "Subword regularization", 2018), or neighbours are joined,
+// the best scored piece first. What no piece covers is
 // unknown, or falls back to bytes if the model has them. Equal to sentencepiece 0.1.97, bit for bit of its float
 // scores. Read-only after loading.
 //
@@ -27,7 +29,7 @@ typedef struct HostSpmCut { // free with host_spm_cut_free
   size_t n;
 } HostSpmCut;
 
-// NULL on error: unreadable, not a model, another kind than unigram.
+// NULL on error: unreadable, not a model, another kind.
 SY_MUST_USE HostSpm *host_spm_load(const char *path, HostError *err);
 SY_MUST_USE HostSpm *host_spm_load_memory(const void *bytes, size_t n, HostError *err);
 void host_spm_free(HostSpm *m);

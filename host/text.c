@@ -424,18 +424,26 @@ static bool is_plain(const HostText *t, uint32_t below) {
   return true;
 }
 
-bool host_decompose(HostText *t) {
-  if (is_plain(t, 0xc0)) return true; // nothing below decomposes
+static bool decompose(HostText *t, utf8proc_option_t how) {
+  enum { MOST = 32 }; // of one character; U+FDFA has 18
   HostText out = {0};
   bool ok = true;
   for (size_t i = 0; ok && i < t->n; i++) {
-    utf8proc_int32_t part[16];
+    utf8proc_int32_t part[MOST];
     int boundary = 0;
-    utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)t->at[i], part, 16, UTF8PROC_DECOMPOSE, &boundary);
-    if (n < 0 || n > 16) part[0] = (utf8proc_int32_t)t->at[i], n = 1;
+    utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)t->at[i], part, MOST, how, &boundary);
+    if (n < 0 || n > MOST) part[0] = (utf8proc_int32_t)t->at[i], n = 1;
     for (utf8proc_ssize_t k = 0; ok && k < n; k++) ok = host_text_push(&out, (uint32_t)part[k]);
   }
   return replace(t, &out, ok && order_marks(&out));
+}
+
+bool host_decompose(HostText *t) {
+  return is_plain(t, 0xc0) || decompose(t, UTF8PROC_DECOMPOSE); // nothing below decomposes
+}
+
+bool host_decompose_compatible(HostText *t) {
+  return is_plain(t, 0xa0) || decompose(t, UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT);
 }
 
 bool host_compose(HostText *t) {

@@ -67,6 +67,7 @@ SY_MUST_USE bool host_lower_each(HostText *t);
 
 // Canonical decomposition and composition, forms NFD and NFC; linear time.
 SY_MUST_USE bool host_decompose(HostText *t);
+SY_MUST_USE bool host_decompose_compatible(HostText *t); // form NFKD; NFKC: the same, then host_compose
 SY_MUST_USE bool host_compose(HostText *t);
 
 // Everything; fix = with host_fix_text.

@@ -196,7 +196,7 @@ else skip "embed: a folder that breaks off" "no strace"; fi
 
 ### no shared library
 static=1
-for l in jpeg png z utf8proc; do [ "$(gcc -print-file-name=lib$l.a)" != lib$l.a ] || static=; done
+for l in jpeg png z utf8proc pcre2-8; do [ "$(gcc -print-file-name=lib$l.a)" != lib$l.a ] || static=; done
 if [ -n "$static" ] && ! LC_ALL=C grep -q __asan "$syc"; then
   run 0 "static" build vit:tiny -w vit.safetensors --static -o alone
   check "... needs nothing" sh -c 'ldd alone 2>&1 | grep -q "not a dynamic executable"'

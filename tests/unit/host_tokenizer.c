@@ -354,8 +354,8 @@ Test(tokenizer, texts_that_are_no_vocabulary) {
       {"<?xml version=\"1.0\"?>", "this is XML"},
       {"Entry not found", "a server's message"},
       {"404: Not Found", "a server's message"},
-      {"{\"!\": 0, \"a</w>\": 1}", "this is JSON"},
-      {"{\n  \"version\": \"1.0\",\n  \"model\": {}}", "this is JSON"},
+      {"{\"!\": 0, \"a</w>\": 1}", "this is a vocab.json, and there is no merges.txt beside it"},
+      {"{\n  \"version\": \"1.0\",\n  \"model\": {}}", "model.vocab: a vocabulary must be an object"},
       {"the cat\nthe dog\n", "neither merges"},
       {"h e\nhe l\n", "neither merges"}, // the header is missing
       {"#version: 0.2\nthe cat\n", "line 2: 'the' is neither a byte nor made by an earlier line"},
@@ -465,8 +465,8 @@ Test(tokenizer, models_with_pieces_that_cannot_be) {
   put_piece(&b, longer, 0, NORMAL);
   refused(b.at, b.n, "damaged");
   b = good;
-  put_block(&b, 2, "\x18\x02", 2); // model_type: byte pairs
-  refused(b.at, b.n, "not of the unigram kind");
+  put_block(&b, 2, "\x18\x03", 2); // model_type: words
+  refused(b.at, b.n, "neither of the unigram kind nor BPE");
 }
 
 Test(tokenizer, messages_that_are_none) {
