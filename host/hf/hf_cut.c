@@ -7,7 +7,7 @@
 
 static bool is_punctuation(uint32_t c) {
   if (c < 0x80) return (c > 32 && c < '0') || (c > '9' && c < 'A') || (c > 'Z' && c < 'a') || (c > 'z' && c < 127);
-  int k = utf8proc_category((utf8proc_int32_t)c);
+  int k = (int)utf8proc_category((utf8proc_int32_t)c);
   return k >= UTF8PROC_CATEGORY_PC && k <= UTF8PROC_CATEGORY_PO;
 }
 

@@ -8,7 +8,7 @@
 #include <utf8proc.h>
 
 static int category(uint32_t c) {
-  return utf8proc_category((utf8proc_int32_t)c);
+  return (int)utf8proc_category((utf8proc_int32_t)c);
 }
 
 static bool between(int k, int low, int high) {
