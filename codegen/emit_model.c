@@ -96,10 +96,11 @@ static void emit_task_functions(const Image *im, Buf *out) {
   }
 }
 
-static bool is_narrow(const Image *im) {
+static unsigned helpers_of(const Image *im) {
+  unsigned need = 0;
   for (size_t i = 0; i < im->function.n; i++)
-    if (im->function.at[i].k && kernel_is_narrow(im->function.at[i].k)) return true;
-  return false;
+    if (im->function.at[i].k) need |= kernel_helpers(im->function.at[i].k);
+  return need;
 }
 
 static void emit_section_of(const Image *im, size_t t, Buf *out) {
@@ -111,7 +112,7 @@ static void emit_section_of(const Image *im, size_t t, Buf *out) {
   emit_rule(out, title.s);
   buf_free(&title);
   if (!always) buf_printf(out, "#if %s\n", condition);
-  emit_c_prelude(target, &(Prelude){im->p->target, t, is_narrow(im)}, out);
+  emit_c_prelude(target, &(Prelude){im->p->target, t, helpers_of(im)}, out);
   EmitFunctions functions = {0};
   for (size_t i = 0; i < im->function.n; i++) {
     const ImageFunction *f = &im->function.at[i];
@@ -157,7 +158,7 @@ static void part_tables(const ModelText *m, Buf *out) {
   buf_putc(out, '\n');
   emit_steps(&im, out);
   emit_rule(out, "Kernels: what all instruction sets share");
-  emit_c_prelude(NULL, &(Prelude){.narrow = is_narrow(&im)}, out);
+  emit_c_prelude(NULL, &(Prelude){.helpers = helpers_of(&im)}, out);
   emit_task_functions(&im, out);
   for (size_t t = 0; t < p->ntarget; t++) emit_section_of(&im, t, out);
   emit_rule(out, "Tables");

@@ -10,7 +10,9 @@
 //   softmax:    maximum; e^(x - max) into scratch with its sum; product with 1 / sum
 //   argmax:     best value and its index in each lane, then the least index among the best lanes; exact for all i32
 //   top_k:      the same once for each place, among the elements behind the one found before
+//   quantise:   greatest magnitude, as bits; then words of four codes (ir/op/codes.h)
 // A reduction over an axis whose elements are not adjacent (the mean over tokens) runs in vectors across its rows.
+#include "ir/op/codes.h"
 #include "kmath.h"
 #include "lower_reduce.h"
 
@@ -70,14 +72,18 @@ static void reduce_column(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, KVal 
   r->term(r, x_at(r, c, lanes, n), lanes, value);
 }
 
-// Walks the row and leaves the joined terms in out[]: scalars.
-static void reduce(Row *r, Term *term, int terms, KOp join, double identity, KVal *out) {
+// Walks the row and leaves the joined terms, which are of type dt, in out[]: scalars.
+static void reduce_as(Row *r, DType dt, Term *term, int terms, KOp join, double identity, KVal *out) {
   r->term = term;
   r->reduce.terms = terms, r->reduce.join = join, r->reduce.identity = identity;
-  r->reduce.dtype = r->dtype, r->reduce.vectors = r->vectors;
+  r->reduce.dtype = dt, r->reduce.vectors = r->vectors;
   r->reduce.term = reduce_column, r->reduce.ud = r;
   lower_reduce(r->lo, &r->columns, 1, &r->reduce, out);
   r->stored = !r->plain;
+}
+
+static void reduce(Row *r, Term *term, int terms, KOp join, double identity, KVal *out) {
+  reduce_as(r, r->dtype, term, terms, join, identity, out);
 }
 
 static void term_x(Row *r, KVal x, uint32_t lanes, KVal *term) {
@@ -403,6 +409,55 @@ static void row_top_k(Row *r) {
   kb_end(k);
 }
 
+/* quantise -------------------------------------------------------------------------------------------- */
+static void term_magnitude(Row *r, KVal x, uint32_t lanes, KVal *term) {
+  (void)lanes;
+  term[0] = kb_op1(r->lo->k, K_magn, x);
+}
+
+// Zeros from the last column of the row in scratch up to where its codes end.
+static void fill_row(Row *r, int64_t from, int64_t to) {
+  Kernel *k = r->lo->k;
+  KVal zero = from < to ? num(r, 0, k->lanes) : (KVal){0};
+  for (int64_t c = from; c < to; c += k->lanes)
+    kb_store(k, r->row, ki_const(c), zero, to - c < (int64_t)k->lanes ? to - c : (int64_t)k->lanes);
+}
+
+// 128 more than the codes of the elements from column c on. Adding 1.5 * 2^23 rounds to whole numbers, half to even.
+static KVal plain_codes(Row *r, KIdx c) {
+  Kernel *k = r->lo->k;
+  KVal magic = num(r, 12582912.0, k->lanes);
+  KVal y = kb_op2(k, K_mul, x_at(r, c, k->lanes, k->lanes), in(r, 0, k->lanes));
+  y = kb_op2(k, K_sub, kb_op2(k, K_add, y, magic), magic);
+  return kb_op2(k, K_add, kb_cvt(k, y, DT_I32), kb_const(k, 128, DT_I32, k->lanes));
+}
+
+static void row_quantise(Row *r) {
+  Lowering *lo = r->lo;
+  Kernel *k = lo->k;
+  int64_t columns = r->columns.bound, quarter = codes_words(columns);
+  Point end = point_at(r, ki_const(quarter), k->lanes, k->lanes);
+  KIdx room = lower_address(lo, &lo->root, &end);
+  KVal most, scale;
+  reduce_as(r, DT_I32, term_magnitude, 1, K_max, 0, &most);
+  if (!r->plain) fill_row(r, columns, codes_depth(columns));
+  most = kb_op1(k, K_real, most);
+  KVal tiny = kb_op2(k, K_lt, most, num(r, CODE_LEAST, 1)), zero = num(r, 0, 1), top = num(r, CODE_MOST, 1);
+  r->s[0] = kb_op3(k, K_select, tiny, zero, kb_op2(k, K_div, top, most));
+  scale = kb_op3(k, K_select, tiny, zero, kb_op2(k, K_div, most, top));
+  KIdx j = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(ki_const(quarter)), k->lanes));
+  KVal word = plain_codes(r, ki_addc(j, (CODES_IN_WORD - 1) * quarter)), byte = kb_const(k, 256, DT_I32, k->lanes);
+  for (int i = CODES_IN_WORD - 2; i >= 0; i--)
+    word = kb_op2(k, K_add, kb_op2(k, K_mul, word, byte), plain_codes(r, ki_addc(j, i * quarter)));
+  word = kb_op2(k, K_xor, word, kb_const(k, (int32_t)0x80808080u, DT_I32, k->lanes)); // 128 less in each byte
+  Point p = point_at(r, j, k->lanes, k->lanes);
+  kb_store(k, lo->root.buf, lower_address(lo, &lo->root, &p), word, k->lanes);
+  kb_end(k);
+  KVal none = kb_const(k, 0, DT_I32, k->lanes);
+  for (int64_t w = 0; w < CODE_ROOM; w += k->lanes) kb_store(k, lo->root.buf, ki_addc(room, w), none, k->lanes);
+  kb_store(k, lo->root.buf, room, kb_op1(k, K_magn, scale), 1);
+}
+
 /* reduction across rows ------------------------------------------------------------------------------- */
 // [.., D, N] -> [.., D, 1] where D is adjacent and N is not: the columns of the domain are D here, N is `columns`.
 typedef struct Across {
@@ -455,7 +510,8 @@ static const struct {
                  {OP_reduce_max, row_reduce_max, 1, false},
                  {OP_argmax, row_argmax, 1, false},
                  {OP_top_k, row_top_k, 1, false},
-                 {OP_layer_norm_grad, row_layer_norm_grad, 4, false}};
+                 {OP_layer_norm_grad, row_layer_norm_grad, 4, false},
+                 {OP_quantise, row_quantise, 2, false}};
 
 typedef struct RowKernel {
   Row r;
@@ -545,16 +601,18 @@ bool lower_row(Arena *arena, const Graph *g, const Group *grp, const Target *t, 
   if (!lower_root(&lo)) return false;
   if (runs_across(&lo, v)) return emit_across(r);
 
-  r->plain = !lower_is_member(&lo, r->x);
+  bool codes = v->op == OP_quantise;
+  int64_t room = codes ? CODE_DEPTH : K_MAX_LANES; // what the row in scratch is filled up to
+  r->plain = !lower_is_member(&lo, r->x) && !(codes && r->columns.bound % CODE_DEPTH);
   int c = lo.rank - 1;
   r->vectors = v->op == OP_argmax || v->op == OP_top_k || is_reduction(v->op) || lo.root.stride[c] == 1 ||
                lo.axis[c].extent == 1;
   for (size_t i = 0; i < lo.src.n; i++)
     r->vectors = r->vectors && lo.src.at[i].stride[c] >= 0 && lo.src.at[i].stride[c] <= 1;
+  if (codes && !r->vectors) r->plain = false; // columns that are apart are brought together in scratch
   lower_collapse(&lo, lo.rank - 1, INT64_MAX);
   if (!r->plain || row_table[rk.entry].keeps)
-    r->row =
-        kb_buf(lo.k, "row", r->dtype, KB_SCRATCH, (r->columns.bound + K_MAX_LANES - 1) / K_MAX_LANES * K_MAX_LANES);
+    r->row = kb_buf(lo.k, "row", r->dtype, KB_SCRATCH, round_up(r->columns.bound, room));
   int64_t rows = lo.t->cost->task_elements / r->columns.bound;
   rows = rows < 1 ? 1 : rows > 16 ? 16 : rows;
   lower_rows(&lo, rows, emit_row, &rk);

@@ -115,12 +115,25 @@ void emit_c_prelude(const Target *t, const Prelude *p, Buf *out) {
   if (t->base && !is_printed(t->base, p)) emit_c_prelude(t->base, p, out);
   if (t->isa && *t->isa->features) put_helper_macro(t, out);
   buf_puts(out, t->prelude);
-  if (p->narrow) buf_puts(out, t->narrow);
+  if (p->helpers & HELP_NARROW) buf_puts(out, t->narrow);
+  if (p->helpers & HELP_CODES) buf_puts(out, t->codes);
   buf_putc(out, '\n');
 }
 
-bool kernel_is_narrow(const Kernel *k) {
+const Intrinsic *target_intrinsic(const Target *t, KOp op) {
+  for (; t; t = t->base)
+    for (size_t i = 0; i < t->nintrinsics; i++)
+      if (t->intrinsics[i].op == op) return &t->intrinsics[i];
+  return NULL;
+}
+
+unsigned kernel_helpers(const Kernel *k) {
+  static const bool codes[KOP_COUNT] = {[K_magn] = true, [K_real] = true, [K_even8] = true, [K_odd8] = true,
+                                        [K_dot2] = true, [K_dot4] = true, [K_dot4u] = true};
+  unsigned need = 0;
   for (size_t b = 1; b < k->buf.n; b++)
-    if (dtype_is_narrow(k->buf.at[b].dtype)) return true;
-  return false;
+    if (dtype_is_narrow(k->buf.at[b].dtype)) need |= HELP_NARROW;
+  for (size_t i = 1; i < k->ins.n; i++)
+    if (codes[k->ins.at[i].op]) need |= HELP_CODES;
+  return need;
 }

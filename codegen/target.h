@@ -34,6 +34,20 @@ enum { // by rank
 };
 extern const InstructionSet instruction_sets[ISA_COUNT];
 
+typedef struct Intrinsic { // an operation that LLVM would not find in its parts
+  KOp op;
+  const char *name; // "llvm.x86.avx2.pmadd.wd"
+  bool halves;      // its operands are vectors of 16 bits, not of words
+  bool adds;        // the sum is an operand of it
+} Intrinsic;
+
+// Products of codes of 8 bits: what the kernel makes of a row's words before it multiplies them.
+typedef enum DotKind {
+  DOT_WORDS, // nothing: dot4
+  DOT_PAIRS, // bytes 0 and 2, and bytes 1 and 3, as halves of 16 bits: dot2
+  DOT_PLAIN, // bytes without a sign, 128 more than the codes: dot4u
+} DotKind;
+
 typedef struct Target {
   const char *name; // of the instruction set
   const InstructionSet *isa;
@@ -42,6 +56,7 @@ typedef struct Target {
   const char *vec_f32, *vec_i32, *mask; // C types of a vector
   const char *prelude;                  // C text: includes, helper functions
   const char *narrow;                   // more of them, for kernels that touch narrow types
+  const char *codes;                    // more of them, for products of codes of 8 bits
   uint32_t lanes;                       // f32 lanes
   uint32_t vregs;                       // vector registers
   bool has_fma;
@@ -52,7 +67,13 @@ typedef struct Target {
   // steps of k that all rows of a product do before the next ones, so that these of a panel stay in the first-level
   // cache while they do; a multiple of cost->product.burst, for tiles of one panel; 0: k is not divided
   uint32_t k_block;
+  DotKind dot;
+  struct { // register tile of products of codes: rows x panels of 16 columns
+    uint8_t rows, panels;
+  } code_tile;
   const Costs *cost;
+  const Intrinsic *intrinsics;
+  size_t nintrinsics;
   const IsaRow *rows;
   size_t nrows;
 } Target;
@@ -67,6 +88,7 @@ SY_MUST_USE bool target_runs_on(const Target *t, const Family *f); // portable o
 const char *target_attribute(const Target *t, Arena *a); // "__attribute__((target(\"avx2,fma,f16c\")))", or ""
 // What a processor must say, by the words of runtime/cpu_words.h.
 void target_cpu_needs(const Target *t, uint32_t *need);
+SY_MUST_USE const Intrinsic *target_intrinsic(const Target *t, KOp op); // NULL: LLVM needs none
 SY_MUST_USE const IsaRow *target_row(const Target *t, KOp op, DType dt, uint32_t lanes,
                                      bool partial); // NULL = not in the target
 
@@ -94,14 +116,14 @@ void emit_c_kernel(const Kernel *k, const Target *t, const EmitC *o, Buf *out);
 void emit_c_functions_free(EmitFunctions *f);
 void emit_c_tasks(const Kernel *k, Buf *out); // C expression of the number of tasks in terms of d[] (size_t const *d)
 // Includes and helpers: of a target, or (NULL) those that all targets share. before: targets whose helpers stand in the
-// file already; those of t->base are printed too where they do not. narrow: with those of kernels that touch buffers of
-// narrow types.
+// file already; those of t->base are printed too where they do not. helpers: what only some kernels need, as bits.
+enum { HELP_NARROW = 1, HELP_CODES = 2, HELP_ALL = 3 }; // buffers of narrow types; codes of 8 bits
 typedef struct Prelude {
   const Target *const *before;
   size_t nbefore;
-  bool narrow;
+  unsigned helpers;
 } Prelude;
 void emit_c_prelude(const Target *t, const Prelude *p, Buf *out);
-bool kernel_is_narrow(const Kernel *k); // does it?
+unsigned kernel_helpers(const Kernel *k); // those that it needs
 
 #endif

@@ -4,6 +4,7 @@
 // Operations: two for each product and sum of a contraction, one for simple elementwise work, a dozen for functions,
 // per element what a row operator takes. Bytes: what the group must read (an operand once, however often it is read; of
 // a table only the rows taken) and what it writes.
+#include "ir/op/codes.h"
 #include "program.h"
 
 typedef struct Cost {
@@ -12,9 +13,9 @@ typedef struct Cost {
 } Cost;
 
 // Counted operations of row operators; others are elementwise (one, or FUNCTION).
-static const Cost rows[] = {{OP_layer_norm, 8},   {OP_rms_norm, 4},         {OP_l2_norm, 4},         {OP_softmax, 20},
-                            {OP_log_softmax, 20}, {OP_reduce_sum, 1},       {OP_reduce_max, 1},      {OP_argmax, 2},
-                            {OP_top_k, 2},        {OP_layer_norm_grad, 16}, {OP_layer_norm_sums, 10}};
+static const Cost rows[] = {{OP_layer_norm, 8},   {OP_rms_norm, 4},         {OP_l2_norm, 4},          {OP_softmax, 20},
+                            {OP_log_softmax, 20}, {OP_reduce_sum, 1},       {OP_reduce_max, 1},       {OP_argmax, 2},
+                            {OP_top_k, 2},        {OP_layer_norm_grad, 16}, {OP_layer_norm_sums, 10}, {OP_quantise, 6}};
 static const Op functions[] = {OP_exp,     OP_log,  OP_tanh,      OP_sin,        OP_cos,
                                OP_sigmoid, OP_gelu, OP_gelu_tanh, OP_quick_gelu, OP_swish};
 enum { FUNCTION = 12, RANDOM = 150 };
@@ -48,6 +49,8 @@ static double contraction(const Graph *g, const Value *v, const int64_t *dims) {
     return 2 * x * extent_now(&v->type, 1, dims);
   }
   const Type *x = &graph_value(g, v->args[0])->type;
+  if (v->op == OP_linear_codes)
+    return 2 * type_elements_now(&v->type, dims) * (double)(CODES_IN_WORD * graph_value(g, v->args[1])->type.dim[1].c);
   double n = type_elements_now(&v->type, dims), k = extent_now(x, x->rank - 1, dims);
   return 2 * n * k + (v->nargs == 3 ? n : 0);
 }

@@ -77,10 +77,10 @@ static bool prepare(Session *s, const KernelList *list, const char *prefix, Kern
 /* C
  * ----------------------------------------------------------------------------------------------------------------------
  */
-static bool any_narrow(const KernelText *list, size_t n) {
-  for (size_t i = 0; i < n; i++)
-    if (kernel_is_narrow(list[i].k)) return true;
-  return false;
+static unsigned helpers_of(const KernelText *list, size_t n) {
+  unsigned need = 0;
+  for (size_t i = 0; i < n; i++) need |= kernel_helpers(list[i].k);
+  return need;
 }
 
 static void put_head(const KernelText *list, size_t n, const char *prefix, Buf *b) {
@@ -90,7 +90,7 @@ static void put_head(const KernelText *list, size_t n, const char *prefix, Buf *
               "`scratch`, 64-byte\n"
               "   aligned), DIMS by their numbers, TASK below NAME_tasks(dims). Compile with -std=c11 "
               "-ffp-contract=off. */\n");
-  emit_c_prelude(NULL, &(Prelude){.narrow = any_narrow(list, n)}, b);
+  emit_c_prelude(NULL, &(Prelude){.helpers = helpers_of(list, n)}, b);
   buf_printf(b, "typedef struct %s_args {\n  void *p[%zu];\n  size_t dim[%d];\n} %s_args;\n", prefix, buffers, MAX_DIMS,
              prefix);
 }
@@ -141,7 +141,7 @@ static void put_section(Session *s, const KernelText *list, size_t n, const Targ
 static void put_c(Session *s, const KernelText *list, size_t n, const char *prefix, Buf *b) {
   put_head(list, n, prefix, b);
   const Target *before[ISA_COUNT];
-  Prelude p = {before, 0, any_narrow(list, n)};
+  Prelude p = {before, 0, helpers_of(list, n)};
   for (size_t t = 0; targets[t]; t++) {
     bool used = false;
     for (size_t i = 0; i < n; i++) used = used || list[i].t == targets[t];

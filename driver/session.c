@@ -385,15 +385,6 @@ bool session_known_pass(Session *s, const char *option, const char *name) {
   return known;
 }
 
-// "bf16w": weights are kept in bf16. The choices are checked when the command line is read.
-static DType kept_type(Session *s) {
-  const char *name = s->opt.precision;
-  DType t = DT_F32;
-  if (name && strcmp(name, dtype_info[t].name) != 0)
-    (void)dtype_by_name(arena_printf(&s->arena, "%.*s", (int)strlen(name) - 1, name), &t);
-  return t;
-}
-
 bool session_passes(Session *s, Module *m) {
   const char *dump = s->opt.dump_after && strcmp(s->opt.dump_after, "all") != 0 ? s->opt.dump_after : NULL;
   if (!session_known_pass(s, "--dump-after", dump) || !session_known_pass(s, "--stop-after", s->opt.stop_after) ||
@@ -405,7 +396,7 @@ bool session_passes(Session *s, Module *m) {
                    .ndisable = s->opt.disable.n,
                    .stop_after = s->opt.stop_after,
                    .start_from = s->opt.start_from,
-                   .keep = kept_type(s),
+                   .precision = precision_by_name(s->opt.precision),
                    .time = s->opt.time_passes,
                    .verify = true,
                    .remarks = s->opt.remarks,

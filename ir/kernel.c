@@ -445,7 +445,8 @@ static KVal push_op(Kernel *k, KOp op, KVal a, KVal b, KVal c, int nargs) {
   if (r == KR_M) s.dtype = DT_BOOL;
   if (r == KR_S) s.lanes = 1;
   if (op == K_splat) s.lanes = (uint8_t)k->lanes;
-  if (op == K_mtob) s.dtype = DT_F32;
+  if (op == K_mtob || op == K_real) s.dtype = DT_F32;
+  if (op == K_magn) s.dtype = DT_I32;
   return push(k, s);
 }
 

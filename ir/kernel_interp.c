@@ -270,6 +270,52 @@ static void run_rotl(Run *r, const Step *s) {
   Cell a = *s->a, b = *s->b;
   for (int l = 0; l < s->lanes; l++) s->d->u[l] = a.u[l] << (b.u[l] & 31u) | a.u[l] >> (-b.u[l] & 31u);
 }
+static void run_magn(Run *r, const Step *s) {
+  (void)r;
+  for (int l = 0; l < s->lanes; l++) s->d->u[l] = s->a->u[l] & 0x7fffffffu;
+}
+static void run_real(Run *r, const Step *s) {
+  (void)r, copy(s->d, s->a);
+}
+
+// Part p of `bits` bits of a word, with its sign.
+static int32_t part(uint32_t word, int p, int bits) {
+  uint32_t top = word << (32 - bits * (p + 1));
+  return wrap(top) >> (32 - bits);
+}
+static uint32_t halves(int32_t low, int32_t high) {
+  return ((uint32_t)low & 0xffffu) | (uint32_t)high << 16;
+}
+static void run_even8(Run *r, const Step *s) {
+  (void)r;
+  for (int l = 0; l < s->lanes; l++) s->d->u[l] = halves(part(s->a->u[l], 0, 8), part(s->a->u[l], 2, 8));
+}
+static void run_odd8(Run *r, const Step *s) {
+  (void)r;
+  for (int l = 0; l < s->lanes; l++) s->d->u[l] = halves(part(s->a->u[l], 1, 8), part(s->a->u[l], 3, 8));
+}
+// d = a + the products of the parts of b and c, of `bits` bits each; those of b without a sign: mask them.
+static void dot(const Step *s, int bits, bool plain) {
+  for (int l = 0; l < s->lanes; l++) {
+    uint32_t sum = s->a->u[l];
+    for (int p = 0; p < 32 / bits; p++) {
+      int32_t x = part(s->b->u[l], p, bits), y = part(s->c->u[l], p, bits);
+      if (plain) x &= (1 << bits) - 1;
+      sum += (uint32_t)x * (uint32_t)y;
+    }
+    s->d->u[l] = sum;
+  }
+}
+static void run_dot2(Run *r, const Step *s) {
+  (void)r, dot(s, 16, false);
+}
+static void run_dot4(Run *r, const Step *s) {
+  (void)r, dot(s, 8, false);
+}
+static void run_dot4u(Run *r, const Step *s) {
+  (void)r, dot(s, 8, true);
+}
+
 static void run_cvt(Run *r, const Step *s) {
   (void)r;
   for (int l = 0; l < s->lanes; l++) {

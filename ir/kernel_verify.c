@@ -24,7 +24,8 @@ typedef struct Signature {
   unsigned dtypes;  // of the result (of the operand for store), as bits; 0 = not a typed operation
   char lanes;       // 'a' 1 or the kernel's, '1', 'w' the kernel's
   const char *args; // one letter an operand: s same type, S scalar and V vector of the same dtype, m mask of the same
-                    // lanes, n number of the same lanes (any dtype), = the type of operand 0, r a register
+                    // lanes, n number of the same lanes (any dtype), = the type of operand 0, r a register,
+                    // f and i an f32 and an i32 of the same lanes
 } Signature;
 
 static const Signature signature[KOP_COUNT] = {
@@ -39,6 +40,9 @@ static const Signature signature[KOP_COUNT] = {
     [K_min] = {NUM, 'a', "ss"},     [K_sqrt] = {FLT, 'a', "s"},  [K_exp2i] = {FLT, 'a', "s"},
     [K_expo] = {FLT, 'a', "s"},     [K_mant] = {FLT, 'a', "s"},  [K_cvt] = {NUM, 'a', "n"},
     [K_xor] = {INT, 'a', "ss"},     [K_shr] = {INT, 'a', "ss"},  [K_rotl] = {INT, 'a', "ss"},
+    [K_magn] = {INT, 'a', "f"},     [K_real] = {FLT, 'a', "i"},  [K_even8] = {INT, 'a', "s"},
+    [K_odd8] = {INT, 'a', "s"},     [K_dot2] = {INT, 'a', "sss"}, [K_dot4] = {INT, 'a', "sss"},
+    [K_dot4u] = {INT, 'a', "sss"},
     [K_lt] = {MSK, 'a', "n="},      [K_le] = {MSK, 'a', "n="},   [K_eq] = {MSK, 'a', "n="},
     [K_and] = {MSK, 'a', "ss"},     [K_or] = {MSK, 'a', "ss"},   [K_not] = {MSK, 'a', "s"},
     [K_select] = {NUM, 'a', "mss"}, [K_mtob] = {NUM, 'a', "m"},  [K_hadd] = {NUM, '1', "V"},
@@ -280,7 +284,11 @@ static bool check_operand(Check *c, const KIns *s, int i, char rule) {
   if (!id || id >= c->at || !c->live[id]) return fail(c, "operand %d (%%%u) is not a value in scope", i, id);
   const KIns *a = &k->ins.at[id], *first = &k->ins.at[s->arg[0].id];
   if (rule == 'r' && a->op != K_var) return fail(c, "operand %d (%%%u) is not a var", i, id);
-  DType want_type = rule == 'm' ? DT_BOOL : rule == '=' ? first->dtype : s->dtype;
+  DType want_type = rule == 'm'   ? DT_BOOL
+                    : rule == 'f' ? DT_F32
+                    : rule == 'i' ? DT_I32
+                    : rule == '=' ? first->dtype
+                                  : s->dtype;
   uint32_t want_lanes = rule == 'S' ? 1 : rule == 'V' ? k->lanes : s->lanes;
   bool type_ok = rule == 'n' ? (NUM >> a->dtype & 1) != 0 : a->dtype == want_type;
   if (!type_ok) return fail(c, "operand %d (%%%u) is %s", i, id, dtype_info[a->dtype].name);

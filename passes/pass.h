@@ -16,11 +16,21 @@
 
 #include "ir/op/pack.h"
 
+typedef struct Precision { // a row of precisions.def
+  const char *name;
+  DType keep;
+  bool codes;
+  const char *about;
+} Precision;
+extern const Precision precisions[];
+extern const size_t precision_count;
+const Precision *precision_by_name(const char *name); // NULL: there is none; of NULL: the first, f32
+
 typedef struct PassOptions {
   const char **disable; // names of passes left out (only those that are not required)
   size_t ndisable;
   const char *stop_after, *start_from; // pass names or NULL
-  DType keep;                          // the narrow type that weights are kept in; DT_F32: as they are
+  const Precision *precision;          // NULL: as the model says
   bool time;                           // fill the timings
   bool verify;                         // verify after each pass (on by default in the driver)
   bool remarks;                        // report what was and was not fused, and why

@@ -2,7 +2,7 @@
 // in: `widen` reads such elements as what they compute as, and is a view, because loads widen; a cast to it is stored,
 // and the store rounds. This pass
 //   - makes casts from a narrow type views:  cast(x : bf16) : f32  =>  widen(x)
-//   - with PassOptions.keep, keeps matrices and tables of weights in that type:  linear(x, w)  =>
+//   - with a precision that says so (precisions.def), keeps matrices and tables of weights in that type:  linear(x, w)  =>
 //     linear(x, widen(cast(w))).  The packer evaluates the cast, so that is what the weight file holds; what is
 //     computed is the same product with rounded weights;
 //   - with it, keeps what one word of a generate leaves for the next in that type, too: ports of the roles state and
@@ -11,7 +11,27 @@
 #include "ir/op/op.h"
 #include "rewrite.h"
 
+#include <string.h>
+
 PassFn pass_precision;
+
+const Precision precisions[] = {
+#define PRECISION(name, keep, codes, about) {#name, DT_##keep, codes, about},
+#include "precisions.def"
+#undef PRECISION
+};
+const size_t precision_count = sizeof precisions / sizeof *precisions;
+
+const Precision *precision_by_name(const char *name) {
+  if (!name) return precisions;
+  for (size_t i = 0; i < precision_count; i++)
+    if (!strcmp(precisions[i].name, name)) return &precisions[i];
+  return NULL;
+}
+
+static DType keep_of(const PassOptions *o) {
+  return o->precision ? o->precision->keep : DT_F32;
+}
 
 static bool is_table(const Type *t) { // more than one row
   int axes = 0;
@@ -29,7 +49,7 @@ static Val cast_to_view(RuleCtx *c, Val v) {
 
 static Val keep_narrow(RuleCtx *c, Val v) {
   Value x = *rule_value(c, v);
-  DType keep = c->opt->keep;
+  DType keep = keep_of(c->opt);
   if (!dtype_is_narrow(keep) || graph_is_packed(c->g, v) || !x.nargs) return NO_VAL;
   Val *arg = ARENA_ARRAY(c->g->module->arena, Val, x.nargs);
   bool any = false;
@@ -111,11 +131,11 @@ static const Rule precision_rules[] = {
 
 size_t pass_precision(Module *m, Arena *scratch, const PassOptions *o) {
   size_t changes = 0;
-  if (dtype_is_narrow(o->keep) && m->built)
-    m->built = arena_printf(m->arena, "%s, precision=%sw", m->built, dtype_info[o->keep].name);
-  for (size_t i = 0; i < m->graph.n && dtype_is_narrow(o->keep); i++) {
+  DType keep = keep_of(o);
+  if (keep != DT_F32 && m->built) m->built = arena_printf(m->arena, "%s, precision=%s", m->built, o->precision->name);
+  for (size_t i = 0; i < m->graph.n && dtype_is_narrow(keep); i++) {
     ArenaMark mark = arena_mark(scratch);
-    changes += narrow_ports(m->graph.at[i], o->keep, scratch);
+    changes += narrow_ports(m->graph.at[i], keep, scratch);
     arena_reset(scratch, mark);
   }
   return changes +

@@ -98,6 +98,26 @@ static const char narrow[] =
     "  sy_store_h_avx2(p, _mm_packus_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1)), n);\n"
     "}\n";
 
+static const char codes[] =
+    "SY_AVX2 __m256i sy_magn_avx2(__m256 x) {\n"
+    "  return _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x7fffffff));\n"
+    "}\n"
+    "SY_AVX2 __m256i sy_even8_avx2(__m256i a) { return _mm256_srai_epi16(_mm256_slli_epi16(a, 8), 8); }\n"
+    "SY_AVX2 __m256i sy_odd8_avx2(__m256i a) { return _mm256_srai_epi16(a, 8); }\n"
+    "SY_AVX2 __m256i sy_dot2_avx2(__m256i s, __m256i a, __m256i b) {\n"
+    "  s = _mm256_add_epi32(s, _mm256_madd_epi16(a, b));\n"
+    "  SY_PIN(s); // gcc would add in another order, and run out of registers\n"
+    "  return s;\n"
+    "}\n"
+    "SY_AVX2 __m256i sy_dot4_avx2(__m256i s, __m256i a, __m256i b) {\n"
+    "  s = sy_dot2_avx2(s, sy_even8_avx2(a), sy_even8_avx2(b));\n"
+    "  return sy_dot2_avx2(s, sy_odd8_avx2(a), sy_odd8_avx2(b));\n"
+    "}\n"
+    "SY_AVX2 __m256i sy_dot4u_avx2(__m256i s, __m256i a, __m256i b) {\n"
+    "  s = sy_dot2_avx2(s, _mm256_srli_epi16(_mm256_slli_epi16(a, 8), 8), sy_even8_avx2(b));\n"
+    "  return sy_dot2_avx2(s, _mm256_srli_epi16(a, 8), sy_odd8_avx2(b));\n"
+    "}\n";
+
 // clang-format off
 static const IsaRow rows[] = {
     ISA(load, F16, 8, "sy_f16_avx2(%b, 8)"),
@@ -152,6 +172,13 @@ static const IsaRow rows[] = {
     ISA(xor, I32, 8, "_mm256_xor_si256(%0, %1)"),
     ISA(shr, I32, 8, "_mm256_srlv_epi32(%0, %1)"),
     ISA(rotl, I32, 8, "sy_rotl_avx2(%0, %1)"),
+    ISA(magn, I32, 8, "sy_magn_avx2(%0)"),
+    ISA(real, F32, 8, "_mm256_castsi256_ps(%0)"),
+    ISA(even8, I32, 8, "sy_even8_avx2(%0)"),
+    ISA(odd8, I32, 8, "sy_odd8_avx2(%0)"),
+    ISA(dot2, I32, 8, "sy_dot2_avx2(%0, %1, %2)"),
+    ISA(dot4, I32, 8, "sy_dot4_avx2(%0, %1, %2)"),
+    ISA(dot4u, I32, 8, "sy_dot4u_avx2(%0, %1, %2)"),
     ISA(cvt, I32, 8, "_mm256_cvtepi32_ps(%0)"),
     ISA(cvt, F32, 8, "sy_whole_avx2(%0)"),
     ISA(lt, F32, 8, "_mm256_cmp_ps(%0, %1, _CMP_LT_OQ)"),
@@ -173,6 +200,8 @@ static const IsaRow rows[] = {
     ISA(hmax, I32, 8, "sy_hmax_i_avx2(%0)"),
 };
 
+static const Intrinsic intrinsics[] = {{K_dot2, "llvm.x86.avx2.pmadd.wd", true, false}};
+
 const Target target_avx2 = {
     TARGET(avx2),
     .base = &target_scalar,
@@ -184,7 +213,10 @@ const Target target_avx2 = {
     .has_fma = true,
     .tile = {{6, 1}}, // 12 accumulators, 2 registers for the panel
     .k_block = 256,       // 16 KiB of a panel, 6 of the rows
+    .dot = DOT_PAIRS,
+    .code_tile = {6, 1},
     .cost = &costs_of_a_core,
+    INTRINSICS,
     TEXTS,
 };
 // clang-format on

@@ -88,6 +88,20 @@ static const char narrow[] =
     "  _mm256_mask_storeu_epi16(p, SY_FIRST16(n), h);\n"
     "}\n";
 
+static const char codes[] =
+    "SY_AVX512 __m512i sy_even8_avx512(__m512i a) { return _mm512_srai_epi16(_mm512_slli_epi16(a, 8), 8); }\n"
+    "SY_AVX512 __m512i sy_dot2_avx512(__m512i s, __m512i a, __m512i b) {\n"
+    "  return _mm512_add_epi32(s, _mm512_madd_epi16(a, b));\n"
+    "}\n"
+    "SY_AVX512 __m512i sy_dot4_avx512(__m512i s, __m512i a, __m512i b) {\n"
+    "  s = sy_dot2_avx512(s, sy_even8_avx512(a), sy_even8_avx512(b));\n"
+    "  return sy_dot2_avx512(s, _mm512_srai_epi16(a, 8), _mm512_srai_epi16(b, 8));\n"
+    "}\n"
+    "SY_AVX512 __m512i sy_dot4u_avx512(__m512i s, __m512i a, __m512i b) {\n"
+    "  s = sy_dot2_avx512(s, _mm512_srli_epi16(_mm512_slli_epi16(a, 8), 8), sy_even8_avx512(b));\n"
+    "  return sy_dot2_avx512(s, _mm512_srli_epi16(a, 8), _mm512_srai_epi16(b, 8));\n"
+    "}\n";
+
 // clang-format off
 static const IsaRow rows[] = {
     ISA(load, F16, 16, "sy_f16_avx512(%b, 16)"),
@@ -142,6 +156,13 @@ static const IsaRow rows[] = {
     ISA(xor, I32, 16, "_mm512_xor_si512(%0, %1)"),
     ISA(shr, I32, 16, "_mm512_maskz_srlv_epi32(SY_ALL16, %0, %1)"),
     ISA(rotl, I32, 16, "_mm512_maskz_rolv_epi32(SY_ALL16, %0, %1)"),
+    ISA(magn, I32, 16, "_mm512_and_si512(_mm512_castps_si512(%0), _mm512_set1_epi32(0x7fffffff))"),
+    ISA(real, F32, 16, "_mm512_castsi512_ps(%0)"),
+    ISA(even8, I32, 16, "sy_even8_avx512(%0)"),
+    ISA(odd8, I32, 16, "_mm512_srai_epi16(%0, 8)"),
+    ISA(dot2, I32, 16, "sy_dot2_avx512(%0, %1, %2)"),
+    ISA(dot4, I32, 16, "sy_dot4_avx512(%0, %1, %2)"),
+    ISA(dot4u, I32, 16, "sy_dot4u_avx512(%0, %1, %2)"),
     ISA(cvt, I32, 16, "_mm512_maskz_cvtepi32_ps(SY_ALL16, %0)"),
     ISA(cvt, F32, 16, "sy_whole_avx512(%0)"),
     ISA(lt, F32, 16, "_mm512_cmp_ps_mask(%0, %1, _CMP_LT_OQ)"),
@@ -163,6 +184,8 @@ static const IsaRow rows[] = {
     ISA(hmax, I32, 16, "sy_hmax_i_avx512(%0)"),
 };
 
+static const Intrinsic intrinsics[] = {{K_dot2, "llvm.x86.avx512.pmaddw.d.512", true, false}};
+
 const Target target_avx512 = {
     TARGET(avx512),
     .base = &target_scalar,
@@ -173,7 +196,10 @@ const Target target_avx512 = {
     .vregs = 32,
     .has_fma = true,
     .tile = {{8, 3}, {12, 2}, {14, 1}}, // 24 or 14 accumulators, a register a panel
+    .dot = DOT_PAIRS,
+    .code_tile = {8, 3},
     .cost = &costs_of_a_core,
+    INTRINSICS,
     TEXTS,
 };
 // clang-format on

@@ -18,8 +18,9 @@
 #define ISA_PART(op, dtype, lanes, c)                                                                                  \
   { K_##op, DT_##dtype, lanes, c, 1 }
 
+#define INTRINSICS .intrinsics = intrinsics, .nintrinsics = sizeof intrinsics / sizeof intrinsics[0]
 #define TARGET(n) .name = #n, .isa = &instruction_sets[ISA_##n], .rank = ISA_##n
-#define TEXTS .prelude = prelude, .narrow = narrow, .rows = rows, .nrows = sizeof rows / sizeof rows[0]
+#define TEXTS .prelude = prelude, .narrow = narrow, .codes = codes, .rows = rows, .nrows = sizeof rows / sizeof rows[0]
 
 extern const Costs costs_of_a_core; // for processors of which nothing better is known (core.c)
 extern const Target target_scalar;  // one lane, for all: not in `targets`

@@ -112,6 +112,32 @@ static const char narrow[] =
     "  sy_store_h_neon(p, vshrn_n_u32(vbslq_u32(vceqq_f32(x, x), y, quiet), 16), n);\n"
     "}\n";
 
+static const char codes[] =
+    "SY_FN int32x4_t sy_magn_neon(float32x4_t x) {\n"
+    "  return vandq_s32(vreinterpretq_s32_f32(x), vdupq_n_s32(0x7fffffff));\n"
+    "}\n"
+    "SY_FN int32x4_t sy_even8_neon(int32x4_t a) {\n"
+    "  return vreinterpretq_s32_s16(vshrq_n_s16(vshlq_n_s16(vreinterpretq_s16_s32(a), 8), 8));\n"
+    "}\n"
+    "SY_FN int32x4_t sy_odd8_neon(int32x4_t a) {\n"
+    "  return vreinterpretq_s32_s16(vshrq_n_s16(vreinterpretq_s16_s32(a), 8));\n"
+    "}\n"
+    "SY_FN int32x4_t sy_dot2_neon(int32x4_t s, int32x4_t a, int32x4_t b) {\n"
+    "  const int16x8_t x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(b);\n"
+    "  return vaddq_s32(s, vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y)));\n"
+    "}\n"
+    "SY_FN int32x4_t sy_dot4_neon(int32x4_t s, int32x4_t a, int32x4_t b) {\n"
+    "  const int8x16_t x = vreinterpretq_s8_s32(a), y = vreinterpretq_s8_s32(b);\n"
+    "  const int16x8_t low = vmull_s8(vget_low_s8(x), vget_low_s8(y)), high = vmull_high_s8(x, y);\n"
+    "  return vaddq_s32(s, vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high)));\n"
+    "}\n"
+    "SY_FN int32x4_t sy_dot4u_neon(int32x4_t s, int32x4_t a, int32x4_t b) {\n"
+    "  const uint16x8_t x = vreinterpretq_u16_s32(a);\n"
+    "  const int32x4_t even = vreinterpretq_s32_u16(vandq_u16(x, vdupq_n_u16(255)));\n"
+    "  const int32x4_t odd = vreinterpretq_s32_u16(vshrq_n_u16(x, 8));\n"
+    "  return sy_dot2_neon(sy_dot2_neon(s, even, sy_even8_neon(b)), odd, sy_odd8_neon(b));\n"
+    "}\n";
+
 // clang-format off
 static const IsaRow rows[] = {
     ISA(load, F16, 4, "sy_f16_neon(%b, 4)"),
@@ -166,6 +192,13 @@ static const IsaRow rows[] = {
     ISA(xor, I32, 4, "veorq_s32(%0, %1)"),
     ISA(shr, I32, 4, "sy_shr_neon(%0, %1)"),
     ISA(rotl, I32, 4, "sy_rotl_neon(%0, %1)"),
+    ISA(magn, I32, 4, "sy_magn_neon(%0)"),
+    ISA(real, F32, 4, "vreinterpretq_f32_s32(%0)"),
+    ISA(even8, I32, 4, "sy_even8_neon(%0)"),
+    ISA(odd8, I32, 4, "sy_odd8_neon(%0)"),
+    ISA(dot2, I32, 4, "sy_dot2_neon(%0, %1, %2)"),
+    ISA(dot4, I32, 4, "sy_dot4_neon(%0, %1, %2)"),
+    ISA(dot4u, I32, 4, "sy_dot4u_neon(%0, %1, %2)"),
     ISA(cvt, I32, 4, "vcvtq_f32_s32(%0)"),
     ISA(cvt, F32, 4, "vcvtq_s32_f32(%0)"),
     ISA(lt, F32, 4, "vcltq_f32(%0, %1)"),
@@ -197,6 +230,8 @@ const Target target_neon = {
     .vregs = 32,
     .has_fma = true,
     .tile = {{6, 1}}, // 24 accumulators, 4 registers for the panel
+    .dot = DOT_WORDS,
+    .code_tile = {5, 1}, // 20 accumulators, 4 registers for the panel, the rest for products
     .cost = &costs_of_a_core,
     TEXTS,
 };

@@ -116,6 +116,21 @@ static const char narrow[] = "SY_FN sy_f4 sy_f16_portable(const uint16_t *p, siz
                              "  for (size_t i = 0; i < n; i++) p[i] = sy_to_bf16(SY_AT(x, i));\n"
                              "}\n";
 
+static const char codes[] =
+    "SY_FN sy_i4 sy4_magn(sy_f4 a) { SY_EACH4(sy_i4, (sy_i4)a & 0x7fffffff, sy_magn(SY_AT(a, i))); }\n"
+    "SY_FN sy_f4 sy4_real(sy_i4 a) { SY_EACH4(sy_f4, a, sy_real(SY_AT(a, i))); }\n"
+    "SY_FN sy_i4 sy4_even8(sy_i4 a) { SY_LOOP4(sy_i4, sy_even8(SY_AT(a, i))); }\n"
+    "SY_FN sy_i4 sy4_odd8(sy_i4 a) { SY_LOOP4(sy_i4, sy_odd8(SY_AT(a, i))); }\n"
+    "SY_FN sy_i4 sy4_dot2(sy_i4 s, sy_i4 a, sy_i4 b) {\n"
+    "  SY_LOOP4(sy_i4, sy_dot2(SY_AT(s, i), SY_AT(a, i), SY_AT(b, i)));\n"
+    "}\n"
+    "SY_FN sy_i4 sy4_dot4(sy_i4 s, sy_i4 a, sy_i4 b) {\n"
+    "  SY_LOOP4(sy_i4, sy_dot4(SY_AT(s, i), SY_AT(a, i), SY_AT(b, i)));\n"
+    "}\n"
+    "SY_FN sy_i4 sy4_dot4u(sy_i4 s, sy_i4 a, sy_i4 b) {\n"
+    "  SY_LOOP4(sy_i4, sy_dot4u(SY_AT(s, i), SY_AT(a, i), SY_AT(b, i)));\n"
+    "}\n";
+
 // clang-format off
 static const IsaRow rows[] = {
     ISA(load, F16, 4, "sy_f16_portable(%b, 4)"),
@@ -168,6 +183,13 @@ static const IsaRow rows[] = {
     ISA(xor, I32, 4, "sy4_xor_i(%0, %1)"),
     ISA(shr, I32, 4, "sy4_shr_i(%0, %1)"),
     ISA(rotl, I32, 4, "sy4_rotl_i(%0, %1)"),
+    ISA(magn, I32, 4, "sy4_magn(%0)"),
+    ISA(real, F32, 4, "sy4_real(%0)"),
+    ISA(even8, I32, 4, "sy4_even8(%0)"),
+    ISA(odd8, I32, 4, "sy4_odd8(%0)"),
+    ISA(dot2, I32, 4, "sy4_dot2(%0, %1, %2)"),
+    ISA(dot4, I32, 4, "sy4_dot4(%0, %1, %2)"),
+    ISA(dot4u, I32, 4, "sy4_dot4u(%0, %1, %2)"),
     ISA(cvt, I32, 4, "sy4_i_to_f(%0)"),
     ISA(cvt, F32, 4, "sy4_f_to_i(%0)"),
     ISA(lt, F32, 4, "sy4_lt_f(%0, %1)"),
@@ -199,6 +221,8 @@ const Target target_portable = {
     .vregs = 16,
     .has_fma = false, // a library call where the processor has none, and then a slow one (docs/decisions.md, 7)
     .tile = {{2, 1}}, // 8 accumulators: with SSE, 16 registers for those, the panel and what products need on their way
+    .dot = DOT_WORDS,
+    .code_tile = {2, 1},
     .cost = &costs_of_a_core,
     TEXTS,
 };

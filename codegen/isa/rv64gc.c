@@ -12,7 +12,7 @@ static const char prelude[] =
     "  return c;\n"
     "}\n";
 
-static const char narrow[] = "";
+static const char narrow[] = "", codes[] = "";
 
 // clang-format off
 static const IsaRow rows[] = {
@@ -33,6 +33,8 @@ const Target target_rv64gc = {
     .vregs = 8,
     .has_fma = true,
     .tile = {{1, 1}},
+    .dot = DOT_WORDS,
+    .code_tile = {1, 1},
     .cost = &costs_of_a_core,
     TEXTS,
 };

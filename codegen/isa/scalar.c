@@ -102,6 +102,34 @@ static const char narrow[] =
     "  return (uint16_t)(sign | (a + 0xfffu + (a >> 13 & 1u) - 0x38000000u) >> 13);\n"
     "}\n";
 
+static const char codes[] =
+    "#if defined(__SSE2__) && defined(__GNUC__)\n"
+    "#define SY_PIN(x) __asm__(\"\" : \"+x\"(x)) /* in a register, from here on */\n"
+    "#else\n"
+    "#define SY_PIN(x) (void)0\n"
+    "#endif\n"
+    "SY_FN int32_t sy_magn(float x) { return (int32_t)(sy_bits(x) & 0x7fffffffu); }\n"
+    "SY_FN float sy_real(int32_t a) { return sy_float((uint32_t)a); }\n"
+    "/* Parts of a word, with their signs; and the word of two halves. */\n"
+    "SY_FN int32_t sy_byte(int32_t a, int i) { return (int8_t)(uint8_t)((uint32_t)a >> 8 * i); }\n"
+    "SY_FN int32_t sy_half(int32_t a, int i) { return (int16_t)(uint16_t)((uint32_t)a >> 16 * i); }\n"
+    "SY_FN int32_t sy_halves(int32_t low, int32_t high) {\n"
+    "  return sy_int(((uint32_t)low & 0xffffu) | (uint32_t)high << 16);\n"
+    "}\n"
+    "SY_FN int32_t sy_even8(int32_t a) { return sy_halves(sy_byte(a, 0), sy_byte(a, 2)); }\n"
+    "SY_FN int32_t sy_odd8(int32_t a) { return sy_halves(sy_byte(a, 1), sy_byte(a, 3)); }\n"
+    "SY_FN int32_t sy_dot2(int32_t s, int32_t a, int32_t b) {\n"
+    "  return sy_int((uint32_t)s + (uint32_t)(sy_half(a, 0) * sy_half(b, 0)) + (uint32_t)(sy_half(a, 1) * sy_half(b, 1)));\n"
+    "}\n"
+    "SY_FN int32_t sy_dot4(int32_t s, int32_t a, int32_t b) {\n"
+    "  for (int i = 0; i < 4; i++) s = sy_add_i32(s, sy_byte(a, i) * sy_byte(b, i));\n"
+    "  return s;\n"
+    "}\n"
+    "SY_FN int32_t sy_dot4u(int32_t s, int32_t a, int32_t b) {\n"
+    "  for (int i = 0; i < 4; i++) s = sy_add_i32(s, (sy_byte(a, i) & 255) * sy_byte(b, i));\n"
+    "  return s;\n"
+    "}\n";
+
 // clang-format off
 static const IsaRow rows[] = {
     ISA(load, F32, 1, "%e"),
@@ -147,6 +175,13 @@ static const IsaRow rows[] = {
     ISA(xor, I32, 1, "sy_xor_i32(%0, %1)"),
     ISA(shr, I32, 1, "sy_shr_i32(%0, %1)"),
     ISA(rotl, I32, 1, "sy_rotl_i32(%0, %1)"),
+    ISA(magn, I32, 1, "sy_magn(%0)"),
+    ISA(real, F32, 1, "sy_real(%0)"),
+    ISA(even8, I32, 1, "sy_even8(%0)"),
+    ISA(odd8, I32, 1, "sy_odd8(%0)"),
+    ISA(dot2, I32, 1, "sy_dot2(%0, %1, %2)"),
+    ISA(dot4, I32, 1, "sy_dot4(%0, %1, %2)"),
+    ISA(dot4u, I32, 1, "sy_dot4u(%0, %1, %2)"),
     ISA(cvt, I32, 1, "(float)%0"),
     ISA(cvt, F32, 1, "sy_whole(%0)"),
     ISA(lt, F32, 1, "sy_lt_f32(%0, %1)"),

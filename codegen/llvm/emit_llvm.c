@@ -18,6 +18,7 @@
 typedef struct Code {
   Llvm *l;
   const Kernel *k;
+  const Target *t; // NULL: code for no kernel
   LLVMValueRef fn;
   LLVMValueRef *value; // by instruction; of `var`: its slot on the stack
   LLVMValueRef *var;   // by index variable
@@ -383,6 +384,59 @@ static LLVMValueRef op_mant(Code *c, const KIns *s, LLVMValueRef *a) {
   return float_of(c, s, LLVMBuildOr(c->l->b, m, whole_lanes(c, s, 0x3f800000), ""));
 }
 
+static LLVMValueRef op_magn(Code *c, const KIns *s, LLVMValueRef *a) {
+  return LLVMBuildAnd(c->l->b, bits_of(c, s, a[0]), whole_lanes(c, s, 0x7fffffff), "");
+}
+static LLVMValueRef op_real(Code *c, const KIns *s, LLVMValueRef *a) {
+  return float_of(c, s, a[0]);
+}
+
+// Part p of `bits` bits of each word, as i32.
+static LLVMValueRef word_part(Code *c, const KIns *s, LLVMValueRef x, int p, int bits, bool is_signed) {
+  LLVMValueRef up = LLVMBuildShl(c->l->b, x, whole_lanes(c, s, 32 - bits * (p + 1)), "");
+  LLVMValueRef by = whole_lanes(c, s, 32 - bits);
+  return is_signed ? LLVMBuildAShr(c->l->b, up, by, "") : LLVMBuildLShr(c->l->b, up, by, "");
+}
+static LLVMValueRef word_halves(Code *c, const KIns *s, LLVMValueRef x, int low) {
+  LLVMValueRef a = word_part(c, s, x, low, 8, true), b = word_part(c, s, x, low + 2, 8, true);
+  a = LLVMBuildAnd(c->l->b, a, whole_lanes(c, s, 0xffff), "");
+  return LLVMBuildOr(c->l->b, a, LLVMBuildShl(c->l->b, b, whole_lanes(c, s, 16), ""), "");
+}
+static LLVMValueRef op_even8(Code *c, const KIns *s, LLVMValueRef *a) {
+  return word_halves(c, s, a[0], 0);
+}
+static LLVMValueRef op_odd8(Code *c, const KIns *s, LLVMValueRef *a) {
+  return word_halves(c, s, a[0], 1);
+}
+
+// a[0] + the products of the parts of a[1] and a[2].
+static LLVMValueRef dot(Code *c, const KIns *s, LLVMValueRef *a, int bits, bool is_signed) {
+  Llvm *l = c->l;
+  const Intrinsic *in = c->t && s->lanes == c->t->lanes ? target_intrinsic(c->t, s->op) : NULL;
+  if (in) {
+    LLVMValueRef arg[] = {a[0], a[1], a[2]};
+    LLVMTypeRef halves = LLVMVectorType(l->i16, 2 * s->lanes);
+    for (int k = 1; k < 3 && in->halves; k++) arg[k] = LLVMBuildBitCast(l->b, arg[k], halves, "");
+    LLVMValueRef y = call_intrinsic(l, in->name, NULL, 0, arg + !in->adds, in->adds ? 3 : 2);
+    return in->adds ? y : LLVMBuildAdd(l->b, a[0], y, "");
+  }
+  LLVMValueRef sum = a[0];
+  for (int p = 0; p < 32 / bits; p++) {
+    LLVMValueRef x = word_part(c, s, a[1], p, bits, is_signed), y = word_part(c, s, a[2], p, bits, true);
+    sum = LLVMBuildAdd(l->b, sum, LLVMBuildMul(l->b, x, y, ""), "");
+  }
+  return sum;
+}
+static LLVMValueRef op_dot2(Code *c, const KIns *s, LLVMValueRef *a) {
+  return dot(c, s, a, 16, true);
+}
+static LLVMValueRef op_dot4(Code *c, const KIns *s, LLVMValueRef *a) {
+  return dot(c, s, a, 8, true);
+}
+static LLVMValueRef op_dot4u(Code *c, const KIns *s, LLVMValueRef *a) {
+  return dot(c, s, a, 8, false);
+}
+
 // Folds the upper half of the lanes onto the lower until one is left.
 static LLVMValueRef fold_lanes(Code *c, const KIns *s, LLVMValueRef x) {
   Llvm *l = c->l;
@@ -566,8 +620,8 @@ static void emit_task(Code *c, LLVMValueRef task) {
 /* functions
  * ------------------------------------------------------------------------------------------------------------------------------
  */
-static Code code_begin(Llvm *l, const Kernel *k) {
-  Code c = {.l = l, .k = k};
+static Code code_begin(Llvm *l, const Kernel *k, const Target *t) {
+  Code c = {.l = l, .k = k, .t = t};
   c.value = ARENA_ARRAY(&l->arena, LLVMValueRef, k->ins.n);
   c.var = ARENA_ARRAY(&l->arena, LLVMValueRef, k->var.n);
   c.buf = ARENA_ARRAY(&l->arena, LLVMValueRef, k->buf.n);
@@ -616,7 +670,7 @@ static LLVMValueRef new_function(Llvm *l, const char *name, LLVMTypeRef type, co
 
 // void NAME.body(ptr buffers.., ptr scratch buffers.., word dims.., word task)
 static LLVMValueRef emit_body(Llvm *l, const Kernel *k, const Target *t, const char *name, unsigned line) {
-  Code c = code_begin(l, k);
+  Code c = code_begin(l, k, t);
   LLVMTypeRef *type = ARENA_ARRAY(&l->arena, LLVMTypeRef, k->buf.n + k->var.n + 1);
   unsigned n = 0, dims = 0;
   for (size_t i = 1; i < k->buf.n; i++) type[n++] = l->ptr;
@@ -700,7 +754,7 @@ LLVMValueRef emit_llvm_kernel(Llvm *l, const Kernel *k, const Target *t, const c
 }
 
 LLVMValueRef emit_llvm_tasks(Llvm *l, const Kernel *k, const char *name) {
-  Code c = code_begin(l, k);
+  Code c = code_begin(l, k, NULL);
   c.fn = new_function(l, name, LLVMFunctionType(l->word, &l->ptr, 1, false), NULL, 0);
   LLVMPositionBuilderAtEnd(l->b, LLVMAppendBasicBlockInContext(l->ctx, c.fn, "entry"));
   LLVMValueRef n = word(l, 1), dims = LLVMGetParam(c.fn, 0);

@@ -226,7 +226,7 @@ static const char *const program_text[] = {
 
 static void emit_kernels(const Trial *t, const Target *target, Buf *out) {
   EmitFunctions functions = {0};
-  emit_c_prelude(target, &(Prelude){.narrow = true}, out);
+  emit_c_prelude(target, &(Prelude){.helpers = HELP_ALL}, out);
   for (size_t i = 0; i < t->kernel.n; i++) {
     const Kernel *k = t->kernel.at[i].kernel;
     char name[40];
@@ -243,7 +243,7 @@ static void emit_kernels(const Trial *t, const Target *target, Buf *out) {
 // `lacking`: elements that the last buffer of each kernel has too few.
 static void write_kernels(const Trial *t, size_t lacking) {
   Buf c = {0}, in = {0};
-  emit_c_prelude(NULL, &(Prelude){.narrow = true}, &c);
+  emit_c_prelude(NULL, &(Prelude){.helpers = HELP_ALL}, &c);
   buf_puts(&c, program_text[0]);
   for (size_t i = 0; targets[i]; i++)
     if (!strcmp(targets[i]->name, "portable") || !strcmp(targets[i]->name, "avx2")) emit_kernels(t, targets[i], &c);

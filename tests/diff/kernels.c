@@ -130,7 +130,7 @@ static void emit_set(const Set *s, size_t number, Buf *out) {
 
 // With `only` the kernels of one set are in an object.
 static void emit_program(const World *w, const Set *only, Buf *out) {
-  emit_c_prelude(NULL, &(Prelude){.narrow = true}, out);
+  emit_c_prelude(NULL, &(Prelude){.helpers = HELP_ALL}, out);
   for (size_t i = 0; i < sizeof program_head / sizeof *program_head; i++) buf_puts(out, program_head[i]);
   for (size_t i = 0; i < w->nset; i++) {
     if (!only) emit_set(&w->set[i], i, out);

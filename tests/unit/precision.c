@@ -17,7 +17,7 @@ static void lower_and_compare(uint32_t seed, DType keep, size_t *narrow) {
   Buf what = {0};
   buf_printf(&what, "seed %u, %s\n", seed, dtype_info[keep].name);
   module_print(m, &what);
-  PassOptions o = {.verify = true, .keep = keep};
+  PassOptions o = {.verify = true, .precision = precision_by_name(keep == DT_BF16 ? "bf16w" : "f16w")};
   cr_assert(passes_run(m, &o), "%s", what.s);
   int64_t dims[MAX_DIMS] = {BATCH};
   Want want;
@@ -61,7 +61,7 @@ Test(precision, states_are_kept_narrow) {
   const char *text = file_read(&a, "tests/passes/cache_step.ir", &n, &err);
   cr_assert(text, "%s", err);
   Module *m = parsed(&a, &names, &d, text);
-  PassOptions o = {.verify = true, .keep = DT_BF16, .stop_after = "precision"};
+  PassOptions o = {.verify = true, .precision = precision_by_name("bf16w"), .stop_after = "precision"};
   cr_assert(passes_run(m, &o));
   Buf b = {0};
   module_print(m, &b);
@@ -88,7 +88,7 @@ Test(precision, a_number_too_large_for_the_type) {
                      "module \"t\" dims { B = 1..2 }\nweight \"w\"\ngraph @r {\n  %1 = input \"x\" : f32[B,4]\n"
                      "  %2 = weight \"w\" : f32[3,4]\n  %3 = constant {value = 0x1p+17} : f32[3,4]\n"
                      "  %4 = mul %2, %3 : f32[3,4]\n  %5 = linear %1, %4 : f32[B,3]\n  output \"y\" = %5\n}\n");
-  PassOptions o = {.verify = true, .keep = DT_F16};
+  PassOptions o = {.verify = true, .precision = precision_by_name("f16w")};
   cr_assert(passes_run(m, &o));
   Program *p = program_lower(m, targets, target_count());
   cr_assert(p && p->weight.n == 1 && p->weight.at[0].dtype == DT_F16);
