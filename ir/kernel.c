@@ -143,22 +143,41 @@ int64_t tiles_end(int64_t n, int64_t most, int64_t rows) {
 
 /* facts
  * ------------------------------------------------------------------------------------------------------------------ */
-int64_t ki_min(const Kernel *k, const KIdx *i) {
-  int64_t s = i->c;
-  for (uint32_t t = 0; t < i->n; t++) {
-    const KVarInfo *v = &k->var.at[i->t[t].var.id];
-    s = sat_add(s, sat_mul(i->t[t].k, i->t[t].k > 0 ? v->lo : v->hi));
+static KTerm *term_of(KIdx *i, KVar v) {
+  for (uint32_t t = 0; t < i->n; t++)
+    if (i->t[t].var.id == v.id) return &i->t[t];
+  return NULL;
+}
+
+// Of the two values at the ends of [a, b], times f, the least (or the greatest).
+static int64_t end_of(int64_t a, int64_t b, int64_t f, bool most) {
+  return sat_mul(f, (f > 0) == most ? b : a);
+}
+
+// k v + l b, where v begins at b and the signs differ, is k (v - b) + (k + l) b: what the two have in common goes.
+static int64_t ki_end(const Kernel *k, const KIdx *of, bool most) {
+  KIdx i = *of;
+  int64_t s = i.c;
+  for (uint32_t t = i.n; t-- > 0;) { // a base is defined before what begins at it, and has a lower number
+    const KVarInfo *v = &k->var.at[i.t[t].var.id];
+    KTerm *base = v->base.id && v->base.id < i.t[t].var.id ? term_of(&i, v->base) : NULL;
+    int64_t f = i.t[t].k;
+    if (base && (base->k < 0) != (f < 0) && base->k) {
+      base->k = sat_add(base->k, f);
+      s = sat_add(s, end_of(v->near, v->far, f, most));
+    } else {
+      s = sat_add(s, end_of(v->lo, v->hi, f, most));
+    }
   }
   return s;
 }
 
+int64_t ki_min(const Kernel *k, const KIdx *i) {
+  return ki_end(k, i, false);
+}
+
 int64_t ki_max(const Kernel *k, const KIdx *i) {
-  int64_t s = i->c;
-  for (uint32_t t = 0; t < i->n; t++) {
-    const KVarInfo *v = &k->var.at[i->t[t].var.id];
-    s = sat_add(s, sat_mul(i->t[t].k, i->t[t].k > 0 ? v->hi : v->lo));
-  }
-  return s;
+  return ki_end(k, i, true);
 }
 
 int64_t ki_eval(const KIdx *i, const int64_t *value) {
@@ -242,6 +261,20 @@ static bool tiles_of_height(const KBound *lo, const KBound *hi, int64_t step) {
          same_index(&lo->from, &hi->from) && lo->has_cap == hi->has_cap && same_index(&lo->cap, &hi->cap);
 }
 
+static bool begins_at(const KIdx *i, KVar v) {
+  return i->n == 1 && i->t[0].k == 1 && i->t[0].var.id == v.id;
+}
+
+// Where a loop begins, if that is a variable and a constant; and how far from it the loop may come.
+static void find_base(const KBound *lo, const KBound *hi, int64_t step, KVarInfo *r) {
+  const KIdx *from = lo->most ? &lo->from : &lo->a, *end = begins_at(&hi->a, from->t[0].var) ? &hi->a : &hi->cap;
+  if ((!lo->most && (lo->align != 1 || lo->has_cap)) || from->n != 1 || from->t[0].k != 1) return;
+  if (!begins_at(end, from->t[0].var) || (end == &hi->cap && !hi->has_cap)) return;
+  r->base = from->t[0].var;
+  r->near = from->c;
+  r->far = sat_add(end->c, tiles_of_height(lo, hi, step) ? -step : -1);
+}
+
 KVarInfo kernel_range(const Kernel *k, const KBound *lo, const KBound *hi, int64_t step) {
   KVarInfo r = {.lo = kbound_min(k, lo), .hi = sat_add(kbound_max(k, hi), -1)};
   if (tiles_of_height(lo, hi, step)) r.hi = sat_add(tiles_last(k, hi), -step);
@@ -249,6 +282,7 @@ KVarInfo kernel_range(const Kernel *k, const KBound *lo, const KBound *hi, int64
   if (all.mod > 0) r.hi = all.rem + floor_to(r.hi - all.rem, all.mod);
   r.mod = all.mod;
   r.rem = all.rem;
+  find_base(lo, hi, step, &r);
   return r;
 }
 

@@ -79,6 +79,7 @@ static void drop_variables(Kernel *k, const bool *gone) {
     k->var.at[n++] = k->var.at[v];
   }
   k->var.n = n;
+  for (size_t v = 0; v < n; v++) k->var.at[v].base = now[k->var.at[v].base.id];
   for (size_t i = 0; i < k->ins.n; i++) {
     KIns *s = &k->ins.at[i];
     s->var = now[s->var.id];
@@ -98,6 +99,7 @@ static void refresh(Kernel *k, const KIns *s) {
   KVarInfo *v = &k->var.at[s->var.id],
            r = s->op == K_let ? kernel_let(k, &s->idx) : kernel_range(k, &s->range->lo, &s->range->hi, s->step);
   v->lo = r.lo, v->hi = r.hi, v->mod = r.mod, v->rem = r.rem;
+  v->base = r.base, v->near = r.near, v->far = r.far;
 }
 
 void kernel_fold_loops(Kernel *k) {

@@ -255,7 +255,8 @@ static bool check_begin(Check *c, const KIns *s) {
   if (!define_var(c, s->var, s->op == K_par ? KV_PAR : KV_LOOP)) return false;
   const KVarInfo *v = &k->var.at[s->var.id];
   KVarInfo r = kernel_range(k, &s->range->lo, &s->range->hi, s->step);
-  if (v->lo != r.lo || v->hi != r.hi || v->mod != r.mod || v->rem != r.rem)
+  if (v->lo != r.lo || v->hi != r.hi || v->mod != r.mod || v->rem != r.rem || v->base.id != r.base.id ||
+      v->near != r.near || v->far != r.far)
     return fail(c, "the range stored for %%%.100s is not the one that follows from its bounds", v->name);
   if (!open_block(c)) return false;
   if (!c->dead && r.hi < r.lo) c->dead = c->depth;
