@@ -88,8 +88,12 @@ static void print_result(const Check *c, const CheckResult *r) {
   if (c->s->opt.json) return;
   for (size_t i = 0; i < r->output.n; i++) {
     const CheckOutput *o = &r->output.at[i];
-    text_line(stdout, "%s  %s/%s  %s %s  abs %.2g  rel %.2g  limit %.2g", verdict_name[o->verdict], r->set, r->name,
-              o->name, o->shape, o->max_abs, o->max_rel, o->limit);
+    if (o->least > 0)
+      text_line(stdout, "%s  %s/%s  %s %s  abs %.2g  rel %.2g  alike %.6f  least %.6g", verdict_name[o->verdict], r->set,
+                r->name, o->name, o->shape, o->max_abs, o->max_rel, o->likeness, o->least);
+    else
+      text_line(stdout, "%s  %s/%s  %s %s  abs %.2g  rel %.2g  limit %.2g", verdict_name[o->verdict], r->set, r->name,
+                o->name, o->shape, o->max_abs, o->max_rel, o->limit);
   }
   if (!r->output.n || (r->verdict != PASS && r->reason))
     text_line(stdout, "%s  %s/%s%s%s", verdict_name[r->verdict], r->set, r->name, r->reason ? "  " : "",
@@ -178,6 +182,10 @@ static void put_output(Json *j, const CheckOutput *x) {
   json_double(j, "max_abs", x->max_abs); // null: not a number, or infinite
   json_double(j, "max_rel", x->max_rel);
   json_double(j, "limit", x->limit);
+  if (x->least > 0) {
+    json_double(j, "alike", x->likeness);
+    json_double(j, "least", x->least);
+  }
   json_string(j, "verdict", verdict_name[x->verdict]);
   json_hash(j, "hash", x->hash);
   json_end(j);
@@ -218,7 +226,7 @@ static int report(Check *c) {
     count[c->result.at[i].verdict]++;
     for (size_t k = 0; k < c->result.at[i].output.n; k++) {
       const CheckOutput *o = &c->result.at[i].output.at[k];
-      if (o->limit > 0 && o->max_abs / o->limit > worst) worst = o->max_abs / o->limit;
+      if (!(o->least > 0) && o->limit > 0 && o->max_abs / o->limit > worst) worst = o->max_abs / o->limit;
     }
   }
   if (c->s->opt.json)

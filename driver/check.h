@@ -25,6 +25,7 @@ typedef struct CheckOutput { // one compared tensor
   const char *name, *shape;
   double max_abs, max_rel; // largest difference; the same over the largest wanted magnitude
   double limit;            // atol + rtol * max|want|
+  double likeness, least;  // of a precision other than f32: cosine, or share of equal whole numbers, and what it must be
   Verdict verdict;
   uint64_t hash; // of the bytes of the result
 } CheckOutput;
@@ -119,6 +120,8 @@ const StTensor *check_tensor(const Case *k, const Checkpoint *tensors, const cha
 typedef struct Difference {
   double abs, most; // most: the largest finite |want|
   size_t at;        // element of the largest difference
+  size_t n, equal;
+  double gg, ww, gw; // sums of squares of got and of want, and of their products
 } Difference;
 void difference_add(Difference *d, size_t i, double got, double want);
 // The module of an op case, or NULL with the verdict set. Weights of the graph carry the names of their tensors; inputs

@@ -20,6 +20,7 @@ typedef struct Precision { // a row of precisions.def
   const char *name;
   DType keep;
   bool codes;
+  double cosine; // of outputs to those of the authors, at least; 0: tolerances hold
   const char *about;
 } Precision;
 extern const Precision precisions[];

@@ -16,7 +16,7 @@
 PassFn pass_precision;
 
 const Precision precisions[] = {
-#define PRECISION(name, keep, codes, about) {#name, DT_##keep, codes, about},
+#define PRECISION(name, keep, codes, cosine, about) {#name, DT_##keep, codes, cosine, about},
 #include "precisions.def"
 #undef PRECISION
 };

@@ -322,8 +322,21 @@ static float tame(KOp op, float f) {
   return f;
 }
 
+// Words whose parts are at the ends of what a code, a byte or a half may be: all pairs of them meet in some lane.
+static void fill_corners(Case *x, size_t buffer, int64_t n) {
+  static const uint32_t byte[] = {0x81, 0xff, 0, 1, 0x7f, 0x80}, half[] = {0x8000, 0xff01, 0, 1, 0x7fff, 0x8100};
+  for (int64_t i = 0; i < n; i++) {
+    uint32_t word = 0, at = (uint32_t)i * (buffer == 0 ? 1u : buffer == 1 ? 7u : 31u);
+    for (int p = 0; p < 4; p++, at /= 6) word |= byte[(at + (buffer == 2 ? at >> p : 0)) % 6] << 8 * p;
+    if (i % 3 == 2) word = half[at % 6] | half[(at / 6 + (uint32_t)i) % 6] << 16;
+    ((uint32_t *)x->memory[buffer])[i] = i % 5 == 4 ? ((uint32_t *)x->memory[buffer])[i] : word; // some stay random
+  }
+}
+
 static void fill_row_inputs(const IsaRow *row, Case *x) {
   const Kernel *k = x->kernel;
+  bool words = row->op == K_even8 || row->op == K_odd8 || row->op == K_dot2 || row->op == K_dot4 || row->op == K_dot4u;
+  for (size_t b = 0; words && b < 3; b++) fill_corners(x, b, k->buf.at[b + 1].n);
   for (size_t b = 0; b < case_params(k); b++) {
     if (k->buf.at[b + 1].role == KB_OUT || k->buf.at[b + 1].dtype != DT_F32) continue; // narrow: filled already
     float *f = x->memory[b];
@@ -342,6 +355,7 @@ static void add_row(Cases *c, const IsaRow *row, int64_t n) {
   DType in = row->dtype == DT_I32 ? DT_I32 : DT_F32, out = in;
   bool narrow = dtype_is_narrow(row->dtype); // a row of memory: its own buffer is narrow
   if (op == K_cvt) out = in == DT_F32 ? DT_I32 : DT_F32;
+  if (op == K_magn || op == K_real) in = out == DT_I32 ? DT_F32 : DT_I32;
   Kernel *k = kernel_new(
       c->arena, arena_printf(c->arena, "row_%s_%s_%u_%d", info->name, dtype_info[row->dtype].name, w, (int)n), w);
   KBufRef buf[3] = {kb_buf(k, "a",

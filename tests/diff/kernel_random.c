@@ -58,6 +58,7 @@ static void put_float_op(Gen *g, int vec) {
   case 3: r = kb_op1(k, roll(g, 2) ? K_expo : K_mant, clamp(g, a, 1e-30, 1e30, vec)); break;
   case 4: r = kb_op3(k, K_select, any(g, 2, vec), a, b); break;
   case 5: r = kb_cvt(k, any(g, 1 + (int)roll(g, 2), vec), DT_F32); break;
+  case 6: r = kb_op1(k, K_real, kb_op1(k, K_magn, a)); break;
   default: r = kb_op2(k, two[roll(g, 8)], a, b); break;
   }
   keep(g, 0, vec, r);
@@ -71,10 +72,12 @@ static KVal places(Gen *g, KVal a, int vec) {
 }
 
 static void put_int_op(Gen *g, int vec) {
-  static const KOp two[] = {K_add, K_sub, K_mul, K_max, K_min};
+  static const KOp two[] = {K_add, K_sub, K_mul, K_max, K_min}, dots[] = {K_dot2, K_dot4, K_dot4u};
   Kernel *k = g->k;
   KVal a = any(g, 1, vec), b = any(g, 1, vec), r;
-  switch (roll(g, 8)) {
+  switch (roll(g, 10)) {
+  case 8: r = kb_op1(k, roll(g, 2) ? K_even8 : K_odd8, a); break;
+  case 9: r = kb_op3(k, dots[roll(g, 3)], any(g, 1, vec), a, b); break;
   case 0: r = kb_cvt(k, any(g, 0, vec), DT_I32); break;
   case 3: r = kb_op2(k, K_xor, a, b); break;
   case 4: r = kb_op2(k, roll(g, 2) ? K_shr : K_rotl, a, places(g, b, vec)); break;

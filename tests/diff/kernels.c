@@ -114,7 +114,7 @@ static void emit_set(const Set *s, size_t number, Buf *out) {
   const Target *t = s->printed;
   EmitFunctions functions = {0};
   buf_printf(out, "#if %s\n", t->isa->family->compiled);
-  emit_c_prelude(t, &(Prelude){targets, number, true}, out);
+  emit_c_prelude(t, &(Prelude){targets, number, HELP_ALL}, out);
   for (size_t i = 0; i < s->cases.list.n; i++) {
     const Kernel *k = s->cases.list.at[i].kernel;
     char name[128];

@@ -186,6 +186,59 @@ Test(kernel, bits) {
   cr_expect(y[0] == 0x40000000 && y[1] == 0x34567812 && y[2] == -1 && y[3] == 10);
 }
 
+Test(kernel, codes) {
+  const int32_t a[4] = {0x7f80ff01, (int32_t)0x81818181u, 0x7fff8000, -1}, b[4] = {0x02030405, (int32_t)0x81818181u, 0x7fff8000, 1};
+  Arena arena = {0};
+  Kernel *k = new_kernel(&arena, 4);
+  KBufRef x = kb_buf(k, "x", DT_I32, KB_IN, 4), y = kb_buf(k, "y", DT_I32, KB_IN, 4);
+  KBufRef z = kb_buf(k, "z", DT_I32, KB_OUT, 20);
+  KVal v = kb_load(k, x, ki_const(0), 4, 4, NULL), w = kb_load(k, y, ki_const(0), 4, 4, NULL);
+  KVal one = kb_const(k, INT32_MAX, DT_I32, 4);
+  const KVal made[] = {kb_op1(k, K_even8, v), kb_op1(k, K_odd8, v), kb_op3(k, K_dot2, one, v, w),
+                       kb_op3(k, K_dot4, one, v, w), kb_op3(k, K_dot4u, one, v, w)};
+  for (int i = 0; i < 5; i++) kb_store(k, z, ki_const(4 * i), made[i], 4);
+  kb_finish(k);
+  int32_t in[2][4], out[20];
+  memcpy(in[0], a, 16), memcpy(in[1], b, 16);
+  kernel_interp(k, (void *[]){in[0], in[1], out}, NULL, 0, 1);
+  const uint32_t top = INT32_MAX;
+  const uint32_t want[20] = {0xff800001u, 0xff81ff81u, 0xffff0000u, UINT32_MAX, //
+                             0x007fffffu, 0xff81ff81u, 0x007fff80u, UINT32_MAX, //
+                             top + 0x7f80u * 0x203u - 0xffu * 0x405u,
+                             top + 2u * (0x7e7fu * 0x7e7fu),
+                             top + 0x7fffu * 0x7fffu + 0x40000000u,
+                             top - 1u,
+                             top + 5u - 4u - 128u * 3u + 127u * 2u,
+                             top + 4u * 127u * 127u,
+                             top + 0u + 128u * 128u + 1u + 127u * 127u,
+                             top - 1u,
+                             top + 5u + 255u * 4u + 128u * 3u + 127u * 2u,
+                             top - 4u * 129u * 127u,
+                             top + 0u - 128u * 128u - 255u + 127u * 127u,
+                             top + 255u};
+  for (int i = 0; i < 20; i++) cr_expect_eq((uint32_t)out[i], want[i], "%d: %x, not %x", i, (unsigned)out[i], want[i]);
+  arena_free(&arena);
+}
+
+Test(kernel, a_loop_from_a_variable_is_near_it) {
+  Arena arena = {0};
+  Kernel *k = new_kernel(&arena, 4);
+  KBufRef x = kb_buf(k, "x", DT_F32, KB_IN, 100), y = kb_buf(k, "y", DT_F32, KB_OUT, 8);
+  KVar from = kb_loop(k, "from", at(0), at(100), 8);
+  KVar r = kb_loop(k, "r", kbound(ki_var(from)), kbound_cap(ki_addc(ki_var(from), 8), ki_const(100)), 1);
+  KIdx near = ki_add(ki_var(r), ki_mul(ki_var(from), -1));
+  cr_expect(ki_min(k, &near) == 0 && ki_max(k, &near) == 7);
+  KIdx twice = ki_add(ki_mul(ki_var(r), 2), ki_mul(ki_var(from), -1)); // r + (r - from)
+  cr_expect(ki_min(k, &twice) == 0 && ki_max(k, &twice) == 2 * 7 + 96, "%d", (int)ki_max(k, &twice));
+  KIdx less = ki_add(ki_var(from), ki_mul(ki_var(r), -3));
+  cr_expect(ki_min(k, &less) == -3 * 7 - 2 * 96 && ki_max(k, &less) == 0);
+  kb_store(k, y, near, kb_load(k, x, ki_var(r), 1, 1, NULL), 1);
+  kb_end(k);
+  kb_end(k);
+  kb_finish(k);
+  arena_free(&arena);
+}
+
 Test(kernel, partial_accesses_masks_and_lookups) {
   Arena a = {0};
   Kernel *k = new_kernel(&a, 4);
@@ -372,10 +425,12 @@ Test(kernel, targets_have_what_they_need) {
         cr_expect(target_row(t, common[o], DT_I32, l ? t->lanes : 1, false), "%s %s", t->name,
                   kop_info[common[o]].name);
       }
-    static const KOp bits[] = {K_xor, K_shr, K_rotl};
+    static const KOp bits[] = {K_xor, K_shr, K_rotl, K_magn, K_even8, K_odd8, K_dot2, K_dot4, K_dot4u};
     for (size_t o = 0; o < sizeof bits / sizeof bits[0]; o++)
       for (int l = 0; l < 2; l++)
         cr_expect(target_row(t, bits[o], DT_I32, l ? t->lanes : 1, false), "%s %s", t->name, kop_info[bits[o]].name);
+    for (int l = 0; l < 2; l++) cr_expect(target_row(t, K_real, DT_F32, l ? t->lanes : 1, false), "%s real", t->name);
+    cr_expect(t->code_tile.rows && t->code_tile.panels, "%s: a tile for products of codes", t->name);
     cr_expect_eq(target_row(t, K_fma, DT_F32, t->lanes, false) != NULL, t->has_fma);
     cr_expect_eq(target_row(t, K_fma, DT_F32, 1, false) != NULL, t->has_fma);
     cr_expect(target_row(t, K_store, DT_F32, t->lanes, true));
