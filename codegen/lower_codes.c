@@ -106,8 +106,8 @@ static void open_tile(CodeTile *t) {
   kb_region(k, arena_printf(k->arena, "codes_%dx%d", t->rows, columns),
             arena_printf(k->arena, "%d %s of %d columns of a product of codes, in registers", t->rows,
                          t->rows > 1 ? "rows" : "row", columns));
-  t->lda = distance(k, t->rows > 1, t->c->made.id ? t->c->made_row : t->c->lo.src.at[t->c->xsrc].stride[t->c->lo.rank - 2],
-                    "lda");
+  t->lda = distance(k, t->rows > 1,
+                    t->c->made.id ? t->c->made_row : t->c->lo.src.at[t->c->xsrc].stride[t->c->lo.rank - 2], "lda");
   t->ldb = distance(k, t->p->panels > 1, t->c->quarter * PANEL, "ldb");
   t->ldy = distance(k, t->rows > 1, (int64_t)t->p->panels * PANEL, "ldy");
 }
@@ -248,7 +248,8 @@ static void emit_panels(Codes *c, const Range *r, const KIdx *block, int64_t siz
   if (!left) return;
   p = (PanelRun){ki_const(full), (int)left, c->n - full * PANEL}; // in the last task
   bool guard = c->chunk < c->panels;
-  if (guard) kb_loop(k, "last", kbound(p.panel), kbound_cap(ki_addc(c->chunk_start, c->chunk), ki_const(c->panels)), left);
+  if (guard)
+    kb_loop(k, "last", kbound(p.panel), kbound_cap(ki_addc(c->chunk_start, c->chunk), ki_const(c->panels)), left);
   lower_tiles(&c->lo, r ? r : &one, c->rows, block, size, emit_tile, &rr);
   if (guard) kb_end(k);
 }

@@ -89,8 +89,8 @@ static void print_result(const Check *c, const CheckResult *r) {
   for (size_t i = 0; i < r->output.n; i++) {
     const CheckOutput *o = &r->output.at[i];
     if (o->least > 0)
-      text_line(stdout, "%s  %s/%s  %s %s  abs %.2g  rel %.2g  alike %.6f  least %.6g", verdict_name[o->verdict], r->set,
-                r->name, o->name, o->shape, o->max_abs, o->max_rel, o->likeness, o->least);
+      text_line(stdout, "%s  %s/%s  %s %s  abs %.2g  rel %.2g  alike %.6f  least %.6g", verdict_name[o->verdict],
+                r->set, r->name, o->name, o->shape, o->max_abs, o->max_rel, o->likeness, o->least);
     else
       text_line(stdout, "%s  %s/%s  %s %s  abs %.2g  rel %.2g  limit %.2g", verdict_name[o->verdict], r->set, r->name,
                 o->name, o->shape, o->max_abs, o->max_rel, o->limit);

@@ -25,7 +25,7 @@ typedef struct CheckOutput { // one compared tensor
   const char *name, *shape;
   double max_abs, max_rel; // largest difference; the same over the largest wanted magnitude
   double limit;            // atol + rtol * max|want|
-  double likeness, least;  // of a precision other than f32: cosine, or share of equal whole numbers, and what it must be
+  double likeness, least; // of a precision other than f32: cosine, or share of equal whole numbers, and what it must be
   Verdict verdict;
   uint64_t hash; // of the bytes of the result
 } CheckOutput;

@@ -235,8 +235,8 @@ double check_element(StDtype t, const void *p, size_t i) {
 // Of ids that follow from scores, in another precision: where two are nearly equal their order is chance.
 static const double LEAST_EQUAL = 0.75;
 
-// How alike two tensors are, from 0 to 1: the cosine of the angle between them; of few numbers, which point the same way
-// whatever they are, what the cosine would be at this distance; of whole numbers the share of equal ones.
+// How alike two tensors are, from 0 to 1: the cosine of the angle between them; of few numbers, which point the same
+// way whatever they are, what the cosine would be at this distance; of whole numbers the share of equal ones.
 static double likeness(const Difference *d, bool whole) {
   enum { FEW = 8 };
   if (whole || d->ww == 0) return d->n ? (double)d->equal / (double)d->n : 1;

@@ -88,11 +88,11 @@ typedef struct KRange { // for (v = lo; v < hi; ...)
 typedef enum KVarKind { KV_DIM, KV_PAR, KV_LOOP, KV_DATA, KV_LET } KVarKind;
 typedef struct KVarInfo {
   KVarKind kind;
-  const char *name; // unique within the kernel
-  int64_t lo, hi;   // least and greatest value (inclusive); for loops filled by kb_loop through interval reasoning
-  int64_t mod, rem; // every value is rem modulo mod (mod 1: nothing known; mod 0: the value is rem)
-  int32_t sym;      // KV_DIM: index into the module's dims
-  KVar base;        // of a loop that begins at a variable: that one; the distance from it is
+  const char *name;  // unique within the kernel
+  int64_t lo, hi;    // least and greatest value (inclusive); for loops filled by kb_loop through interval reasoning
+  int64_t mod, rem;  // every value is rem modulo mod (mod 1: nothing known; mod 0: the value is rem)
+  int32_t sym;       // KV_DIM: index into the module's dims
+  KVar base;         // of a loop that begins at a variable: that one; the distance from it is
   int64_t near, far; // near to far. 0: nothing known
 } KVarInfo;
 

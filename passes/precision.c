@@ -2,7 +2,8 @@
 // in: `widen` reads such elements as what they compute as, and is a view, because loads widen; a cast to it is stored,
 // and the store rounds. This pass
 //   - makes casts from a narrow type views:  cast(x : bf16) : f32  =>  widen(x)
-//   - with a precision that says so (precisions.def), keeps matrices and tables of weights in that type:  linear(x, w)  =>
+//   - with a precision that says so (precisions.def), keeps matrices and tables of weights in that type:  linear(x, w)
+//   =>
 //     linear(x, widen(cast(w))).  The packer evaluates the cast, so that is what the weight file holds; what is
 //     computed is the same product with rounded weights;
 //   - with it, keeps what one word of a generate leaves for the next in that type, too: ports of the roles state and

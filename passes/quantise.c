@@ -9,7 +9,8 @@
 // Codes of a row are shared by all that read it. What stays f32:
 //   - products of images (patches, windows), which read them where they lie, and those of computed tensors;
 //   - products with rows of fewer than LEAST_DEPTH numbers: there is nothing to gain;
-//   - the last product of a route, whose result is an output as it is (class scores, embeddings): it is a small part of the
+//   - the last product of a route, whose result is an output as it is (class scores, embeddings): it is a small part of
+//   the
 //     work, and nothing behind it averages its errors. A step of a `generate` is one word: its vocabulary is most of
 //     what it reads, and only the order of the scores counts, so it takes part.
 #include "ir/op/codes.h"
@@ -44,7 +45,8 @@ static bool gains(const RuleCtx *c, const Value *product, Val v) {
   const Value *x = rule_value(c, product->args[0]);
   const Type *w = &rule_value(c, product->args[1])->type;
   Dim k = x->type.dim[x->type.rank - 1];
-  if (graph_residency(c->g, product->args[1]) != RES_const || graph_residency(c->g, product->args[0]) != RES_act) return false;
+  if (graph_residency(c->g, product->args[1]) != RES_const || graph_residency(c->g, product->args[0]) != RES_act)
+    return false;
   if (product->nargs == 3 && graph_residency(c->g, product->args[2]) != RES_const) return false;
   if ((op_info[x->op].flags & F_WINDOWS) || x->type.dtype != DT_F32 || w->dtype != DT_F32) return false;
   if (!dim_is_const(k) || k.c < LEAST_DEPTH || k.c > CODES_MOST_K) return false;
@@ -64,7 +66,8 @@ static Val use_codes(RuleCtx *c, Val v) {
   return x.nargs < 3 ? y : graph_add(c->g, OP_add, (Val[]){y, x.args[2]}, 2, NULL, 0, x.span);
 }
 
-static const Rule quantise_rules[] = {{"use_codes", "linear(x, w) => linear_codes(quantise(x), codes of w)", use_codes}};
+static const Rule quantise_rules[] = {
+    {"use_codes", "linear(x, w) => linear_codes(quantise(x), codes of w)", use_codes}};
 
 size_t pass_quantise(Module *m, Arena *scratch, const PassOptions *o) {
   if (!o->precision || !o->precision->codes) return 0;

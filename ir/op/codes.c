@@ -6,9 +6,9 @@
 //   weight_sums    w                        ->  i32 [N]: of the codes }
 //   linear_codes   rows, codes, scales, sums {columns = N}  ->  f32 [..,N]:
 //                    y[n] = (float(sum_k row[k] w[n,k]) * scale of the row) * scales[n]
-// The sum is of whole numbers: every order gives it. It is converted and multiplied in f32, each result rounded, so y has
-// the same bits on every machine. A row with a NaN or an infinity has such a scale, and so has all that comes of it.
-// Scales of rows and columns, sums in i32: the usual scheme (dynamic, symmetric, per token and per channel).
+// The sum is of whole numbers: every order gives it. It is converted and multiplied in f32, each result rounded, so y
+// has the same bits on every machine. A row with a NaN or an infinity has such a scale, and so has all that comes of
+// it. Scales of rows and columns, sums in i32: the usual scheme (dynamic, symmetric, per token and per channel).
 #include "codes.h"
 #include "op.h"
 
@@ -72,7 +72,8 @@ bool shape_linear_codes(const ShapeCtx *c, Type *out) {
   int64_t n = shape_int(c, A_columns, 0);
   int last = x->rank - 1;
   if (last < 0 || x->dtype != DT_I32 || w->dtype != DT_I32 || w->rank != 3 || w->dim[2].c != PANEL)
-    return shape_error(c, "E0204", "%s and %s are no codes of rows and of a weight", shape_type(c, 0), shape_type(c, 1));
+    return shape_error(c, "E0204", "%s and %s are no codes of rows and of a weight", shape_type(c, 0),
+                       shape_type(c, 1));
   if (!dim_equal(x->dim[last], DIM(w->dim[1].c + CODE_ROOM)))
     return shape_error(c, "E0204", "the rows have %s words, the weight takes %s and %d more", shape_axis(c, x, last),
                        shape_axis(c, w, 1), CODE_ROOM);

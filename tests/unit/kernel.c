@@ -187,7 +187,8 @@ Test(kernel, bits) {
 }
 
 Test(kernel, codes) {
-  const int32_t a[4] = {0x7f80ff01, (int32_t)0x81818181u, 0x7fff8000, -1}, b[4] = {0x02030405, (int32_t)0x81818181u, 0x7fff8000, 1};
+  const int32_t a[4] = {0x7f80ff01, (int32_t)0x81818181u, 0x7fff8000, -1},
+                b[4] = {0x02030405, (int32_t)0x81818181u, 0x7fff8000, 1};
   Arena arena = {0};
   Kernel *k = new_kernel(&arena, 4);
   KBufRef x = kb_buf(k, "x", DT_I32, KB_IN, 4), y = kb_buf(k, "y", DT_I32, KB_IN, 4);
@@ -202,8 +203,14 @@ Test(kernel, codes) {
   memcpy(in[0], a, 16), memcpy(in[1], b, 16);
   kernel_interp(k, (void *[]){in[0], in[1], out}, NULL, 0, 1);
   const uint32_t top = INT32_MAX;
-  const uint32_t want[20] = {0xff800001u, 0xff81ff81u, 0xffff0000u, UINT32_MAX, //
-                             0x007fffffu, 0xff81ff81u, 0x007fff80u, UINT32_MAX, //
+  const uint32_t want[20] = {0xff800001u,
+                             0xff81ff81u,
+                             0xffff0000u,
+                             UINT32_MAX, //
+                             0x007fffffu,
+                             0xff81ff81u,
+                             0x007fff80u,
+                             UINT32_MAX, //
                              top + 0x7f80u * 0x203u - 0xffu * 0x405u,
                              top + 2u * (0x7e7fu * 0x7e7fu),
                              top + 0x7fffu * 0x7fffu + 0x40000000u,
