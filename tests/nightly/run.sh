@@ -4,6 +4,8 @@
 #
 #   threads   every tiny model on 1 to 64 threads under TSan, ASan and UBSan: same bits, no report; wrong calls of the C interface
 #   scenes    the training of examples/scenes from the first step: the weights that are in the tree, byte for byte
+#   tokenizer a million drawn texts by 100 tokenizer.json files: the ids and texts of Hugging Face's library, where its npm
+#             package `tokenizers` (0.23.2) is to be had by node (NODE_PATH)
 #   embed     a folder of pictures embedded, killed at a random moment, resumed: the same file at the end
 #
 # SWITCHYARD_NIGHTLY: how many rounds of each (default 20; 1 is a quick look), or of one alone with SWITCHYARD_THREADS (of each
@@ -41,6 +43,14 @@ elif "$syc" help isa --json | grep -q '"fma": true.*"runs_here": true'; then
   check "its weights are those of the tree" cmp trained/scenes.safetensors "$source/examples/scenes/scenes.safetensors"
 else
   skip "the training of examples/scenes" "a machine without fma has other bits"
+fi
+
+### a million texts by tokenizer.json
+if [ -x "$build/tests/unit-host_hf" ] && have node && node -e 'require("tokenizers")' 2> /dev/null; then
+  check "tokenizer.json: texts by the library" node "$source/tests/reference/hf_tokenizers.js" "$dir/texts" --texts 10000 --seed "${SWITCHYARD_SEED:-1}"
+  check "tokenizer.json: the same ids and texts" env SWITCHYARD_HF="$dir/texts" "$build/tests/unit-host_hf" --filter 'hf/ids*'
+else
+  skip "a million texts by tokenizer.json" "node does not find the package tokenizers"
 fi
 
 ### killed and resumed embeds

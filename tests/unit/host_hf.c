@@ -317,7 +317,7 @@ Test(hf, a_regular_expression_that_takes_too_long_is_an_error) {
 
 // Megabytes without a blank: each step is linear or n log n in them.
 Test(hf, long_words, .timeout = 60) {
-  enum { LONG = 1 << 21 };
+  enum { LONG = 1 << 19 };
   static const char *const names[] = {"gpt2", "llama2", "t5", "bert", "bpe_suffix", "unigram_whole", "clip", "xlmr"};
   char *s = malloc(LONG);
   for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
