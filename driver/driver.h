@@ -116,6 +116,9 @@ bool is_graph_ir(const char *path, const char *text);
 bool session_known_pass(Session *s, const char *option, const char *name);
 SY_MUST_USE bool session_passes(Session *s,
                                 Module *m); // runs the pipeline with the options (dumps, timings, --stop-after)
+// Chooses what steps compute again so that their values fit into --memory (fit.c). False after reporting.
+struct PassOptions;
+SY_MUST_USE bool session_fit(Session *s, const Module *m, struct PassOptions *o);
 // Targets by name list ("avx2,avx512"; NULL: portable and all of the host's family). Returns the count, 0 after
 // reporting.
 SY_MUST_USE size_t session_targets(Session *s, const char *list, const Target **out);

@@ -206,6 +206,7 @@ static void print_route(const Facts *f, const RouteFacts *r) {
   printf("    %.3f GFLOP, %zu launches of %zu kernels, arena%s %.2f MB (no plan can need less than %.2f MB)\n",
          r->flops / 1e9, p->step.n, r->kernel.n, graph_dims_used(g) ? " at the bounds" : "",
          (double)p->arena_bytes / 1e6, (double)p->arena_lower_bound / 1e6);
+  explain_step_print(f, p);
   printf("    %-44s %6s %9s %9s %10s %6s\n", "kernel", "calls", "GFLOP", "MB", "FLOP/byte", "share");
   print_kernels(f, r);
 }
@@ -326,6 +327,7 @@ int cmd_explain(Session *s) {
   const char *what = s->opt.arg.at[0];
   if (is_code(what)) return explain_code(s, what);
   if (!strcmp(what, "codes")) return list_codes();
+  s->opt.gradients = s->opt.gradients || s->opt.objective || s->opt.stage; // the plan of a step
   if (s->opt.json) return explain_json(s, what, "-") ? EXIT_OK : s->exit_code;
   Facts f;
   if (!facts_gather(s, what, &f)) return s->exit_code;

@@ -34,6 +34,12 @@ typedef struct Facts {
   VEC(RouteFacts) route;
 } Facts;
 
+typedef struct StepFacts { // of an objective with gradients
+  double forward, backward, again, update; // operations
+  size_t kept;                             // values that lie in the arena for the backward pass
+  int64_t kept_bytes, state_bytes;
+} StepFacts;
+
 SY_MUST_USE bool facts_gather(Session *s, const char *spec, Facts *f); // false after reporting
 const char *facts_parameter(const Facts *f, const FrontParam *p);      // source text of its value
 // Count and size of the weights; with an infix only those whose path has it as a segment.
@@ -46,6 +52,11 @@ void explain_packed(const Facts *f, Json *j);
 // explain_stage.c: the stages of training, as text and as a JSON array
 void explain_stages(const Facts *f);
 void explain_stages_json(const Facts *f, Json *j);
+
+// explain_step.c: false: no gradients. The others then print nothing.
+bool explain_step(const Facts *facts, const RouteProgram *r, StepFacts *f);
+void explain_step_print(const Facts *facts, const RouteProgram *r);
+void explain_step_json(const Facts *facts, const RouteProgram *r, Json *j);
 
 // The facts as JSON to a file, "-" for standard output. False after reporting.
 SY_MUST_USE bool explain_json(Session *s, const char *spec, const char *out);

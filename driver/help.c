@@ -89,6 +89,7 @@ const CommandInfo commands[] = {
      "Routes, parameters, arithmetic, memory and which weights serve which tokens; nothing is compiled. With a code\n"
      "such as E0201: the long explanation of that error.\n",
      "syc explain vit:base  # routes, parameters, FLOPs, memory\n"
+     "syc explain vit:base --objective classify --dim B=8 --memory 400M  # a step of training\n"
      "syc explain E0201  # what the message means and how to mend the program\n"},
     {"fmt", C_FMT, cmd_fmt, "FILE... [--check]", "put model files into the canonical form",
      "Files are rewritten in place, all or nothing; - reads standard input and writes standard output. A file with\n"

@@ -402,6 +402,7 @@ bool session_passes(Session *s, Module *m) {
                    .remarks = s->opt.remarks,
                    .after = after_pass,
                    .ud = s};
+  if (!session_fit(s, m, &o)) return false;
   bool ok = passes_run(m, &o);
   return session_flush(s) && ok;
 }

@@ -27,11 +27,14 @@ extern const Precision precisions[];
 extern const size_t precision_count;
 const Precision *precision_by_name(const char *name); // NULL: there is none; of NULL: the first, f32
 
+enum { REMAT_LEVELS = 16 }; // remat.c
+
 typedef struct PassOptions {
   const char **disable; // names of passes left out (only those that are not required)
   size_t ndisable;
   const char *stop_after, *start_from; // pass names or NULL
   const Precision *precision;          // NULL: as the model says
+  int recompute;                       // 0 .. REMAT_LEVELS: how much a step computes again instead of keeping it
   bool time;                           // fill the timings
   bool verify;                         // verify after each pass (on by default in the driver)
   bool remarks;                        // report what was and was not fused, and why

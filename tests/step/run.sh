@@ -121,6 +121,75 @@ run -w start.safetensors --check-gradients=6 --backend interp > table.txt || { c
 drop -w from.safetensors --seed 5 --check-gradients=6 --backend interp > table.txt || { cat table.txt; fail "gradients of what is drawn"; }
 run -w start.safetensors --check-gradients=2 --frozen 'fc.*' --backend interp | grep -q 'fc' && fail "frozen tensors are tried"
 
+# contrast by numbers of pictures: where all differ it is the plain one; equal numbers share the target
+cat > numbers.sy <<'PAGE'
+use std
+use losses
+
+model numbers(n = 4, queue = 8) {
+  dim B = 1..8
+  dim L = 1..6
+  weight temp: f32
+  state image_queue: f32[n, queue]
+  state text_queue: f32[n, queue]
+  objective fit(text: i32[B, L], labels: i32[B]) -> loss: f32, plain: f32, squares: f32 {
+    weight words: f32[9, n]
+    weight others: f32[9, n]
+    weight copies: f32[9, n]
+    let v = l2_norm(embedding(words, text)[:, 0], 1e-12)
+    let t = l2_norm(embedding(others, text)[:, 0], 1e-12)
+    let m = stop(l2_norm(embedding(copies, text)[:, 0], 1e-12))
+    let none = fill(0, i32[1, queue])
+    let loss = queue_contrast_by_number(v, t, m, m, image_queue, text_queue, range(B) + 1, none, temp, 0.4)
+    let plain = queue_contrast(v, t, m, m, image_queue, text_queue, temp, 0.4)
+    let target = number_targets(labels, fill(3, i32[1, queue]))
+    image_queue <- put_columns(image_queue, m, fill(0, i32[1]))
+    text_queue <- put_columns(text_queue, m, fill(0, i32[1]))
+    return loss, plain, total(target * target)
+  }
+}
+PAGE
+"$syc" weights init numbers.sy --objective fit -q -o numbers.safetensors || fail "weights init of numbers"
+"$syc" step numbers.sy --objective fit --input batch.safetensors -w numbers.safetensors --backend interp -q > numbers.txt ||
+  fail "contrast by numbers"
+awk '{ apart = $4 - $6; exit !(apart < 1e-5 && apart > -1e-5 && $8 > 2.1110 && $8 < 2.1112) }' numbers.txt ||
+  { cat numbers.txt; fail "contrast by numbers is another one"; }
+
+# --memory: what is computed again changes no bit, and what is kept becomes less
+cat > deep.sy <<'PAGE'
+use std
+use losses
+
+model deep(n = 32, classes = 5, vocab = 9, depth = 3) {
+  dim B = 1..8
+  dim L = 1..6
+  objective fit(text: i32[B, L], labels: i32[B]) -> loss: f32 {
+    weight words: f32[vocab, n]
+    let x = dropout(embedding(words, text), 0.1)
+    repeat i in depth {
+      let x = timm_layer(x, 4, 4 * n, 1e-5, drop = 0.1)  @layer.{i}
+    }
+    return cross_entropy(linear(x[:, 0], classes) @head, labels)
+  }
+}
+PAGE
+deep() { "$syc" step deep.sy --objective fit --input batch.safetensors -w deep.safetensors --seed 3 --steps 3 --lr 0.01 -q "$@"; }
+arena() { "$syc" explain deep.sy --objective fit --draws "$@" | sed -n 's/.*arena at the bounds \([0-9.]*\) MB.*/\1/p'; }
+again() { "$syc" explain deep.sy --objective fit --draws "$@" --json | sed -n 's/.*"again_flops": \([0-9.e+]*\).*/\1/p'; }
+"$syc" weights init deep.sy --objective fit -q -o deep.safetensors || fail "weights init of a deep page"
+deep --backend interp --isa avx2 -o all.safetensors > all.txt || fail "steps of a deep page"
+least=$(deep --backend interp --memory 1 2>&1 | sed -n 's/.* needs \([0-9]*K\) .*/\1/p')
+[ "$least" ] || { fail "the least memory is not named"; least=1G; }
+all=$(arena) part=$(arena --memory "$least")
+awk "BEGIN { exit !($all > 1.25 * $part) }" || fail "$all MB and, with --memory $least, $part MB"
+[ "$(again)" = 0 ] && [ "$(again --memory "$least")" != 0 ] || fail "explain: what is computed again"
+for way in "--backend interp --isa avx2 --memory 1G" "--backend interp --isa avx2 --memory $least" "--backend c --threads 3 --memory $least"; do
+  # shellcheck disable=SC2086
+  deep $way -o less.safetensors > less.txt || { fail "$way"; continue; }
+  case $way-$(uname -m) in *interp*) ;; *x86_64) grep -q avx2 /proc/cpuinfo || continue ;; *) continue ;; esac
+  cmp -s all.txt less.txt && cmp -s all.safetensors less.safetensors || fail "$way gives other bits"
+done
+
 # frozen: every bit stays
 run -w start.safetensors --steps 2 --backend interp --frozen 'words' --frozen 'norm.*' -o frozen.safetensors > /dev/null || fail "frozen"
 look() { "$syc" weights inspect "$1" | grep "^ *$2 "; }
