@@ -2,7 +2,8 @@
 
     train.py SYC FOLDER ROWS THREADS SECONDS ISA
 
-Prints one line for each row and number of threads. Weights and batches are seeded and the same for both; loss and gradients are
+Prints one line for each row and number of threads: of rows with a PyTorch model both sides, of the others ours alone; then, of
+`products`, the share of the FMA peak that the three products of ViT-B/16 have, and, of `captions`, the memory of a loss over many words. Weights and batches are seeded and the same for both; loss and gradients are
 compared before a time counts. Exit status 1: something failed or differs.
 """
 import json
@@ -26,6 +27,17 @@ ROWS = {
     "small": Row("0.5 M parameters: width 96, 4 layers, 26 tokens, B=64", ViT(40, 8, 96, 4, 4, 384, 31), 64),
     "w192": Row("width 192, 6 layers, 65 tokens, B=32", ViT(64, 8, 192, 6, 3, 768, 100), 32),
     "b16": Row("ViT-B/16, B=8", ViT(224, 16, 768, 12, 12, 3072, 1000), 8),
+}
+
+
+# Steps of other pages, which have no PyTorch model here: seeded weights and inputs.
+Alone = namedtuple("Alone", "title spec batch")
+
+GIVEN = ["--given", "neg_image_idx,neg_text_idx"]
+ALONE = {
+    "albef": Alone("ALBEF base, pre-training, queue 4096, B=4", ["albef.sy:base", "-D", "queue=4096", "--objective", "pretrain", *GIVEN], 4),
+    "vlmo2": Alone("VLMo base, stage 2 (frozen but for the text), B=4", ["vlmo.sy:base", "--stage", "language"], 4),
+    "vlmo3": Alone("VLMo base, stage 3, B=4", ["vlmo.sy:base", "--objective", "pretrain", *GIVEN], 4),
 }
 
 
@@ -93,6 +105,66 @@ def measure(syc, folder, name, threads, seconds, isa):
             "difference": difference(outputs["ours"], outputs["torch"])}
 
 
+def bench(syc, spec, batch, threads, seconds, isa):
+    """One run of `syc bench`: for some seconds, but at least one call."""
+    page, *rest = spec
+    command = [syc, "bench", os.path.join(BENCH, "../models", page), *rest, "--gradients", "--batch", str(batch), "--threads", threads,
+               "--isa", isa, "--json"]
+    command += ["--rounds", "1"] if float(seconds) < 1 else []
+    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    return None if answer.returncode else json.loads(answer.stdout)
+
+
+def alone(syc, name, threads, seconds, isa):
+    row = ALONE[name]
+    r = bench(syc, row.spec, row.batch, threads, seconds, isa)
+    if not r:
+        return False
+    peak = 100 * r["gflop"] / r["min_ms"] * 1e3 / r["peak_gflops"] if r["peak_gflops"] else 0
+    print(f"{row.title:54} {threads:>2} {r['min_ms']:8.1f} ({r['median_ms']:7.1f}) {'-':>18} {'-':>6} {'-':>6} {peak:4.0f}%"
+          f" {r['peak_rss_kb'] / 1024:7.0f} /{'-':>7}", flush=True)
+    return True
+
+
+def kind_of(kernel):
+    """Which of the three products of a linear layer a kernel of a step is: the forward ones have a bias."""
+    if kernel.startswith("outer_"):
+        return "dy^T x"
+    return ("x W^T" if "_bias" in kernel else "dy W") if kernel.startswith("gemm_") else None
+
+
+def products(syc, threads, seconds, isa):
+    model = ROWS["b16"].model
+    spec = ["vit.sy"] + [word for name, value in model._asdict().items() for word in ("-D", f"{name}={value}")] + ["--objective", "classify"]
+    r = bench(syc, spec, ROWS["b16"].batch, threads, seconds, isa)
+    if not r:
+        return False
+    work, time = {}, {}
+    for kernel in r["kernels"]:
+        kind = kind_of(kernel["name"])
+        if kind:
+            work[kind] = work.get(kind, 0) + kernel["gflops"] * kernel["ms"]
+            time[kind] = time.get(kind, 0) + kernel["ms"]
+    shares = ", ".join(f"{kind} {100 * work[kind] / time[kind] / r['peak_gflops']:.0f}%" for kind in ("x W^T", "dy W", "dy^T x"))
+    print(f"{'products of ViT-B/16, B=8: share of the FMA peak':54} {threads:>2} {shares}", flush=True)
+    return True
+
+
+def captions(syc):
+    """What 32 x 32 words need beside the same step with 640 words of vocabulary instead of 64010."""
+    arena = {}
+    for vocab in (64010, 640):
+        command = [syc, "explain", os.path.join(BENCH, "../models/beit3.sy:base"), "-D", f"vocab={vocab}", "--objective", "caption",
+                   "--dim", "B=32", "--dim", "L=32", "--json"]
+        answer = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        if answer.returncode:
+            return False
+        arena[vocab] = next(r["arena_bytes"] for r in json.loads(answer.stdout)["routes"] if r["name"] == "caption") / 2**20
+    print(f"{'BEiT-3 captions, 32 x 32 words of 64010: memory':54} {'':>2} arena {arena[64010]:.0f} MB, {arena[64010] - arena[640]:.0f} of it for the words",
+          flush=True)
+    return True
+
+
 def main():
     if len(sys.argv) != 7:
         sys.exit(__doc__)
@@ -101,7 +173,16 @@ def main():
     print(f"{'loss and gradients':54} {'T':>2} {'ours ms':>18} {'PyTorch ms':>18} {'ratio':>6} {'least':>6} {'peak':>5} {'MB ours/PyTorch':>16}"
           f" {'turns':>5} {'others':>6} {'apart':>8}", flush=True)
     for name in rows.split(","):
+        if name == "captions":
+            good = captions(syc) and good
+            continue
         for count in threads.split(","):
+            if name in ALONE:
+                good = alone(syc, name, count, seconds, isa) and good
+                continue
+            if name == "products":
+                good = products(syc, count, seconds, isa) and good
+                continue
             m = measure(syc, folder, name, count, seconds, isa)
             if not m:
                 good = False

@@ -3,7 +3,8 @@
 #
 #   bench/train.sh [options]
 #
-#   --rows A,B           only these of small, w192, b16 (default: all; ViT-B/16 takes some minutes)
+#   --rows A,B           only these of small, w192, b16 (beside PyTorch); albef, vlmo2, vlmo3 (ours alone); products (share of the peak);
+#                        captions (memory of a loss over 64010 words). Default: all; those from b16 on take minutes each
 #   --threads 1,2        thread counts
 #   --seconds S          time for the turns of each side (default 20)
 #   --isa NAME           of our side (default: the best that runs here)
@@ -20,7 +21,7 @@ PYTHON=${PEERS_PYTHON:-/usr/bin/python3}
 SYC=${SYC:-$(dirname "$BENCH")/build/bin/syc}
 FOLDER=${SWITCHYARD_PEERS:-$HOME/.cache/switchyard-peers}/train
 OPENMP_BLAS=/usr/lib/$(uname -m)-linux-gnu/openblas-openmp
-rows=small,w192,b16 threads=1,2 seconds=20 isa=''
+rows=small,w192,b16,albef,vlmo2,vlmo3,products,captions threads=1,2 seconds=20 isa=''
 
 die() { printf 'train: %s\n' "$*" >&2; exit 2; }
 
@@ -39,7 +40,8 @@ while (($#)); do
     esac
     shift
 done
-[[ ,$rows, =~ ^,((small|w192|b16),)+$ ]] || die "--rows takes small, w192 and b16, separated by commas"
+[[ ,$rows, =~ ^,((small|w192|b16|albef|vlmo2|vlmo3|products|captions),)+$ ]] ||
+    die "--rows takes small, w192, b16, albef, vlmo2, vlmo3, products and captions, separated by commas"
 [[ $threads =~ ^[1-9][0-9]*(,[1-9][0-9]*)*$ ]] || die "--threads takes numbers separated by commas"
 [[ $seconds =~ ^[0-9]+(\.[0-9]+)?$ ]] || die "--seconds takes a number"
 [[ -x $SYC ]] || die "no compiler at $SYC"
