@@ -34,7 +34,7 @@ typedef struct Facts {
   VEC(RouteFacts) route;
 } Facts;
 
-typedef struct StepFacts { // of an objective with gradients
+typedef struct StepFacts {                 // of an objective with gradients
   double forward, backward, again, update; // operations
   size_t kept;                             // values that lie in the arena for the backward pass
   int64_t kept_bytes, state_bytes;
