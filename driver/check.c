@@ -27,11 +27,6 @@ static const char *base_name(const char *path) {
   return slash ? slash + 1 : path;
 }
 
-static bool is_folder(const char *path) {
-  struct stat st;
-  return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
 static bool is_embedded(const char *name) {
   for (const EmbeddedFile *e = embedded_files; e->name; e++)
     if (!strncmp(e->name, "models/", 7) && !strcmp(e->name + 7, name)) return true;
@@ -41,13 +36,14 @@ static bool is_embedded(const char *name) {
 // The spec of a case's model under MODEL, or NULL if the case is of another model.
 static const char *spec_of(Session *s, const char *model, const cJSON *kase) {
   const char *file = json_text(kase, "model"), *entry = json_text(kase, "entry");
-  if (!file || !entry || strchr(file, '/')) return NULL;
   size_t n = strlen(model);
   while (n > 1 && model[n - 1] == '/') n--;
   char *where = arena_strndup(&s->arena, model, n);
   char *colon = strrchr(where, ':');
   if (colon && !strchr(colon, '/')) *colon = 0;
-  if (is_folder(where)) {
+  if (folder_is_published(where)) return where; // its cases need no name of a page
+  if (!file || !entry || strchr(file, '/')) return NULL;
+  if (folder_is(where)) {
     const char *path = arena_printf(&s->arena, "%s/%s", where, file);
     return access(path, R_OK) == 0 ? arena_printf(&s->arena, "%s:%s", path, entry) : NULL;
   }
@@ -166,7 +162,7 @@ static bool run_tree(Check *c, const char *dir, int depth, size_t *files) {
   bool ok = true;
   for (int i = 0; i < n; i++) {
     const char *sub = arena_printf(&c->s->arena, "%s/%s", dir, list[i]->d_name);
-    if (ok && list[i]->d_name[0] != '.' && is_folder(sub)) ok = run_tree(c, sub, depth + 1, files);
+    if (ok && list[i]->d_name[0] != '.' && folder_is(sub)) ok = run_tree(c, sub, depth + 1, files);
     free(list[i]);
   }
   free(list);
@@ -275,7 +271,7 @@ static bool set_up(Check *c) {
 static int run_checks(Check *c) {
   Session *s = c->s;
   size_t files = 0;
-  if (!is_folder(s->opt.golden)) return session_fail(s, EXIT_IO, "%s is not a folder", s->opt.golden);
+  if (!folder_is(s->opt.golden)) return session_fail(s, EXIT_IO, "%s is not a folder", s->opt.golden);
   if (!run_tree(c, s->opt.golden, 0, &files)) return s->exit_code;
   if (!files) return session_fail(s, EXIT_IO, "there is no cases.json in or below %s", s->opt.golden);
   if (!c->result.n)

@@ -52,6 +52,14 @@ typedef struct PageText { // the file that was read last: a pipe cannot be read 
   size_t n;
 } PageText;
 
+typedef struct FolderPage { // a published folder as a spec (folder.c)
+  const char *dir;          // as it was asked for; NULL: none was
+  const char *path, *text;  // of the page, with a preset for the folder
+  size_t n;
+  const char *preset, *routes; // routes: what the file has weights for, or NULL
+  const char *facts;           // the files that say so: "config.json + preprocessor_config.json"
+} FolderPage;
+
 typedef struct Session {
   Arena arena;
   Intern names;
@@ -61,10 +69,12 @@ typedef struct Session {
   StrList words;       // behind it, as they were given
   const char *spec;    // compiled last; NULL if its defines or routes are not those of the options
   PageText page;
-  StrList deps;      // files read, for -MD
-  StrList cc_flags;  // further flags of the C compiler ("-DVIT_TRACE")
-  Digester pages;    // texts of the pages read so far
-  const char *cache; // see cache_dir
+  FolderPage folder;
+  bool wants_weights; // the command takes the weights of a folder, too
+  StrList deps;       // files read, for -MD
+  StrList cc_flags;   // further flags of the C compiler ("-DVIT_TRACE")
+  Digester pages;     // texts of the pages read so far
+  const char *cache;  // see cache_dir
   bool cache_is_temporary;
   struct Outputs *outputs; // outputs.c
   int exit_code;           // EXIT_IO etc. set by the function that failed; EXIT_WRONG after diagnostics
@@ -93,6 +103,12 @@ bool session_flush(Session *s); // prints and clears the diagnostics so far; fal
 // The text of a spec "FILE[:preset]". FILE may be a path, "-" or the name of an embedded model ("models/vit.sy",
 // "vit.sy", "vit"): files win. *preset = NULL if absent. NULL after reporting.
 SY_MUST_USE char *session_read_spec(Session *s, const char *spec, const char **path, const char **preset, size_t *n);
+// The same for a folder as it is published (folder.c): the page with a preset for it. Its weights and routes become
+// options, where there are none. False after reporting.
+bool session_is_folder(Session *s, const char *spec); // is a spec such a folder, and no name of a page?
+bool folder_is(const char *path);
+bool folder_is_published(const char *path); // it has config.json or open_clip_config.json
+SY_MUST_USE bool folder_open(Session *s, const char *dir, FolderPage *page);
 // Front end: parameters (-D), routes, dims (--dim) applied. extra_* are defines beside the options' (for golden cases).
 // NULL after reporting.
 typedef struct Selection { // what of a page is compiled; nothing: what the options say

@@ -414,17 +414,42 @@ static int emit_all(Session *s, const char *fallback) {
   return code;
 }
 
+// --print-page: a published folder as the page that is compiled of it.
+static int print_page(Session *s) {
+  const char *path, *preset;
+  size_t n = 0;
+  if (s->opt.arg.n != 1 || !session_is_folder(s, s->opt.arg.at[0]))
+    return session_fail(s, EXIT_USAGE, "--print-page takes a published folder; a page is there already");
+  s->wants_weights = false;
+  const char *text = session_read_spec(s, s->opt.arg.at[0], &path, &preset, &n);
+  if (!text) return s->exit_code;
+  Buf b = {0};
+  buf_printf(&b, "# %s of %s, preset %s%s%s\n\n", path, s->opt.arg.at[0], preset,
+             s->folder.routes ? "; its weights are those of --routes " : "", s->folder.routes ? s->folder.routes : "");
+  buf_puts(&b, text);
+  bool ok = output_text(s, s->opt.output ? s->opt.output : "-", &b) && outputs_put(s);
+  buf_free(&b);
+  return ok ? EXIT_OK : s->exit_code;
+}
+
+// models/vit.sy:base -> ./vit; of a folder the page's name, as the folder's own is taken.
+static const char *default_output(Session *s) {
+  const char *spec = s->opt.arg.at[0], *path = spec, *preset;
+  size_t n = 0;
+  if (session_is_folder(s, spec) && !session_read_spec(s, spec, &path, &preset, &n)) return NULL;
+  const char *base = strrchr(path, '/');
+  base = base ? base + 1 : path;
+  n = strcspn(base, ".:");
+  return n ? arena_strndup(&s->arena, base, n) : NULL;
+}
+
 int cmd_emit(Session *s) {
-  return emit_all(s, "ir");
+  return s->opt.print_page ? print_page(s) : emit_all(s, "ir");
 }
 
 int cmd_build(Session *s) {
-  if (!s->opt.output && s->opt.arg.n == 1) { // models/vit.sy:base -> ./vit
-    const char *spec = s->opt.arg.at[0], *base = strrchr(spec, '/');
-    base = base ? base + 1 : spec;
-    size_t n = strcspn(base, ".:");
-    if (n) s->opt.output = arena_strndup(&s->arena, base, n);
-  }
+  if (s->opt.print_page) return print_page(s);
+  if (!s->opt.output && s->opt.arg.n == 1 && !(s->opt.output = default_output(s)) && s->exit_code) return s->exit_code;
   int code = emit_all(s, "exe");
   if (code == EXIT_OK && s->opt.output && strcmp(s->opt.output, "-") != 0 && !s->opt.emit &&
       !kind_of_suffix(s->opt.output)) {

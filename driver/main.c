@@ -222,6 +222,7 @@ static int run(Session *s, int argc, char **argv) {
     return unknown(s, first[0] == '-' ? "option" : "command", first, near, "syc --help");
   }
   s->command = cmd->name;
+  s->wants_weights = cmd->bit & (C_BUILD | C_RUN | C_BENCH | C_STEP | C_TRAIN);
   args.at++;
   args.n--;
   s->words = args;

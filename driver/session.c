@@ -102,6 +102,34 @@ static size_t spec_page(const char *spec) {
   return colon && !strchr(colon, '/') ? (size_t)(colon - spec) : strlen(spec);
 }
 
+// "vit" is the model, also where a file or a folder of that name lies.
+static bool is_bare_word(const char *path) {
+  return !strpbrk(path, "/.");
+}
+
+bool session_is_folder(Session *s, const char *spec) {
+  const char *path = arena_strndup(&s->arena, spec, spec_page(spec));
+  return folder_is(path) && !(is_bare_word(path) && embedded_model(s, path));
+}
+
+// A published folder as a page; opened once.
+static char *read_folder(Session *s, const char *dir, const char **path, const char **preset, size_t *n) {
+  if (*preset) {
+    session_fail(s, EXIT_USAGE, "%s is a folder, which has no presets; -D changes single parameters", dir);
+    return NULL;
+  }
+  if (!s->folder.dir || strcmp(s->folder.dir, dir) != 0) {
+    FolderPage page = {.dir = dir};
+    if (!folder_open(s, dir, &page)) return NULL;
+    s->folder = page;
+    add_page(s, page.text, page.n);
+  }
+  *path = s->folder.path;
+  *preset = s->folder.preset;
+  *n = s->folder.n;
+  return arena_strndup(&s->arena, s->folder.text, *n);
+}
+
 char *session_read_spec(Session *s, const char *spec, const char **path, const char **preset, size_t *n) {
   size_t len = spec_page(spec);
   *path = arena_strndup(&s->arena, spec, len);
@@ -109,7 +137,8 @@ char *session_read_spec(Session *s, const char *spec, const char **path, const c
   const char *err = NULL;
   char *text = NULL;
   const EmbeddedFile *e = embedded_model(s, *path);
-  bool word = e && !strpbrk(*path, "/."); // "vit" is the model, also where an executable of that name lies
+  bool word = e && is_bare_word(*path);
+  if (session_is_folder(s, spec)) return read_folder(s, *path, path, preset, n);
   if (s->page.path && !strcmp(s->page.path, *path)) {
     add_dep(s, *path);
     *n = s->page.n;
@@ -296,6 +325,17 @@ static Module *read_graph_ir(Session *s, const char *path, const char *preset, c
   return session_flush(s) ? m : NULL;
 }
 
+static bool is_folder_spec(const Session *s, const char *spec) {
+  size_t n = spec_page(spec);
+  return s->folder.dir && strlen(s->folder.dir) == n && !memcmp(s->folder.dir, spec, n);
+}
+
+// --describe says which files the preset was made from.
+static void add_folder_facts(Session *s, Module *m) {
+  size_t n = strcspn(m->built, ",");
+  m->built = arena_printf(&s->arena, "%.*s from %s%s", (int)n, m->built, s->folder.facts, m->built + n);
+}
+
 Module *session_module(Session *s, const char *spec, const Defines *extra, const Selection *selection) {
   const char *path, *preset;
   size_t n;
@@ -314,6 +354,7 @@ Module *session_module(Session *s, const char *spec, const Defines *extra, const
     return NULL;
   }
   if (!set_train(s, m)) return NULL;
+  if (is_folder_spec(s, spec)) add_folder_facts(s, m);
   return m;
 }
 
@@ -338,6 +379,7 @@ static bool last_page(Session *s, Page *p) {
 
 void session_each_preset(Session *s, bool (*each)(void *ud, const char *spec, const Module *m), void *ud) {
   Page p;
+  if (s->spec && is_folder_spec(s, s->spec)) return; // it says what it is
   bool there = last_page(s, &p);
   for (size_t i = 0; there && i < p.list->npreset; i++) {
     const char *name = p.list->preset[i].name;

@@ -433,7 +433,8 @@ static int cmd_init(Session *s) {
 }
 
 static int cmd_pack(Session *s) {
-  if (!s->opt.weights.n)
+  s->wants_weights = true;
+  if (!s->opt.weights.n && !session_is_folder(s, s->opt.arg.at[1]))
     return session_fail(s, EXIT_USAGE, "syc weights pack: name the checkpoint with --weights FILE");
   const char *path = weights_out_begin(s);
   const Target *t[MAX_TARGETS];
@@ -441,6 +442,8 @@ static int cmd_pack(Session *s) {
   Module *m = n ? module_for_weights(s, s->opt.arg.at[1]) : NULL;
   Program *p = m ? session_program(s, m, t, n) : NULL;
   if (!p) return s->exit_code;
+  if (!s->opt.weights.n)
+    return session_fail(s, EXIT_WRONG, "%s has no weights; name them with --weights FILE", s->opt.arg.at[1]);
   Checkpoint c = {0};
   bool ok = checkpoint_open(s, &c, s->opt.weights.at, s->opt.weights.n) && checkpoint_check(s, &c, p, true) &&
             weights_pack(s, p, path, &c);

@@ -193,9 +193,13 @@ CtVal call_drop(Elab *e, const char *name, CtVal x, CtVal rate, Span at, Span ra
 CtVal call_draw(Elab *e, CtVal weights, Span at);
 
 /* params.c: what a model is built with */
-// The set of names that the options ask for, NULL if they ask for none. False after reporting.
-bool names_in_force(Elab *e, const Node **set);
-// Puts the parameters into model_env: default, preset, set of names, define (the later wins). False after reporting.
+// The set of names that the options ask for, or else the preset (`under NAME`); NULL if neither does. False after
+// reporting.
+bool names_in_force(Elab *e, const Node *preset, const Node **set);
+// Is the set the one that the preset is under, whose facts the preset's own come after?
+bool preset_is_under(const Node *preset, const Node *set);
+// Puts the parameters into model_env: default, preset, set of names (before the preset that is under it), define (the
+// later wins). False after reporting.
 bool bind_model(Elab *e, const Node *model, const Node *preset, const Node *set);
 
 // Inputs of a route in an environment of their own; `except` (an interned name or NULL) is checked but becomes none.

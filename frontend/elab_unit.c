@@ -494,7 +494,7 @@ Module *front_compile(Arena *a, Intern *names, Diag *diag, const char *path, con
   e.m->page = &e.page;
   e.main = load(&e, file_stem(&e, path), path, text, n);
   const Node *model = diag->errors == before ? choose_entry(&e, path, &preset) : NULL;
-  if (model && names_in_force(&e, &set)) {
+  if (model && names_in_force(&e, preset, &set)) {
     e.m->name = model->name;
     e.unit_now = e.main;
     e.in_model = true;

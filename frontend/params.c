@@ -3,7 +3,8 @@
 //   model vit(size = 224, eps = 1e-6)          the default
 //   preset large = vit(dim = 1024) { .. }      a choice with a name
 //   rename huggingface(eps = 1e-12) { .. }     what files with these names were trained with, if the set is in force
-//   syc build vit.sy:large -D size=384         wins over all
+//   preset mine = vit(eps = 1e-6) under huggingface    one of these files: the set is in force, the preset has the last
+//   word syc build vit.sy:large -D size=384         wins over all
 //
 // Presets and sets of names may change preparations too (prepare.c): both are facts of a checkpoint that its tensors do
 // not show. Module.built has all of it as text, for `--describe` and for the packed weights' plan.
@@ -113,8 +114,14 @@ static bool check_set(Elab *e, const Node *model, const Node *set) {
   return ok;
 }
 
-bool names_in_force(Elab *e, const Node **set) {
-  const char *want = e->opt->names;
+bool preset_is_under(const Node *preset, const Node *set) {
+  return preset && preset->c && set && !strcmp(preset->c->name, set->name);
+}
+
+bool names_in_force(Elab *e, const Node *preset, const Node **set) {
+  const Node *under = preset ? preset->c : NULL;
+  const char *want = e->opt->names ? e->opt->names : under ? under->name : NULL;
+  Span at = e->opt->names ? (Span){e->main->file, 0, 0} : under ? under->span : NO_SPAN;
   Buf have = {0};
   for (size_t i = 0; i < e->unit.n && want && !*set; i++) *set = find_decl(e->unit.at[i], N_rename, want);
   for (size_t i = 0; i < e->unit.n && want && !*set; i++)
@@ -124,8 +131,7 @@ bool names_in_force(Elab *e, const Node **set) {
     }
   bool ok = !want || *set;
   if (!ok) {
-    Diagnostic *g =
-        elab_error(e, "E0135", (Span){e->main->file, 0, 0}, "the page has no set of names called '%s'", want);
+    Diagnostic *g = elab_error(e, "E0135", at, "the page has no set of names called '%s'", want);
     diag_hint(e->diag, g, have.n ? "it has %s" : "it has none: its weights have the names of the page%s",
               have.n ? have.s : "");
   }
@@ -170,8 +176,9 @@ bool bind_model(Elab *e, const Node *model, const Node *preset, const Node *set)
       ok = false;
       break;
     }
-    const Node *given = find_arg(set ? &set->list2 : NULL, p->name);
-    if (!given) given = find_arg(preset ? &preset->a->list : NULL, p->name);
+    const Node *by_set = find_arg(set ? &set->list2 : NULL, p->name),
+               *by_preset = find_arg(preset ? &preset->a->list : NULL, p->name);
+    const Node *given = by_preset && (!by_set || preset_is_under(preset, set)) ? by_preset : by_set;
     size_t d = 0;
     Span at = given ? given->span : p->span;
     CtVal def = eval(e, e->model_env, p->a), v = def;

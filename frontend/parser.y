@@ -135,6 +135,8 @@ modalities:
 preset:
   T_PRESET name '=' call { $$ = NODE(preset, @$, .name = $2.name, .name_span = @2, .a = $4); }
 | T_PRESET name '=' call body { $$ = NODE(preset, @$, .name = $2.name, .name_span = @2, .a = $4, .b = $5); }
+| T_PRESET name '=' call T_UNDER name_node { $$ = NODE(preset, @$, .name = $2.name, .name_span = @2, .a = $4, .c = $6); }
+| T_PRESET name '=' call T_UNDER name_node body { $$ = NODE(preset, @$, .name = $2.name, .name_span = @2, .a = $4, .b = $7, .c = $6); }
 ;
 model: T_MODEL name '(' params ')' body { $$ = NODE(model, @$, .name = $2.name, .name_span = @2, .list = $4, .a = $6); };
 block:

@@ -214,9 +214,10 @@ static bool layer_all(Elab *e, const NodeList *lines, const Node *model, bool el
 
 void prepare_model(Elab *e, const Node *model, const Node *preset, const Node *set) {
   LayeredList all = {0};
-  if (!layer_all(e, &model->a->list, model, false, &all) ||
+  bool under = preset_is_under(preset, set);
+  if (!layer_all(e, &model->a->list, model, false, &all) || (under && !layer_all(e, &set->list, model, true, &all)) ||
       (preset && preset->b && !layer_all(e, &preset->b->list, model, false, &all)) ||
-      (set && !layer_all(e, &set->list, model, true, &all)))
+      (set && !under && !layer_all(e, &set->list, model, true, &all)))
     return;
   for (size_t i = 0; i < all.n; i++) {
     Buf out = {0};
