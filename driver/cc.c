@@ -178,9 +178,9 @@ const char *const cc_libraries[] = {"libsymain.a", "libsyhost.a", "libsyrt.a", "
 
 static const struct { // in the order of linking; where Debian has lib(NAME).a
   const char *name, *package;
-} linked[] = {{"jpeg", "libjpeg-dev"},         {"png", "libpng-dev"},       {"z", "zlib1g-dev"},
-              {"utf8proc", "libutf8proc-dev"}, {"pcre2-8", "libpcre2-dev"}, {"m", "libc6-dev"},
-              {"pthread", "libc6-dev"}};
+} linked[] = {{"jpeg", "libjpeg-dev"}, {"png", "libpng-dev"},           {"webp", "libwebp-dev"},
+              {"z", "zlib1g-dev"},     {"utf8proc", "libutf8proc-dev"}, {"pcre2-8", "libpcre2-dev"},
+              {"m", "libc6-dev"},      {"pthread", "libc6-dev"}};
 
 // Has the compiler a static library? It prints the path, or the name alone.
 static bool has_static(Session *s, const StrList *cc, const char *name, const char *dir) {

@@ -51,6 +51,8 @@ static const Option options[] = {
     {"restart", NULL, AS_FLAG, AT(restart), 0, EMBED, "begin anew instead of going on after an interruption"},
     {"vocab", "FILE", AS_STRING, AT(vocab), 0, ANY,
      "the tokenizer's vocabulary: CLIP's merges, BERT's vocab.txt, a SentencePiece model or a tokenizer.json"},
+    {"as-stored", NULL, AS_FLAG, AT(as_stored), 0, ANY,
+     "pictures as their files have them, not turned upright by their EXIF orientation"},
     {"cased", NULL, AS_FLAG, AT(cased), 0, ANY,
      "WordPiece: sentences keep their capitals and accents, whatever the page says"},
     {"uncased", NULL, AS_FLAG, AT(uncased), 0, ANY, "WordPiece: sentences are put into lower case, without accents"},

@@ -300,7 +300,8 @@ static bool fill_picture(FaceRun *r, unsigned i, const char *path, size_t row, H
     return set_sides(r, i, canvas, err);
   }
   if (!row) r->held[i] = NULL;
-  bool ok = host_image_load(path, &photo, err) && host_preprocess(&photo, &how, &rgb, err);
+  bool ok = (r->args->as_stored ? host_image_load : host_image_load_upright)(path, &photo, err) &&
+            host_preprocess(&photo, &how, &rgb, err);
   host_image_free(&photo);
   if (ok) {
     r->side[i][0] = (size_t)rgb.height;

@@ -79,6 +79,7 @@ static bool make_key(const Embed *e, uint64_t key[2], HostError *err) {
   }
   if (!add_vocabulary(&d, e->m->args->lines ? e->m->args->vocab : NULL, err)) return false;
   add_text(&d, e->m->args->cased ? "cased" : e->m->args->uncased ? "uncased" : "");
+  if (!e->m->args->lines) add_text(&d, e->m->args->as_stored ? "as stored" : "upright");
   for (size_t i = 0; i < e->items.list.n; i++) add_text(&d, e->items.list.at[i]);
   Digest all = digest_end(&d);
   memcpy(key, all.half, sizeof all.half);

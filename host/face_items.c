@@ -28,7 +28,7 @@ static const struct {
             {".png", "PNG", true},
             {".ppm", "PPM", true},
             {".pgm", "PGM", true},
-            {".webp", "WebP", false},
+            {".webp", "WebP", true},
             {".gif", "GIF", false},
             {".bmp", "BMP", false},
             {".tif", "TIFF", false},

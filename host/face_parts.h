@@ -42,7 +42,7 @@ typedef struct FaceArgs {
   FaceList word, template;     // word: what a command is given without an option
   size_t top, threads, repeat, beams, longest, shortest, top_k, seed, batch;
   double temperature, top_p, scale;
-  bool json, time, help, version, describe, selftest, sample, strict, restart, cased, uncased;
+  bool json, time, help, version, describe, selftest, sample, strict, restart, cased, uncased, as_stored;
 } FaceArgs;
 // Fills *a (free with face_args_free even after an error). False: err says what is wrong with the command line.
 SY_MUST_USE bool face_args_parse(FaceArgs *a, int argc, char **argv, HostError *err);

@@ -32,6 +32,8 @@ bool host_image_decode(const void *bytes, size_t n, HostImage *out, HostError *e
     ok = host_decode_jpeg(b, n, out, err);
   else if (n >= 8 && !memcmp(b, "\x89PNG\r\n\x1a\n", 8))
     ok = host_decode_png(b, n, out, err);
+  else if (n >= 12 && !memcmp(b, "RIFF", 4) && !memcmp(b + 8, "WEBP", 4))
+    ok = host_decode_webp(b, n, out, err);
   else if (n >= 3 && b[0] == 'P' && (b[1] == '5' || b[1] == '6'))
     ok = host_decode_pnm(b, n, out, err);
   else
@@ -40,15 +42,27 @@ bool host_image_decode(const void *bytes, size_t n, HostImage *out, HostError *e
   return ok;
 }
 
-bool host_image_load(const char *path, HostImage *out, HostError *err) {
+static bool load(const char *path, bool upright, HostImage *out, HostError *err) {
   size_t n = 0;
   *out = (HostImage){0};
   char *bytes = host_read_file(path, MAX_FILE, &n, err);
   if (!bytes) return false;
   HostError why = {.text = ""};
   bool ok = host_image_decode(bytes, n, out, &why);
+  if (ok && upright && !host_image_turn(out, host_image_orientation(bytes, n), &why)) {
+    host_image_free(out);
+    ok = false;
+  }
   if (!ok) host_fail(err, "%.200s: %.300s", path, why.text);
   if (!ok && err) err->machine = why.machine;
   free(bytes);
   return ok;
+}
+
+bool host_image_load(const char *path, HostImage *out, HostError *err) {
+  return load(path, false, out, err);
+}
+
+bool host_image_load_upright(const char *path, HostImage *out, HostError *err) {
+  return load(path, true, out, err);
 }

@@ -8,9 +8,11 @@
 //   high
 //         byte; palette -> RGB with HOST_PALETTE; tRNS, gAMA and profiles change nothing, as converting to RGB drops
 //         them
+//   WebP  RGB, with alpha RGBA; animations are refused
 //   PPM   P6 -> RGB, P5 -> L, above 255 HOST_DEEP (binary, any maxval up to 65535, scaled to 255 or 65535)
 //
-// EXIF orientation is not applied, as Pillow's Image.open does not. Pictures above HOST_MAX_PIXELS are refused before
+// A picture is decoded as it is stored, as Pillow's Image.open does; host_image_load_upright turns it as its EXIF
+// orientation says. Pictures above HOST_MAX_PIXELS are refused before
 // their memory is allocated. Resizing is bit-equal to Pillow's Image.resize: antialiased, horizontal pass first, 8-bit
 // fixed-point coefficients, rounding and clipping to u8 after each pass; alpha is premultiplied
 // meanwhile. Reentrant.
@@ -75,12 +77,22 @@ typedef struct {
 // host_image_free.
 SY_MUST_USE bool host_image_load(const char *path, HostImage *out, HostError *err);
 
+// The same, turned as its EXIF orientation says (ImageOps.exif_transpose).
+SY_MUST_USE bool host_image_load_upright(const char *path, HostImage *out, HostError *err);
+
 // Decodes n bytes; the kind is recognised by its first bytes.
 SY_MUST_USE bool host_image_decode(const void *bytes, size_t n, HostImage *out, HostError *err);
 
 // What a file is by its first bytes (1024 are enough), whatever it is called: "JPEG", "WebP", "a page of HTML, not the
 // file; ...", "empty"; NULL if that is not known. (image_type.c)
 const char *host_picture_type(const void *bytes, size_t n);
+
+// The orientation of EXIF, 1 to 8, that a file of n bytes says: 1 = as it is stored, also where it says nothing.
+// (image_exif.c)
+int host_image_orientation(const void *bytes, size_t n);
+
+// Turns and mirrors a picture so that one of this orientation stands upright. False without memory.
+SY_MUST_USE bool host_image_turn(HostImage *im, int orientation, HostError *err);
 
 // Allocates width x height x channels bytes, uninitialised; false above HOST_MAX_PIXELS or without memory.
 SY_MUST_USE bool host_image_new(HostImage *out, int width, int height, int channels, HostError *err);

@@ -13,6 +13,7 @@ enum { HOST_MAX_SIDE = 1000 * 1000 }; // pixels
 
 SY_MUST_USE bool host_decode_jpeg(const uint8_t *bytes, size_t n, HostImage *out, HostError *err);
 SY_MUST_USE bool host_decode_png(const uint8_t *bytes, size_t n, HostImage *out, HostError *err);
+SY_MUST_USE bool host_decode_webp(const uint8_t *bytes, size_t n, HostImage *out, HostError *err);
 SY_MUST_USE bool host_decode_pnm(const uint8_t *bytes, size_t n, HostImage *out, HostError *err);
 
 // Says what the bytes are that no decoder reads, and what helps; false. (image_type.c)

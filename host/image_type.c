@@ -30,7 +30,7 @@ static const Type types[] = {
     TYPE(0, "P5", "PGM", READ),
     TYPE(0, "P6", "PPM", READ),
     TYPE(0, "\x89PNG", "PNG with a damaged signature", DAMAGED),
-    TYPE(8, "WEBP", "WebP", CONVERT), // behind "RIFF" and a length
+    TYPE(8, "WEBP", "WebP", READ), // behind "RIFF" and a length
     TYPE(0, "GIF87a", "GIF", CONVERT),
     TYPE(0, "GIF89a", "GIF", CONVERT),
     TYPE(0, "BM", "BMP", CONVERT),
@@ -120,7 +120,8 @@ const char *host_picture_type(const void *bytes, size_t n) {
 
 bool host_picture_refuse(const void *bytes, size_t n, HostError *err) {
   Type t = type_of(bytes, n);
-  if (!t.name || t.advice == READ) return host_fail(err, "not a JPEG, PNG or binary PPM/PGM picture");
+  if (!t.name || t.advice == READ) return host_fail(err, "not a JPEG, PNG, WebP or binary PPM/PGM picture");
   if (t.advice == STAND_IN) return host_fail(err, "this is %s", t.name);
-  return host_fail(err, "this is %s; only JPEG, PNG and binary PPM/PGM are read%s", t.name, advice_text[t.advice]);
+  return host_fail(err, "this is %s; only JPEG, PNG, WebP and binary PPM/PGM are read%s", t.name,
+                   advice_text[t.advice]);
 }

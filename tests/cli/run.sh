@@ -628,8 +628,8 @@ says "... is called one" '/dev/zero: a device, not a file or a pipe'
 face 3 "a folder" .
 says "... is called one" '[.]: a folder, not a file'
 printf 'RIFF\044\000\000\000WEBPVP8 ' > webp.jpg
-face 3 "WebP under another name" webp.jpg
-says "... is called by its own" 'webp.jpg: this is WebP; only JPEG, PNG and binary PPM/PGM are read'
+face 3 "damaged WebP under another name" webp.jpg
+says "... is called by its own" 'webp.jpg: WebP: the file is damaged'
 face 3 "one unreadable picture of four" cut.jpg p.jpg text.jpg p.png --top 2
 check "... the others have their results" cmp out two.txt
 says "... it is named" 'vit-tiny: text.jpg: '

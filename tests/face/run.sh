@@ -180,9 +180,9 @@ check "the dictionary has every option" sh -c 'comm -23 options words | grep . ;
 
 ### folders
 mkdir mixed && cp photos/0.ppm photos/1.ppm mixed
-for f in a.webp b.WEBP c.gif d.bmp e.heic f.tif notes.txt; do echo > mixed/$f; done
+for f in a.gif b.GIF c.ico d.bmp e.heic f.tif notes.txt; do echo > mixed/$f; done
 use 0 "embed: kinds that are not read" clip embed mixed -o m.npy
-says "... are counted" '2 vectors of 24, names in m.txt; 6 files passed over: .*2 WebP' out
+says "... are counted" '2 vectors of 24, names in m.txt; 6 files passed over: .*2 GIF' out
 use 0 "embed: in JSON" clip embed mixed -o m.npy --json
 says "... too" '"passed_over": 6' out
 rm mixed/*.ppm

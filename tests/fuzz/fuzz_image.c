@@ -14,6 +14,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     if (im.pixel) abort();
     return 0;
   }
+  // Upright, it has as many points.
+  int64_t points = (int64_t)im.width * im.height;
+  if (points <= 1 << 16 && host_image_turn(&im, host_image_orientation(bytes, n), &err) &&
+      (int64_t)im.width * im.height != points)
+    abort();
   HostPreprocess how = {
       .resize = HOST_RESIZE_SHORTER, .filter = HOST_BICUBIC, .size = 9, .crop = 7, .rgb_last = n % 2 == 0};
   // A long strip would cost memory, not find faults.

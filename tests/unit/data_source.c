@@ -74,7 +74,7 @@ Test(source, folders) {
   data_ppm("a/dog house/1.ppm", 2, 2, 12, 0, 0); // sorts in front of dog/, behind dog
   data_ppm("a/cat/9.ppm", 2, 2, 13, 0, 0);
   data_text_file("a/cat/notes.txt", "no picture");
-  data_text_file("a/cat/x.webp", "not read");
+  data_text_file("a/cat/x.gif", "not read");
   Data *d = open_one(data_path("a/"), &plain);
   cr_assert_eq(data_count(d), 4);
   const HostLabels *c = data_classes(d);
@@ -92,7 +92,7 @@ Test(source, folders) {
   }
   Buf out = {0};
   data_describe(d, 10, &out);
-  cr_expect_not_null(strstr(out.s, "4 samples (1 file passed over: 1 WebP)"), "%s", out.s);
+  cr_expect_not_null(strstr(out.s, "4 samples (1 file passed over: 1 GIF)"), "%s", out.s);
   cr_expect_not_null(strstr(out.s, "3 classes: cat, dog, dog house"), "%s", out.s);
   buf_free(&out);
   data_close(d);
