@@ -112,14 +112,14 @@ static void choose(Remat *r, Arena *scratch, int level) {
 }
 
 // What the backward pass reads instead of v: v itself where it is kept.
-static Val again(Remat *r, Val v, Arena *scratch) {
+static Val again(Remat *r, Val v) {
   if (v.id >= r->known || !r->forward[v.id] || !may_copy(r, v) || (r->saved[v.id] && !r->dropped[v.id])) return v;
   if (r->copy[v.id].id) return r->copy[v.id];
   Value x = *val(r, v);
   Val *args = ARENA_ARRAY(r->g->module->arena, Val, x.nargs + 1);
   bool other = r->dropped[v.id] || !is_view(r, v);
   for (uint32_t i = 0; i < x.nargs; i++) {
-    args[i] = again(r, x.args[i], scratch);
+    args[i] = again(r, x.args[i]);
     other = other || args[i].id != x.args[i].id;
   }
   if (!other) return r->copy[v.id] = v; // a view of what is kept
@@ -141,7 +141,7 @@ static size_t remat_graph(Graph *g, Arena *scratch, int level) {
   for (uint32_t id = 1; id < r.known; id++) {
     if (g->value.at[id].dead || r.forward[id]) continue;
     for (uint32_t i = 0; i < g->value.at[id].nargs; i++) {
-      Val with = again(&r, g->value.at[id].args[i], scratch);
+      Val with = again(&r, g->value.at[id].args[i]);
       g->value.at[id].args[i] = with;
     }
   }
