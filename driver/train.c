@@ -18,8 +18,10 @@
 #include <unistd.h>
 
 typedef struct Objective { // of the stage, at work
-  const sy_route *route;
-  unsigned number; // for sy_training
+  const Graph *graph;
+  size_t at;             // of the program's routes
+  const sy_route *route; // NULL: nothing is compiled (--dry-run)
+  unsigned number;       // for sy_training
   Batches *batches;
   const void **in;
   void **out;
@@ -260,33 +262,43 @@ static BatchWants wants_of(const sy_info *info, const sy_route *route) {
                       .nprepare = info->nprepare};
 }
 
+// Buffers of the inputs and outputs of an objective that the data do not fill.
+static void make_buffers(Run *r, Objective *x, StrList *given) {
+  Session *s = r->s;
+  const Graph *g = x->graph;
+  x->in = ARENA_ARRAY(&s->arena, const void *, g->input.n + 1);
+  x->out = ARENA_ARRAY(&s->arena, void *, g->output.n + 1);
+  for (size_t k = 0; k < g->input.n; k++)
+    if (g->input.at[k].role == ROLE_noise) {
+      VEC_PUSH(&s->arena, *given, g->input.at[k].name);
+      x->in[k] = x->noise = ARENA_ARRAY(&s->arena, int32_t, 4);
+    }
+  for (size_t k = 0, n = 0; x->route && k < g->output.n; k++)
+    if (g->output.at[k].role == ROLE_data) x->out[n++] = check_zeros(&r->c, x->route->output[k].bytes);
+}
+
 static bool open_objective(Run *r, size_t i) {
   Session *s = r->s;
   Objective *x = &r->objective[i];
-  const sy_info *info = r->t.run.model->info;
-  const Graph *g = NULL;
+  const sy_info *info = r->t.run.model ? r->t.run.model->info : NULL;
   HostError err = {.text = ""};
   for (size_t k = 0; k < r->t.training.objective.n; k++) {
-    size_t route = r->t.training.objective.at[k].route;
-    if (strcmp(info->route[route].name, r->stage.objective.at[i].name) != 0) continue;
-    x->route = &info->route[route], x->number = (unsigned)k, g = r->p->route.at[route].graph;
+    size_t at = r->t.training.objective.at[k].route;
+    const Graph *g = r->p->route.at[at].graph;
+    if (strcmp(g->name, r->stage.objective.at[i].name) != 0) continue;
+    *x = (Objective){.graph = g, .at = at, .route = info ? &info->route[at] : NULL, .number = (unsigned)k};
   }
-  CHECK(g != NULL);
-  x->in = ARENA_ARRAY(&s->arena, const void *, g->input.n + 1);
-  x->out = ARENA_ARRAY(&s->arena, void *, g->output.n + 1);
+  CHECK(x->graph != NULL);
   BatchOptions how = r->how;
   StrList given = {0};
-  for (size_t k = 0; k < g->input.n; k++)
-    if (g->input.at[k].role == ROLE_noise) {
-      VEC_PUSH(&s->arena, given, g->input.at[k].name);
-      x->in[k] = x->noise = ARENA_ARRAY(&s->arena, int32_t, 4);
-    }
-  for (size_t k = 0, n = 0; k < g->output.n; k++)
-    if (g->output.at[k].role == ROLE_data) x->out[n++] = check_zeros(&r->c, x->route->output[k].bytes);
+  make_buffers(r, x, &given);
   how.given = given.at, how.ngiven = given.n;
-  how.first = r->t.f->step(r->t.train) * r->plan.calls;
+  how.first = r->t.train ? r->t.f->step(r->t.train) * r->plan.calls : 0;
   BatchWants *wants = ARENA_NEW(&s->arena, BatchWants);
-  *wants = wants_of(info, x->route);
+  if (info)
+    *wants = wants_of(info, x->route);
+  else if (!batch_wants(&s->arena, r->m, x->graph, wants, &err))
+    return host_failed(r, &err);
   x->batches = batches_open(r->data, wants, r->stage.input.at, r->stage.input.n, &how, &err);
   return x->batches ? true : host_failed(r, &err);
 }
@@ -322,7 +334,7 @@ static bool call_objective(Run *r, Objective *x, uint64_t step, uint64_t call, d
     return refused(r, status, step);
   }
   for (size_t k = 0, n = 0, at = 0; k < x->route->noutput && at < TRAIN_PARTS; k++) {
-    if (r->p->route.at[x->route - r->t.run.model->info->route].graph->output.at[k].role != ROLE_data) continue;
+    if (x->graph->output.at[k].role != ROLE_data) continue;
     if (!x->route->output[k].rank) loss[at++] += (double)*(const float *)x->out[n];
     n++;
   }
@@ -388,7 +400,7 @@ static void name_parts(Run *r) {
   bool several = r->stage.objective.n > 1;
   if (several) r->log.part[r->log.nparts++] = "loss";
   for (size_t i = 0; i < r->stage.objective.n; i++) {
-    const Graph *g = r->p->route.at[r->objective[i].route - r->t.run.model->info->route].graph;
+    const Graph *g = r->objective[i].graph;
     if (several && r->log.nparts < TRAIN_PARTS) r->log.part[r->log.nparts++] = r->stage.objective.at[i].name;
     for (size_t k = 0; !several && k < g->output.n && r->log.nparts < TRAIN_PARTS; k++)
       if (g->output.at[k].role == ROLE_data && !graph_value(g, g->output.at[k].val)->type.rank)
@@ -476,7 +488,10 @@ static void say_plan(Run *r) {
   data_describe(r->data, o->dry_run ? 50 : 0, &b);
   if (o->dry_run) batches_describe(r->objective[0].batches, &b);
   double flops = 0;
-  for (size_t i = 0; i < r->stage.objective.n; i++) flops += r->objective[i].route->flops;
+  for (size_t i = 0; i < r->stage.objective.n; i++) {
+    const RouteProgram *x = &r->p->route.at[r->objective[i].at];
+    for (size_t k = 0; k < x->step.n; k++) flops += x->step.at[k].flops;
+  }
   FILE *f = o->dry_run ? stdout : stderr;
   if (o->quiet && !o->dry_run) {
     buf_free(&b);
@@ -520,16 +535,38 @@ static bool prepare_folder(Run *r) {
   return ok;
 }
 
-static bool prepare_steps(Run *r) {
+static sy_status no_call(void *ud, size_t route, const size_t *dims, const void *file, size_t bytes,
+                         const void *const *in, void *const *out) {
+  return (void)ud, (void)route, (void)dims, (void)file, (void)bytes, (void)in, (void)out, SY_EINVAL;
+}
+
+// The state as it would be, without weights, and without a compiled model.
+static bool plan_state(Run *r) {
   Session *s = r->s;
-  if (!open_weights(r) || !checkpoint_check(s, &r->weights, r->p, true)) return false;
+  if (s->opt.weights.n && (!open_weights(r) || !checkpoint_check(s, &r->weights, r->p, true))) return false;
+  r->t.training = program_training(r->p, &s->arena);
+  r->t.f = train_host(&s->arena, r->p, no_call, NULL);
+  r->t.state_bytes = (size_t)r->t.f->state_bytes(r->t.add);
+  r->t.arena_bytes = (size_t)(r->p->arena_bytes + s->opt.threads * r->p->scratch_bytes);
+  return true;
+}
+
+static bool make_state(Run *r) {
+  Session *s = r->s;
   r->t = (Trainer){.s = s, .c = &r->c, .program = r->p, .add = r->plan.calls * r->stage.objective.n > 1};
   r->t.averaged = r->stage.averaged;
+  if (s->opt.dry_run) return plan_state(r);
+  if (!open_weights(r) || !checkpoint_check(s, &r->weights, r->p, true)) return false;
   if (!trainer_open(&r->t, &r->weights)) return false;
   if (r->stage.average > 0 && !trainer_average(&r->t, &r->weights)) return false;
-  if (!train_groups(s, &r->stage, &r->t, &r->plan)) return false;
-  if (!r->plan.trained) return usage(r, "nothing is trained: the stage freezes all weights");
   if (!r->folder.goes_on) r->t.f->set_step(r->t.train, 0); // another stage's
+  return true;
+}
+
+static bool prepare_steps(Run *r) {
+  Session *s = r->s;
+  if (!make_state(r) || !train_groups(s, &r->stage, &r->t, &r->plan)) return false;
+  if (!r->plan.trained) return usage(r, "nothing is trained: the stage freezes all weights");
   r->objective = ARENA_ARRAY(&s->arena, Objective, r->stage.objective.n + 1);
   for (size_t i = 0; i < r->stage.objective.n; i++)
     if (!open_objective(r, i)) return false;

@@ -146,6 +146,13 @@ tail -1 over/log.jsonl | sed 's/.*"loss": \([0-9.e-]*\).*/\1/' | awk '{ exit !($
 "$syc" train tiny.sy --stage whole --data data --dry-run > plan || fail "--dry-run fails"
 grep -q "40 steps of 8 samples" plan && grep -q "group 1: 2 tensors" plan && grep -q "27 samples" plan || fail "--dry-run does not say what it would do"
 
+# It compiles nothing, and says of the state what the run says.
+"$syc" train tiny.sy --stage head --data data --dry-run --cc false --threads 2 > plan || fail "--dry-run needs a compiler"
+"$syc" train tiny.sy --stage head --data data -o dry --threads 2 2> said || fail "the run that was planned fails"
+for line in "steps of" "tensors trained"; do
+  [ "$(grep "$line" plan)" = "$(grep "$line" said)" ] || { cat plan said; fail "--dry-run and the run differ about '$line'"; }
+done
+
 # wrong STATUS TEXT ARGUMENTS..: the error says it
 wrong() {
   status=$1 text=$2
