@@ -95,6 +95,11 @@ uint64_t batches_per_epoch(const Batches *b);
 uint64_t batches_bad(const Batches *b); // bad samples so far, each counted once
 void batches_describe(const Batches *b, Buf *out);
 
+// What the model sees of a batch, for people: DIR/PREFIXindex.txt with all inputs row by row (ids also as words,
+// classes with their names), and its pictures as DIR/PREFIXINPUT-ROW.png. False with err.
+SY_MUST_USE bool batches_dump(const Batches *b, const Batch *batch, const char *dir, const char *prefix,
+                              HostError *err);
+
 // The next batch in *out, which lives until the next call; NULL behind the last of an evaluation. False with err: too
 // many bad samples, memory, files.
 SY_MUST_USE bool batches_next(Batches *b, const Batch **out, HostError *err);

@@ -5,6 +5,7 @@
 //   batch_plan.c  what fills each input
 //   batch_fill.c  rows of a batch: pictures, numbers, labels
 //   batch_text.c  rows of a batch: texts and what is made of them
+//   batch_dump.c  a batch to look at
 #ifndef SWITCHYARD_DATA_BATCH_PARTS_H
 #define SWITCHYARD_DATA_BATCH_PARTS_H
 

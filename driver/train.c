@@ -15,6 +15,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 typedef struct Objective { // of the stage, at work
@@ -118,6 +119,7 @@ static bool override(Run *r) {
 static bool read_options(Run *r) {
   const Options *o = &r->s->opt;
   if (o->arg.n != 1) return usage(r, "takes one model (syc train --help)");
+  if (o->dump_batch) r->s->opt.dry_run = true;
   if (!o->output && !o->dry_run) return usage(r, "where to? (-o DIR)");
   if (!o->data.n) return usage(r, "on which data? (--data PATH)");
   if ((o->measure || o->patience != INT_UNSET) && !o->val.n)
@@ -224,6 +226,27 @@ static void name_bad(void *ud, uint32_t sample, const char *why) {
   session_note(r->s, "syc: warning: left out: %s", why);
 }
 
+// The shares of the sources, or NULL where none are asked for. False after reporting.
+static bool read_shares(Run *r, const unsigned **out) {
+  const Options *o = &r->s->opt;
+  const char *at = o->shares;
+  if (!at) return true;
+  unsigned *share = ARENA_ARRAY(&r->s->arena, unsigned, o->data.n + 1);
+  for (size_t i = 0; i < o->data.n; i++) {
+    char *end;
+    long v = strtol(at, &end, 10);
+    bool last = i + 1 == o->data.n;
+    if (end == at || v < 1 || v > 1000 || *end != (last ? 0 : ','))
+      return session_fail(r->s, EXIT_USAGE, "--shares %s: takes a number from 1 to 1000 for each of the %zu --data",
+                          o->shares, o->data.n),
+             false;
+    share[i] = (unsigned)v;
+    at = end + 1;
+  }
+  *out = share;
+  return true;
+}
+
 static bool open_data(Run *r) {
   const Options *o = &r->s->opt;
   HostError err = {.text = ""};
@@ -232,7 +255,9 @@ static bool open_data(Run *r) {
   if (!option_number(r->s, "cache", o->cache, 0, 1e9, &megabytes)) return false;
   if (o->labels && !host_labels_load(o->labels, &r->labels, &err)) return host_failed(r, &err);
   *data = (DataOptions){.root = o->root, .labels = o->labels ? &r->labels : NULL};
-  r->data = data_open(o->data.at, NULL, o->data.n, data, &err);
+  const unsigned *share = NULL;
+  if (!read_shares(r, &share)) return false;
+  r->data = data_open(o->data.at, share, o->data.n, data, &err);
   if (!r->data) return host_failed(r, &err);
   *val = (DataOptions){.root = o->root, .split = "t10k", .labels = data_classes(r->data)};
   if (!val->labels->count) val->labels = NULL;
@@ -380,6 +405,7 @@ static void about(const Run *r, Buf *b) {
   for (size_t i = 0; i < o->trained.n; i++) buf_printf(b, "trained %s\n", o->trained.at[i]);
   for (size_t i = 0; i < o->frozen.n; i++) buf_printf(b, "frozen %s\n", o->frozen.at[i]);
   if (o->objective) buf_printf(b, "objective %s given %s\n", o->objective, o->given ? o->given : "nothing");
+  if (o->shares) buf_printf(b, "shares %s\n", o->shares);
   if (o->vocab) buf_printf(b, "vocabulary %s\n", o->vocab);
   if (o->labels) buf_printf(b, "labels %s\n", o->labels);
   buf_printf(b, "precision %s, %s\n", o->precision ? o->precision : "f32",
@@ -579,6 +605,24 @@ static bool prepare_steps(Run *r) {
   return true;
 }
 
+// The first batch of each objective to look at.
+static bool dump_batches(Run *r) {
+  Session *s = r->s;
+  const char *dir = s->opt.dump_batch;
+  if (mkdir(dir, 0777) && errno != EEXIST)
+    return session_fail(s, EXIT_IO, "--dump-batch %s: %s", dir, strerror(errno)), false;
+  for (size_t i = 0; i < r->stage.objective.n; i++) {
+    HostError err = {.text = ""};
+    const Batch *b;
+    const char *prefix = r->stage.objective.n > 1 ? arena_printf(&s->arena, "%s-", r->stage.objective.at[i].name) : "";
+    if (!batches_next(r->objective[i].batches, &b, &err) ||
+        !batches_dump(r->objective[i].batches, b, dir, prefix, &err))
+      return host_failed(r, &err);
+  }
+  session_note(s, "%s: the first batch, index.txt and its pictures", dir);
+  return true;
+}
+
 static bool begin_log(Run *r) {
   Session *s = r->s;
   r->eval = (TrainEval){.s = s, .c = &r->c, .stage = &r->stage, .data = r->val, .trained = r->m, .options = r->how};
@@ -602,6 +646,7 @@ static void say_end(const Run *r) {
 int cmd_train(Session *s) {
   Run r = {.s = s, .c = {.s = s}, .log = {.s = s, .dir = s->opt.output}};
   bool ok = prepare_model(&r) && prepare_folder(&r) && prepare_steps(&r);
+  if (ok && s->opt.dump_batch) ok = dump_batches(&r);
   if (ok && !s->opt.dry_run) {
     ok = begin_log(&r) && run_steps(&r);
     if (r.log.events && !train_page(&r.log, &r.eval, r.about)) ok = false;

@@ -153,6 +153,23 @@ for line in "steps of" "tensors trained"; do
   [ "$(grep "$line" plan)" = "$(grep "$line" said)" ] || { cat plan said; fail "--dry-run and the run differ about '$line'"; }
 done
 
+# A batch to look at: pictures as the model sees them, classes with their names.
+"$syc" train tiny.sy --stage whole --data data --dump-batch look --cc false -q > plan || fail "--dump-batch fails"
+[ "$(ls look | grep -c '^image-[0-7].png$')" = 8 ] || fail "--dump-batch does not write the pictures"
+for i in 0 1 2 3 4 5 6 7; do [ "$(dd if=look/image-$i.png bs=1 skip=1 count=3 2> skip)" = PNG ] || fail "image-$i.png is no PNG"; done
+grep -q "^row 7: sample [0-9]*, data/" look/index.txt && grep -Eq "labels: (0 \(blue|1 \(green|2 \(red)\)" look/index.txt ||
+  { cat look/index.txt; fail "--dump-batch does not say what the rows are"; }
+"$syc" train tiny.sy --stage whole --data data --dump-batch look2 --cc false -q > plan && diff -r look look2 > differ || fail "--dump-batch writes another batch"
+"$syc" train tiny.sy --stage both --data data --dump-batch look3 --cc false -q > plan && [ -f look3/fit-index.txt ] && [ -f look3/other-index.txt ] ||
+  fail "--dump-batch does not show both objectives"
+
+# Shares of sources: of 3,1 three of four samples are of the first. Other shares are another run.
+for class in red blue; do
+  for i in 1 2 3 4 5 6 7 8 9; do echo "{\"image\": \"data/$class/$i.ppm\", \"label\": 1}"; done > $class.jsonl
+done
+"$syc" train tiny.sy --objective fit --data red.jsonl --data blue.jsonl --shares 3,1 --batch 12 --steps 1 --dump-batch look4 --cc false -q > plan || fail "--shares fails"
+[ "$(grep -c 'red.jsonl, line' look4/index.txt)" = 9 ] || fail "of --shares 3,1 the first source has $(grep -c 'red.jsonl' look4/index.txt) of 12"
+
 # wrong STATUS TEXT ARGUMENTS..: the error says it
 wrong() {
   status=$1 text=$2
@@ -166,6 +183,8 @@ wrong 2 "has a run already" tiny.sy --stage whole --data data -o whole
 wrong 2 "has another run" tiny.sy --stage whole --data data -o whole --resume --lr 0.5
 wrong 2 "has another run: 'data" tiny.sy --stage whole --data val -o whole --resume
 wrong 2 "has another run" tiny.sy --stage whole --data data -o whole --resume --frozen 'head*'
+wrong 2 "for each of the 1 --data" tiny.sy --stage whole --data data -o x7 --shares 3,1
+wrong 2 "from 1 to 1000" tiny.sy --stage whole --data data --data val -o x7 --shares 3,0
 wrong 2 "eps 0: must be" tiny.sy --stage whole --data data -o x7 --eps 0
 wrong 3 "no run to go on with" tiny.sy --stage whole --data data -o nothing --resume
 [ -e nothing ] && fail "--resume makes a folder"
