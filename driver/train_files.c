@@ -3,6 +3,7 @@
 // (trainer.c).
 #include "train.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -40,6 +41,15 @@ static bool same_run(TrainFolder *f, const Buf *about) {
   return session_fail(f->s, EXIT_USAGE, "%s has another run: '%s' there, '%s' here", f->dir, was, is), false;
 }
 
+// Files that a killed run was writing: nobody else is at work here, and they may be as large as a checkpoint.
+static void remove_unfinished(const TrainFolder *f) {
+  DIR *d = opendir(f->dir);
+  const struct dirent *e;
+  while (d && (e = readdir(d)))
+    if (!strncmp(e->d_name, ".new-", 5)) (void)unlinkat(dirfd(d), e->d_name, 0);
+  if (d) closedir(d);
+}
+
 bool train_folder_open(TrainFolder *f, const Buf *about) {
   const char *last = train_path(f->s, f, "last.safetensors"), *run = train_path(f->s, f, "run.txt"), *err;
   struct stat st;
@@ -48,6 +58,7 @@ bool train_folder_open(TrainFolder *f, const Buf *about) {
   f->lock = open(train_path(f->s, f, "lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (f->lock < 0) return refuse(f, strerror(errno));
   if (flock(f->lock, LOCK_EX | LOCK_NB)) return refuse(f, "another syc train is at work in this folder");
+  remove_unfinished(f);
   f->goes_on = !stat(last, &st);
   if (f->goes_on && !f->s->opt.go_on)
     return session_fail(f->s, EXIT_USAGE, "%s has a run already: --resume goes on with it, another -o begins a new one",

@@ -111,7 +111,7 @@ resume=
 [ -f killed/last.safetensors ] && resume=--resume
 $train --stage whole -o killed $resume || fail "a killed run does not end"
 cmp -s whole/average.safetensors killed/average.safetensors || fail "a run that was killed has another average"
-cmp -s whole/last.safetensors killed/last.safetensors || fail "a run that was killed has other bits ($kills kills)"
+cmp -s whole/last.safetensors killed/last.safetensors || fail "a run that was killed has other bits"
 cut -d, -f1-5 whole/log.csv > a
 cut -d, -f1-5 killed/log.csv > b
 cmp -s a b || fail "a run that was killed has another log"
