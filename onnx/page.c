@@ -398,11 +398,9 @@ void onnx_page(const Graph *g, const char *about, Buf *out) {
   for (size_t i = 0; i < p.line.n; i++) p.row[p.line.at[i].v.id] = (uint32_t)i + 1;
   name_values(&p);
   buf_puts(out, "# Made by syc import of an ONNX model");
-  for (const char *s = about; s && *s && s == about;) { // one line of plain letters
-    size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._- ");
-    buf_printf(out, " that %.*s wrote", (int)(n < 60 ? n : 60), s);
-    s += n + 1;
-  }
+  static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._- "; // of a comment
+  size_t letters = about ? strspn(about, plain) : 0;
+  if (letters) buf_printf(out, " that %.*s wrote", (int)(letters < 60 ? letters : 60), about);
   buf_printf(out, ".\nuse std\n\nmodel %s() {\n", m->name);
   for (size_t i = 0; i < m->ndim; i++)
     buf_printf(out, "  dim %s = %lld..%lld\n", m->dim[i].name, (long long)m->dim[i].lo, (long long)m->dim[i].hi);

@@ -178,7 +178,7 @@ code=$?
 grep -v '^ok' cases.out
 if [ $code -eq 0 ]; then ok "golden cases in ONNX Runtime"; else bad "golden cases in ONNX Runtime" cases.out; fi
 
-# same NAME MODEL SPEC ROUTE WEIGHTS DIM=N...: ONNX Runtime's outputs for drawn inputs are those of our own code
+# same NAME MODEL SPEC ROUTE WEIGHTS DIM=N...: ONNX Runtime's outputs for drawn inputs are those of our own code, for the page SPEC
 same() {
   name=$1 model=$2 spec=$3 route=$4 weights=$5
   shift 5
@@ -198,5 +198,12 @@ for route in elementwise rows products images moves attend; do
     # shellcheck disable=SC2086
     same "operators: $route at $dims" $route.onnx "$here/operators.sy:operators" $route operators.safetensors $dims
   done
+done
+# and pages made of these files; the others have lengths that only segments can say
+for route in elementwise products images; do
+  mkdir -p pages
+  cp operators.safetensors pages/$route.safetensors # of a model without weights
+  run 0 "operators: a page of $route" import $route.onnx -o pages/$route.sy
+  same "operators: the page of $route" $route.onnx "$dir/pages/$route.sy:$route" forward pages/$route.safetensors B=2 L=4
 done
 finish onnx
