@@ -7,7 +7,8 @@
 static const char *const plain[OP_COUNT] = {
     [OP_add] = "Add",     [OP_sub] = "Sub",         [OP_mul] = "Mul",       [OP_div] = "Div",
     [OP_maximum] = "Max", [OP_minimum] = "Min",     [OP_neg] = "Neg",       [OP_exp] = "Exp",
-    [OP_log] = "Log",     [OP_sqrt] = "Sqrt",       [OP_tanh] = "Tanh",     [OP_sigmoid] = "Sigmoid",
+    [OP_log] = "Log",     [OP_sqrt] = "Sqrt",       [OP_tanh] = "Tanh",     [OP_sin] = "Sin",
+    [OP_cos] = "Cos",     [OP_abs] = "Abs",         [OP_floor] = "Floor",   [OP_sigmoid] = "Sigmoid",
     [OP_relu] = "Relu",   [OP_logical_and] = "And", [OP_logical_or] = "Or", [OP_logical_not] = "Not",
 };
 
@@ -123,6 +124,15 @@ const char *export_l2_norm(Export *x, const Value *v) {
   const OnnxAttr at[] = {ONNX_V("axes", -1), ONNX_I("keepdims", 1)};
   const char *n = onnx_node(&x->w, "ReduceL2", &a, 1, at, 2);
   return ONNX_NODE(&x->w, "Div", a, ONNX_NODE(&x->w, "Max", n, onnx_f32(&x->w, value_float(v, A_eps, 0))));
+}
+
+const char *export_rms_norm(Export *x, const Value *v) {
+  const char *a = export_in(x, v, 0), *square = ONNX_NODE(&x->w, "Mul", a, a);
+  const OnnxAttr at[] = {ONNX_V("axes", -1), ONNX_I("keepdims", 1)};
+  const char *mean = onnx_node(&x->w, "ReduceMean", &square, 1, at, 2);
+  const char *sum = ONNX_NODE(&x->w, "Add", mean, onnx_f32(&x->w, value_float(v, A_eps, 0)));
+  const char *y = ONNX_NODE(&x->w, "Div", a, ONNX_NODE(&x->w, "Sqrt", sum));
+  return v->nargs > 1 ? ONNX_NODE(&x->w, "Mul", y, export_in(x, v, 1)) : y;
 }
 
 const char *export_softmax(Export *x, const Value *v) {
