@@ -1,5 +1,6 @@
 // host_hf.c - tokenizer.json against Hugging Face's own library: ids and texts of tests/golden/tokenizers/hf, which
-// tests/reference/hf_tokenizers.js wrote, must be equal. SWITCHYARD_HF: another folder of such files.
+// tests/reference/hf_tokenizers.js wrote, must be equal. SWITCHYARD_HF: another folder of such files, of which all that
+// differs is shown.
 #include <criterion/criterion.h>
 
 #include <cjson/cJSON.h>
