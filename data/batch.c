@@ -59,7 +59,8 @@ static void slot_free(const Batches *b, Slot *s) {
 }
 
 static uint64_t number_of(const Batches *b, uint64_t k) {
-  return b->o.first + k * (b->o.stride ? b->o.stride : 1);
+  uint64_t run = b->o.run ? b->o.run : 1, stride = b->o.stride ? b->o.stride : run;
+  return b->o.first + k / run * stride + k % run;
 }
 static bool is_over(const Batches *b, uint64_t k) { // evaluation is one epoch
   return !b->o.train && number_of(b, k) >= b->per_epoch;

@@ -57,6 +57,7 @@ typedef struct BatchOptions {
   size_t rows;               // samples of a batch
   bool train;                // random order, samplers and choices; false: in order, as the data are, one epoch
   uint64_t first, stride;    // numbers of the batches: first, first + stride, ..; stride 0: 1
+  uint64_t run;              // .. or so many side by side from each of these on; 0: 1
   uint64_t per_step;         // batches of all ranks that make one step, for ramps by steps; 0: 1
   uint32_t limit;            // the first so many samples alone; 0: all
   const char *vocabulary;    // file of the tokenizer; NULL: no input needs one

@@ -77,6 +77,7 @@ typedef struct Session {
   const char *cache;  // see cache_dir
   bool cache_is_temporary;
   struct Outputs *outputs; // outputs.c
+  Buf *instead;            // errors go here, not to standard error; NULL: they do not
   int exit_code;           // EXIT_IO etc. set by the function that failed; EXIT_WRONG after diagnostics
 } Session;
 
@@ -258,7 +259,8 @@ const struct sy_model *backend_load(Session *s, const Program *p, void **handle)
 // removed with its content by temp_remove, at exit, and on signals that end us. NULL after reporting.
 SY_MUST_USE char *temp_dir(Session *s, const char *beside);
 void temp_remove(const char *dir);
-void temp_guard(void); // from here on signals remove folders and unfinished files, and end what runs for us
+void temp_say(const char *text); // on a signal that ends us, to standard error; must stay; NULL: nothing
+void temp_guard(void);           // from here on signals remove folders and unfinished files, and end what runs for us
 // Runs a program in a process group of its own and waits; $TMPDIR is `dir` for it, if given. As cc_spawn.
 int temp_spawn(const char *const *argv, const char *stdout_file, const char *dir);
 int temp_run(const char *const *argv); // the same for a program of the user's, at the terminal

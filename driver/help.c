@@ -76,13 +76,16 @@ const CommandInfo commands[] = {
      "loss on\n"
      "--val, log.jsonl and log.csv (a line a step), loss.svg. Without --weights it begins with seeded ones. A run that "
      "was\n"
-     "killed goes on with --resume and has the bits of one that was not. --dry-run says what would be done.\n",
+     "killed goes on with --resume and has the bits of one that was not. --dry-run says what would be done. Started by "
+     "mpirun -n N, N processes share each step,\n"
+     "with the same bits.\n",
      "syc train vit:tiny --objective classify --data photos/ --batch 32 --epochs 10 --lr 1e-3 -o run  # class folders\n"
      "syc train vlmo:base --stage pairs -w language/last.safetensors --data pairs.jsonl --val val.jsonl --vocab "
      "vocab.txt "
      "-o pairs\n"
      "syc train vlmo:base --stage pairs --data pairs.jsonl --val val.jsonl --vocab vocab.txt -o pairs --resume  # go "
      "on\n"
+     "mpirun -n 4 syc train vit:tiny --objective classify --data photos/ --batch 32 --micro 8 --epochs 10 -o run\n"
      "syc build vit:tiny -w run/last.safetensors -o vit  # use the result\n"},
     {"explain", C_EXPLAIN, cmd_explain, "SPEC[:PRESET] [options]\nCODE",
      "say what a model costs, or what an error code means",

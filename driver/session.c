@@ -24,6 +24,13 @@ static bool json_diagnostics(const Session *s) {
   return s->opt.diagnostics && !strcmp(s->opt.diagnostics, "json");
 }
 
+static void say(Session *s, const Buf *text) {
+  if (s->instead)
+    buf_putn(s->instead, text->s, text->n);
+  else
+    fwrite(text->s, 1, text->n, stderr);
+}
+
 bool session_flush(Session *s) {
   bool ok = s->diag.errors == 0;
   if (s->diag.list.n) {
@@ -32,7 +39,7 @@ bool session_flush(Session *s) {
       diag_print_json(&s->diag, &b);
     else
       diag_print(&s->diag, &b, use_colour(s));
-    if (b.n) fwrite(b.s, 1, b.n, stderr);
+    if (b.n) say(s, &b);
     buf_free(&b);
   }
   s->diag.list.n = 0;
@@ -55,7 +62,7 @@ int session_fail(Session *s, int code, const char *fmt, ...) {
     diag_print_json(&d, &b);
   else
     buf_puts(&b, "syc: error: "), text_escape_message(text.s, buf_sink, &b), buf_putc(&b, '\n');
-  fwrite(b.s, 1, b.n, stderr);
+  say(s, &b);
   buf_free(&b);
   buf_free(&text);
   s->exit_code = code;

@@ -22,6 +22,7 @@ static struct {
   char path[MAX_PATH_BYTES];
   pid_t owner; // a child of ours does not remove what the parent still needs
 } temp_list[MAX_TEMP];
+static const char *volatile last_words;
 static volatile pid_t running; // the program that runs for us, head of its process group; 0 if none
 
 /* removing, by what a signal handler may call -------------------------------------------------------------------------
@@ -76,8 +77,13 @@ static void leave_cut_short(void) {
   leave(SIGTERM);
 }
 
+void temp_say(const char *text) {
+  last_words = text;
+}
+
 static void on_signal(int sig) {
   leave(sig);
+  if (last_words && write(STDERR_FILENO, last_words, strlen(last_words)) < 0) last_words = NULL;
   signal(sig, SIG_DFL);
   raise(sig);
 }

@@ -4,6 +4,9 @@
 //     for each step: for each of its calls: a batch, losses and gradients;   the update;  the log;  now and then a
 //     checkpoint, an evaluation
 //
+// Several processes (ranks.h) share the calls of a step: each makes a run of them, the update adds the gradients of
+// all. The first has the folder, says what there is to say, and evaluates.
+//
 // Batches, draws and updates are functions of the seed and the number of the step, so that a run that goes on has the
 // bits of one that never ended.
 #include "train.h"
@@ -43,6 +46,8 @@ typedef struct Run {
   TrainEval eval;
   Data *data, *val;
   HostLabels labels;
+  Ranks ranks;
+  char last_words[2][600]; // of a run that a signal ends; one stands while the other is written
   BatchOptions how;
   Objective *objective;     // in the order of the stage
   double best;              // value of the best evaluation, NAN: there was none
@@ -129,7 +134,7 @@ static bool read_options(Run *r) {
   if (o->overfit != INT_UNSET && o->overfit < 1) return usage(r, "--overfit takes 1 or more");
   r->s->opt.gradients = r->s->opt.draws = true;
   if (o->seed == INT_UNSET) r->s->opt.seed = 1;
-  if (o->threads == INT_UNSET) r->s->opt.threads = sy_cpu_cores();
+  if (o->threads == INT_UNSET) r->s->opt.threads = launch_threads(r->ranks.launch, sy_cpu_cores());
   return true;
 }
 
@@ -174,6 +179,20 @@ static bool plan_calls(Run *r, int dim) {
   return true;
 }
 
+// Which calls of a step are this process's. Sums are binary trees over the calls, so that a run has the same bits in
+// any number of processes with 2^k calls each; in another number it would be another run.
+static bool share_calls(Run *r) {
+  uint64_t size = r->ranks.comm.size, own = r->plan.calls / size;
+  r->plan.own = own;
+  r->plan.first = own * r->ranks.comm.rank;
+  if (size == 1 || (own && own * size == r->plan.calls && !(own & (own - 1)))) return true;
+  return session_fail(r->s, EXIT_USAGE,
+                      "%llu processes cannot share the %llu call%s of a step: each must have as many as the others, 1, "
+                      "2, 4, 8 and so on (--micro N computes a batch in N calls)",
+                      (unsigned long long)size, (unsigned long long)r->plan.calls, r->plan.calls > 1 ? "s" : ""),
+         false;
+}
+
 static bool make_module(Run *r) {
   Session *s = r->s;
   const char *spec = s->opt.arg.at[0];
@@ -183,7 +202,7 @@ static bool make_module(Run *r) {
   int dim = batch_dim(r->m);
   if (!override(r)) return false;
   if (dim < 0) return usage(r, "the objective has no input with an axis of samples");
-  if (!plan_calls(r, dim)) return false;
+  if (!plan_calls(r, dim) || !share_calls(r)) return false;
   const char *name = r->m->dim[dim].name;
   if (r->plan.rows == (uint64_t)r->m->dim[dim].hi || is_dim_asked(s, name)) return true;
   VEC_PUSH(&s->arena, s->opt.dim.name, name); // buffers for as many samples as there are
@@ -220,10 +239,10 @@ static bool host_failed(Run *r, const HostError *e) {
 }
 
 static void name_bad(void *ud, uint32_t sample, const char *why) {
-  const Run *r = ud;
+  Run *r = ud;
   (void)sample;
   if (r->log.bar) progress_clear();
-  session_note(r->s, "syc: warning: left out: %s", why);
+  ranks_note(&r->ranks, "syc: warning: left out: %s", why);
 }
 
 // The shares of the sources, or NULL where none are asked for. False after reporting.
@@ -318,7 +337,8 @@ static bool open_objective(Run *r, size_t i) {
   StrList given = {0};
   make_buffers(r, x, &given);
   how.given = given.at, how.ngiven = given.n;
-  how.first = r->t.train ? r->t.f->step(r->t.train) * r->plan.calls : 0;
+  how.first = r->t.train ? r->t.f->step(r->t.train) * r->plan.calls + r->plan.first : 0;
+  how.run = r->plan.own, how.stride = r->plan.calls;
   BatchWants *wants = ARENA_NEW(&s->arena, BatchWants);
   if (info)
     *wants = wants_of(info, x->route);
@@ -366,19 +386,34 @@ static bool call_objective(Run *r, Objective *x, uint64_t step, uint64_t call, d
   return true;
 }
 
-static bool take_step(Run *r, uint64_t step, TrainLine *line) {
-  sy_hyper *h = ARENA_ARRAY(&r->s->arena, sy_hyper, r->plan.group.n + 1);
-  double norm = 0;
-  for (uint64_t call = 0; call < r->plan.calls; call++) {
-    size_t at = r->stage.objective.n > 1;
-    for (size_t i = 0; i < r->stage.objective.n; i++) {
-      double loss[TRAIN_PARTS] = {0};
-      if (!call_objective(r, &r->objective[i], step, call, loss)) return false;
-      if (r->stage.objective.n > 1) line->loss[0] += r->stage.objective.at[i].weight * loss[0];
-      for (size_t k = 0; at < r->log.nparts && k < (r->stage.objective.n > 1 ? 1 : TRAIN_PARTS); k++)
-        line->loss[at++] += loss[k];
-    }
+typedef struct CallLosses {
+  double part[TRAIN_PARTS]; // as in the log
+} CallLosses;
+
+// Losses and gradients of a call, of all objectives.
+static bool make_call(Run *r, uint64_t step, uint64_t call, CallLosses *x) {
+  bool several = r->stage.objective.n > 1;
+  size_t at = several;
+  for (size_t i = 0; i < r->stage.objective.n; i++) {
+    double loss[TRAIN_PARTS] = {0};
+    if (!call_objective(r, &r->objective[i], step, call, loss)) return false;
+    if (several) x->part[0] += r->stage.objective.at[i].weight * loss[0];
+    for (size_t k = 0; at < r->log.nparts && k < (several ? 1 : TRAIN_PARTS); k++) x->part[at++] = loss[k];
   }
+  return true;
+}
+
+// `going`: whether this process can go on at all; the others must know.
+static bool take_step(Run *r, bool going, uint64_t step, TrainLine *line) {
+  Arena *a = &r->s->arena;
+  sy_hyper *h = ARENA_ARRAY(a, sy_hyper, r->plan.group.n + 1);
+  CallLosses *own = ARENA_ARRAY(a, CallLosses, r->plan.own), *all = ARENA_ARRAY(a, CallLosses, r->plan.calls);
+  double norm = 0;
+  for (uint64_t call = 0; going && call < r->plan.own; call++)
+    going = make_call(r, step, r->plan.first + call, &own[call]);
+  if (!ranks_agree(&r->ranks, going) || !ranks_gather(&r->ranks, own, r->plan.own * sizeof *own, all)) return false;
+  for (uint64_t call = 0; call < r->plan.calls; call++)
+    for (size_t i = 0; i < r->log.nparts; i++) line->loss[i] += all[call].part[i];
   for (size_t i = 0; i < r->log.nparts; i++) line->loss[i] /= (double)r->plan.calls;
   train_hypers(&r->stage, &r->plan, step, h);
   sy_status status = r->t.f->update(r->t.train, (unsigned)optimiser_named(r->stage.optimiser), h,
@@ -477,31 +512,55 @@ static uint64_t every(uint64_t asked, uint64_t steps, uint64_t times) {
   return steps > times ? steps / times : 1;
 }
 
+// What stands in the folder if a signal ends the run from here on.
+static void set_last_words(Run *r, uint64_t step) {
+  static unsigned which;
+  char *text = r->last_words[which ^= 1];
+  if (r->ranks.comm.rank) return;
+  snprintf(text, sizeof r->last_words[0], "syc: stopped; %.480s/last.safetensors is of step %llu, --resume goes on\n",
+           r->folder.dir, (unsigned long long)step);
+  temp_say(text);
+}
+
+// What the first process does after each step: the log, evaluations, checkpoints.
+static bool finish_step(Run *r, const TrainLine *line, uint64_t eval, uint64_t saves) {
+  bool end = line->step == r->plan.steps;
+  if (!train_log_step(&r->log, line)) return false;
+  if ((line->step % eval == 0 || end) && !evaluate(r, line->step)) return false;
+  end = end || (r->patience && r->worse >= r->patience);
+  if (line->step % saves != 0 && !end) return true;
+  if (!save(r, "last.safetensors")) return false;
+  set_last_words(r, line->step);
+  return true;
+}
+
 static bool run_steps(Run *r) {
   Session *s = r->s;
   uint64_t first = r->t.f->step(r->t.train), saves = 0;
   uint64_t eval = every(r->stage.evaluate, r->plan.steps, 10);
-  if (!count(r, "save-every", s->opt.save_every, &saves)) return false;
+  bool ok = count(r, "save-every", s->opt.save_every, &saves);
   saves = every(saves, r->plan.steps, 20);
   r->best = NAN;
   for (size_t i = 0; i < r->log.measured.n; i++) (void)take_measured(r, &r->log.measured.at[i]);
   r->began = now();
+  if (r->folder.goes_on) set_last_words(r, first);
   ArenaMark mark = arena_mark(&s->arena);
-  for (uint64_t step = first; step < r->plan.steps && !is_over(r, step); step++) {
+  for (uint64_t step = first; step < r->plan.steps; step++) {
+    bool over = is_over(r, step);
+    if (r->patience && !ranks_tell(&r->ranks, &over, sizeof over)) return false;
+    if (over) break;
     TrainLine line = {0};
     double from = now();
-    if (!take_step(r, step, &line)) return false;
+    if (!take_step(r, ok, step, &line)) return false;
     line.seconds = now() - r->began;
     line.samples = (double)(r->plan.rows * r->plan.calls) / (now() - from);
     line.memory = memory_now();
-    if (!train_log_step(&r->log, &line)) return false;
-    bool end = step + 1 == r->plan.steps;
-    if (((step + 1) % eval == 0 || end) && !evaluate(r, step + 1)) return false;
-    end = end || (r->patience && r->worse >= r->patience);
-    if (((step + 1) % saves == 0 || end) && !save(r, "last.safetensors")) return false;
+    ok = r->ranks.comm.rank || finish_step(r, &line, eval, saves);
     arena_reset(&s->arena, mark); // of the step, of evaluations
   }
-  return !r->t.average || save_result(r, "average.safetensors"); // also if it was killed behind the last checkpoint
+  if (ok && r->t.average && !r->ranks.comm.rank)
+    ok = save_result(r, "average.safetensors"); // also if it was killed behind the last checkpoint
+  return ranks_agree(&r->ranks, ok);
 }
 
 /* the beginning and the end
@@ -519,7 +578,7 @@ static void say_plan(Run *r) {
     for (size_t k = 0; k < x->step.n; k++) flops += x->step.at[k].flops;
   }
   FILE *f = o->dry_run ? stdout : stderr;
-  if (o->quiet && !o->dry_run) {
+  if (r->ranks.comm.rank || (o->quiet && !o->dry_run)) {
     buf_free(&b);
     return;
   }
@@ -527,6 +586,9 @@ static void say_plan(Run *r) {
   fprintf(f, "%llu steps of %llu samples (%llu calls of %llu), %llu steps an epoch; %s, lr %g\n",
           (unsigned long long)p->steps, (unsigned long long)(p->rows * p->calls), (unsigned long long)p->calls,
           (unsigned long long)p->rows, (unsigned long long)p->per_epoch, r->stage.optimiser, r->stage.hyper.lr);
+  if (r->ranks.comm.size > 1)
+    fprintf(f, "%u processes, %llu calls of each step in each, %lld threads\n", r->ranks.comm.size,
+            (unsigned long long)p->own, (long long)o->threads);
   fprintf(f, "%zu tensors trained, %.3g M elements; %zu kept, %.3g M; state %.1f MB, between kernels %.1f MB\n",
           p->trained, (double)p->trained_elements / 1e6, p->frozen, (double)p->frozen_elements / 1e6,
           (double)r->t.state_bytes / 1e6, (double)r->t.arena_bytes / 1e6);
@@ -550,15 +612,37 @@ static bool prepare_model(Run *r) {
   return r->p && open_data(r);
 }
 
+// The first process takes the folder and tells the others whether there is something to go on with.
 static bool prepare_folder(Run *r) {
   Buf b = {0};
   if (r->s->opt.dry_run) return true;
   r->folder = (TrainFolder){.s = r->s, .dir = r->s->opt.output};
   about(r, &b);
   r->about = arena_strdup(&r->s->arena, b.s);
-  bool ok = train_folder_open(&r->folder, &b);
+  bool ok = r->ranks.comm.rank || train_folder_open(&r->folder, &b);
   buf_free(&b);
-  return ok;
+  if (!ranks_agree(&r->ranks, ok)) return false;
+  return ranks_tell(&r->ranks, &r->folder.goes_on, sizeof r->folder.goes_on);
+}
+
+// Processes have no common order of calls, in which what one call assigns is read by the next.
+static bool states_fit(Run *r) {
+  for (size_t i = 0; r->ranks.comm.size > 1 && i < r->t.training.tensor.n; i++)
+    if (r->t.training.tensor.at[i].next != MDL__NONE)
+      return session_fail(
+                 r->s, EXIT_USAGE,
+                 "the objective assigns '%s', which each of its calls reads from the one before: it is trained "
+                 "in one process",
+                 r->t.training.tensor.at[i].name),
+             false;
+  return true;
+}
+
+// Sums on the way in a binary tree of so many parts.
+static unsigned sums_of_tree(uint64_t parts) {
+  unsigned n = 0;
+  while (parts >>= 1) n++;
+  return n;
 }
 
 static sy_status no_call(void *ud, size_t route, const size_t *dims, const void *file, size_t bytes,
@@ -579,17 +663,19 @@ static bool plan_state(Run *r) {
 
 static bool make_state(Run *r) {
   Session *s = r->s;
-  r->t = (Trainer){.s = s, .c = &r->c, .program = r->p, .add = r->plan.calls * r->stage.objective.n > 1};
+  r->t = (Trainer){.s = s, .c = &r->c, .program = r->p, .comm = &r->ranks.comm};
+  r->t.calls = (unsigned)r->stage.objective.n;
+  r->t.add = sums_of_tree(r->plan.own) + (r->t.calls > 1);
   r->t.averaged = r->stage.averaged;
   if (s->opt.dry_run) return plan_state(r);
   if (!open_weights(r) || !checkpoint_check(s, &r->weights, r->p, true)) return false;
-  if (!trainer_open(&r->t, &r->weights)) return false;
+  if (!trainer_open(&r->t, &r->weights) || !states_fit(r)) return false;
   if (r->stage.average > 0 && !trainer_average(&r->t, &r->weights)) return false;
   if (!r->folder.goes_on) r->t.f->set_step(r->t.train, 0); // another stage's
   return true;
 }
 
-static bool prepare_steps(Run *r) {
+static bool open_steps(Run *r) {
   Session *s = r->s;
   if (!make_state(r) || !train_groups(s, &r->stage, &r->t, &r->plan)) return false;
   if (!r->plan.trained) return usage(r, "nothing is trained: the stage freezes all weights");
@@ -623,6 +709,13 @@ static bool dump_batches(Run *r) {
   return true;
 }
 
+// The first process before the others: what it compiles, those on its machine find.
+static bool prepare_steps(Run *r) {
+  bool first = !r->ranks.comm.rank, ok = !first || open_steps(r);
+  if (!ranks_agree(&r->ranks, ok)) return false;
+  return ranks_agree(&r->ranks, first || open_steps(r));
+}
+
 static bool begin_log(Run *r) {
   Session *s = r->s;
   r->eval = (TrainEval){.s = s, .c = &r->c, .stage = &r->stage, .data = r->val, .trained = r->m, .options = r->how};
@@ -633,27 +726,31 @@ static bool begin_log(Run *r) {
   return train_log_open(&r->log, r->t.f->step(r->t.train));
 }
 
+static bool close_log(Run *r) {
+  bool page = !r->log.events || train_page(&r->log, &r->eval, r->about);
+  return train_log_close(&r->log) && page;
+}
+
 static void say_end(const Run *r) {
-  uint64_t bad = 0;
-  for (size_t i = 0; i < r->stage.objective.n; i++) bad += batches_bad(r->objective[i].batches);
-  if (bad)
-    session_note(r->s, "%llu of %u samples could not be read and were left out", (unsigned long long)bad,
-                 data_count(r->data));
+  if (r->ranks.note.n)
+    session_note(r->s, "%zu of %u samples could not be read and were left out", r->ranks.note.n, data_count(r->data));
   session_note(r->s, "%s: %llu steps in %.1f s; last.safetensors%s, log.jsonl, log.csv, index.html", r->folder.dir,
                (unsigned long long)r->t.f->step(r->t.train), now() - r->began, r->val ? ", best.safetensors" : "");
 }
 
 int cmd_train(Session *s) {
   Run r = {.s = s, .c = {.s = s}, .log = {.s = s, .dir = s->opt.output}};
-  bool ok = prepare_model(&r) && prepare_folder(&r) && prepare_steps(&r);
-  if (ok && s->opt.dump_batch) ok = dump_batches(&r);
+  if (!ranks_open(s, &r.ranks)) return ranks_status(&r.ranks, s->exit_code);
+  bool ok = ranks_agree(&r.ranks, prepare_model(&r)) && prepare_folder(&r) && prepare_steps(&r);
+  if (ok && s->opt.dump_batch && !r.ranks.comm.rank) ok = dump_batches(&r);
   if (ok && !s->opt.dry_run) {
-    ok = begin_log(&r) && run_steps(&r);
-    if (r.log.events && !train_page(&r.log, &r.eval, r.about)) ok = false;
-    if (!train_log_close(&r.log)) ok = false;
+    ok = ranks_agree(&r.ranks, r.ranks.comm.rank || begin_log(&r)) && run_steps(&r);
+    bool closed = r.ranks.comm.rank || close_log(&r);
+    if (ok) ok = ranks_agree(&r.ranks, closed);
     if (ok) say_end(&r);
-    arena_free(&r.log.lines);
+    ok = ok && closed;
   }
+  temp_say(NULL);
   for (size_t i = 0; r.objective && i < r.stage.objective.n; i++) batches_close(r.objective[i].batches);
   train_eval_close(&r.eval);
   trainer_close(&r.t);
@@ -663,5 +760,6 @@ int cmd_train(Session *s) {
   host_labels_free(&r.labels);
   train_folder_close(&r.folder);
   if (r.c.temp) temp_remove(r.c.temp);
-  return ok ? EXIT_OK : s->exit_code ? s->exit_code : EXIT_WRONG;
+  ranks_close(&r.ranks);
+  return ranks_status(&r.ranks, ok ? EXIT_OK : s->exit_code ? s->exit_code : EXIT_WRONG);
 }

@@ -1,6 +1,7 @@
 // train.h: what the files of `syc train` share.
 //
 //   train.c        the command: stage, data, state, the loop over steps
+//   ranks.c        the processes that share a step, where there are several
 //   train_plan.c   groups of weights, batches of a step, --dry-run
 //   train_files.c  the folder of a run: who is in it, checkpoints, going on
 //   train_log.c    what is said: a bar, log.jsonl, log.csv, an event file (train_events.c)
@@ -12,6 +13,7 @@
 #define SY_TRAIN_H
 
 #include "data/batch.h"
+#include "ranks.h"
 #include "trainer.h"
 
 #include <time.h>
@@ -85,6 +87,7 @@ typedef struct TrainPlan {
   size_t trained, frozen;
   uint64_t trained_elements, frozen_elements;
   uint64_t rows, calls; // samples of a call; calls of a step for each objective
+  uint64_t own, first;  // .. of this process: how many, from which on
   uint64_t per_epoch;   // steps
   uint64_t steps;       // of the whole stage
 } TrainPlan;

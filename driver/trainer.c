@@ -64,6 +64,7 @@ static sy_status interpreted(void *ud, size_t route, const size_t *dims, const v
 static bool begin(Trainer *t, const void *weights, size_t bytes) {
   sy_exec exec = {NULL, NULL, 1};
   sy_train_config config = {.abi = SY_ABI_VERSION, .weights = weights, .weights_bytes = bytes};
+  config.comm = t->comm, config.calls = t->calls;
   if (t->c->interp || t->call) {
     t->f = train_host(&t->s->arena, t->program, t->call ? t->call : interpreted, t->call ? t->ud : t);
   } else {

@@ -17,7 +17,9 @@ typedef struct Trainer {
   Session *s;
   Check *c; // in which way: back end, instruction set, threads
   const Program *program;
-  bool add;             // room for the gradients of several calls
+  unsigned add;         // gradients that there is room for beside one: to add those of several calls
+  unsigned calls;       // of a part, of which sums are binary trees; 0: 1
+  const sy_comm *comm;  // the other processes, or NULL
   const char *averaged; // how averages are called in the file, "{name}_ema"; NULL: "optimizer.average.NAME"
   TrainCall *call;      // who makes calls: not the compiled model, but this; NULL: as c says
   void *ud;

@@ -8,6 +8,7 @@
 //   cat.jpg
 //      63.12%  tabby
 #include "face_parts.h"
+#include "common/launch.h"
 #include "common/streams.h"
 #include "common/text.h"
 #include "ir/base/newfile.h"
@@ -118,7 +119,8 @@ static void refuse_isa(Face *f) {
 }
 
 static int start_model(Face *f) {
-  unsigned threads = f->args.threads ? (unsigned)f->args.threads : sy_cpu_cores();
+  unsigned threads =
+      f->args.threads ? (unsigned)f->args.threads : launch_threads(launch_of_environment(), sy_cpu_cores());
   f->pool = sy_pool_new(threads);
   size_t bytes = f->model->arena_bytes(threads);
   f->arena = sy_memory(bytes);

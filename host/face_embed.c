@@ -4,6 +4,8 @@
 // A run goes on only if everything that decides the rows is as it was: the contents of weights and vocabulary, the
 // instruction set, the route and how its inputs are prepared, the batch, and the names.
 //
+// Several processes share the items (face_shares.c).
+//
 //   $ ./clip embed photos -o photos.npy
 //   photos.npy: 2000 vectors of 512, names in photos.txt
 #ifndef _POSIX_C_SOURCE
@@ -28,6 +30,9 @@ typedef struct Embed {
   FaceArgs args; // items as pictures or sentences
   FaceRun run;
   FaceItems items;
+  Launch launch;  // one of several processes, or alone
+  FaceList share; // of the items: this process's
+  uint64_t key[2];
   FacePart part;
   float *vector;    // f32[batch, width]
   size_t *row_item; // [batch]: which item a row of this batch is of
@@ -35,6 +40,7 @@ typedef struct Embed {
   size_t left_out;  // items without a row
   size_t before;    // items that an earlier call has done
   double start;     // seconds
+  bool is_done;     // this process's share, by an earlier call
 } Embed;
 
 bool face_names_path(const char *npy, char *dst, size_t room) {
@@ -91,8 +97,8 @@ static bool make_key(const Embed *e, uint64_t key[2], HostError *err) {
 // Fills a batch with the next items that can be read.
 static int fill(Embed *e, HostError *err) {
   face_run_begin(&e->run);
-  while (e->run.count < e->run.batch && e->next < e->items.list.n) {
-    const char *item = e->items.list.at[e->next];
+  while (e->run.count < e->run.batch && e->next < e->share.n) {
+    const char *item = e->share.at[e->next];
     bool ok = !strpbrk(item, "\r\n") || host_fail(err, "%.300s: a line break in the name", item);
     if (ok && face_run_add(&e->run, item, err)) {
       e->row_item[e->run.count - 1] = e->next++;
@@ -110,13 +116,13 @@ static int fill(Embed *e, HostError *err) {
 
 static int run_all(Embed *e, HostError *err) {
   e->start = face_now();
-  while (e->next < e->items.list.n) {
+  while (e->next < e->share.n) {
     int code = fill(e, err);
     if (code || !e->run.count) return code;
     code = face_run_end(&e->run, err) ? face_vectors_call(e->m, &e->v, &e->run, e->vector, err) : FACE_IO;
     if (!code && !face_part_add(&e->part, e->vector, e->row_item, e->run.count, err)) code = FACE_IO;
     if (code) return code;
-    face_progress(e->next - e->before, e->items.list.n - e->before, face_now() - e->start);
+    face_progress(e->next - e->before, e->share.n - e->before, face_now() - e->start);
   }
   return FACE_OK;
 }
@@ -153,6 +159,7 @@ static int report(const Embed *e, HostError *err) {
  */
 static int check_stream(const Embed *e, HostError *err) {
   const FaceArgs *a = e->m->args;
+  if (e->launch.size > 1) return host_fail(err, "-o - is for one process: %u were started", e->launch.size), FACE_USAGE;
   if (a->json || a->time || a->restart)
     host_fail(err, "-o - writes the array to standard output, and nothing else: no --json, --time or --restart");
   else if (isatty(STDOUT_FILENO))
@@ -184,7 +191,9 @@ static int check(Embed *e, HostError *err) {
   }
   if (!a->out) return host_fail(err, "embed needs the file to write: -o vectors.npy"), FACE_USAGE;
   const char *out = stream_of_path(a->out) == STDOUT_FILENO ? "-" : a->out;
-  if (!face_part_name(&e->part, out)) return host_fail(err, "the path of -o is too long"), FACE_USAGE;
+  if (!face_part_name(&e->part, out) ||
+      (e->launch.size > 1 && strcmp(out, "-") && !face_share_name(&e->part, e->launch)))
+    return host_fail(err, "the path of -o is too long"), FACE_USAGE;
   int code = strcmp(out, "-") ? check_files(e, err) : check_stream(e, err);
   return code ? code : face_vectors_need(e->m, a->lines ? FACE_TEXTS : FACE_PICTURES, &e->v, err);
 }
@@ -193,6 +202,8 @@ static int prepare(Embed *e, HostError *err) {
   int code = check(e, err);
   if (code) return code;
   if (!face_items_gather(&e->items, e->m->args, err)) return FACE_IO;
+  FaceShare share = face_share_of(e->launch, e->items.list.n);
+  e->share = (FaceList){e->items.list.at + share.from, share.to - share.from};
   e->args = *e->m->args;
   *(e->v.kind == FACE_PICTURES ? &e->args.image : &e->args.text) = e->items.list;
   e->run = (FaceRun){.info = e->m->info, .route = e->v.route, .args = &e->args};
@@ -204,39 +215,75 @@ static int prepare(Embed *e, HostError *err) {
   if (e->args.batch) e->run.batch = e->args.batch;
   e->vector = calloc(e->run.batch, e->v.width * sizeof *e->vector);
   e->row_item = calloc(e->run.batch, sizeof *e->row_item);
-  e->part.item = calloc(e->items.list.n, sizeof *e->part.item);
+  e->part.item = calloc(e->share.n + 1, sizeof *e->part.item);
   if (!e->vector || !e->row_item || !e->part.item) return host_no_memory(err), FACE_IO;
   return FACE_OK;
 }
 
+// The second half of the key of a process: of one that is alone, that of the call.
+static uint64_t key_of_process(const Embed *e, unsigned rank) {
+  return e->launch.size < 2 ? e->key[1]
+                            : e->key[1] ^ ((uint64_t)e->launch.size << 32 | (rank + 1)) * 0x9e3779b97f4a7c15u;
+}
+
+static void mark_of_process(void *ud, unsigned rank, char mark[FACE_ROWS_START]) {
+  const Embed *e = ud;
+  face_part_mark((uint64_t[]){e->key[0], key_of_process(e, rank)}, mark);
+}
+
 static int go_on(Embed *e, HostError *err) {
-  uint64_t key[2];
   FacePart *p = &e->part;
   p->width = e->v.width;
   p->batch = e->run.batch;
-  p->items = &e->items.list;
+  p->items = &e->share;
   p->pictures = e->v.kind == FACE_PICTURES;
-  int code = make_key(e, key, err) ? face_part_open(p, key, e->args.restart, e->m->program, err) : FACE_IO;
+  if (!make_key(e, e->key, err)) return FACE_IO;
+  if (strcmp(p->out, "-") && !e->args.restart && !face_share_alone(p, e->launch, err)) return FACE_USAGE;
+  uint64_t key[] = {e->key[0], key_of_process(e, e->launch.rank)};
+  face_part_mark(key, p->mark);
+  if (e->launch.size > 1 && e->args.restart) face_share_forget(p, e->launch);
+  if (e->launch.size > 1 && !face_share_look(p, e->launch, &e->is_done, err)) return FACE_IO;
+  if (e->is_done) e->next = e->share.n;
+  if (e->is_done) return FACE_OK;
+  int code = face_part_open(p, key, e->args.restart, e->m->program, err);
   e->next = e->before = p->next;
   e->left_out = p->left_out;
   return code;
+}
+
+// Of several processes: this one's share is done. The last one puts the shares together, and speaks for all: a launcher
+// ends the others at once where one has failed.
+static int finish_share(Embed *e, HostError *err) {
+  bool joined = false;
+  if (!e->is_done && !face_share_done(&e->part, e->launch, err)) return FACE_IO;
+  if (!face_shares_join(&e->part, e->launch, mark_of_process, e, &joined, err)) return FACE_IO;
+  if (!joined) return FACE_OK;
+  e->left_out = e->items.list.n - e->part.done;
+  if (e->part.done) return report(e, err);
+  return host_fail(err, "none of %zu could be read: nothing is written", e->items.list.n), FACE_IO;
+}
+
+static int finish_alone(Embed *e, HostError *err) {
+  return face_part_finish(&e->part, err) ? report(e, err) : FACE_IO;
 }
 
 int face_embed(const FaceModel *m, HostError *err) {
   Embed *e = calloc(1, sizeof *e);
   if (!e) return host_no_memory(err), FACE_IO;
   e->m = m;
+  e->launch = launch_of_environment();
+  bool several = e->launch.size > 1;
   int code = prepare(e, err);
   if (!code) code = go_on(e, err);
   if (!code) code = run_all(e, err);
-  bool none = !code && !e->part.done;
+  bool none = !code && !e->part.done && !several;
   if (none) {
     host_fail(err, "none of %zu could be read: nothing is written", e->items.list.n);
     code = FACE_IO;
   }
   if (code && e->part.done && strcmp(e->part.out, "-") != 0)
-    text_line(stderr, "%s: %zu of %zu are done and kept; the same call goes on", m->program, e->next, e->items.list.n);
-  if (!code) code = face_part_finish(&e->part, err) ? report(e, err) : FACE_IO;
+    text_line(stderr, "%s: %zu of %zu are done and kept; the same call goes on", m->program, e->next, e->share.n);
+  if (!code) code = several ? finish_share(e, err) : finish_alone(e, err);
   face_part_close(&e->part, none);
   face_items_free(&e->items);
   face_run_free(&e->run);

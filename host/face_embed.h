@@ -1,7 +1,9 @@
-// face_embed.h - what the files of the command embed share; private to face_embed.c, face_items.c and face_part.c.
+// face_embed.h - what the files of the command embed share; private to face_embed.c, face_items.c,
+// face_part.c and face_shares.c.
 #ifndef SWITCHYARD_HOST_FACE_EMBED_H
 #define SWITCHYARD_HOST_FACE_EMBED_H
 
+#include "common/launch.h"
 #include "common/must_use.h"
 #include "face_parts.h"
 
@@ -38,13 +40,35 @@ typedef struct FacePart {
   bool pictures;              // items are files, which may change
   char mark[FACE_ROWS_START]; // what rows_part begins with
 } FacePart;
+// "SIZE TIME " of an item, as it is now; returns its length.
+size_t face_part_state(const FacePart *p, const char *item, char dst[64]);
 // Fills the paths; false: too long.
 SY_MUST_USE bool face_part_name(FacePart *p, const char *out);
+// What the unfinished files of a key begin with.
+void face_part_mark(const uint64_t key[2], char mark[FACE_ROWS_START]);
 // Opens both files, goes on where a call with the same key stopped or begins anew. A FACE_ code.
 SY_MUST_USE int face_part_open(FacePart *p, const uint64_t key[2], bool restart, const char *program, HostError *err);
 // Adds the rows of items first[0..count), in order.
 SY_MUST_USE bool face_part_add(FacePart *p, const float *rows, const size_t *item, size_t count, HostError *err);
 SY_MUST_USE bool face_part_finish(FacePart *p, HostError *err); // both files get their names
 void face_part_close(FacePart *p, bool remove_all);             // remove_all: nothing was made
+
+/* face_shares.c: several processes -------------------------------------------------------------------------------- */
+typedef struct FaceShare {
+  size_t from, to; // items
+} FaceShare;
+FaceShare face_share_of(Launch l, size_t n);
+// Names of the unfinished files of one of several processes; false: too long.
+SY_MUST_USE bool face_share_name(FacePart *p, Launch l);
+// Is there nothing unfinished of a call in another number of processes?
+SY_MUST_USE bool face_share_alone(const FacePart *p, Launch l, HostError *err);
+// Has an earlier call done this process's share (p->mark says of what)? False with err: a picture has changed since.
+SY_MUST_USE bool face_share_look(const FacePart *p, Launch l, bool *done, HostError *err);
+void face_share_forget(const FacePart *p, Launch l);                     // what an earlier call has done
+SY_MUST_USE bool face_share_done(FacePart *p, Launch l, HostError *err); // now it is
+// If all shares are done, puts them together: *joined, and p->done is the number of all rows. `mark` writes what the
+// files of a process begin with.
+typedef void FaceShareMark(void *ud, unsigned rank, char mark[FACE_ROWS_START]);
+SY_MUST_USE bool face_shares_join(FacePart *p, Launch l, FaceShareMark *mark, void *ud, bool *joined, HostError *err);
 
 #endif

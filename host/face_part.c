@@ -113,7 +113,7 @@ static size_t whole_lines(const char *text, size_t size, size_t most, size_t *by
 }
 
 // "SIZE TIME " of an item, as it is now.
-static size_t put_state(const FacePart *p, const char *item, char dst[64]) {
+size_t face_part_state(const FacePart *p, const char *item, char dst[64]) {
   struct stat st;
   bool known = p->pictures && stat(item, &st) == 0;
   return (size_t)snprintf(dst, 64, "%lld %lld ", known ? (long long)st.st_size : 0,
@@ -135,7 +135,7 @@ static bool walk_line(FacePart *p, const char *line, size_t n, const char *progr
   if (p->next == l->n)
     return host_fail(err, "%.300s: its names are not those of this call; --restart begins anew", p->names_part);
   char state[64];
-  size_t m = put_state(p, l->at[p->next], state);
+  size_t m = face_part_state(p, l->at[p->next], state);
   if (m != (size_t)(name - line) || memcmp(state, line, m) != 0)
     return host_fail(err, "%.300s has changed since its vector was made; --restart begins anew", l->at[p->next]);
   p->item[p->done++] = p->next++;
@@ -188,11 +188,16 @@ static int refuse(const FacePart *p, size_t names, size_t rows) {
   return FACE_IO;
 }
 
+void face_part_mark(const uint64_t key[2], char mark[FACE_ROWS_START]) {
+  memset(mark, 0, FACE_ROWS_START);
+  snprintf(mark, FACE_ROWS_START, "%s2, unfinished: %016" PRIx64 "%016" PRIx64 "\n", magic, key[0], key[1]);
+}
+
 int face_part_open(FacePart *p, const uint64_t key[2], bool restart, const char *program, HostError *err) {
   char rows[FACE_ROWS_START] = "", names[FACE_ROWS_START] = "";
   size_t n = 0, m = 0;
   if (!strcmp(p->out, "-")) return open_stream(p, err);
-  snprintf(p->mark, sizeof p->mark, "%s2, unfinished: %016" PRIx64 "%016" PRIx64 "\n", magic, key[0], key[1]);
+  face_part_mark(key, p->mark);
   if (!(p->names_file = open_part(p->names_part, names, &m, err))) return FACE_IO;
   if (!(p->rows_file = open_part(p->rows_part, rows, &n, err))) return refuse(p, m, 1);
   bool whole = m >= MAGIC && n > 6 && !memcmp(rows, "\x93NUMPY", 6); // stopped before it took its place
@@ -219,7 +224,7 @@ bool face_part_add(FacePart *p, const float *rows, const size_t *item, size_t co
     return host_fail_file(err, rows_name);
   for (size_t k = 0; k < count; k++) {
     char state[64];
-    put_state(p, p->items->at[item[k]], state);
+    face_part_state(p, p->items->at[item[k]], state);
     if (p->names_file && fprintf(p->names_file, "%s%s\n", state, p->items->at[item[k]]) < 0)
       return host_fail_file(err, p->names_part);
     p->item[p->done + k] = item[k];

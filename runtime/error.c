@@ -1,4 +1,4 @@
-// error.c: texts of sy_status. One table; the first twelve lines say the same as PREFIX_strerror of a compiled model.
+// error.c: texts of sy_status. One table; the first thirteen lines say the same as PREFIX_strerror of a compiled model.
 //
 //   fprintf(stderr, "vit: %s\n", sy_strerror(SY_EARENA));   // vit: the arena is too small
 //
@@ -23,6 +23,7 @@ static const Text texts[] = {
     {SY_EINDEX, "an id is outside its table"},
     {SY_ETEST, "the self-test found different results"},
     {SY_ENUMERIC, "a loss or a gradient is not finite"},
+    {SY_ECOMM, "another process of the training cannot be reached"},
     {SY_EIO, "the file cannot be read"},
     {SY_ENOMEM, "out of memory"},
     {SY_ETHREAD, "a thread cannot be started"},

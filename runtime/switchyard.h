@@ -25,7 +25,7 @@ extern "C" {
 #define SY_ABI_VERSION 2u
 #define SY_ALIGN 64u
 
-// The first twelve are those of every compiled model, with the same numbers.
+// The first thirteen are those of every compiled model, with the same numbers.
 typedef enum sy_status {
   SY_OK = 0,
   SY_EINVAL,   // a null pointer, an unknown route or instruction set
@@ -39,6 +39,7 @@ typedef enum sy_status {
   SY_EINDEX,   // an id is outside its table
   SY_ETEST,    // the self-test found different results
   SY_ENUMERIC, // of training: a loss or a gradient is not finite
+  SY_ECOMM,    // of training: another process cannot be reached
   // of the runtime alone:
   SY_EIO = 32, // a file cannot be opened or read
   SY_ENOMEM,   // no memory
@@ -191,6 +192,18 @@ typedef struct sy_config {
   const char *max_isa; // NULL: the best
 } sy_config;
 
+// How the processes of a training that share its batches reach each other: functions of the host, as emitted code
+// knows of no network. Every process calls each of them at the same place with the same sizes; not 0: another process
+// cannot be reached. The same layout as PREFIX_comm.
+typedef struct sy_comm {
+  unsigned rank, size; // of this process, from 0; how many there are
+  void *ud;
+  // Each x[0 .. n) becomes the sum over the processes, the same bits in all of them: of ranks 0 .. h - 1 added so, and
+  // of the others added so, where h is the greatest power of two below their number.
+  int (*sum)(void *ud, float *x, size_t n);
+  int (*gather)(void *ud, const void *own, size_t bytes, void *all); // all: `bytes` of each process, by rank
+  int (*barrier)(void *ud);
+} sy_comm;
 // How a model is trained: the functions PREFIX_train_*, PREFIX_grad and PREFIX_update of its header, which say what
 // they do.
 typedef struct sy_train_config { // the same layout as PREFIX_train_config
@@ -203,12 +216,14 @@ typedef struct sy_train_config { // the same layout as PREFIX_train_config
   size_t arena_bytes;
   const sy_exec *exec;
   const char *max_isa;
+  const sy_comm *comm; // copied; NULL: one process
+  unsigned calls;      // of a part
 } sy_train_config;
 typedef struct sy_hyper { // of a group of weights
   double lr, beta1, beta2, eps, decay;
 } sy_hyper;
 typedef struct sy_training {
-  uint64_t (*state_bytes)(int add); // of the buffer; add: with room to add gradients of several calls
+  uint64_t (*state_bytes)(unsigned add); // of the buffer, with `add` times room for gradients of further calls
   sy_status (*init)(void **t, const sy_train_config *c);
   void *(*ctx)(void *t);
   sy_status (*grad)(void *t, unsigned objective, const size_t *dims, const void *const *in, void *const *out);

@@ -151,8 +151,8 @@ static uint64_t sum_below_head(const vit_train *t) { // of the bits of a weight 
 }
 
 int main(int argc, char **argv) {
-  vit_train_config config = {VIT_ABI_VERSION, state,        sizeof state, weights, sizeof weights,
-                             arena,           sizeof arena, NULL,         NULL};
+  vit_train_config config = {
+      VIT_ABI_VERSION, state, sizeof state, weights, sizeof weights, arena, sizeof arena, NULL, NULL, NULL, 0};
   vit_train *t = NULL;
   if (argc != 3) {
     fprintf(stderr, "usage: finetune START.syw END.syw\n");

@@ -354,6 +354,7 @@ const char *mdl_strerror(int status) {
       "an id is outside its table",
       "the self-test found different results",
       "a loss or a gradient is not finite",
+      "another process of the training cannot be reached",
   };
   return status >= 0 && status < (int)(sizeof text / sizeof *text) ? text[status] : "unknown status";
 }

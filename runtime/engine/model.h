@@ -32,7 +32,8 @@ typedef enum mdl_status {
   MDL_ESHAPE,   /* a run-time dim is out of its bounds */
   MDL_EINDEX,   /* an id is outside its table */
   MDL_ETEST,    /* mdl_selftest found different results */
-  MDL_ENUMERIC  /* of training: a loss or a gradient is not finite */
+  MDL_ENUMERIC, /* of training: a loss or a gradient is not finite */
+  MDL_ECOMM     /* of training: another process cannot be reached */
 } mdl_status;
 
 /* How to run things in parallel. parallel_for calls task(arg, i) for each i < n, in any order and on any threads, and

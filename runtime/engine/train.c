@@ -21,7 +21,10 @@ struct mdl_train {
   unsigned char *at;
   const char *fault;
   uint64_t room;
+  mdl_comm comm;    /* size 1: there is none */
+  unsigned calls;   /* of a part */
   unsigned batches; /* whose gradients are there */
+  unsigned sums;    /* in which they are added: one in the place of the gradients, the others behind the state */
   int pending;      /* next values have not been taken over */
 };
 #define MDL__TRAIN_MAGIC "SYTRAIN1"
@@ -30,6 +33,7 @@ typedef char mdl__train_fits[sizeof(struct mdl_train) <= MDL__TRAIN_HEADER ? 1 :
 static uint64_t mdl__up(uint64_t n) { return (n + 63) / 64 * 64; }
 static uint64_t mdl__part(int part) { return mdl__training_table.part[part]; }
 static uint64_t mdl__gradient_bytes(void) { return mdl__part(MDL__MOMENTS1) - mdl__part(MDL__GRADIENTS); }
+static const mdl_comm mdl__alone = {0, 1, NULL, NULL, NULL, NULL};
 
 static unsigned char *mdl__train_data(const mdl_train *t) { return t->at + MDL__TRAIN_HEADER + MDL__WEIGHTS_DATA; }
 static float *mdl__floats(const mdl_train *t, int part, uint64_t slot) {
@@ -56,6 +60,12 @@ static void mdl__write_header(unsigned char *file) {
     e.type = mdl__entries[i].type;
     memcpy(file + sizeof h + i * sizeof e, &e, sizeof e);
   }
+}
+
+static void mdl__forget(mdl_train *t) {
+  t->batches = 0;
+  t->sums = 0;
+  t->pending = 0;
 }
 
 static mdl_status mdl__train_begin(const mdl_train_config *c) {
@@ -87,6 +97,7 @@ mdl_status mdl_train_init(mdl_train **t, const mdl_train_config *c) {
   *t = NULL;
   if (!c || !c->state) return MDL_EINVAL;
   if (c->abi != MDL_ABI_VERSION) return MDL_EABI;
+  if (c->comm && (c->comm->rank >= c->comm->size || (c->comm->size > 1 && !c->comm->sum))) return MDL_EINVAL;
   if ((uintptr_t)c->state % MDL_ALIGN) return MDL_EALIGN;
   if (c->state_bytes < mdl__part(MDL__ADDED)) return MDL_EARENA;
   mdl_status status = mdl__train_begin(c);
@@ -95,8 +106,9 @@ mdl_status mdl_train_init(mdl_train **t, const mdl_train_config *c) {
   x->at = (unsigned char *)c->state;
   x->room = c->state_bytes;
   x->fault = NULL;
-  x->batches = 0;
-  x->pending = 0;
+  x->comm = c->comm ? *c->comm : mdl__alone;
+  x->calls = c->calls ? c->calls : 1;
+  mdl__forget(x);
   mdl_config config = {
       MDL_ABI_VERSION, x->at + MDL__TRAIN_HEADER, (size_t)MDL_WEIGHTS_BYTES, c->arena, c->arena_bytes, c->exec,
       c->max_isa};
@@ -212,21 +224,47 @@ static void mdl__run_update(mdl_train *t, unsigned which, uint64_t elements, voi
   MDL__RUN(t->ctx, mdl__training_table.update + which, &args);
 }
 
+/* Sum number i of gradients, from `slot` on. */
+static float *mdl__sum_at(const mdl_train *t, unsigned i, uint64_t slot) {
+  unsigned char *at = t->at + (i ? mdl__part(MDL__ADDED) + (i - 1) * mdl__gradient_bytes() : mdl__part(MDL__GRADIENTS));
+  return (float *)(void *)at + slot;
+}
+static uint64_t mdl__sums_fit(const mdl_train *t) {
+  return 1 + (mdl__gradient_bytes() ? (t->room - mdl__part(MDL__ADDED)) / mdl__gradient_bytes() : 0);
+}
+
+/* The last sum goes into the one before it. */
+static void mdl__join_sums(mdl_train *t) {
+  t->sums--;
+  mdl__run_update(t, MDL__UPDATE_ADD, mdl__training_table.slots, mdl__sum_at(t, t->sums - 1, 0),
+                  mdl__sum_at(t, t->sums, 0), NULL, NULL, NULL);
+}
+
+/* There is a sum more, of one batch: it is added to those that are of as many parts, as a binary counter carries. */
+static void mdl__add_batch(mdl_train *t) {
+  unsigned within = t->batches % t->calls, parts = (t->batches + 1) / t->calls;
+  t->batches++;
+  t->sums++;
+  if (within) mdl__join_sums(t);
+  if (within == t->calls - 1)
+    for (; !(parts & 1) && t->sums > 1; parts >>= 1) mdl__join_sums(t);
+  while (t->sums > 1 && t->sums >= mdl__sums_fit(t)) mdl__join_sums(t); /* the next batch needs a place */
+}
+
 mdl_status mdl_grad(mdl_train *t, unsigned objective, const size_t *dims, const void *const *in, void *const *out) {
   const mdl__training *x = &mdl__training_table;
   if (!t || objective >= x->nobjective || !out || !out[0]) return MDL_EINVAL;
   const mdl__objective *o = &mdl__objectives[objective];
   t->fault = NULL;
-  if (t->batches && t->room < mdl__part(MDL__ADDED) + mdl__gradient_bytes()) return MDL_EARENA;
+  if (t->sums >= mdl__sums_fit(t)) return MDL_EARENA;
   mdl__take_next(t);
-  int into = t->batches ? MDL__ADDED : MDL__GRADIENTS;
-  if (x->nobjective > 1 || t->batches) memset(mdl__floats(t, into, 0), 0, (size_t)mdl__gradient_bytes());
+  if (x->nobjective > 1 || t->batches) memset(mdl__sum_at(t, t->sums, 0), 0, (size_t)mdl__gradient_bytes());
   void **all = (void **)(void *)(t->at + mdl__part(MDL__OUT));
   unsigned caller = 0;
   for (unsigned i = 0; i < o->noutput; i++) {
     const mdl__stored *s = &mdl__stored_table[o->output[i].stored];
     if (o->output[i].kind == MDL__IS_GRADIENT)
-      all[i] = mdl__floats(t, into, s->slot);
+      all[i] = mdl__sum_at(t, t->sums, s->slot);
     else if (o->output[i].kind == MDL__IS_NEXT)
       all[i] = mdl__next_at(t, s);
     else
@@ -241,9 +279,7 @@ mdl_status mdl_grad(mdl_train *t, unsigned objective, const size_t *dims, const 
     t->fault = "loss";
     return MDL_ENUMERIC;
   }
-  if (t->batches++)
-    mdl__run_update(t, MDL__UPDATE_ADD, x->slots, mdl__floats(t, MDL__GRADIENTS, 0), mdl__floats(t, into, 0), NULL,
-                    NULL, NULL);
+  mdl__add_batch(t);
   t->pending = 1;
   return MDL_OK;
 }
@@ -331,12 +367,17 @@ mdl_status mdl_update(mdl_train *t, mdl_optimiser o, const mdl_hyper *group, uns
   if (!t || !group || (unsigned)o >= MDL_OPTIMISERS || !t->batches) return MDL_EINVAL;
   if (!(clip >= 0) || !mdl__groups_fit(o, group, ngroup, group_of)) return MDL_EINVAL;
   t->fault = NULL;
-  double squares = mdl__squares_of_all(t), length = mdl__root(squares) / t->batches, scale = 1.0 / t->batches;
+  while (t->sums > 1) mdl__join_sums(t);
+  if (t->comm.size > 1 && t->comm.sum(t->comm.ud, mdl__sum_at(t, 0, 0), (size_t)mdl__training_table.slots)) {
+    mdl__forget(t);
+    return MDL_ECOMM;
+  }
+  double batches = (double)t->batches * t->comm.size;
+  double squares = mdl__squares_of_all(t), length = mdl__root(squares) / batches, scale = 1.0 / batches;
   if (norm) *norm = length;
   if (!mdl__finite(squares)) {
     mdl__find_fault(t);
-    t->batches = 0;
-    t->pending = 0;
+    mdl__forget(t);
     return MDL_ENUMERIC;
   }
   if (clip > 0 && length > clip) scale *= clip / (length + 1e-6); /* as torch.nn.utils.clip_grad_norm_ */
@@ -348,6 +389,6 @@ mdl_status mdl_update(mdl_train *t, mdl_optimiser o, const mdl_hyper *group, uns
     mdl__update_tensor(t, s, o, &group[group_of ? group_of[k] : 0], scale);
     k++;
   }
-  t->batches = 0;
+  mdl__forget(t);
   return MDL_OK;
 }

@@ -25,16 +25,31 @@ extern "C" {
  * The same bits for any number of threads and every instruction set with fma. */
 typedef struct mdl_train mdl_train; /* at the start of the state; there is nothing to free */
 
+/* How processes that share the batches of a training reach each other: functions of the host, as a module knows of no
+ * network. Each process makes as many calls of mdl_grad as the others, and every update with the same arguments. All
+ * call each function at the same place with the same sizes; not 0: another process cannot be reached. */
+typedef struct mdl_comm {
+  unsigned rank, size; /* of this process, from 0; how many there are */
+  void *ud;
+  /* Each x[0 .. n) becomes the sum over the processes, the same bits in all of them: of ranks 0 .. h - 1 added so, and
+   * of the others added so, where h is the greatest power of two below their number. */
+  int (*sum)(void *ud, float *x, size_t n);
+  int (*gather)(void *ud, const void *own, size_t bytes, void *all); /* for hosts; a module may find NULL here */
+  int (*barrier)(void *ud);                                          /* as well */
+} mdl_comm;
+
 typedef struct mdl_train_config {
   uint32_t abi;         /* MDL_ABI_VERSION */
   void *state;          /* aligned to MDL_ALIGN; belongs to the training from here on */
-  size_t state_bytes;   /* MDL_TRAIN_BYTES, and MDL_TRAIN_ADD_BYTES more to add the gradients of several batches */
+  size_t state_bytes;   /* MDL_TRAIN_BYTES, and MDL_TRAIN_ADD_BYTES more, or several times that, to add gradients */
   const void *weights;  /* to begin with, copied; NULL: the state goes on as an earlier run left it */
   size_t weights_bytes; /* MDL_WEIGHTS_BYTES */
   void *arena;          /* as in mdl_config */
   size_t arena_bytes;
   const mdl_exec *exec;
   const char *max_isa;
+  const mdl_comm *comm; /* copied; NULL: one process */
+  unsigned calls;       /* of mdl_grad in a part (see there); 0: 1 */
 } mdl_train_config;
 
 typedef enum mdl_optimiser {
@@ -67,13 +82,18 @@ mdl_status mdl_train_init(mdl_train **t, const mdl_train_config *c);
  * or mdl_update. Checksums are those of mdl_train_export alone: mdl_selftest says MDL_EWEIGHTS of this context. */
 mdl_ctx *mdl_train_ctx(mdl_train *t);
 /* Losses and further outputs of objective `objective` into `out`, one buffer for each; gradients into the state: they
- * are added to what is there since the last update (MDL_EARENA: the state has no room for a second batch). What the
- * objective assigns (queues, averages) is taken over by the next mdl_grad or mdl_update. MDL_ENUMERIC: the first loss
- * is not finite; then, and where the call is refused (as mdl_call would), nothing of the batch is left. */
+ * are added to what is there since the last update (MDL_EARENA: the state has no room for a second batch).
+ * In which order: `calls` calls are a part, added one after the other; two parts are added, two such sums, and so on,
+ * as the bits of the number of parts carry, so that processes with 2^k parts each have the bits of one with all. For p
+ * parts it takes log2(p) times MDL_TRAIN_ADD_BYTES, once more where calls > 1; with less room, what there is no room
+ * for is added at once. With one, all are added in their order, and MDL_GRADIENT is their sum. What the objective
+ * assigns (queues, averages) is taken over by the next mdl_grad or mdl_update. MDL_ENUMERIC: the first loss is not
+ * finite; then, and where the call is refused (as mdl_call would), nothing of the batch is left. */
 mdl_status mdl_grad(mdl_train *t, unsigned objective, const size_t *dims, const void *const *in, void *const *out);
-/* One update with the mean of the gradients since the last one, for `ngroup` groups (1 to 256). group_of: number of the
- * group of each trained tensor, in the order of mdl_train_tensor without those that are not trained; NULL: all are in
- * group 0. clip: gradients are scaled down to this norm of all together; 0: never. *norm (may be NULL): what it was.
+/* One update with the mean of the gradients since the last one, of all processes (MDL_ECOMM: one cannot be reached,
+ * and nothing was changed but that the gradients are forgotten), for `ngroup` groups (1 to 256). group_of: number of
+ * the group of each trained tensor, in the order of mdl_train_tensor without those that are not trained; NULL: all are
+ * in group 0. clip: gradients are scaled down to this norm of all together; 0: never. *norm (may be NULL): what it was.
  * MDL_EINVAL: no gradients are there, or a number or a group is out of its bounds.
  * MDL_ENUMERIC: a gradient is not finite, nothing was changed but that the gradients are forgotten; mdl_train_fault
  * names the first such tensor. */

@@ -11,8 +11,19 @@ static sy_status mdl__glue_train_init(void **t, const sy_train_config *c) {
     exec.ud = c->exec->ud;
     exec.threads = c->exec->threads;
   }
-  mdl_train_config config = {MDL_ABI_VERSION, c->state,       c->state_bytes,         c->weights, c->weights_bytes,
-                             c->arena,        c->arena_bytes, c->exec ? &exec : NULL, c->max_isa};
+  mdl_comm comm = {0, 1, NULL, NULL, NULL, NULL};
+  if (c->comm) {
+    comm.rank = c->comm->rank;
+    comm.size = c->comm->size;
+    comm.ud = c->comm->ud;
+    comm.sum = c->comm->sum;
+    comm.gather = c->comm->gather;
+    comm.barrier = c->comm->barrier;
+  }
+  mdl_train_config config = {
+      MDL_ABI_VERSION, c->state,       c->state_bytes,         c->weights, c->weights_bytes,
+      c->arena,        c->arena_bytes, c->exec ? &exec : NULL, c->max_isa, c->comm ? &comm : NULL,
+      c->calls};
   sy_status status = (sy_status)mdl_train_init(&made, &config);
   *t = made;
   return status;
@@ -48,7 +59,7 @@ static sy_status mdl__glue_save(const void *t, void *weights, size_t bytes) {
   return (sy_status)mdl_train_export((const mdl_train *)t, weights, bytes);
 }
 
-static uint64_t mdl__glue_train_bytes(int add) { return MDL_TRAIN_BYTES + (add ? MDL_TRAIN_ADD_BYTES : 0); }
+static uint64_t mdl__glue_train_bytes(unsigned add) { return MDL_TRAIN_BYTES + add * (uint64_t)MDL_TRAIN_ADD_BYTES; }
 
 static const sy_training *mdl__glue_training(void) {
   static const sy_training training = {mdl__glue_train_bytes, mdl__glue_train_init, mdl__glue_train_ctx,

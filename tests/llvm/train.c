@@ -22,8 +22,8 @@ static void print(const float *x, size_t n) {
 int main(int argc, char **argv) {
   static const int32_t labels[B] = {3, 1, 4, 1};
   const vit_hyper h = {0.01, 0.9, 0.999, 1e-8, 0.05};
-  vit_train_config config = {VIT_ABI_VERSION, state,        sizeof state, weights,   sizeof weights,
-                             arena,           sizeof arena, NULL,         "portable"};
+  vit_train_config config = {
+      VIT_ABI_VERSION, state, sizeof state, weights, sizeof weights, arena, sizeof arena, NULL, "portable", NULL, 0};
   vit_train *t = NULL;
   FILE *f = argc == 2 ? fopen(argv[1], "rb") : NULL;
   if (!f || fread(weights, sizeof weights, 1, f) != 1) return 3;

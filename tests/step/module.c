@@ -109,10 +109,11 @@ static void steps(tiny_train *t, int n) {
 }
 
 // Everything under its name, as a text of bytes.
-static size_t collect(const tiny_train *t, unsigned char *all) {
+static size_t collect(const tiny_train *t, unsigned char *all, int states) {
   size_t n = 0;
   for (unsigned i = 0; i < tiny_train_tensors(); i++) {
     const tiny_trained *x = tiny_train_tensor(i);
+    if (!states && !x->trained) continue;
     for (int part = TINY_VALUE; part <= TINY_MOMENT2; part++) {
       if (part == TINY_GRADIENT || (part && !x->trained)) continue; // gradients are forgotten by an update
       CHECK(tiny_train_get(t, x->name, part, all + n, 4 * x->elements) == TINY_OK);
@@ -122,10 +123,13 @@ static size_t collect(const tiny_train *t, unsigned char *all) {
   return n;
 }
 enum { ALL = 1 << 14 };
-static int same(const tiny_train *a, const tiny_train *b) {
+static int same_of(const tiny_train *a, const tiny_train *b, int states) {
   static unsigned char x[ALL], y[ALL];
-  size_t n = collect(a, x);
-  return n == collect(b, y) && !memcmp(x, y, n) && tiny_train_step(a) == tiny_train_step(b);
+  size_t n = collect(a, x, states);
+  return n == collect(b, y, states) && !memcmp(x, y, n) && tiny_train_step(a) == tiny_train_step(b);
+}
+static int same(const tiny_train *a, const tiny_train *b) {
+  return same_of(a, b, 1);
 }
 
 /* what must hold ------------------------------------------------------------------------------------------------------
@@ -151,6 +155,9 @@ static void misuse(void) {
   REFUSED(TINY_EARENA, bad.arena_bytes = 1024);
   REFUSED(TINY_EINVAL, bad.arena = NULL);
   REFUSED(TINY_EINVAL, bad.max_isa = "abacus");
+  REFUSED(TINY_EINVAL, bad.comm = (&(tiny_comm){.rank = 2, .size = 2}));
+  REFUSED(TINY_EINVAL, bad.comm = (&(tiny_comm){.rank = 0, .size = 2})); // no sum
+  REFUSED(TINY_EINVAL, bad.comm = (&(tiny_comm){.rank = 0, .size = 0}));
   REFUSED(TINY_EWEIGHTS, bad.weights_bytes--);
   REFUSED(TINY_EWEIGHTS, bad.weights_bytes = 0);
   REFUSED(TINY_EWEIGHTS, bad.weights = x.arena);
@@ -322,6 +329,128 @@ static void exported(void) {
   free(file), free(arena);
 }
 
+// Processes that share a batch, here threads: each makes its part of the calls.
+enum { RANKS = 4, CALLS = 8, ROOM = TINY_TRAIN_BYTES + 3 * TINY_TRAIN_ADD_BYTES };
+typedef struct Group {
+  pthread_barrier_t at;
+  unsigned size, calls; // of a part
+  float *x[RANKS], *sum;
+  unsigned refuse; // this many sums are refused
+  Training training[RANKS];
+} Group;
+typedef struct Member {
+  Group *group;
+  unsigned rank;
+} Member;
+
+static float tree(Group *g, size_t i, unsigned first, unsigned n) {
+  unsigned h = 1;
+  if (n == 1) return g->x[first][i];
+  while (2 * h < n) h *= 2;
+  return tree(g, i, first, h) + tree(g, i, first + h, n - h);
+}
+static int sum_of_group(void *ud, float *x, size_t n) {
+  Member *m = ud;
+  Group *g = m->group;
+  g->x[m->rank] = x;
+  pthread_barrier_wait(&g->at);
+  if (g->refuse) return 1;
+  if (!m->rank) {
+    g->sum = buffer(n * sizeof *x);
+    for (size_t i = 0; i < n; i++) g->sum[i] = tree(g, i, 0, g->size);
+  }
+  pthread_barrier_wait(&g->at);
+  memcpy(x, g->sum, n * sizeof *x);
+  pthread_barrier_wait(&g->at);
+  if (!m->rank) free(g->sum);
+  return 0;
+}
+
+static void calls_of(tiny_train *t, unsigned first, unsigned n) {
+  for (unsigned i = first; i < first + n; i++) CHECK(batch(t, i % 2, 0.5f + 0.3f * (float)i) == TINY_OK);
+}
+static void *member(void *p) {
+  Member *m = p;
+  Group *g = m->group;
+  Training *x = &g->training[m->rank];
+  tiny_comm comm = {m->rank, g->size, m, sum_of_group, NULL, NULL};
+  *x = (Training){NULL, buffer(ROOM), buffer(TINY_ARENA_BYTES(1)), ROOM};
+  tiny_train_config c = config_of(x);
+  c.comm = &comm, c.calls = g->calls;
+  CHECK(tiny_train_init(&x->t, &c) == TINY_OK);
+  memset(&comm, 0, sizeof comm); // it was copied
+  unsigned n = CALLS / g->size;
+  for (int step = 0; step < 3; step++) {
+    calls_of(x->t, m->rank * n, n);
+    CHECK(tiny_update(x->t, TINY_ADAMW, &usual, 1, NULL, 1.0, NULL) == (g->refuse ? TINY_ECOMM : TINY_OK));
+  }
+  return NULL;
+}
+static void run_group(Group *g, unsigned size, unsigned calls, unsigned refuse) {
+  pthread_t thread[RANKS];
+  Member m[RANKS];
+  *g = (Group){.size = size, .calls = calls, .refuse = refuse};
+  pthread_barrier_init(&g->at, NULL, size);
+  for (unsigned r = 0; r < size; r++) {
+    m[r] = (Member){g, r};
+    if (pthread_create(&thread[r], NULL, member, &m[r])) exit(3);
+  }
+  for (unsigned r = 0; r < size; r++) pthread_join(thread[r], NULL);
+  pthread_barrier_destroy(&g->at);
+}
+static void end_group(Group *g) {
+  for (unsigned r = 0; r < g->size; r++) end(&g->training[r]);
+}
+
+// A batch in eight calls has the same bits whether one, two or four processes make them; by two calls a part as well.
+// What an objective assigns is each process's own.
+static void shared(void) {
+  for (unsigned calls = 1; calls <= 2; calls++) {
+    Group one;
+    run_group(&one, 1, calls, 0);
+    CHECK(tiny_train_step(one.training[0].t) == 3);
+    for (unsigned size = 2; size <= RANKS; size *= 2) {
+      Group g;
+      run_group(&g, size, calls, 0);
+      for (unsigned r = 0; r < size; r++) CHECK(same_of(one.training[0].t, g.training[r].t, 0));
+      end_group(&g);
+    }
+    end_group(&one);
+  }
+  Training untouched = begin(TINY_TRAIN_BYTES);
+  Group g;
+  run_group(&g, 2, 1, 1);
+  for (unsigned r = 0; r < 2; r++) CHECK(same_of(untouched.t, g.training[r].t, 0));
+  end_group(&g), end(&untouched);
+}
+
+// Eight calls with room for the tree are added pairwise; with room for one sum more, in their order.
+static void in_order(void) {
+  static float part[CALLS][108], want[108], got[108];
+  for (unsigned room = 1; room <= 3; room += 2) {
+    size_t bytes = TINY_TRAIN_BYTES + room * TINY_TRAIN_ADD_BYTES;
+    Training x = begin(TINY_TRAIN_BYTES), y = begin(bytes);
+    for (unsigned i = 0; i < CALLS; i++) {
+      calls_of(x.t, i, 1);
+      CHECK(tiny_train_get(x.t, "words", TINY_GRADIENT, part[i], sizeof part[i]) == TINY_OK);
+      CHECK(tiny_update(x.t, TINY_ADAMW, &(tiny_hyper){0, 0.9, 0.9, 1, 0}, 1, NULL, 0, NULL) == TINY_OK);
+      tiny_train_set_step(x.t, 0);
+    }
+    for (int k = 0; k < 108; k++) {
+      float p[CALLS];
+      for (int i = 0; i < CALLS; i++) p[i] = part[i][k];
+      for (int i = 1; room == 1 && i < CALLS; i++) p[0] += p[i];
+      for (int step = 1; room > 1 && step < CALLS; step *= 2)
+        for (int i = 0; i < CALLS; i += 2 * step) p[i] += p[i + step];
+      want[k] = p[0];
+    }
+    calls_of(y.t, 0, CALLS);
+    CHECK(tiny_train_get(y.t, "words", TINY_GRADIENT, got, sizeof got) == TINY_OK);
+    CHECK(!memcmp(want, got, sizeof want));
+    end(&x), end(&y);
+  }
+}
+
 // Gradients of two batches are added, and an update takes their mean.
 static void added(void) {
   static float one[2][ALL / 4], sum[ALL / 4];
@@ -331,7 +460,7 @@ static void added(void) {
     if (!w->trained) continue;
     for (int k = 0; k < 2; k++) {
       CHECK(tiny_train_init(&x.t, &(tiny_train_config){TINY_ABI_VERSION, x.state, STATE, weights, TINY_WEIGHTS_BYTES,
-                                                       x.arena, TINY_ARENA_BYTES(1), NULL, NULL}) == TINY_OK);
+                                                       x.arena, TINY_ARENA_BYTES(1), NULL, NULL, NULL, 0}) == TINY_OK);
       CHECK(batch(x.t, k, 1) == TINY_OK);
       CHECK(tiny_train_get(x.t, w->name, TINY_GRADIENT, one[k], 4 * w->elements) == TINY_OK);
     }
@@ -392,7 +521,7 @@ static void leave(const char *path) {
   float y[15];
   Training x = begin(TINY_TRAIN_BYTES);
   steps(x.t, 3);
-  size_t n = collect(x.t, all);
+  size_t n = collect(x.t, all, 1);
   CHECK(tiny_logits(tiny_train_ctx(x.t), 3, 4, text[0], y) == TINY_OK);
   FILE *f = fopen(path, "wb");
   CHECK(f && fwrite(all, 1, n, f) == n && fwrite(y, sizeof y, 1, f) == 1);
@@ -412,6 +541,8 @@ int main(int argc, char **argv) {
   continued();
   exported();
   added();
+  shared();
+  in_order();
   frozen();
   with_threads();
   leave(argv[2]);

@@ -574,7 +574,7 @@ Test(emit_model, wrong_calls_get_their_errors) {
   cr_expect_eq(x->call(ctx, 0, (size_t[]){2, 3}, call.in, call.out), SY_EARENA);
   cr_expect_eq(x->call(ctx, 1, NULL, (const void *[]){call.x}, (void *[]){call.h}), SY_OK);
   for (int s = -1; s < 20; s++) cr_expect_not_null(x->strerror(s));
-  for (int s = 0; s <= SY_ENUMERIC; s++) cr_expect_str_eq(x->strerror(s), sy_strerror(s));
+  for (int s = 0; s <= SY_ECOMM; s++) cr_expect_str_eq(x->strerror(s), sy_strerror(s));
   cr_expect_eq(x->selftest(NULL), SY_EINVAL);
   free(arena);
   dlclose(lib);

@@ -295,6 +295,6 @@ Test(engine, selftest_sees_a_wrong_probe) {
 }
 
 Test(engine, every_status_has_a_text) {
-  for (int s = MDL_OK; s <= MDL_ENUMERIC; s++) cr_expect_str_neq(mdl_strerror(s), mdl_strerror(-1));
-  cr_expect_str_eq(mdl_strerror(MDL_ENUMERIC + 1), mdl_strerror(-1));
+  for (int s = MDL_OK; s <= MDL_ECOMM; s++) cr_expect_str_neq(mdl_strerror(s), mdl_strerror(-1));
+  cr_expect_str_eq(mdl_strerror(MDL_ECOMM + 1), mdl_strerror(-1));
 }

@@ -233,7 +233,7 @@ Test(facts, are_sensible) {
   cr_expect_eq(sy_cpu_runs("avx512") != 0, __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"));
   cr_expect(!sy_cpu_runs("neon"));
 #endif
-  for (int s = SY_OK; s <= SY_ENUMERIC; s++) cr_expect_str_neq(sy_strerror(s), "unknown status");
+  for (int s = SY_OK; s <= SY_ECOMM; s++) cr_expect_str_neq(sy_strerror(s), "unknown status");
   for (int s = SY_EIO; s <= SY_ETHREAD; s++) cr_expect_str_neq(sy_strerror(s), "unknown status");
   cr_expect_str_eq(sy_strerror(-1), "unknown status");
   cr_expect_str_eq(sy_strerror(1000), "unknown status");
