@@ -74,7 +74,7 @@ static const struct {
     {"a gradient of an attention",
      "%1 = input \"q\" : f32[B,81,16]\n%2 = input \"k\" : f32[B,100,16]\n%3 = input \"v\" : f32[B,100,16]\n"
      "%4 = input \"dy\" : f32[B,81,16]\n"
-     "%5 = attention_grad %1, %2, %3, %4 {heads = 2, scale = 0.5, wrt = 1} : f32[B,100,16]\noutput \"y\" = %5"},
+     "%5 = attention_grad %1, %2, %3, %4 {heads = 2, scale = 0.5, wrt = [1]} : f32[B,100,16]\noutput \"y\" = %5"},
     {"a depthwise convolution", "%1 = input \"x\" : f32[B,9,10,20]\n%2 = weight \"w\" : f32[3,3,20]\n"
                                 "%3 = depthwise %1, %2 {stride = [1, 1]} : f32[B,7,8,20]\noutput \"y\" = %3"},
     {"panels of a computed matrix",
