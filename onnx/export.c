@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { // a name for each row, so that an operator without one is an error below
+enum { // a name for each row: an operator of ir/ops.def without one is an error below
 #define EXPORT(op, rule, doc) ROW_##op,
 #include "export.def"
 #undef EXPORT
