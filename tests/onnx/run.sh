@@ -192,7 +192,7 @@ same() {
 }
 same "weights beside the model" apart.onnx "$models/vit.sy:tiny" classify vit.safetensors B=2
 "$syc" weights init "$here/operators.sy" -o operators.safetensors 2> err
-for route in elementwise rows products images moves attend; do
+for route in elementwise rows modern products images moves attend; do
   run 0 "operators: $route" emit "$here/operators.sy" --routes $route -w operators.safetensors --ignore '*' --emit=onnx -o $route.onnx
   for dims in 'B=2 L=4' 'B=1 L=3' 'B=4 L=6'; do
     # shellcheck disable=SC2086
