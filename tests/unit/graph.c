@@ -179,6 +179,13 @@ Test(graph, attention_and_rows_shapes) {
   expect_error(&b, graph_add(b.g, OP_attention, args, 4, a, 2, NO_SPAN), "E0208", "malformed mask");
   a[0].i = 3;
   expect_error(&b, graph_add(b.g, OP_attention, args, 4, a, 1, NO_SPAN), "E0204", "3 heads do not divide");
+  a[0].i = 4;
+  a[1] = attr_int(A_kv_heads, 3);
+  expect_error(&b, graph_add(b.g, OP_attention, args, 3, a, 2, NO_SPAN), "E0208", "kv_heads = 3 must divide");
+  a[1].i = 2; // heads of q have 2 columns, those of k have 4
+  expect_error(&b, graph_add(b.g, OP_attention, args, 3, a, 2, NO_SPAN), "E0204", "the key");
+  a[1] = attr_float(A_cap, 0);
+  expect_error(&b, graph_add(b.g, OP_attention, args, 3, a, 2, NO_SPAN), "E0208", "cap is 0, must be positive");
   Type table = type(2, DIM(100), DIM(8)), ids = type(2, DB, DL);
   ids.dtype = DT_I32;
   Val w = graph_weight(b.g, "table", &table, NO_SPAN), i = in(&b, "ids", ids);
