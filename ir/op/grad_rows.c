@@ -1,4 +1,5 @@
-// grad_rows.c: gradient rules of the operators on rows (norm.c). All sums run over the last axis.
+// grad_rows.c: gradient rules of the operators on rows (norm.c) and of rotary positions. All sums run over the last
+// axis.
 #include "grad.h"
 
 static Val times(const Grad *c, Val a, Val b) {
