@@ -57,6 +57,7 @@ typedef struct FolderPage { // a published folder as a spec (folder.c)
   const char *path, *text;  // of the page, with a preset for the folder
   size_t n;
   const char *preset, *routes; // routes: what the file has weights for, or NULL
+  const char *vocab;           // its tokenizer's file, or NULL
   const char *facts;           // the files that say so: "config.json + preprocessor_config.json"
 } FolderPage;
 

@@ -344,6 +344,15 @@ static void say_noted(const Folder *f) {
                  f->dir);
 }
 
+// The file that --vocab takes; a tokenizer.json says more than the others.
+static const char *find_vocabulary(const Folder *f) {
+  static const char *const files[] = {"tokenizer.json", "vocab.txt", "merges.txt", "spiece.model",
+                                      "sentencepiece.bpe.model"};
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+    if (has_file(f, files[i])) return in_folder(f, files[i]);
+  return NULL;
+}
+
 static bool read_all(Folder *f, FolderPage *page) {
   FolderTables all = folder_tables(f->s);
   const TableLine *architecture = NULL;
@@ -381,6 +390,7 @@ bool folder_open(Session *s, const char *dir, FolderPage *page) {
   Folder f = {.s = s, .dir = arena_strndup(&s->arena, dir, n)};
   bool takes_weights = s->wants_weights && !s->opt.weights.n;
   bool ok = read_all(&f, page) && (!takes_weights || find_weights(&f));
+  page->vocab = find_vocabulary(&f);
   page->facts = arena_strdup(&s->arena, f.facts.s ? f.facts.s : "");
   cJSON_Delete(f.config);
   buf_free(&f.refused);

@@ -20,6 +20,18 @@ static const char *cached_weights(Session *s, const Program *p) {
   return ok ? packed : NULL;
 }
 
+// Of a published folder the tokenizer's file, where the model takes sentences and the arguments name none.
+static const char *folder_vocabulary(const Session *s, const Module *m) {
+  static const char *const kinds[] = {"clip_bpe", "bert_wordpiece", "sentencepiece"};
+  bool sentences = false;
+  for (size_t i = 0; i < m->prepare.n; i++)
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+      sentences = sentences || !strcmp(m->prepare.at[i].kind, kinds[k]);
+  for (size_t i = 0; i < s->opt.rest.n; i++)
+    if (!strncmp(s->opt.rest.at[i], "--vocab", 7)) return NULL;
+  return sentences ? s->folder.vocab : NULL;
+}
+
 int cmd_run(Session *s) {
   if (s->opt.arg.n != 1)
     return session_fail(s, EXIT_USAGE,
@@ -48,6 +60,11 @@ int cmd_run(Session *s) {
   if (s->opt.threads != INT_UNSET) {
     VEC_PUSH(&s->arena, a, "--threads");
     VEC_PUSH(&s->arena, a, arena_printf(&s->arena, "%lld", (long long)s->opt.threads));
+  }
+  const char *vocab = folder_vocabulary(s, m);
+  if (vocab) {
+    VEC_PUSH(&s->arena, a, "--vocab");
+    VEC_PUSH(&s->arena, a, vocab);
   }
   for (size_t i = 0; i < s->opt.rest.n; i++) VEC_PUSH(&s->arena, a, s->opt.rest.at[i]);
   VEC_PUSH(&s->arena, a, NULL);

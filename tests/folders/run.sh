@@ -44,6 +44,14 @@ if have gcc; then
   run 0 "build of shards" build "$folders/bert" -o bert -MD
   says "MD has the shards" "model-00001-of-00002.safetensors .*model-00002-of-00002.safetensors" bert.d
 fi
+if have gcc; then
+  cp -r "$folders/bert" sentences && chmod -R u+w sentences
+  { printf '[PAD]\n[UNK]\n[CLS]\n[SEP]\n' && seq 60; } > sentences/vocab.txt
+  run 0 "run: the folder's vocabulary" run ./sentences -- --text "3 4" --text "5"
+  says "run: hidden states" "hidden" out
+  run 3 "run: another one by hand" run ./sentences -- --text "3 4" --vocab none.txt
+  rm -rf sentences
+fi
 
 # change FILE NAME SED...: a copy of a folder with another file
 change() {
