@@ -1,4 +1,4 @@
-// none.c: the ONNX reader and writer where syc was built without libprotobuf-c.
+// none.c: what stands for the ONNX reader and writer where syc was built without libprotobuf-c.
 #include "onnx.h"
 
 const char *onnx_missing(void) {
