@@ -93,7 +93,7 @@ static void put_numbers(Dump *d, const Fill *f, const void *data, size_t first, 
     return;
   }
   for (size_t i = 0; i < n; i++) {
-    if (grid && i % side == 0) buf_puts(&d->out, i ? "\n    " : "\n    ");
+    if (grid && i % side == 0) buf_puts(&d->out, "\n    ");
     if (t->dtype[0] == 'b')
       buf_putc(&d->out, element(t, data, first + i) != 0 ? '1' : '0');
     else
