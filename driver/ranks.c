@@ -1,4 +1,4 @@
-// ranks.c: see ranks.h.
+// ranks.c: see ranks.h (mpi/sympi.c is the library).
 #include "ranks.h"
 
 #include "common/text.h"
