@@ -1,4 +1,4 @@
-// export_attention.c: attention as ONNX nodes: heads apart, products, mask, softmax; and rotary positions.
+// export_attention.c: attention as ONNX nodes: heads apart, products, mask, softmax; rotary positions.
 //
 // A key that is hidden gets the least float as its score, so that softmax has no NaN where a query sees none, and the
 // weight 0 behind softmax, which makes such a query zero.
