@@ -1,0 +1,181 @@
+// codes.c: products of codes of 8 bits (ir/op/codes.c, passes/quantise.c, codegen/lower_codes.c). Sums are of whole
+// numbers and all else is rounded where the definition says, so kernels of every target must give exactly what the
+// reference evaluator does, whatever the shapes, tiles and tasks.
+#include "ir/op/codes.h"
+#include "program_check.h"
+
+#include <string.h>
+
+typedef struct Scene {
+  Arena a;
+  Intern names;
+  Diag d;
+  Module *m;
+} Scene;
+
+static Graph *new_graph(Scene *x, int64_t batch) {
+  memset(x, 0, sizeof *x);
+  x->names.arena = &x->a;
+  diag_init(&x->d, &x->a);
+  x->m = module_new(&x->a, &x->names, &x->d, "codes");
+  x->m->dim[0] = (RuntimeDim){"B", 1, batch};
+  x->m->ndim = 1;
+  return graph_new(x->m, "f");
+}
+
+static Val source(Graph *g, Op op, const char *name, int rank, const int64_t *dim) { // of an input, dim[0] is B
+  Type t = {.dtype = DT_F32, .rank = (uint8_t)rank};
+  for (int i = 0; i < rank; i++) t.dim[i] = DIM(dim[i]);
+  if (op == OP_weight) return graph_weight(g, name, &t, NO_SPAN);
+  t.dim[0] = (Dim){0, 1, 0};
+  return graph_input(g, name, &t, NO_SPAN);
+}
+
+static Val coded_linear(Graph *g, Val x, Val w, int64_t n) {
+  Val args[4] = {
+      graph_add(g, OP_quantise, &x, 1, NULL, 0, NO_SPAN), graph_add(g, OP_weight_codes, &w, 1, NULL, 0, NO_SPAN),
+      graph_add(g, OP_weight_scales, &w, 1, NULL, 0, NO_SPAN), graph_add(g, OP_weight_sums, &w, 1, NULL, 0, NO_SPAN)};
+  Attr columns = attr_int(A_columns, n);
+  return graph_add(g, OP_linear_codes, args, 4, &columns, 1, NO_SPAN);
+}
+
+// y = relu(codes(max(x, c) ..) + bias) + residual: work before and behind, all of it exact.
+static void run_shape(int64_t batch, int64_t rows, int64_t k, int64_t n, bool before) {
+  Scene made;
+  Graph *g = new_graph(&made, batch);
+  Val x = source(g, OP_input, "x", 3, (int64_t[]){0, rows, k});
+  Val w = source(g, OP_weight, "w.weight", 2, (int64_t[]){n, k});
+  Val b = source(g, OP_weight, "w.bias", 1, (int64_t[]){n});
+  Val rest = source(g, OP_input, "rest", 3, (int64_t[]){0, rows, n});
+  if (before) x = graph_add(g, OP_neg, &x, 1, NULL, 0, NO_SPAN);
+  Val y = graph_add(g, OP_add, (Val[]){coded_linear(g, x, w, n), b}, 2, NULL, 0, NO_SPAN);
+  y = graph_add(g, OP_relu, &y, 1, NULL, 0, NO_SPAN);
+  y = graph_add(g, OP_add, (Val[]){y, rest}, 2, NULL, 0, NO_SPAN);
+  graph_output(g, "y", y, NO_SPAN);
+  Program *p = lower_all(made.m);
+  char *data = pack_all(p, &made.a);
+  char what[100];
+  snprintf(what, sizeof what, "%lld x %lld rows, k %lld, n %lld", (long long)batch, (long long)rows, (long long)k,
+           (long long)n);
+  for (int64_t at = 1; at <= batch; at += batch > 1 ? batch - 1 : 1) {
+    int64_t dims[MAX_DIMS] = {at};
+    Want want;
+    reference(&made.a, made.m->graph.at[0], dims, 9, &want);
+    for (size_t t = 0; t < p->ntarget; t++) compare(p, 0, t, data, dims, &want, what, 3e-7); // sums behind are rounded
+  }
+  arena_free(&made.a);
+}
+
+Test(codes, kernels_are_the_definition) {
+  static const int64_t ks[] = {1, 3, 32, 63, 64, 65, 96, 128, 200, 640}, ns[] = {1, 5, 16, 17, 48, 100, 160};
+  for (size_t i = 0; i < sizeof ks / sizeof *ks; i++)
+    for (size_t j = 0; j < sizeof ns / sizeof *ns; j++)
+      run_shape(1 + (int64_t)(i + j) % 3, 1 + (int64_t)(3 * i + 5 * j) % 23, ks[i], ns[j], (i + j) % 2);
+  run_shape(2, 197, 256, 40, false); // several blocks of rows
+  run_shape(1, 400, 1024, 16, true);
+}
+
+// Rows that are not like others: their words and scales by the definition of codes.h, and what becomes of them.
+Test(codes, rows_at_the_edges) {
+  enum { K = 64, ROWS = 8 };
+  Scene made;
+  Graph *g = new_graph(&made, ROWS);
+  Val x = source(g, OP_input, "x", 2, (int64_t[]){0, K});
+  graph_output(g, "words", graph_add(g, OP_quantise, &x, 1, NULL, 0, NO_SPAN), NO_SPAN);
+  Program *p = lower_all(made.m);
+  float in[ROWS][K] = {{0}};
+  for (int k = 0; k < K; k++) {
+    in[1][k] = 0x1p-126f * (float)k;              // too small for a scale
+    in[2][k] = k == 7 ? 1e30f : 1;                // one is large
+    in[3][k] = k == 9 ? NAN : 2;                  // not a number
+    in[4][k] = k == 3 ? -INFINITY : (float)k;     // infinite
+    in[5][k] = k % 2 ? -0.0f : (float)(k - 32);   // zeros with a sign
+    in[6][k] = ((float)(k % 8) - 3.5f) / 127 * 5; // halves, once scaled by 127 / m
+    in[7][k] = k ? 1e-3f : -127;
+  }
+  in[6][0] = 5;
+  int64_t dims[MAX_DIMS] = {ROWS};
+  for (size_t t = 0; t < p->ntarget; t++) {
+    int32_t out[ROWS][K / 4 + CODE_ROOM];
+    const char *err = "";
+    cr_assert(program_interpret(p, 0, t, NULL, (const void *[]){in}, (void *[]){out}, dims, NULL, NULL, &err), "%s",
+              err);
+    for (int r = 0; r < ROWS; r++) {
+      float scale, most = 0;
+      memcpy(&scale, &out[r][K / 4], sizeof scale);
+      for (int k = 0; k < K; k++) most = fmaxf(most, fabsf(in[r][k]));
+      for (int i = 1; i < CODE_ROOM; i++) cr_expect_eq(out[r][K / 4 + i], 0, "room behind the scale");
+      if (r == 3) cr_expect(isnan(scale));
+      if (r == 4) cr_expect(isinf(scale));
+      if (r == 0 || r == 1) cr_expect_eq(scale, 0);
+      if (r == 2 || r >= 5) cr_expect_eq(scale, most / 127);
+      for (int k = 0; k < K; k++) {
+        int code = (int8_t)(uint8_t)((uint32_t)out[r][k % (K / 4)] >> 8 * (k / (K / 4)));
+        float factor = r < 2 || r == 4 ? 0 : 127 / most;
+        int want = r == 3 || isinf(in[r][k]) ? 0 : (int)nearbyintf(in[r][k] * factor);
+        cr_expect_eq(code, want, "row %d, column %d: %d, not %d", r, k, code, want);
+      }
+    }
+  }
+  arena_free(&made.a);
+}
+
+static bool infinite_weight(void *ud, const char *name, const Type *t, Tensor *out, const char **err) {
+  if (!weight_in(ud, name, t, out, err)) return false;
+  if (out->rank == 2) out->f[3] = HUGE_VAL;
+  return true;
+}
+
+Test(codes, weights_must_be_finite) {
+  Scene made;
+  Graph *g = new_graph(&made, 1);
+  Val x = source(g, OP_input, "x", 2, (int64_t[]){0, 64});
+  graph_output(g, "y", coded_linear(g, x, source(g, OP_weight, "w.weight", 2, (int64_t[]){16, 64}), 16), NO_SPAN);
+  Program *p = lower_all(made.m);
+  WeightSource src = {.get = infinite_weight};
+  char *data = arena_alloc(&made.a, p->weight_bytes + 64);
+  bool refused = false;
+  for (size_t i = 0; i < p->weight.n; i++) {
+    const char *err = "";
+    if (pack_weight(p, &p->weight.at[i], &src, data + p->weight.at[i].offset, &err)) continue;
+    refused = true;
+    cr_expect(strstr(err, "not a finite number"), "%s", err);
+  }
+  cr_expect(refused);
+  arena_free(&made.a);
+}
+
+static size_t count(const Graph *g, Op op) {
+  size_t n = 0;
+  for (uint32_t i = 1; i < g->value.n; i++) n += !g->value.at[i].dead && g->value.at[i].op == op;
+  return n;
+}
+
+static Val product(Graph *g, Val x, const char *name, int64_t n, int64_t k) {
+  Val w = source(g, OP_weight, name, 2, (int64_t[]){n, k});
+  return graph_add(g, OP_linear, (Val[]){x, w}, 2, NULL, 0, NO_SPAN);
+}
+
+// Rows are quantised once for all that read them; the last product of a route and one of short rows stay as they are.
+Test(codes, which_products) {
+  Scene made;
+  Graph *g = new_graph(&made, 4);
+  Val x = source(g, OP_input, "x", 2, (int64_t[]){0, 64});
+  Val a = product(g, x, "a.weight", 96, 64), b = product(g, x, "b.weight", 96, 64);
+  a = graph_add(g, OP_gelu, &a, 1, NULL, 0, NO_SPAN);
+  b = graph_add(g, OP_tanh, &b, 1, NULL, 0, NO_SPAN);
+  Val h = product(g, graph_add(g, OP_add, (Val[]){a, b}, 2, NULL, 0, NO_SPAN), "short.weight", 16, 96);
+  h = graph_add(g, OP_relu, &h, 1, NULL, 0, NO_SPAN);
+  h = product(g, h, "wide.weight", 64, 16); // rows of 16
+  h = graph_add(g, OP_relu, &h, 1, NULL, 0, NO_SPAN);
+  graph_output(g, "scores", product(g, h, "head.weight", 10, 64), NO_SPAN);
+  PassOptions o = {.verify = true, .precision = precision_by_name("int8"), .stop_after = "quantise"};
+  cr_assert(passes_run(made.m, &o));
+  const Graph *after = made.m->graph.at[0];
+  cr_expect_eq(count(after, OP_linear_codes), 3);
+  cr_expect_eq(count(after, OP_quantise), 2);
+  cr_expect_eq(count(after, OP_linear), 2);
+  arena_free(&made.a);
+  cr_expect_null(precision_by_name("int9"));
+  cr_expect_eq(precision_by_name(NULL)->codes, false);
+}
