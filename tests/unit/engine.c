@@ -66,7 +66,8 @@ const mdl__plan mdl__plans[] = {{2, 1, 2, 1, 1, 1, 1, ROUTE, steps, checks}};
 const mdl__isa_row mdl__isas[] = {
     {"plain", 0, {0}, plain, probe, PROBE_SUM},
     {"better", 1, {0}, better, better_probe, PROBE_SUM},
-    {"nowhere", 2, {0, 0, 0, UINT32_C(1) << 31}, better, better_probe, PROBE_SUM},
+    {"nowhere", 2, {0, 0, 0, 0, 0, UINT32_C(1) << 31}, better, better_probe, PROBE_SUM}, // of XCR0: no registers have
+                                                                                         // this bit
     {NULL, 0, {0}, NULL, NULL, 0},
 };
 const mdl__cap mdl__caps[] = {{"plain", 0}, {"better", 1}, {"nowhere", 2}, {"foreign", -2}, {NULL, 0}};

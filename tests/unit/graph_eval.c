@@ -24,6 +24,13 @@ typedef struct Case {
   "%7 = constant {value = 0x1.4p+2} : i32[]\n%8 = constant {value = 0x1p+1} : i32[]\n"                                 \
   "%9 = constant {value = 0x1.8p+1} : i32[]\n"
 
+// Rows of two numbers and columns of a weight as codes: row scale 1, codes 3 and -127; column scales 1 and 1 / 127,
+// codes (127, 0) and (127, -64), for -63.5 is half way and goes to the even one.
+#define CODED                                                                                                          \
+  IN2("f32[1,2]", "f32[2,2]")                                                                                          \
+  "%3 = quantise %1 : i32[1,32]\n%4 = weight_codes %2 : i32[1,16,16]\n%5 = weight_scales %2 : f32[2]\n"                \
+  "%6 = weight_sums %2 : i32[2]\n%7 = linear_codes %3, %4, %5, %6 {columns = 2} : f32[1,2]\n"
+
 #define CASES                                                                                                            \
   {"input", IN("f32[L]") RETURN("%1"), LIST(5, 6), 0, 0, NUM(5, 6)},                                                     \
       {"weight", "%1 = weight \"x\" : f32[2]\n" RETURN("%1"), LIST(5, 6), 0, 0, NUM(5, 6)},                              \
@@ -359,6 +366,27 @@ typedef struct Case {
        0,                                                                                                                \
        0,                                                                                                                \
        NUM(0, 0, 3, 0, 0, 3)},                                                                                           \
+      {"quantise", /* words 0 and 1, each with one code; behind 16 of them the bits of the scale */                      \
+       CODED "%8 = slice %3 {axis = 1, start = 0} : i32[1,2]\n" RETURN("%8"),                                            \
+       LIST(3, -127),                                                                                                    \
+       LIST(127, 0, 1, -0.5),                                                                                            \
+       0,                                                                                                                \
+       NUM(3, 129)},                                                                                                     \
+      {"quantise",                                                                                                       \
+       CODED "%8 = slice %3 {axis = 1, start = 16} : i32[1,2]\n" RETURN("%8"),                                           \
+       LIST(3, -127),                                                                                                    \
+       LIST(127, 0, 1, -0.5),                                                                                            \
+       0,                                                                                                                \
+       NUM(0x3f800000, 0)},                                                                                              \
+      {"weight_codes",                                                                                                   \
+       CODED "%8 = slice %4 {axis = 1, start = 1} : i32[1,1,16]\n" RETURN("%8"),                                         \
+       LIST(3, -127),                                                                                                    \
+       LIST(127, 0, 1, -0.5),                                                                                            \
+       0,                                                                                                                \
+       NUM(0, 192, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)},                                                           \
+      {"weight_scales", CODED RETURN("%5"), LIST(3, -127), LIST(127, 0, 1, -0.5), 0, NUM(1, 0.007874015718698502)},      \
+      {"weight_sums", CODED RETURN("%6"), LIST(3, -127), LIST(127, 0, 1, -0.5), 0, NUM(127, 63)},                        \
+      {"linear_codes", CODED RETURN("%7"), LIST(3, -127), LIST(127, 0, 1, -0.5), 0, NUM(381, 67)},                       \
       {"layer_norm_grad", /* n = -1/2, 1/2; mean h 3, mean h n 1/2 */                                                    \
        IN2("f32[1,2]", "f32[1,2]") "%3 = layer_norm_grad %2, %1 {eps = 3} : f32[1,2]\n" RETURN("%3"),                    \
        LIST(1, 3),                                                                                                       \

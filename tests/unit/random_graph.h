@@ -184,13 +184,23 @@ static Val dropped(Gen *r, Val x) {
 
 // What the graphs of transformers above do not have: all other operators that gradients flow through.
 static Val grow_more(Gen *r, Val x) {
-  static const Op unary[] = {OP_sigmoid, OP_swish, OP_quick_gelu, OP_gelu_tanh, OP_log_softmax, OP_neg, OP_tanh};
+  static const Op unary[] = {OP_sigmoid, OP_swish, OP_quick_gelu, OP_gelu_tanh, OP_log_softmax,
+                             OP_neg,     OP_tanh,  OP_sin,        OP_cos,       OP_abs};
   int64_t d = columns(r, x), n = type_of(r, x)->dim[1].c;
   Val row = weight(r, 1, d, 0, 0), y;
   Type t = *type_of(r, x);
-  switch (draw(r, 16)) {
+  switch (draw(r, 18)) {
+  case 16: return op_with(r, OP_rms_norm, (Val[]){x, row}, draw(r, 2) ? 2 : 1, attr_float(A_eps, 1e-3));
+  case 17: { // of a head of all columns, but for the last of an odd number
+    if (d < 2) return op(r, OP_tanh, &x, 1);
+    Type angles = {.dtype = DT_I32, .rank = 2, .dim = {DIM(n), DIM(d / 2)}};
+    Attr place = attr_int(A_axis, 0);
+    y = graph_add_typed(r->g, OP_iota, NULL, 0, &place, 1, &angles, NO_SPAN);
+    y = op(r, OP_mul, (Val[]){op_with(r, OP_cast, &y, 1, attr_str(A_to, "f32")), scalar(r, 0.75)}, 2);
+    return op_with(r, OP_rotate, (Val[]){x, op(r, OP_cos, &y, 1), op(r, OP_sin, &y, 1)}, 3, attr_int(A_heads, 1));
+  }
   case 0:
-  case 1: return op(r, unary[draw(r, 7)], &x, 1);
+  case 1: return op(r, unary[draw(r, sizeof unary / sizeof *unary)], &x, 1);
   case 2: return op(r, draw(r, 2) ? OP_maximum : OP_minimum, (Val[]){x, row}, 2);
   case 3:
     y = op(r, OP_add, (Val[]){op(r, OP_sigmoid, &row, 1), scalar(r, 0.5)}, 2);
