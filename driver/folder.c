@@ -113,7 +113,7 @@ static bool not_a_model(const Folder *f) {
   const char *what = NULL;
   for (size_t i = 0; i < sizeof others / sizeof *others && !what; i++)
     if (has_file(f, others[i].file)) what = others[i].what;
-  session_fail(f->s, EXIT_WRONG,
+  session_fail(f->s, EXIT_IO,
                "%s is a folder without config.json or open_clip_config.json%s%s: it is not a published model", f->dir,
                what ? "; it is " : "", what ? what : "");
   return false;

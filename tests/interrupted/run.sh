@@ -50,7 +50,9 @@ for class in 0 1 2; do
   done
 done
 train="$syc train page.sy --stage whole --data data --val data --save-every 3 -q"
+began=$(date +%s%N)
 $train -o whole || { echo "interrupted: the stage does not run"; exit 1; }
+took=$(($(date +%s%N) - began)) # so that kills fall into a run on a machine of any speed
 same() { # as the run that was not interrupted
   for f in last.safetensors average.safetensors best.safetensors; do cmp -s whole/$f "$1/$f" || fail "$f of $2 has other bits"; done
   cut -d, -f1-5 whole/log.csv > a
@@ -68,7 +70,7 @@ while [ $kills -lt "$wanted" ] && [ $i -lt $((4 * wanted + 20)) ]; do
   # shellcheck disable=SC2086
   $train --threads $((i % 2 + 1)) --workers $((i % 3)) -o killed $resume 2> err &
   p=$!
-  sleep "$(awk -v s="$seed" -v i=$i 'BEGIN { srand(s * 1000 + i); rand(); print 0.05 + 1.2 * rand() }')"
+  sleep "$(awk -v s="$seed" -v i=$i -v t=$took 'BEGIN { srand(s * 1000 + i); rand(); print t / 1e9 * (0.1 + rand()) }')"
   if kill -9 $p 2> gone; then
     kills=$((kills + 1))
     wait $p 2> gone
