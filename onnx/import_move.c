@@ -250,9 +250,9 @@ bool import_slice_op(Import *p) {
     if (!steps) return false;
   }
   if (end->n != start->n || (axes && axes->n != start->n)) return import_fail(p, "its operands have different lengths");
-  if (x->kind == ITEM_LENGTHS || (import_is_lengths(x) && x->rank == 1)) {
-    if (start->n != 1 || !dim_is_const(start->length[0]) || !dim_is_const(end->length[0]))
-      return import_fail(p, "lengths are cut at a run-time length");
+  bool fixed = start->n == 1 && dim_is_const(start->length[0]) && dim_is_const(end->length[0]);
+  if (x->kind == ITEM_LENGTHS || (import_is_lengths(x) && x->rank == 1 && fixed)) { // else: a vector of positions, say
+    if (!fixed) return import_fail(p, "lengths are cut at a run-time length");
     return import_slice_lengths(p, start->length[0].c, end->length[0].c);
   }
   Val v = import_value(p, x);

@@ -71,9 +71,10 @@ bool import_binary(Import *p) {
 }
 
 bool import_unary(Import *p) {
-  static const OpName ops[] = {{"Neg", OP_neg},         {"Exp", OP_exp},         {"Log", OP_log},
-                               {"Sqrt", OP_sqrt},       {"Tanh", OP_tanh},       {"Relu", OP_relu},
-                               {"Sigmoid", OP_sigmoid}, {"Not", OP_logical_not}, {NULL, OP_none}};
+  static const OpName ops[] = {{"Neg", OP_neg},     {"Exp", OP_exp},   {"Log", OP_log},         {"Sqrt", OP_sqrt},
+                               {"Tanh", OP_tanh},   {"Sin", OP_sin},   {"Cos", OP_cos},         {"Abs", OP_abs},
+                               {"Floor", OP_floor}, {"Relu", OP_relu}, {"Sigmoid", OP_sigmoid}, {"Not", OP_logical_not},
+                               {NULL, OP_none}};
   Item *a = import_item(p, 0);
   Op op = op_of(p, ops);
   if (is_number(a) && op == OP_sqrt) return set_number(p, sqrt(number(a)));
