@@ -19,6 +19,7 @@ enum {
   MADE_BYTES = 3 << 17, // of the rows of a block, as they are multiplied: within a second-level cache
   SINGLE_PANELS = 4,    // of the tile of one row
   FEW_ROWS = 2,
+  PAIR_VECTORS = 2,
 };
 
 typedef struct Codes {
@@ -75,8 +76,9 @@ static void make_row(Codes *c, KIdx row, KIdx to) {
   KIdx j = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(ki_const(c->quarter)), k->lanes));
   KVal words = kb_load(k, c->lo.src.at[c->xsrc].buf, ki_add(from, j), k->lanes, k->lanes, "words");
   if (dot_of(c) == DOT_PAIRS) {
-    kb_store(k, c->made, ki_add(at, j), kb_op1(k, K_even8, words), k->lanes);
-    kb_store(k, c->made, ki_addc(ki_add(at, j), c->quarter), kb_op1(k, K_odd8, words), k->lanes);
+    KIdx to_pair = ki_add(at, ki_mul(j, 2)); // a vector of each in turn: what a step reads is in one line
+    kb_store(k, c->made, to_pair, kb_op1(k, K_even8, words), k->lanes);
+    kb_store(k, c->made, ki_addc(to_pair, k->lanes), kb_op1(k, K_odd8, words), k->lanes);
   } else {
     KVal sign = kb_const(k, (int32_t)0x80808080u, DT_I32, k->lanes);
     kb_store(k, c->made, ki_add(at, j), kb_op2(k, K_xor, words, sign), k->lanes);
@@ -129,32 +131,59 @@ static void start_tile(CodeTile *t) {
   }
 }
 
-// One vector of columns: products of all rows with what `op` makes of its words, NULL: the words themselves.
-static void multiply(const CodeTile *t, int v, KVal b, KOp dot, KIdx a_at) {
+// Products of all rows with n vectors of columns, from `first` on. Each operand of a row is loaded once for them all.
+static void multiply(const CodeTile *t, int first, int n, const KVal *b, KOp dot, KIdx a_at) {
   Kernel *k = t->c->lo.k;
   for (int r = 0; r < t->rows; r++) {
-    KVal a = kb_bcast(k, t->a, ki_add(a_at, ki_mul(t->lda, r)), "a"), acc = t->acc[r * t->vectors + v];
-    kb_set(k, acc, kb_op3(k, dot, acc, a, b));
+    KVal a = kb_bcast(k, t->a, ki_add(a_at, ki_mul(t->lda, r)), "a");
+    for (int v = 0; v < n; v++) {
+      KVal acc = t->acc[r * t->vectors + first + v];
+      kb_set(k, acc, kb_op3(k, dot, acc, a, b[v]));
+    }
   }
 }
 
-// Word j of the rows. With pairs, of which there are two sets, one half of a vector of columns is in registers at a
-// time: 12 sums, what is multiplied and its operands are 16 registers.
-static void step_tile(const CodeTile *t, KIdx j) {
+// Word `word` of the columns with what the rows have for it at a_at. Pairs: of PAIR_VECTORS vectors one half, then the
+// other, so that 12 sums, these, an operand and a product are the 16 registers that there are.
+static void step_tile(const CodeTile *t, KIdx word, KIdx a_at) {
   const Codes *c = t->c;
   Kernel *k = c->lo.k;
   int per_panel = PANEL / (int)k->lanes;
-  KIdx panel = ki_add(ki_mul(t->p->panel, c->quarter * PANEL), ki_mul(j, PANEL)), a_at = ki_add(t->a_at, j);
-  for (int v = 0; v < t->vectors; v++) {
-    KIdx at = ki_add(panel, ki_mul(t->ldb, v / per_panel));
-    KVal b = kb_load(k, c->w, ki_addc(at, (int64_t)(v % per_panel) * k->lanes), k->lanes, k->lanes, "b");
-    if (dot_of(c) == DOT_PAIRS) {
-      multiply(t, v, kb_op1(k, K_even8, b), K_dot2, a_at);
-      multiply(t, v, kb_op1(k, K_odd8, b), K_dot2, ki_addc(a_at, c->quarter));
-    } else {
-      multiply(t, v, b, dot_of(c) == DOT_PLAIN ? K_dot4u : K_dot4, a_at);
+  bool pairs = dot_of(c) == DOT_PAIRS;
+  KIdx panel = ki_add(ki_mul(t->p->panel, c->quarter * PANEL), ki_mul(word, PANEL));
+  int most = pairs ? PAIR_VECTORS : t->vectors;
+  for (int first = 0; first < t->vectors; first += most) {
+    KVal words[TILE_MOST_ACC], half[TILE_MOST_ACC];
+    int n = t->vectors - first < most ? t->vectors - first : most;
+    for (int v = 0; v < n; v++) {
+      KIdx at = ki_add(panel, ki_mul(t->ldb, (first + v) / per_panel));
+      words[v] = kb_load(k, c->w, ki_addc(at, (int64_t)((first + v) % per_panel) * k->lanes), k->lanes, k->lanes, "b");
     }
+    if (!pairs) {
+      multiply(t, first, n, words, dot_of(c) == DOT_PLAIN ? K_dot4u : K_dot4, a_at);
+      continue;
+    }
+    for (int v = 0; v < n; v++) half[v] = kb_op1(k, K_even8, words[v]);
+    multiply(t, first, n, half, K_dot2, a_at);
+    for (int v = 0; v < n; v++) half[v] = kb_op1(k, K_odd8, words[v]);
+    multiply(t, first, n, half, K_dot2, ki_addc(a_at, k->lanes));
   }
+}
+
+static void multiply_rows(const CodeTile *t) {
+  Kernel *k = t->c->lo.k;
+  KIdx words = ki_var(kb_let(k, ki_const(t->c->quarter), "n")), zero = ki_const(0);
+  if (dot_of(t->c) != DOT_PAIRS) {
+    KIdx j = ki_var(kb_loop(k, "j", kbound(zero), kbound(words), 1));
+    step_tile(t, j, ki_add(t->a_at, j));
+    kb_end(k);
+    return;
+  }
+  KIdx j = ki_var(kb_loop(k, "j", kbound(zero), kbound(words), k->lanes)); // a vector of either half of the pairs
+  KIdx i = ki_var(kb_loop(k, "i", kbound(zero), kbound(ki_const(k->lanes)), 1));
+  step_tile(t, ki_add(j, i), ki_add(ki_add(t->a_at, ki_mul(j, 2)), i));
+  kb_end(k);
+  kb_end(k);
 }
 
 static void store_tile(const CodeTile *t) {
@@ -222,11 +251,8 @@ static void emit_tile(Lowering *lo, KIdx row, int rows, bool tail, void *ud) {
   CodeTile t = {.c = c, .p = rr->p, .rows = rows, .a = c->made.id ? c->made : lo->src.at[c->xsrc].buf};
   t.a_at = c->made.id ? ki_mul(ki_add(row, ki_mul(c->first, -1)), c->made_row) : word_of_row(c, here, ki_const(0));
   open_tile(&t);
-  KIdx words = ki_var(kb_let(k, ki_const(c->quarter), "n"));
   start_tile(&t);
-  KIdx j = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(words), 1));
-  step_tile(&t, j);
-  kb_end(k);
+  multiply_rows(&t);
   store_tile(&t);
   kb_end(k);
   emit_epilogue(c, rr->p, rows, here);

@@ -214,7 +214,7 @@ const Target target_avx2 = {
     .tile = {{6, 1}}, // 12 accumulators, 2 registers for the panel
     .k_block = 256,       // 16 KiB of a panel, 6 of the rows
     .dot = DOT_PAIRS,
-    .code_tile = {6, 1},
+    .code_tile = {6, 1}, // 12 sums, two halves of words, an operand, a product
     .cost = &costs_of_a_core,
     INTRINSICS,
     TEXTS,
