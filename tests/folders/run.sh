@@ -143,10 +143,10 @@ run 3 "empty" emit ./copy
 rm copy/config.json && mkdir copy/config.json
 run 3 "a folder for a file" emit ./copy
 rmdir copy/config.json
-run 1 "no model" emit ./copy
+run 3 "no model" emit ./copy
 says "no model: says why" 'without config.json or open_clip_config.json'
 echo '{}' > copy/adapter_config.json
-run 1 "an adapter" emit ./copy
+run 3 "an adapter" emit ./copy
 says "an adapter: says so" 'an adapter (LoRA)'
 change vit config.json
 mv copy/model.safetensors copy/a.safetensors && cp copy/a.safetensors copy/b.bin
