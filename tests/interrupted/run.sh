@@ -50,9 +50,10 @@ for class in 0 1 2; do
   done
 done
 train="$syc train page.sy --stage whole --data data --val data --save-every 3 -q"
+$train -o whole || { echo "interrupted: the stage does not run"; exit 1; } # compiled, and kept
 began=$(date +%s%N)
-$train -o whole || { echo "interrupted: the stage does not run"; exit 1; }
-took=$(($(date +%s%N) - began)) # so that kills fall into a run on a machine of any speed
+$train -o again || { echo "interrupted: the stage does not run again"; exit 1; }
+took=$(($(date +%s%N) - began)) # so that kills fall into a run, on a machine of any speed
 same() { # as the run that was not interrupted
   for f in last.safetensors average.safetensors best.safetensors; do cmp -s whole/$f "$1/$f" || fail "$f of $2 has other bits"; done
   cut -d, -f1-5 whole/log.csv > a
