@@ -20,7 +20,8 @@ PassFn pass_quantise;
 
 enum { LEAST_DEPTH = 32 };
 
-static bool is_product_of_words(const Graph *g) {
+// Of a generate: what it leaves for the next word says so.
+static bool is_word_step(const Graph *g) {
   for (size_t i = 0; i < g->output.n; i++)
     if (g->output.at[i].role == ROLE_state || g->output.at[i].role == ROLE_kept) return true;
   return false;
@@ -50,7 +51,7 @@ static bool gains(const RuleCtx *c, const Value *product, Val v) {
   if (product->nargs == 3 && graph_residency(c->g, product->args[2]) != RES_const) return false;
   if ((op_info[x->op].flags & F_WINDOWS) || x->type.dtype != DT_F32 || w->dtype != DT_F32) return false;
   if (!dim_is_const(k) || k.c < LEAST_DEPTH || k.c > CODES_MOST_K) return false;
-  return is_product_of_words(c->g) || !ends_route(c, v, 0);
+  return is_word_step(c->g) || !ends_route(c, v, 0);
 }
 
 static Val use_codes(RuleCtx *c, Val v) {
