@@ -233,6 +233,15 @@ static void huggingface(Folder *f, const cJSON *object) {
 }
 
 /* open_clip, timm -------------------------------------------------------------------------------------------------- */
+// What both say in the same words.
+static void put_picture(Reading *r, Picture *p, bool squash) {
+  p->filter = filter_named(r, "interpolation", get(r, "interpolation"));
+  p->resize = arena_printf(&r->f->s->arena, "%s(%d)", squash ? "square" : "shorter", p->size);
+  three(r, "mean", p->mean);
+  three(r, "std", p->std);
+  if (r->ok) write_picture(r->f, p);
+}
+
 // preprocess_cfg. Defaults: open_clip, src/open_clip/transform.py (PreprocessCfg) and constants.py.
 static void open_clip(Folder *f) {
   cJSON *defaults = cJSON_Parse("{\"mode\": \"RGB\", \"mean\": [0.48145466, 0.4578275, 0.40821073],"
@@ -256,11 +265,7 @@ static void open_clip(Folder *f) {
   if (!cJSON_IsString(colours) || strcmp(colours->valuestring, "RGB") != 0)
     refuse(&r, "mode", "only RGB is computed here");
   p.size = p.crop;
-  p.filter = filter_named(&r, "interpolation", get(&r, "interpolation"));
-  p.resize = arena_printf(&f->s->arena, "%s(%d)", squash ? "square" : "shorter", p.size);
-  three(&r, "mean", p.mean);
-  three(&r, "std", p.std);
-  if (r.ok) write_picture(f, &p);
+  put_picture(&r, &p, squash);
   cJSON_Delete(defaults);
 }
 
@@ -283,11 +288,7 @@ static void timm(Folder *f) {
   if (!squash && !(cJSON_IsString(mode) && !strcmp(mode->valuestring, "center")))
     refuse(&r, "crop_mode", "only center and squash are computed here");
   p.size = r.ok ? (int)floor(p.crop / s) : 0;
-  p.filter = filter_named(&r, "interpolation", get(&r, "interpolation"));
-  p.resize = arena_printf(&f->s->arena, "%s(%d)", squash ? "square" : "shorter", p.size);
-  three(&r, "mean", p.mean);
-  three(&r, "std", p.std);
-  if (r.ok) write_picture(f, &p);
+  put_picture(&r, &p, squash);
   cJSON_Delete(defaults);
 }
 
