@@ -3,6 +3,7 @@
 Everything is computed twice from the same float32 weights: in float64, whose results are stored (as float32), and in
 float32, whose distance from them sets the tolerance of a case.
 """
+import fnmatch
 import json
 import math
 import pathlib
@@ -213,6 +214,26 @@ class Cases:
             "inputs": {k: "%s.in.%s" % (name, k) for k in inputs},
             "outputs": {k: "%s.out.%s" % (name, k) for k in outputs},
             "atol": 1e-7, "rtol": tolerance(max(error.values()))})
+
+    def train(self, name, objective, inputs, trainable, function):
+        """An objective's loss, and the gradients of the weights that a pattern of `trainable` fits (`*`: any text)."""
+        def run(kind):
+            self.model.to(kind)
+            loss = function(self.model, {k: v.to(kind) if v.is_floating_point() else v for k, v in inputs.items()})
+            fits = [(k, p) for k, p in self.model.named_parameters() if any(fnmatch.fnmatchcase(k, t) for t in trainable)]
+            return loss, {k: g for (k, _), g in zip(fits, torch.autograd.grad(loss["loss"], [p for _, p in fits]))}
+        (exact, gradient), (rough, near) = run(torch.float64), run(torch.float32)
+        self.model.to(torch.float32)
+        error = max(((gradient[k] - near[k]).abs().max() / (1e-2 + gradient[k].abs().max())).item() for k in near)
+        for part, tensors in (("in", inputs), ("out", exact), ("grad", gradient)):
+            self.tensors.update({"%s.%s.%s" % (name, part, k): v for k, v in tensors.items()})
+        file = "io.safetensors"
+        self.cases.append({
+            "name": name, "kind": "train", "model": self.page + ".sy", "entry": self.name, "set": self.sizes,
+            "weights": ["weights.safetensors"], "tensors": [file], "objective": objective, "trainable": trainable,
+            "inputs": {k: "%s.in.%s" % (name, k) for k in inputs}, "losses": {k: "%s.out.%s" % (name, k) for k in exact},
+            "gradients": {"file": file, "prefix": name + ".grad.", "atol": 1e-6, "rtol": tolerance(error)},
+            "atol": 1e-7, "rtol": tolerance(abs(exact["loss"] / rough["loss"] - 1).item())})
 
     def write(self):
         folder = GOLDEN / self.name

@@ -246,6 +246,9 @@ Test(frontend, golden_modern_decoder) {
   cr_expect_eq(run_golden("modern_decoder_window"), 2u);
   cr_expect_eq(run_golden("modern_decoder_gemma"), 2u);
 }
+Test(frontend, golden_siglip) {
+  cr_expect_eq(run_golden("siglip"), 3u);
+}
 Test(frontend, golden_uniter) {
   cr_expect_eq(run_golden("uniter"), 7u);
 }
@@ -326,6 +329,47 @@ static void check_keys(const char *file, const char *preset, const char *tsv) {
   session_close(&s);
 }
 
+// Parameters of presets whose keys are those of another one.
+static void check_parameters(const char *file, const char *preset, long long want) {
+  Session s;
+  session_open(&s);
+  Module *m = compile_file(&s, file, (FrontOptions){.entry_or_preset = preset});
+  long long all = 0;
+  for (size_t i = 0; i < m->weight.n; i++) {
+    const Type *t = &find_weight(m, m->weight.at[i].name)->type;
+    long long count = 1;
+    for (int axis = 0; axis < t->rank; axis++) count *= t->dim[axis].c;
+    all += count;
+  }
+  cr_expect_eq(all, want, "%s:%s has %lld parameters, published are %lld", file, preset, all, want);
+  session_close(&s);
+}
+
+// What the publishers' pages on huggingface.co say of the files.
+Test(frontend, parameters) {
+  static const struct {
+    const char *page, *preset;
+    long long parameters;
+  } published[] = {
+      {"siglip", "base_256", 203202050},         {"siglip", "base_384", 203447810},
+      {"siglip", "base_512", 203791874},         {"siglip", "large_256", 652150786},
+      {"siglip", "large_384", 652478466},        {"siglip", "so400m_224", 877360306},
+      {"siglip", "so400m_256_i18n", 1128758962}, {"siglip", "base_256_multilingual", 370626050},
+      {"siglip", "v2_base32_256", 376856066},    {"siglip", "v2_base", 375187970},
+      {"siglip", "v2_base_256", 375234050},      {"siglip", "v2_base_384", 375479810},
+      {"siglip", "v2_base_512", 375823874},      {"siglip", "v2_large_256", 881526786},
+      {"siglip", "v2_large_384", 881854466},     {"siglip", "v2_large_512", 882313218},
+      {"siglip", "v2_so400m14_224", 1135463602}, {"siglip", "v2_so400m14_384", 1136008498},
+      {"siglip", "v2_so400m_256", 1135670962},   {"siglip", "v2_so400m_384", 1136039602},
+      {"siglip", "v2_so400m_512", 1136555698},   {"siglip", "v2_giant_384", 1871885426},
+  };
+  for (size_t i = 0; i < sizeof published / sizeof *published; i++) {
+    char file[64];
+    snprintf(file, sizeof file, "models/%s.sy", published[i].page);
+    check_parameters(file, published[i].preset, published[i].parameters);
+  }
+}
+
 Test(frontend, keys) {
   check_keys("models/vit.sy", "base", "torchvision_vit_b_16");
   check_keys("models/vit.sy", "large", "torchvision_vit_l_16");
@@ -347,6 +391,9 @@ Test(frontend, keys) {
   check_keys("models/modern_decoder.sy", "tinyllama", "tinyllama");
   check_keys("models/modern_decoder.sy", "smollm_135m", "smollm_135m");
   check_keys("models/modern_decoder.sy", "qwen2_0_5b", "qwen2_0_5b");
+  check_keys("models/siglip.sy", "base", "siglip_base");
+  check_keys("models/siglip.sy", "so400m_384", "siglip_so400m_384");
+  check_keys("models/siglip.sy", "v2_giant_256", "siglip_v2_giant_256");
   check_keys("models/uniter.sy", "base", "uniter_base");
   check_keys("models/uniter.sy", "large", "uniter_large");
   check_keys("models/vl_bert.sy", "base", "vl_bert_base");
