@@ -24,7 +24,8 @@ function(sy_c_test label source helpers)
     target_link_libraries(${target} PRIVATE PkgConfig::CRITERION)
     add_test(NAME ${label}/${stem} COMMAND ${target} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   endif()
-  set_tests_properties(${label}/${stem} PROPERTIES LABELS ${label} TIMEOUT 3000 SKIP_RETURN_CODE 77)
+  set_tests_properties(${label}/${stem} PROPERTIES LABELS ${label} TIMEOUT 3000 SKIP_RETURN_CODE 77
+                                                   ENVIRONMENT "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0")
 endfunction()
 
 foreach(label unit diff)

@@ -203,6 +203,13 @@ static size_t tasks_function(Image *im, const Kernel *k) {
   return add_function(im, &(ImageFunction){arena_printf(&im->arena, "mdl__tasks_%zu", n), k, .tasks = mine});
 }
 
+// A set may have kernels of another one (InstructionSet.codes_of), which comes before it.
+static size_t function_of(const Image *im, const Kernel *k) {
+  for (size_t i = 0; i < im->function.n; i++)
+    if (im->function.at[i].k == k && !im->function.at[i].tasks) return i;
+  return SIZE_MAX;
+}
+
 static const Table *slots(Image *im, size_t target) {
   const Program *p = im->p;
   const Target *t = p->target[target];
@@ -211,8 +218,11 @@ static const Table *slots(Image *im, size_t target) {
   table->target = t;
   for (size_t i = 0; i < p->kernel.n; i++) {
     const Kernel *k = p->kernel.at[i].k[target];
-    const char *name = arena_printf(&im->arena, "mdl__%s_%s", im->names->kernel[i], t->name);
-    size_t run = add_function(im, &(ImageFunction){name, k, t, .kernel = i}), tasks = tasks_function(im, k);
+    size_t run = function_of(im, k), tasks = tasks_function(im, k);
+    if (run == SIZE_MAX) {
+      const char *name = arena_printf(&im->arena, "mdl__%s_%s", im->names->kernel[i], t->name);
+      run = add_function(im, &(ImageFunction){name, k, t, .kernel = i});
+    }
     add_row(im, table,
             ROW(im, slot, V(slot, run, cell_function(run)), V(slot, tasks, cell_function(tasks)),
                 V(slot, cost, cell_u64(model_task_cost(k)))));

@@ -234,8 +234,23 @@ static bool types_have_kernels(const Graph *g, const Group *grp) {
   return true;
 }
 
-// Kernels are built in `built`; the caller frees what was not taken over.
+static bool is_codes(const Graph *g, const Group *grp) {
+  return grp->anchor.id && graph_value(g, grp->anchor)->op == OP_linear_codes;
+}
 
+// The sets of a program, a base before those that differ from it, and without these where no product is of codes.
+static void take_targets(Program *p, const Target *const *target, size_t n) {
+  bool codes = false;
+  for (size_t i = 0; i < p->module->graph.n; i++) {
+    const Graph *g = p->module->graph.at[i];
+    for (uint32_t v = 1; v < g->value.n; v++) codes = codes || g->value.at[v].op == OP_linear_codes;
+  }
+  for (int alike = 0; alike < 2; alike++)
+    for (size_t t = 0; t < n; t++)
+      if ((target_alike(target, n, t) != t) == alike && (codes || !alike)) p->target[p->ntarget++] = target[t];
+}
+
+// Kernels are built in `built`; the caller frees what was not taken over.
 static bool lower_group(ProgramMaker *l, RouteProgram *r, const Group *grp, Arena *built) {
   Program *p = l->p;
   const Graph *g = r->graph;
@@ -244,6 +259,11 @@ static bool lower_group(ProgramMaker *l, RouteProgram *r, const Group *grp, Aren
   if (!types_have_kernels(g, grp)) return false;
   for (size_t t = 0; t < p->ntarget; t++) {
     Lowered low = {0};
+    size_t alike = is_codes(g, grp) ? t : target_alike(p->target, p->ntarget, t);
+    if (alike != t) {
+      slot.k[t] = slot.k[alike];
+      continue;
+    }
     if (!lower_by_kind[grp->kind](built, g, grp, p->target[t], &low)) return false;
     kernel_legalise(low.kernel, p->target[t]->has_fma);
     kernel_fold_loops(low.kernel);
@@ -306,7 +326,10 @@ static void add_updates(ProgramMaker *l) {
   p->update = p->kernel.n;
   for (unsigned k = 0; k < MDL__UPDATES; k++) {
     KernelSlot s = {0};
-    for (size_t t = 0; t < p->ntarget; t++) s.k[t] = update_kernel(l->a, p->target[t], k);
+    for (size_t t = 0; t < p->ntarget; t++) {
+      size_t alike = target_alike(p->target, p->ntarget, t);
+      s.k[t] = alike != t ? s.k[alike] : update_kernel(l->a, p->target[t], k);
+    }
     s.name = intern(&l->names, s.k[0]->name);
     VEC_PUSH(l->a, p->kernel, s);
   }
@@ -317,8 +340,7 @@ Program *program_lower(Module *m, const Target *const *target, size_t ntarget) {
   ProgramMaker l = {.p = p, .a = m->arena, .texts = {.arena = m->arena}, .names = {.arena = m->arena}};
   p->module = m;
   CHECK(ntarget >= 1 && ntarget <= MAX_TARGETS);
-  for (size_t t = 0; t < ntarget; t++) p->target[t] = target[t];
-  p->ntarget = ntarget;
+  take_targets(p, target, ntarget);
   bool ok = true;
   for (size_t i = 0; i < m->graph.n && ok; i++) {
     RouteProgram r = {.graph = m->graph.at[i]};

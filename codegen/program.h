@@ -13,7 +13,7 @@
 #include "passes/pass.h"
 #include "target.h"
 
-enum { MAX_TARGETS = 8, MAX_ID_READS = 4 };
+enum { MAX_TARGETS = 16, MAX_ID_READS = 4 };
 
 /* Packed weights ----------------------------------------------------------------------------------------------------
  */

@@ -18,12 +18,11 @@ static const Family families[] = {
 };
 
 const InstructionSet instruction_sets[ISA_COUNT] = {
-#define INSTRUCTION_SET(name, family, title, features) {#name, title, features, &families[FAMILY_##family]},
+#define INSTRUCTION_SET(name, family, title, features) {#name, title, features, &families[FAMILY_##family], NULL},
+#define CODES_SET(name, of, family, title, features) {#name, title, features, &families[FAMILY_##family], #of},
 #include "runtime/cpu.def"
 };
 
-#define INSTRUCTION_SET(name, family, title, features) extern const Target target_##name;
-#include "runtime/cpu.def"
 const Target *const targets[] = {
 #define INSTRUCTION_SET(name, family, title, features) &target_##name,
 #include "runtime/cpu.def"
@@ -37,6 +36,12 @@ const Target *target_by_name(const char *name) {
   for (size_t i = 0; targets[i]; i++)
     if (!strcmp(targets[i]->name, name)) return targets[i];
   return NULL;
+}
+
+size_t target_alike(const Target *const *t, size_t n, size_t i) {
+  for (size_t k = 0; k < n && t[i]->isa->codes_of; k++)
+    if (!strcmp(t[k]->name, t[i]->isa->codes_of)) return k;
+  return i;
 }
 
 const IsaRow *target_row(const Target *t, KOp op, DType dt, uint32_t lanes, bool partial) {

@@ -25,6 +25,7 @@ typedef struct InstructionSet { // a row of runtime/cpu.def
   const char *name, *title;     // "avx2", also the value of --isa; "AVX2", for people
   const char *features;         // what it needs beyond the least of its family: "avx2,fma,f16c", or ""
   const Family *family;
+  const char *codes_of; // the set from which it differs in products of codes of 8 bits alone, or NULL
 } InstructionSet;
 
 enum { // by rank
@@ -81,6 +82,8 @@ typedef struct Target {
 extern const Target *const targets[]; // NULL-terminated, by rank ascending
 size_t target_count(void);
 SY_MUST_USE const Target *target_by_name(const char *name);
+// The index of t[i]'s codes_of, whose kernels it has for all but products of codes; i itself if t has no such.
+SY_MUST_USE size_t target_alike(const Target *const *t, size_t n, size_t i);
 // The family that a machine belongs to, by the first word of its triple ("arm64-apple-darwin", "x86_64"); NULL for one
 // that has no kernels but portable ones.
 SY_MUST_USE const Family *family_of_machine(const char *triple);

@@ -379,10 +379,11 @@ int cmd_bench(Session *s) {
   b->s = s;
   b->threads = s->opt.threads == INT_UNSET ? sy_cpu_cores() : (unsigned)s->opt.threads;
   const Target *t[MAX_TARGETS];
-  size_t n = session_targets(s, s->opt.isa ? s->opt.isa : sy_cpu_isa(), t);
+  const char *isa = s->opt.isa ? s->opt.isa : session_best_isa(s);
+  size_t n = session_targets(s, isa, t);
   if (!n) return s->exit_code;
   b->isa = t[n - 1]->name;
-  if (!bench_prepare(s, s->opt.isa ? s->opt.isa : sy_cpu_isa(), &b->plan)) return s->exit_code;
+  if (!bench_prepare(s, isa, &b->plan)) return s->exit_code;
   bool ok = run(b);
   if (ok) (s->opt.json ? print_json : print_text)(b);
   for (int i = 0; b->in && i < BENCH_INPUTS; i++) {

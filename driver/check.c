@@ -245,7 +245,7 @@ bool check_ways(Check *c) {
     return session_fail(s, EXIT_USAGE, "--threads takes 1 to 1024"), false;
   c->threads = s->opt.threads == INT_UNSET ? 1 : (unsigned)s->opt.threads;
   const Target *t[MAX_TARGETS];
-  const char *isa = s->opt.isa ? s->opt.isa : c->interp ? "portable" : s->opt.target ? NULL : sy_cpu_isa();
+  const char *isa = s->opt.isa ? s->opt.isa : c->interp ? "portable" : s->opt.target ? NULL : session_best_isa(s);
   size_t n = session_targets(s, isa, t);
   if (!n) return false;
   c->target = t[n - 1];

@@ -137,6 +137,8 @@ SY_MUST_USE bool session_passes(Session *s,
 // Chooses what steps compute again so that their values fit into --memory (fit.c). False after reporting.
 struct PassOptions;
 SY_MUST_USE bool session_fit(Session *s, const Module *m, struct PassOptions *o);
+// The best set that this processor has and the precision asked for makes use of.
+const char *session_best_isa(const Session *s);
 // Targets by name list ("avx2,avx512"; NULL: portable and all of the host's family). Returns the count, 0 after
 // reporting.
 SY_MUST_USE size_t session_targets(Session *s, const char *list, const Target **out);

@@ -377,6 +377,7 @@ static void print_isa_json(FILE *f) {
     json_string(&j, "title", i->title);
     json_string(&j, "family", i->family->name);
     json_string(&j, "features", i->features);
+    if (i->codes_of) json_string(&j, "codes_of", i->codes_of);
     json_bool(&j, "fma", (*t)->has_fma);
     json_unsigned(&j, "lanes", (*t)->lanes);
     json_bool(&j, "runs_here", sy_cpu_runs(i->name) != 0);
@@ -390,9 +391,9 @@ static void print_isa(FILE *f) {
         f);
   for (const Target *const *t = targets; *t; t++) {
     const InstructionSet *i = (*t)->isa;
-    int n = fprintf(f, "  %-10s%-12s%-7s%s%s%s", i->name, i->title, (*t)->has_fma ? "fma" : "-", i->family->name,
+    int n = fprintf(f, "  %-13s%-14s%-6s%s%s%s", i->name, i->title, (*t)->has_fma ? "fma" : "-", i->family->name,
                     *i->features ? " with " : "", i->features);
-    fprintf(f, sy_cpu_runs(i->name) ? "%*sruns here\n" : "\n", n < 88 ? 88 - n : 1, "");
+    fprintf(f, sy_cpu_runs(i->name) ? "%*sruns here\n" : "\n", n < 104 ? 104 - n : 1, "");
   }
   fputs("Without --isa a model has all of this machine's family, and takes the best that a processor has.\n", f);
 }

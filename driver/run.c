@@ -41,7 +41,7 @@ int cmd_run(Session *s) {
   if (!back_end) return s->exit_code;
   bool jit = back_end->use == USE_LOADED;
   const Target *t[MAX_TARGETS];
-  const char *best = jit ? sy_cpu_isa() : NULL; // nothing else will run
+  const char *best = jit ? session_best_isa(s) : NULL; // nothing else will run
   size_t n = session_targets(s, s->opt.isa ? s->opt.isa : best, t);
   if (n && !session_targets_run(s, t, n, NULL)) return s->exit_code;
   Module *m = n ? module_for_weights(s, s->opt.arg.at[0]) : NULL;

@@ -477,6 +477,12 @@ bool session_targets_run(Session *s, const Target *const *t, size_t n, const cha
   return true;
 }
 
+const char *session_best_isa(const Session *s) {
+  const Target *t = target_by_name(sy_cpu_isa());
+  const Precision *p = precision_by_name(s->opt.precision);
+  return t->isa->codes_of && !(p && p->codes) ? t->isa->codes_of : t->name;
+}
+
 size_t session_targets(Session *s, const char *list, const Target **out) {
   size_t n = 0, known = target_count();
   const Target *of_machine[MAX_TARGETS];

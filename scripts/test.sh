@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # test.sh: builds with gcc and runs all tests. With --ci also: clang with its unit tests, address and undefined behaviour
-# sanitizers, every fuzz target for FUZZ_SECONDS (40), and the formatting. With --nightly also the loops of tests/nightly, all
+# sanitizers, every fuzz target for FUZZ_SECONDS (30), and the formatting. With --nightly also the loops of tests/nightly, all
 # names, several times as many random graphs, and ten minutes for a fuzz target: hours. --nightly --minutes N is a night of N
 # minutes (building comes on top): each part gets its share of them, amounts shrink with it, and of tests those are drawn that fit.
 # --parts A,B runs these parts of a night alone (tests, clang, llvm15, asan, golden-clang, fuzz, names, loops). Ends with a table of
@@ -289,15 +289,16 @@ own=
 if [ $ci = yes ]; then
   amount SWITCHYARD_SEED $(($(date +%s) / 86400))
   #                                            --ci  --nightly
-  amount SWITCHYARD_GRAPHS                       60      500 # random graphs through LLVM, gcc and clang
-  amount SWITCHYARD_KERNELS                     200      500 # random kernels a target
+  amount SWITCHYARD_GOLDEN_SHARE                  2        1 # every N-th set of golden cases for what is compiled again
+  amount SWITCHYARD_GRAPHS                       25      500 # random graphs through LLVM, gcc and clang
+  amount SWITCHYARD_KERNELS                     120      500 # random kernels a target
   amount SWITCHYARD_EDITED                       10      100 # rounds of edited IR
   amount SWITCHYARD_FAULTS                      all      all # calls that fail, a kind and a command: a minute
   amount SWITCHYARD_KILLS                        12      200 # of a training that goes on
   amount SWITCHYARD_NIGHTLY                       -       20 # rounds of each loop of tests/nightly
   amount NAMES                                 some      all # of those that a model or prefix can have
   amount SWITCHYARD_PRECISIONS "$(drawn bf16w f16w int8)" "bf16w f16w int8" # golden/narrow
-  amount FUZZ_SECONDS                            40      600 # a target
+  amount FUZZ_SECONDS                            30      600 # a target
   step "to draw the same again:$amounts scripts/test.sh $asked"
 fi
 
@@ -332,16 +333,21 @@ if [ -n "$minutes" ]; then
   ends=$((SECONDS + 60 * minutes))
   step "a night of $minutes minutes: $(while read -r name percent; do in_night "$name" && printf '%s %d, ' "$name" "$percent"; done <<< "$night") in percent"
 fi
-sets=$(build/bin/syc help isa --json | sed -n 's/.*"name": "\([^"]*\)".*/\1/p')
-here=$(build/bin/syc help isa --json | sed -n 's/.*"name": "\([^"]*\)".*"runs_here": true.*/\1/p')
+# Without the sets for products of codes alone: golden/narrow has those.
+sets=$(build/bin/syc help isa --json | sed -n '/"codes_of"/d; s/.*"name": "\([^"]*\)".*/\1/p')
+here=$(build/bin/syc help isa --json | sed -n '/"codes_of"/d; s/.*"name": "\([^"]*\)".*"runs_here": true.*/\1/p')
 best=$(tail -n 1 <<< "$here")
-# The golden cases through emitted C, by gcc: compilers take two minutes of a processor for an instruction set, and LLVM covers
-# all of them each time. Without --ci, the best one here; with it also portable C and another one, drawn; all with --nightly.
+# The golden cases through emitted C, by gcc: compilers take minutes of a processor for an instruction set. Without --ci, the
+# best one here, and the others through LLVM; with it the best one and another, drawn, through both; all with --nightly.
 if [ $ci = yes ]; then
-  others=$(grep -vxE "portable|$best" <<< "$sets")
+  others=$(grep -vx "$best" <<< "$sets")
   # shellcheck disable=SC2086
-  through_c="portable $best $(drawn $others)"
-  [ $nightly = yes ] && through_c=$sets
+  through_c="$best $(drawn $others)"
+  if [ $nightly = yes ]; then
+    through_c=$sets
+  else
+    export SWITCHYARD_LLVM_ISAS="${SWITCHYARD_LLVM_ISAS:-$through_c}"
+  fi
   less=
 elif grep -q '^sy_llvm_found:INTERNAL=[0-9]' build/CMakeCache.txt; then
   through_c=$best
@@ -367,7 +373,9 @@ if [ $ci = yes ]; then
   # Another compiler, LLVM or sanitizer looks at syc itself; the random graphs went through both compilers with gcc's.
   graphs=$SWITCHYARD_GRAPHS
   export SWITCHYARD_GRAPHS=10
-  part clang && built clang && run_ctest build-clang -L '^unit$'
+  half=()
+  [ $nightly = yes ] || half=(-I $((1 + SWITCHYARD_SEED % 2)),,2) # every other one
+  part clang && built clang && run_ctest build-clang -L '^unit$' "${half[@]}"
   part llvm15 && built llvm15 && run_ctest build-llvm15 -R '^(unit/program_llvm|llvm)$'
   if part asan && built asan; then
     run_ctest build-asan -L '^(unit|err|fmt)$'

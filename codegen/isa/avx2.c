@@ -202,21 +202,37 @@ static const IsaRow rows[] = {
 
 static const Intrinsic intrinsics[] = {{K_dot2, "llvm.x86.avx2.pmadd.wd", true, false}};
 
+#define REGISTERS                                                                                                      \
+  .vec_f32 = "__m256", .vec_i32 = "__m256i", .mask = "__m256", .lanes = 8, .vregs = 16, .has_fma = true,               \
+  .tile = {{6, 1}}, /* 12 accumulators, 2 registers for the panel */                                                   \
+  .k_block = 256,   /* 16 KiB of a panel, 6 of the rows */                                                             \
+  .cost = &costs_of_a_core
+
 const Target target_avx2 = {
     TARGET(avx2),
     .base = &target_scalar,
-    .vec_f32 = "__m256",
-    .vec_i32 = "__m256i",
-    .mask = "__m256",
-    .lanes = 8,
-    .vregs = 16,
-    .has_fma = true,
-    .tile = {{6, 1}}, // 12 accumulators, 2 registers for the panel
-    .k_block = 256,       // 16 KiB of a panel, 6 of the rows
+    REGISTERS,
     .dot = DOT_PAIRS,
     .code_tile = {6, 1}, // 12 sums, two halves of words, an operand, a product
-    .cost = &costs_of_a_core,
     INTRINSICS,
     TEXTS,
+};
+
+// Processors that multiply codes of 8 bits in one instruction (Alder Lake, Zen 5). It does not saturate. Why no
+// intrinsic: avx512.c.
+static const char codes_vnni[] =
+    "SY_AVX_VNNI __m256i sy_dot4u_avx_vnni(__m256i s, __m256i a, __m256i b) {\n"
+    "  __asm__(\"{%{vex%} vpdpbusd\\t%2, %1, %0|%{vex%} vpdpbusd\\t%0, %1, %2}\" : \"+x\"(s) : \"x\"(a), \"x\"(b));\n"
+    "  return s;\n"
+    "}\n";
+static const IsaRow rows_vnni[] = {ISA(dot4u, I32, 8, "sy_dot4u_avx_vnni(%0, %1, %2)")};
+static const Intrinsic intrinsics_vnni[] = {{K_dot4u, "llvm.x86.avx512.vpdpbusd.256", false, true}};
+
+const Target target_avx_vnni = {
+    TARGET(avx_vnni),
+    CODES_OF(avx2, vnni),
+    REGISTERS,
+    .dot = DOT_PLAIN,
+    .code_tile = {6, 1}, // 12 sums, two of words, an operand
 };
 // clang-format on

@@ -22,6 +22,14 @@
 #define TARGET(n) .name = #n, .isa = &instruction_sets[ISA_##n], .rank = ISA_##n
 #define TEXTS .prelude = prelude, .narrow = narrow, .codes = codes, .rows = rows, .nrows = sizeof rows / sizeof rows[0]
 
+// A set that has more than `of` for products of codes alone: codes_NAME, rows_NAME, intrinsics_NAME.
+#define CODES_OF(of, name)                                                                                             \
+  .base = &target_##of, .prelude = "", .narrow = "", .codes = codes_##name, .rows = rows_##name,                       \
+  .nrows = sizeof rows_##name / sizeof rows_##name[0], .intrinsics = intrinsics_##name,                                \
+  .nintrinsics = sizeof intrinsics_##name / sizeof intrinsics_##name[0]
+
+#define INSTRUCTION_SET(name, family, title, features) extern const Target target_##name;
+#include "runtime/cpu.def"
 extern const Costs costs_of_a_core; // for processors of which nothing better is known (core.c)
 extern const Target target_scalar;  // one lane, for all: not in `targets`
 

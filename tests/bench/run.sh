@@ -11,7 +11,7 @@ command -v python3 > /dev/null || {
 export PYTHONDONTWRITEBYTECODE=1
 if [ -x "$syc" ]; then # what is measured is what runs here
   measured=$("$syc" help isa --json | python3 "$source/bench/isas.py" all) || exit 1
-  there=$("$syc" help isa | sed -n 's/^  \([a-z0-9]*\) *\(.*[^ ]\)  *fma .* runs here$/\1|\2/p' | tac)
+  there=$("$syc" help isa --json | sed -n '/"codes_of"/d; s/.*"name": "\([^"]*\)", "title": "\([^"]*\)".*"fma": true.*"runs_here": true.*/\1|\2/p' | tac)
   [ "$measured" = "$there" ] || { echo "isas.py: $measured; syc help isa: $there"; exit 1; }
 fi
 python3 "$here/turns_test.py" "$source/bench/turns.py" && exec python3 "$source/bench/check_rows.py" "$syc"

@@ -18,6 +18,8 @@
 # train    the cases of training (losses, gradients, weights after steps, states), which the other ways leave out: the
 #          interpreter at every width, compiled C with 1 and 2 threads, and LLVM, on the best instruction set;
 #          SWITCHYARD_TRAIN_ISAS names further ones for C and for LLVM, SWITCHYARD_TRAIN_MODEL one page for C and in-process LLVM
+# SWITCHYARD_GOLDEN_SHARE=N: what compiles takes every N-th set of cases alone, others for each SWITCHYARD_SEED, but for the best
+# instruction set (and threads, which has the same programs), which takes all.
 # Exit status: 0 all well, 77 everything asked for was skipped, else 1.
 set -u
 export LC_ALL=C
@@ -42,10 +44,25 @@ failed=0 ran=0 inexact=no
 usual=forward,generate,op,preprocess,tokenize
 models=$root/models kinds=$usual part= # part: behind the names of sets in bits.txt
 
+# draw WAY: the sets that it takes
+cases=$here
+draw() {
+  cases=$here
+  case $1 in bits | threads | "$(best)") return ;; esac
+  [ "${SWITCHYARD_GOLDEN_SHARE:-1}" -gt 1 ] || return
+  cases=$work/cases-$1
+  mkdir "$cases"
+  rm -f "$work"/interp-*
+  for set in "$here"/*/; do [ -e "$set/cases.json" ] && basename "$set"; done |
+    awk -v n="$SWITCHYARD_GOLDEN_SHARE" -v seed="${SWITCHYARD_SEED:-0}" '(NR + seed) % n == 0' |
+    while read -r set; do ln -s "$here/$set" "$cases/$set"; done
+  echo "golden $1: the sets drawn are" $(ls "$cases")
+}
+
 # check NAME ARGUMENTS...: runs the cases; leaves NAME.json and NAME.bits (one line a tensor)
 check() {
   name=$1 && shift
-  "$syc" check "$models" --golden "$here" ${shared:+--shared "$shared"} --kinds "$kinds" --together --json "$@" >"$work/$name.json" 2>"$work/$name.err"
+  "$syc" check "$models" --golden "$cases" ${shared:+--shared "$shared"} --kinds "$kinds" --together --json "$@" >"$work/$name.json" 2>"$work/$name.err"
   code=$?
   sed -n 's/^[[:space:]]*"\(set\|case\|name\|hash\)":[[:space:]]*"\(.*\)",\{0,1\}$/\2/p' "$work/$name.json" >"$work/$name.bits"
   count=$(sed -n 's/^[[:space:]]*"\(passed\|failed\|skipped\)":[[:space:]]*\([0-9]*\),\{0,1\}$/\2 \1/p' "$work/$name.json" | paste -sd, -)
@@ -54,7 +71,7 @@ check() {
   [ $inexact = yes ] && [ $code -eq 4 ] && code=0
   if [ $code -ne 0 ]; then
     cat "$work/$name.err"
-    [ $code -eq 4 ] && "$syc" check "$models" --golden "$here" ${shared:+--shared "$shared"} --kinds "$kinds" "$@" 2>/dev/null | grep '^FAIL'
+    [ $code -eq 4 ] && "$syc" check "$models" --golden "$cases" ${shared:+--shared "$shared"} --kinds "$kinds" "$@" 2>/dev/null | grep '^FAIL'
     echo "golden $name: FAILED (exit status $code)"
     failed=1
   elif ! grep -q '"hash"' "$work/$name.json"; then
@@ -84,7 +101,10 @@ column() {
 # known NAME ISA: the bits must be those that every machine gives
 known() {
   sums "$1" >"$work/sums-$1"
-  sed '/^#/d' "$here/bits.txt" | if [ "$part" ]; then grep -F "$part "; else grep -vF "+train "; fi | awk -v column="$(column "$2")" '{ print $1, $2, $column }' >"$work/known"
+  sed '/^#/d' "$here/bits.txt" | if [ "$part" ]; then grep -F "$part "; else grep -vF "+train "; fi | awk -v column="$(column "$2")" -v some="$(ls "$cases" | paste -sd' ')" '
+    BEGIN { n = split(some, a, " "); for (i = 1; i <= n; i++) drawn[a[i]] = 1 }
+    { set = $1; sub(/[+].*/, "", set) }
+    set in drawn { print $1, $2, $column }' >"$work/known"
   if [ -s "$work/sums-$1" ] && cmp -s "$work/known" "$work/sums-$1"; then
     echo "golden: $1 gives the bits of bits.txt"
   else
@@ -161,9 +181,13 @@ foreign() {
 }
 
 no_llvm() { "$syc" check "$root/models" --golden "$here/ops" --backend llvm --case none 2>&1 | sed -n 's/.*built without LLVM.*/this syc was built without LLVM/p'; }
-best() { "$syc" help isa | awk '/runs here$/ { best = $1 } END { print best }'; }
+runs_here() { "$syc" help isa | awk '/runs here$/ { print $1 }'; }
+best() { for isa in $(runs_here); do case " $isas " in *" $isa "*) echo "$isa" ;; esac; done | tail -n 1; }
+# for products of codes, any set with fma may be the one: drawn
+codes_isa() { runs_here | grep -v portable | awk -v seed="${SWITCHYARD_SEED:-0}" '{ a[NR] = $1 } END { if (NR) print a[NR - seed % NR] }'; }
 
 for way in $ways; do
+  draw "$way"
   case $way in
   bits)
     sed -n '/^#/p' "$here/bits.txt" >"$work/bits.txt"
@@ -224,8 +248,9 @@ for way in $ways; do
     ;;
   narrow)
     inexact=yes # how near the results are: docs/precision.md
-    isa=$(best)
     for kept in ${SWITCHYARD_PRECISIONS:-bf16w f16w int8}; do
+      if [ $kept = int8 ]; then isa=$(codes_isa); else isa=$(best); fi
+      isa=${isa:-portable}
       check "$kept-interp-avx2" --backend interp --isa avx2 --precision $kept
       for other in avx512 neon; do # of the other type less: the pages are the same, and its loads are in diff/kernels
         [ $kept = f16w ] && continue

@@ -162,6 +162,42 @@ Test(codes, weights_must_be_finite) {
   arena_free(&made.a);
 }
 
+// A set that differs in products of codes alone has its own kernels for these and all others of its base; a program
+// without such products leaves it out, unless nothing else was asked for.
+Test(codes, sets_of_their_own) {
+  for (int coded = 0; coded < 2; coded++) {
+    Scene made;
+    Graph *g = new_graph(&made, 2);
+    Val x = source(g, OP_input, "x", 2, (int64_t[]){0, 64}),
+        w = source(g, OP_weight, "w.weight", 2, (int64_t[]){32, 64});
+    Val y = coded ? coded_linear(g, x, w, 32) : graph_add(g, OP_linear, (Val[]){x, w}, 2, NULL, 0, NO_SPAN);
+    graph_output(g, "y", graph_add(g, OP_softmax, &y, 1, NULL, 0, NO_SPAN), NO_SPAN);
+    Program *p = lower_all(made.m);
+    size_t own = 0, shared = 0;
+    for (size_t t = 0; t < p->ntarget; t++) {
+      size_t alike = target_alike(p->target, p->ntarget, t);
+      cr_expect(!p->target[t]->isa->codes_of || alike < t, "%s: its base comes first", p->target[t]->name);
+      for (size_t i = 0; alike < t && i < p->kernel.n; i++)
+        *(p->kernel.at[i].k[t] == p->kernel.at[i].k[alike] ? &shared : &own) += 1;
+    }
+    size_t sets = 0;
+    for (size_t i = 0; targets[i]; i++) sets += targets[i]->isa->codes_of != NULL;
+    cr_expect_gt(sets, 0);
+    cr_expect_eq(p->ntarget, target_count() - (coded ? 0 : sets));
+    cr_expect_eq(own, coded ? sets : 0);
+    cr_expect_eq(shared, coded ? (p->kernel.n - 1) * sets : 0);
+    arena_free(&made.a);
+  }
+  Scene made;
+  Graph *g = new_graph(&made, 2);
+  Val x = source(g, OP_input, "x", 2, (int64_t[]){0, 64});
+  graph_output(g, "y", graph_add(g, OP_softmax, &x, 1, NULL, 0, NO_SPAN), NO_SPAN);
+  const Target *alone = target_by_name("avx512_vnni");
+  Program *p = lower_for(made.m, &alone, 1);
+  cr_expect(p->ntarget == 1 && p->target[0] == alone);
+  arena_free(&made.a);
+}
+
 static size_t count(const Graph *g, Op op) {
   size_t n = 0;
   for (uint32_t i = 1; i < g->value.n; i++) n += !g->value.at[i].dead && g->value.at[i].op == op;

@@ -152,7 +152,7 @@ static void run(DType from, int64_t n, int64_t k, const char *dir, unsigned with
     p.run = (Run){.a = &a, .p = lower_for(m, all ? targets : t, nt), .dims = dims};
     p.run.what = arena_printf(&a, "%s[%lld,%lld]", dtype_info[from].name, (long long)n, (long long)k);
     cr_expect_eq(p.run.p->weight.n, 0);
-    for (size_t i = 0; all && i < nt; i++) {
+    for (size_t i = 0; all && i < p.run.p->ntarget; i++) {
       const void *in[] = {p.x[0], p.x[1]};
       void *out[MOST];
       const char *err = "";

@@ -9,6 +9,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,21 +110,40 @@ static int in_child(sy_pool *p, bool use, bool release) {
   return status;
 }
 
-static atomic_bool enough;
+// Returns when `threads` threads of the pool, the caller included, are at work at once: all have begun. A sanitizer has
+// locks of its own in a thread that begins, and a child that is forked meanwhile inherits them closed for ever.
+typedef struct Meeting {
+  atomic_uint here;
+  unsigned threads;
+} Meeting;
+static void meet(void *arg, size_t i) {
+  (void)i;
+  Meeting *m = arg;
+  atomic_fetch_add(&m->here, 1);
+  while (atomic_load(&m->here) < m->threads) sched_yield();
+}
+static void all_begin(sy_pool *p, unsigned threads) {
+  Meeting m = {.threads = threads};
+  sy_pool_for(p, threads, meet, &m);
+}
+
+static atomic_bool begun, enough;
 static void *keep_busy(void *ud) {
   Counts *c = ud;
-  while (!enough) sy_pool_for(c->pool, 64, count, c);
+  for (; !enough; begun = true) sy_pool_for(c->pool, 64, count, c);
   return NULL;
 }
 
 Test(pool, a_forked_child_may_use_and_free_it) {
   Counts c = {.pool = sy_pool_new(4)};
+  all_begin(c.pool, 4);
   for (int round = 0; round < 30; round++) {
     sy_pool_for(c.pool, 64, count, &c);
     cr_assert_eq(in_child(c.pool, round % 3 != 1, round % 3 != 0), 0, "an idle pool, round %d", round);
   }
   pthread_t other;
   cr_assert_eq(pthread_create(&other, NULL, keep_busy, &c), 0);
+  while (!begun) sched_yield();
   for (int round = 0; round < 60; round++)
     cr_assert_eq(in_child(c.pool, round % 3 != 1, round % 3 != 0), 0, "a pool in use, round %d", round);
   enough = true;
