@@ -19,12 +19,13 @@ static const struct {
     {"patches", " of patch "},
     {"clip_bpe", " start end length pad of vocab "},
     {"bert_wordpiece", " start end length pad default of vocab lower "},
-    {"sentencepiece", " start end length pad default of vocab xlmr "},
+    {"sentencepiece", " start end length pad default of vocab xlmr clean "},
     {"labels", " softmax top "},
-    {"similarity", " softmax top "},
+    {"similarity", " softmax sigmoid top "},
     {"choices", " share top "},
 };
-static const char *const words = " shorter square shorter_capped lanczos bicubic bilinear nearest first last labels ";
+static const char *const words =
+    " shorter square shorter_capped lanczos bicubic bilinear nearest first last labels nothing lower canonical ";
 
 static void hint_words(Elab *e, Diagnostic *g, const char *what, const char *list) {
   diag_hint(e->diag, g, "%s%.*s", what, (int)strlen(list) - 1, list);

@@ -256,6 +256,8 @@ SY_MUST_USE bool face_names_path(const char *npy, char *dst, size_t room);
 // Prints output o of the call just made.
 SY_MUST_USE bool face_show(FaceRun *r, unsigned o, const FaceArray *a, const HostLabels *labels, HostError *err);
 // The best classes of the count items of the call just made; a: f32[items, classes]. p: how the page shows them.
+typedef enum FaceShares { FACE_SCORES, FACE_SOFTMAX, FACE_SIGMOID } FaceShares; // what a page shows of its scores
+FaceShares face_shares(const sy_prepare *p);
 SY_MUST_USE bool face_show_labels(FaceRun *r, const sy_prepare *p, const FaceArray *a, const HostLabels *labels,
                                   HostError *err);
 // As JSON: the entries of the items below a number that cannot be read, if they were not printed before.

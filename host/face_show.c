@@ -85,9 +85,19 @@ static void end_list(const FaceRun *r) {
   if (r->json) json_end(r->json), json_end(r->json);
 }
 
-static bool wants_softmax(const sy_prepare *p) {
+FaceShares face_shares(const sy_prepare *p) {
   char text[16];
-  return !face_option(p->options, "softmax", text, sizeof text) || strcmp(text, "false") != 0;
+  if (face_option(p->options, "sigmoid", text, sizeof text) && !strcmp(text, "true")) return FACE_SIGMOID;
+  return face_option(p->options, "softmax", text, sizeof text) && !strcmp(text, "false") ? FACE_SCORES : FACE_SOFTMAX;
+}
+
+// The probabilities of n scores into share f32[n], of FACE_SCORES those of softmax.
+static void shares_of_scores(FaceShares how, const float *score, size_t n, float *share) {
+  if (how != FACE_SIGMOID) {
+    host_softmax(score, n, share);
+    return;
+  }
+  for (size_t i = 0; i < n; i++) share[i] = (float)(1 / (1 + exp(-(double)score[i])));
 }
 
 static void json_class(Json *j, const HostTop *top, const char *name) {
@@ -101,14 +111,14 @@ static void json_class(Json *j, const HostTop *top, const char *name) {
 
 // One line a class.
 static void show_top(const FaceRun *r, const sy_prepare *p, const HostTop *top, size_t n, const HostLabels *labels) {
-  bool softmax = wants_softmax(p);
+  bool shares = face_shares(p) != FACE_SCORES;
   for (size_t i = 0; i < n; i++) {
     const char *name = labels && top[i].index < labels->count ? labels->name[top[i].index] : NULL;
     if (r->json) {
       json_class(r->json, &top[i], name);
       continue;
     }
-    if (softmax)
+    if (shares)
       printf("  %6.2f%%  ", 100 * (double)top[i].probability);
     else
       printf("  %9.4f  ", (double)top[i].logit);
@@ -128,6 +138,8 @@ bool face_show_labels(FaceRun *r, const sy_prepare *p, const FaceArray *a, const
   bool arrays = !r->pictures && !r->args->text.n; // --input alone: the rows of its batch
   for (size_t i = 0; i < rows && (arrays || i < r->count); i++) {
     size_t n = host_top_k((const float *)a->data + i * classes, classes, k, top);
+    for (size_t j = 0; j < n && face_shares(p) == FACE_SIGMOID; j++)
+      shares_of_scores(FACE_SIGMOID, &top[j].logit, 1, &top[j].probability);
     if (arrays && !r->json)
       printf("row %zu\n", i);
     else
@@ -200,26 +212,27 @@ static bool show_choices(FaceRun *r, const sy_prepare *p, const FaceArray *a, co
   return true;
 }
 
-// A row for each picture: its scores with the sentences, and softmax over them if the page says so.
+// A row for each picture: its scores with the sentences, and what they are as probabilities if the page says so.
 static bool show_similarity(FaceRun *r, const sy_prepare *prepare, const FaceArray *a, HostError *err) {
-  bool softmax = wants_softmax(prepare);
+  FaceShares how = face_shares(prepare);
+  bool shares = how != FACE_SCORES;
   size_t texts = a->dim[1];
   float *p = malloc((texts + 1) * sizeof *p);
   if (!p) return host_no_memory(err);
   for (size_t i = 0; i < a->dim[0] && i < r->count; i++) {
     const float *row = (const float *)a->data + i * texts;
-    host_softmax(row, texts, p);
+    shares_of_scores(how, row, texts, p);
     begin_list(r, i, "texts");
     for (size_t j = 0; j < texts && j < r->args->text.n; j++) {
       if (!r->json) {
-        if (softmax) printf("  %6.2f%%", 100 * (double)p[j]);
+        if (shares) printf("  %6.2f%%", 100 * (double)p[j]);
         printf("  %8.4f  ", (double)row[j]), text_print(stdout, r->args->text.at[j]), putchar('\n');
         continue;
       }
       json_object(r->json, NULL);
       json_string(r->json, "text", r->args->text.at[j]);
       json_float(r->json, "logit", row[j]);
-      if (softmax) json_float(r->json, "probability", p[j]);
+      if (shares) json_float(r->json, "probability", p[j]);
       json_end(r->json);
     }
     end_list(r);

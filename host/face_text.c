@@ -55,9 +55,11 @@ static void note_case(const FaceRun *r, const sy_prepare *p) {
 }
 
 HostTokenizerOptions face_tokenizer_options(const HostTokenizer *t, const char *options) {
-  char text[8];
+  char text[16];
   HostTokenizerOptions o = host_tokenizer_options(t);
   if (face_option(options, "xlmr", text, sizeof text)) o.xlmr = strcmp(text, "false") != 0;
+  for (HostClean c = 0; face_option(options, "clean", text, sizeof text) && c < HOST_CLEANS; c++)
+    if (!strcmp(text, host_clean_name(c))) o.clean = c;
   return o;
 }
 

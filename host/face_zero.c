@@ -4,6 +4,8 @@
 // Of several templates the vectors of length 1 are averaged and made of length 1 again, as in CLIP's notebooks. The
 // scale is a weight that only the comparing route has (retrieve): that route runs once, on the first picture and a few
 // sentences, and what its scores are in cosines is fitted; a route whose scores are no multiple of them is refused.
+// Where the page says that probabilities are sigmoids (SigLIP) there is a bias, too; a few sentences are added for it,
+// as one label would leave it open.
 //
 //   $ ./clip cat.jpg --labels animals.txt --template "a photo of a {}." --template "a drawing of a {}."
 //   cat.jpg
@@ -16,16 +18,20 @@
 
 enum { FIT_SENTENCES = 8 };
 static const char default_template[] = "a photo of a {}.";
+static const char *const probe[] = {"cat", "red cars", "the sea", "a page"};
+enum { PROBES = sizeof probe / sizeof *probe };
 
 typedef struct Zero {
   const FaceModel *m;
   FaceVectors see, read;
   HostLabels labels;
-  FaceList sentence; // label by label, all its templates; malloc'd strings
-  float *spoken;     // f32[sentences, width]
-  float *classes;    // f32[labels, width]
-  double scale;      // 0: not known yet
-  FaceArgs args;     // pictures alone
+  FaceList sentence;  // label by label, all its templates, then the probes; malloc'd strings
+  size_t forms;       // templates
+  bool sigmoid;       // probabilities are sigmoids: logits have a bias
+  float *spoken;      // f32[sentences, width]
+  float *classes;     // f32[labels, width]
+  double scale, bias; // 0: not known yet
+  FaceArgs args;      // pictures alone
   FaceRun run;
 } Zero;
 
@@ -85,7 +91,7 @@ static char *put_label(const char *form, const char *label) {
 static int make_sentences(Zero *z, HostError *err) {
   static const char *const usual[] = {default_template};
   const FaceList *given = &z->m->args->template;
-  size_t forms = given->n ? given->n : 1;
+  size_t forms = z->forms = given->n ? given->n : 1, more = z->sigmoid ? PROBES : 0;
   const char *const *form = given->n ? given->at : usual;
   for (size_t t = 0; t < forms; t++)
     if (!strstr(form[t], "{}")) {
@@ -95,11 +101,12 @@ static int make_sentences(Zero *z, HostError *err) {
     }
   const char *path = z->m->args->labels;
   if (!host_labels_load(path, &z->labels, err)) return FACE_IO;
-  if (forms > SIZE_MAX / sizeof *z->sentence.at / z->labels.count ||
-      !(z->sentence.at = calloc(z->labels.count * forms, sizeof *z->sentence.at)))
+  if (forms > (SIZE_MAX / sizeof *z->sentence.at - PROBES) / z->labels.count ||
+      !(z->sentence.at = calloc(z->labels.count * forms + more, sizeof *z->sentence.at)))
     return host_no_memory(err), FACE_IO;
-  for (size_t i = 0; i < z->labels.count * forms; i++) {
-    z->sentence.at[i] = put_label(form[i % forms], z->labels.name[i / forms]);
+  size_t own = z->labels.count * forms;
+  for (size_t i = 0; i < own + more; i++) {
+    z->sentence.at[i] = i < own ? put_label(form[i % forms], z->labels.name[i / forms]) : put_label(probe[i - own], "");
     if (!z->sentence.at[i]) return host_no_memory(err), FACE_IO;
     z->sentence.n++;
   }
@@ -109,7 +116,7 @@ static int make_sentences(Zero *z, HostError *err) {
 static int make_classes(Zero *z, HostError *err) {
   int code = face_vectors_all(z->m, &z->read, &z->sentence, &z->spoken, NULL, err);
   if (code) return code;
-  size_t width = z->read.width, forms = z->sentence.n / z->labels.count;
+  size_t width = z->read.width, forms = z->forms;
   z->classes = calloc(z->labels.count, width * sizeof *z->classes);
   double *sum = malloc(width * sizeof *sum);
   bool ok = z->classes && sum;
@@ -128,22 +135,29 @@ static int make_classes(Zero *z, HostError *err) {
 
 /* scale -------------------------------------------------------------------------------------------------------------
  */
-// scores f32[n] against cosines: the factor by least squares, 0 if they are not proportional.
-static double fit(const float *score, const double *cosine, size_t n) {
-  double cross = 0, square = 0, most = 0;
-  for (size_t i = 0; i < n; i++) {
-    cross += (double)score[i] * cosine[i];
-    square += cosine[i] * cosine[i];
-    most = fmax(most, fabs((double)score[i]));
+// scores f32[n] against cosines: scale and bias (0 without `biased`) by least squares. False if they are not so
+// related.
+static bool fit(const float *score, const double *cosine, size_t n, bool biased, double *scale, double *bias) {
+  double of_score = 0, of_cosine = 0, cross = 0, square = 0, most = 0;
+  for (size_t i = 0; i < n && biased; i++) {
+    of_score += (double)score[i] / (double)n;
+    of_cosine += cosine[i] / (double)n;
   }
-  double scale = square > 1e-8 ? cross / square : 0;
+  for (size_t i = 0; i < n; i++) {
+    double y = (double)score[i] - of_score, x = cosine[i] - of_cosine;
+    cross += y * x;
+    square += x * x;
+    most = fmax(most, fabs(y));
+  }
+  *scale = square > 1e-8 ? cross / square : 0;
+  *bias = of_score - *scale * of_cosine;
   for (size_t i = 0; i < n; i++)
-    if (!(fabs((double)score[i] - scale * cosine[i]) <= 1e-2 * most)) return 0;
-  return scale > 0 && isfinite(scale) ? scale : 0;
+    if (!(fabs((double)score[i] - *scale * cosine[i] - *bias) <= 1e-2 * most)) return false;
+  return *scale > 0 && isfinite(*scale);
 }
 
-static int run_compare(const Zero *z, FaceRun *c, unsigned output, const float *picture, double *scale,
-                       HostError *err) {
+// first: of the sentences, that the route is run with
+static int run_compare(Zero *z, FaceRun *c, unsigned output, const float *picture, size_t first, HostError *err) {
   const void *in[FACE_MAX_TENSORS];
   double cosine[FIT_SENTENCES];
   size_t n = c->args->text.n;
@@ -154,8 +168,9 @@ static int run_compare(const Zero *z, FaceRun *c, unsigned output, const float *
   if (!c->count) return *err = c->bad.at[0].why, FACE_IO;
   for (unsigned i = 0; i < FACE_MAX_TENSORS; i++) in[i] = c->in[i];
   if (!z->m->call(z->m->ud, c->route, c->dims, in, c->out) || !face_run_output(c, output, &a, err)) return FACE_IO;
-  for (size_t i = 0; i < n; i++) cosine[i] = (double)face_dot(picture, z->spoken + i * z->read.width, z->read.width);
-  *scale = a.n >= n ? fit(a.data, cosine, n) : 0;
+  for (size_t i = 0; i < n; i++)
+    cosine[i] = (double)face_dot(picture, z->spoken + (first + i) * z->read.width, z->read.width);
+  if (a.n < n || !fit(a.data, cosine, n, z->sigmoid, &z->scale, &z->bias)) z->scale = 0;
   face_array_free(&a);
   return FACE_OK;
 }
@@ -165,32 +180,41 @@ static int find_scale(Zero *z, const float *picture, HostError *err) {
   unsigned output = 0;
   const sy_route *route = compares(z->m->info, &output);
   z->scale = z->m->args->scale;
-  if (z->scale > 0) return FACE_OK;
+  if (z->scale > 0 && !z->sigmoid) return FACE_OK;
+  if (z->scale > 0)
+    return host_fail(err, "--scale: scores of this model also have a bias; both are taken from its route %s",
+                     route ? route->name : "that compares pictures and sentences (retrieve)"),
+           FACE_USAGE;
   int code = FACE_OK;
   if (route) {
     FaceArgs args = z->args;
     size_t bound = (size_t)route->output[output].axis[1].bound;
     size_t most = bound && bound < FIT_SENTENCES ? bound : FIT_SENTENCES;
+    if (most > z->sentence.n) most = z->sentence.n;
+    size_t first = z->sigmoid ? z->sentence.n - most : 0;
     args.image = (FaceList){z->args.image.at + z->run.item[0], 1};
-    args.text = (FaceList){z->sentence.at, z->sentence.n < most ? z->sentence.n : most};
+    args.text = (FaceList){z->sentence.at + first, most};
     FaceRun c = {.info = z->m->info, .route = route, .args = &args, .quiet = true};
-    code = run_compare(z, &c, output, picture, &z->scale, err);
+    code = run_compare(z, &c, output, picture, first, err);
     face_run_free(&c);
   }
   if (code || z->scale > 0) return code;
-  host_fail(err, "%s%s%s: name what cosines are multiplied with; CLIP as published has --scale 100",
+  host_fail(err, "%s%s%s: %s",
             route ? "the scores of route " : "the program has no route that compares pictures and sentences",
-            route ? route->name : "", route ? " are no multiple of the cosines" : " (retrieve)");
+            route ? route->name : " (retrieve)", route ? " are no multiple of the cosines" : "",
+            z->sigmoid ? "it has the scale and the bias of the scores"
+                       : "name what cosines are multiplied with; CLIP as published has --scale 100");
   return FACE_USAGE;
 }
 
 /* pictures ----------------------------------------------------------------------------------------------------------
  */
+// How the page shows scores of pairs, whether or not the program has the route that makes them.
 static const sy_prepare *view(const sy_info *info) {
   static const sy_prepare plain = {"", "similarity", ""};
-  unsigned output;
-  const sy_route *route = compares(info, &output);
-  return route ? face_prepare(info, route->output[output].name) : &plain;
+  for (unsigned i = 0; i < info->nprepare; i++)
+    if (!strcmp(info->prepare[i].kind, "similarity")) return &info->prepare[i];
+  return &plain;
 }
 
 static int one_batch(Zero *z, size_t at, size_t count, float *seen, float *logits, HostError *err) {
@@ -203,7 +227,7 @@ static int one_batch(Zero *z, size_t at, size_t count, float *seen, float *logit
   if (code) return code;
   size_t n = z->labels.count, width = z->see.width;
   for (size_t k = 0; k < r->count * n; k++)
-    logits[k] = (float)(z->scale * (double)face_dot(seen + k / n * width, z->classes + k % n * width, width));
+    logits[k] = (float)(z->scale * (double)face_dot(seen + k / n * width, z->classes + k % n * width, width) + z->bias);
   FaceArray a = {.dtype = 'f', .rank = 2, .dim = {r->count, n}, .n = r->count * n, .data = logits};
   if (!face_show_labels(r, view(z->m->info), &a, &z->labels, err)) return FACE_IO;
   face_show_bad(r, SIZE_MAX);
@@ -231,7 +255,7 @@ static int show_pictures(Zero *z, HostError *err) {
 }
 
 int face_zero(const FaceModel *m, HostError *err) {
-  Zero z = {.m = m, .args = *m->args};
+  Zero z = {.m = m, .args = *m->args, .sigmoid = face_shares(view(m->info)) == FACE_SIGMOID};
   z.run = (FaceRun){.info = m->info, .args = &z.args, .json = m->json};
   int code = face_vectors_need(m, FACE_PICTURES, &z.see, err);
   if (!code) code = face_vectors_need(m, FACE_TEXTS, &z.read, err);

@@ -2,6 +2,7 @@
 // among them are a WordPiece vocabulary, bytes that begin with a SentencePiece message are a model, and JSON is a
 // tokenizer.json, or says what lies beside it.
 #include "tokenizer.h"
+#include "text.h"
 #include "textfile.h"
 
 #include <stdlib.h>
@@ -19,6 +20,12 @@ const char *host_tokenizer_name(HostTokenizerKind kind) {
                                      [HOST_SENTENCEPIECE] = "sentencepiece",
                                      [HOST_TOKENIZER_JSON] = "tokenizer.json"};
   return name[kind];
+}
+
+const char *host_clean_name(HostClean clean) {
+  static const char *const name[] = {
+      [HOST_CLEAN_NOTHING] = "nothing", [HOST_CLEAN_LOWER] = "lower", [HOST_CLEAN_CANONICAL] = "canonical"};
+  return name[clean];
 }
 
 static bool has_line(const char *s, size_t n, const char *line) {
@@ -195,6 +202,37 @@ static bool plain_ids(const HostTokenizer *t, const char *text, size_t n, const 
   return out->id || host_no_memory(err);
 }
 
+// SigLIP's text: big_vision, evaluators/proj/image_text/prompt_engineering.py, canonicalize_text, with the lower case
+// of transformers' SiglipTokenizer, which gives .lower() one character at a time. ASCII's other printing characters are
+// Python's string.punctuation.
+static bool clean_text(HostText *t, HostClean clean) {
+  if (!host_lower_each(t)) return false;
+  if (clean == HOST_CLEAN_LOWER) return true;
+  size_t n = 0;
+  for (size_t i = 0; i < t->n; i++) {
+    uint32_t c = t->at[i];
+    bool mark = c > ' ' && c < 0x7f && !(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'z');
+    if (!mark) t->at[n++] = c;
+  }
+  t->n = n;
+  host_collapse_blanks(t);
+  host_strip(t);
+  return true;
+}
+
+static bool cleaned_ids(const HostTokenizer *t, const char *text, size_t n, const HostTokenizerOptions *how,
+                        HostIds *out, HostError *err) {
+  if (how->clean == HOST_CLEAN_NOTHING) return plain_ids(t, text, n, how, out, err);
+  HostText points = {0};
+  size_t bytes = 0;
+  bool ok = host_text_from_utf8(&points, text, n) && clean_text(&points, how->clean);
+  char *clean = ok ? host_text_to_utf8(&points, &bytes) : NULL;
+  host_text_free(&points);
+  ok = clean ? plain_ids(t, clean, bytes, how, out, err) : host_no_memory(err);
+  free(clean);
+  return ok;
+}
+
 typedef struct Ends { // what stands around a text
   const int32_t *before, *after;
   size_t nbefore, nafter;
@@ -221,7 +259,7 @@ bool host_tokenizer_encode(const HostTokenizer *t, const char *text, size_t n, c
   size_t around = e.nbefore + e.nafter, from = 0;
   if (cut) *cut = false;
   *out = (HostIds){0};
-  if (!plain_ids(t, text, n, how, &ids, err)) return false;
+  if (!cleaned_ids(t, text, n, how, &ids, err)) return false;
   size_t keep = ids.n;
   if (most && keep + around > most) {
     keep = most - around;

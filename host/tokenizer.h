@@ -31,6 +31,15 @@ typedef struct HostTokenizer {
   HostHf *hf;
 } HostTokenizer;
 
+// What is done to a text before any tokenizer sees it.
+typedef enum HostClean {
+  HOST_CLEAN_NOTHING,
+  HOST_CLEAN_LOWER,     // lower case, each character by itself
+  HOST_CLEAN_CANONICAL, // and without ASCII's punctuation; each run of blanks is one, none at the ends
+  HOST_CLEANS
+} HostClean;
+const char *host_clean_name(HostClean clean); // as the pages call it: "nothing", "lower", "canonical"
+
 enum { HOST_OWN_ENDS = -2 }; // for `start`, `end`: all that a tokenizer.json puts there, which is more than one id
 
 typedef struct HostTokenizerOptions {
@@ -38,6 +47,7 @@ typedef struct HostTokenizerOptions {
   size_t max_length;  // longest result; the text is cut, `end` survives; 0 = no limit
   size_t pad_to;      // shortest result
   int32_t pad;
+  HostClean clean;
   bool fix_text; // CLIP: repair damaged text
   bool xlmr;     // SentencePiece: ids of XLM-R
   bool lower;    // WordPiece: in lower case, without accents (a tokenizer.json does as it says)

@@ -932,6 +932,19 @@ run 0 "clip without retrieve" build clip:tiny -D vocab=515 --routes image,text -
 use 2 "zero-shot: no scale" clip_two photos/0.ppm --labels animals.txt --vocab merges.txt
 says "... asks for one" '--scale 100'
 use 0 "zero-shot: --scale" clip_two photos/0.ppm --labels animals.txt --vocab merges.txt --scale 100
+
+# probabilities that are sigmoids: the bias of the scores is found by the program, with one label too
+spm=$source/tests/golden/tokenizers/spm/xlmr_like.model
+run 0 "siglip: weights" weights init siglip:tiny -D vocab=2400 -o siglip.safetensors
+run 0 "siglip" build siglip:tiny -D vocab=2400 --isa portable -w siglip.safetensors -o siglip
+echo Cat > cat.txt
+use 0 "zero-shot: sigmoid" siglip photos/0.ppm photos/1.ppm --labels cat.txt --template "{}!" --vocab "$spm"
+sed -n 's/^ *\([0-9.]*%\).*/\1/p' out > got
+use 0 "retrieve: sigmoid" siglip photos/0.ppm photos/1.ppm --text cat --text "a dog" --vocab "$spm"
+check "zero-shot: sigmoid: the probabilities of the route that compares" sh -c "sed -n 's/^ *\([0-9.]*%\).*  cat\$/\1/p' out | cmp - got"
+check "... of each picture" [ "$(grep -c '%' got)" -eq 2 ]
+use 2 "zero-shot: sigmoid: a scale without its bias" siglip photos/0.ppm --labels cat.txt --vocab "$spm" --scale 10
+says "... says so" 'also have a bias'
 use 0 "zero-shot: cosines of a page without softmax" albef p.jpg --labels animals.txt --vocab "$bert"
 says "... are numbers, not shares" '^ *-*[0-9]\.[0-9]*  dog$' out
 

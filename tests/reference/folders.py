@@ -6,10 +6,12 @@ are written here from their descriptions. Weights are seeded. Epsilons are large
 import json
 import math
 import pathlib
+import sys
 
 import torch
 from torch.nn import functional as F
 
+import siglip
 from common import first, tolerance, write_safetensors
 
 FOLDERS = pathlib.Path(__file__).resolve().parent.parent / "folders"
@@ -246,6 +248,16 @@ def blip(w, image, text, text_mask):
     return {"logits": F.linear(h, table, w(c + "bias", WORDS))}
 
 
+def of_module(module, run):
+    """The numbers of a model that stands in a reference program of its own, with weights that are seeded here."""
+    def function(w, **inputs):
+        for name, p in module.named_parameters():
+            p.data = w(name, *p.shape)
+        with torch.no_grad():
+            return run(module, inputs)
+    return function
+
+
 HF = {"transformers_version": "4.28.1", "torch_dtype": "float32", "initializer_range": 0.02}
 TRUNK = {"hidden_size": DIM, "num_hidden_layers": DEPTH, "num_attention_heads": HEADS, "intermediate_size": FFN, "hidden_act": "gelu",
          "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
@@ -356,6 +368,20 @@ SETS = {
         "preprocessor_config.json": {**CLIP_MEAN, "do_normalize": True, "do_rescale": True, "do_resize": True,
                                      "image_processor_type": "BlipImageProcessor", "resample": 3, "rescale_factor": 1 / 255,
                                      "size": SIZES}}, "model.safetensors"),
+    "siglip": ("siglip", "retrieve", of_module(siglip.Siglip({
+        "size": SIZE, "patch": PATCH, "dim": DIM, "depth": DEPTH, "heads": HEADS, "ffn": FFN, "text_dim": TEXT, "text_heads": 3,
+        "text_ffn": 40, "vocab": WORDS, "max_text": 12, "eps": 1e-3}), siglip.retrieve),
+        lambda g: {"image": pictures(g), "text": sentences(g, 12)}, {
+        "config.json": {"architectures": ["SiglipModel"], "initializer_factor": 1.0, "model_type": "siglip", "torch_dtype": "float32",
+                        "transformers_version": "4.37.0.dev0",
+                        "text_config": {**{k: v for k, v in TEXTS.items() if not k.endswith("_id")}, "layer_norm_eps": 1e-3,
+                                        "hidden_act": "gelu_pytorch_tanh", "projection_size": DIM, "model_type": "siglip_text_model"},
+                        "vision_config": {**VISION, "hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-3,
+                                          "model_type": "siglip_vision_model"}},
+        "preprocessor_config.json": {"do_normalize": True, "do_rescale": True, "do_resize": True, "image_mean": [0.5, 0.5, 0.5],
+                                     "image_processor_type": "SiglipImageProcessor", "image_std": [0.5, 0.5, 0.5],
+                                     "processor_class": "SiglipProcessor", "resample": 2, "rescale_factor": 0.00392156862745098,
+                                     "size": SIZES}}, "model.safetensors"),
 }
 
 
@@ -376,7 +402,10 @@ def write_weights(folder, form, tensors):
 
 
 def main():
+    """All of them, or those that the command line names."""
     for seed, (name, (page, route, function, make, files, form)) in enumerate(SETS.items()):
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
         g = torch.Generator().manual_seed(1000 + seed)
         w, inputs = Weights(seed), make(g)
         exact = function(w, **{k: v.double() if v.is_floating_point() else v for k, v in inputs.items()})

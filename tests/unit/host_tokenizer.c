@@ -280,6 +280,14 @@ Test(tokenizer, sentencepiece_joins_what_is_unknown) {
   HostTokenizer *t = load_spm(false);
   HostTokenizerOptions how = bare(t);
   EXPECT_IDS(t, "the cats", &how, A_THE, A_CAT, PIECE_S);
+  how.clean = HOST_CLEAN_LOWER;
+  EXPECT_IDS(t, "The CATS", &how, A_THE, A_CAT, PIECE_S);
+  EXPECT_IDS(t, "the, cat", &how, A_THE, 0, A_CAT);
+  how.clean = HOST_CLEAN_CANONICAL;
+  EXPECT_IDS(t, " The,\t('cat')\n -  CATS! ", &how, A_THE, A_CAT, A_CAT, PIECE_S);
+  expect_bytes(t, "?!", 2, &how, false, 0, NULL);
+  how.clean = HOST_CLEAN_NOTHING;
+  EXPECT_IDS(t, "The cat", &how, SPACE, 0, A_CAT);
   EXPECT_IDS(t, "xyz", &how, SPACE, 0);
   EXPECT_IDS(t, "s \xff\xe4\xb8", &how, SPACE, PIECE_S, SPACE, 0);
   EXPECT_TEXT(t, &how, "the cats", A_THE, A_CAT, PIECE_S);
