@@ -3,6 +3,7 @@
 #ifndef _DEFAULT_SOURCE
 #define _DEFAULT_SOURCE // madvise
 #endif
+#include "gguf.h"
 #include "other.h"
 #include "torch.h"
 
@@ -23,9 +24,11 @@ static bool looks_like_safetensors(const uint8_t *bytes, size_t n) {
 static bool read_any(StFile *f, const uint8_t *bytes, size_t n, const char *state, StError *err) {
   if (torch_is_archive(bytes, n)) return torch_read(f, bytes, n, state, err);
   if (torch_is_legacy(bytes, n)) return torch_refuse_legacy(err);
-  if (!looks_like_safetensors(bytes, n) && st_is_other(bytes, n, err)) return false;
+  bool gguf = gguf_is(bytes, n);
+  if (!gguf && !looks_like_safetensors(bytes, n) && st_is_other(bytes, n, err)) return false;
   if (state)
     return st_fail(err, "not a PyTorch file: there are no dictionaries of which --state could take '%.100s'", state);
+  if (gguf) return gguf_read(f, bytes, n, err);
   return st_read_header(f, bytes, n, err);
 }
 
@@ -36,7 +39,7 @@ StFile *st_open_memory_state(const void *bytes, size_t n, const char *state, StE
     return NULL;
   }
   f->kind = "safetensors";
-  f->pool.limit = SIZE_MAX / 2; // bounded by st_json_prescan
+  f->pool.limit = SIZE_MAX / 2; // bounded by st_json_prescan and by gguf.c's counts
   if (read_any(f, bytes, n, state, err)) return f;
   st_close(f);
   return NULL;

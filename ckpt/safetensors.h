@@ -1,4 +1,5 @@
-// safetensors.h - reader and writer of checkpoints: safetensors, and PyTorch's own files for reading (torch.h).
+// safetensors.h - reader and writer of checkpoints: safetensors; for reading also PyTorch's own files (torch.h) and
+// GGUF (gguf.h).
 //
 // Layout of a safetensors file: u64 little-endian header length N, N bytes of JSON, then the tensor data:
 //   {"__metadata__":{...}, "blk.0.ln.g":{"dtype":"F32","shape":[768],"data_offsets":[0,3072]}, ...}
@@ -12,6 +13,9 @@
 //
 // PyTorch files (.pth .pt .bin .ckpt, written by torch.save since PyTorch 1.6) give the same StFile. Nothing in them is
 // executed. They are told by their first bytes, not by their name.
+//
+// GGUF files give the same StFile. Tensors whose elements lie in blocks of codes have no elements that could be looked
+// at one by one: they are made when st_to_f32 asks for them, exactly as ggml defines them.
 //
 // Writer: header first, then the tensors' bytes in the declared order, into a temporary file beside
 // the target, renamed over it by st_write_end. An interrupted or failed write leaves the old target.
@@ -53,7 +57,31 @@ typedef struct StTensor {
   // The name of an element type that is not known here ("F8_E4M3"), else NULL. Such a tensor can be listed, not read:
   // dtype is ST_DTYPE_COUNT, and data are not to be looked at.
   const char *foreign;
+  // How the elements lie in data where that is not one after the other (GGUF), else NULL. Such a tensor is read with
+  // st_to_f32 and st_to_f64 alone: dtype is ST_DTYPE_COUNT, bytes are those in the file.
+  const struct StCode *code;
 } StTensor;
+
+// A value that a GGUF file says of its model: "general.architecture", "llama.block_count". An array has `count` of
+// them.
+typedef struct StMeta {
+  const char *key;   // UTF-8 or not, without zero bytes
+  const char *type;  // "u32", "string"; of an array that of its values, "array" if they are arrays again
+  bool array;        //
+  uint64_t count;    // 1 if it is no array
+  const uint8_t *at; // where the first value begins
+  uint32_t number;   // of the type, in the file
+} StMeta;
+typedef enum { ST_META_UINT, ST_META_INT, ST_META_REAL, ST_META_BOOL, ST_META_TEXT, ST_META_ARRAY } StMetaKind;
+typedef struct StValue {
+  StMetaKind kind;
+  uint64_t u;       // UINT, BOOL; ARRAY: how many values
+  int64_t i;        // INT
+  double real;      // REAL
+  bool narrow;      // REAL: it was a float
+  const char *text; // TEXT: n bytes, of any value, not terminated
+  size_t n;
+} StValue;
 
 // What the writer needs to know of a tensor before its data arrive.
 typedef struct {
@@ -82,7 +110,7 @@ SY_MUST_USE StFile *st_open_memory_state(const void *bytes, size_t n, const char
 // Unmaps; NULL is allowed.
 void st_close(StFile *f);
 
-// "safetensors" or "PyTorch".
+// "safetensors", "PyTorch" or "GGUF".
 const char *st_kind(const StFile *f);
 
 // What the user should know of how the file was read, such as a second set of tensors that was left out; NULL if there
@@ -91,6 +119,15 @@ const char *st_note(const StFile *f);
 
 // Lets the system take back the memory of the mapped file; the data are read again from the file when needed.
 void st_release(const StFile *f);
+
+// What the file says of the model, in its order; nothing if it is no GGUF file.
+size_t st_meta_count(const StFile *f);
+const StMeta *st_meta_at(const StFile *f, size_t i);          // NULL if i >= st_meta_count
+const StMeta *st_meta_find(const StFile *f, const char *key); // NULL if absent
+// The first `most` values, or as many as there are; returns how many.
+size_t st_meta_values(const StMeta *m, StValue *out, size_t most);
+// general.architecture ("llama", "clip"), NULL if there is none.
+const char *st_architecture(const StFile *f);
 
 // Number of tensors.
 size_t st_count(const StFile *f);
@@ -108,8 +145,8 @@ const StTensor *st_near(const StFile *f, const char *name);
 // Product of the shape (1 for a scalar).
 int64_t st_elements(const StTensor *t);
 
-// Converts elements [first, first + n) to float. dst has room for n. F64 rounds to nearest, F16 and
-// BF16 are exact. False if the range is outside the tensor or the dtype is not a float.
+// Converts elements [first, first + n) to float. dst has room for n. F64 rounds to nearest, F16, BF16 and
+// blocks are exact. False if the range is outside the tensor or the dtype is not a float.
 SY_MUST_USE bool st_to_f32(const StTensor *t, float *dst, size_t first, size_t n);
 
 // The same to double, exact for every float type.
@@ -123,7 +160,10 @@ SY_MUST_USE bool st_to_i32(const StTensor *t, int32_t *dst, size_t first, size_t
 // many finite values became infinite; SIZE_MAX if the dtype is another.
 size_t st_from_f32(StDtype d, const float *src, void *dst, size_t n);
 
-// "F32" and so on, also of types that are not known here.
+// The type that elements are read as: F32 for those in blocks ("Q4_K"), else dtype.
+StDtype st_value_type(const StTensor *t);
+
+// "F32", "Q4_K" and so on, also of types that are not known here.
 const char *st_type_name(const StTensor *t);
 
 // "F32" and so on; "?" for a value that is not a dtype.

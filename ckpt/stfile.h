@@ -23,17 +23,48 @@ SY_MUST_USE char *st_copy(StPool *p, const char *s, size_t n);
 
 void st_pool_free(StPool *p);
 
+// How elements lie in a file: `elements` of them in `bytes`. blocks.def has them.
+typedef struct StBlocks {
+  const char *name; // "Q4_K"
+  uint32_t number;  // in a GGUF file
+  uint32_t elements, bytes;
+  StDtype dtype;                                   // of a type whose elements stand alone, else ST_DTYPE_COUNT
+  void (*decode)(const uint8_t *block, float *to); // all elements of a block; NULL: they cannot be read here
+} StBlocks;
+
+enum { ST_MAX_BLOCK = 256 }; // elements
+
+const StBlocks *st_blocks(uint32_t number); // NULL: no such type
+
+// What is between the bytes of a tensor and its elements.
+typedef struct StCode {
+  const StBlocks *blocks;
+  int64_t head; // rows of an attention head, if the halves of each are in turns in the file (gguf.c); else 0
+} StCode;
+
+// Elements of a tensor with a code, in range; false if their type cannot be read as floats.
+bool st_code_to_f32(const StTensor *t, float *dst, size_t first, size_t n);
+
+// n elements of a plain type, which is one of the real ones; else false.
+bool st_plain_to_f32(StDtype type, const uint8_t *src, float *dst, size_t n);
+
+// IEEE half to float, exact.
+float st_half(uint16_t bits);
+
 struct StFile {
   StTensor *tensor;        // in the order of st_at
   const StTensor **byname; // sorted by name
   size_t count;
-  const char *kind;   // for st_kind
-  const char *note;   // for st_note
-  struct cJSON *json; // owns the names of a safetensors file, else NULL
-  StPool pool;        // owns the tensors and names of the other kinds
-  StPool data;        // owns their data that could not be mapped
-  void *map;          // mapped file, or NULL when opened from memory
-  size_t bytes;       // of map
+  const char *kind; // for st_kind
+  const char *note; // for st_note
+  StMeta *meta;     // in the order of the file
+  size_t nmeta;
+  const char *architecture; // for st_architecture
+  struct cJSON *json;       // owns the names of a safetensors file, else NULL
+  StPool pool;              // owns the tensors and names of the other kinds
+  StPool data;              // owns their data that could not be mapped
+  void *map;                // mapped file, or NULL when opened from memory
+  size_t bytes;             // of map
 };
 
 // Sets the message and returns false; err may be NULL.

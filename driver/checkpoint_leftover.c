@@ -231,7 +231,9 @@ static bool is_causal_mask(const StTensor *t) {
 
 // Of element types that cannot be read here only the whole numbers (U16, ..) are no real ones.
 static bool is_whole(const StTensor *t) {
-  return t->foreign ? t->foreign[0] == 'U' || t->foreign[0] == 'I' : !st_dtype_is_float(t->dtype);
+  const char *name = t->foreign;
+  return name ? (name[0] == 'U' || name[0] == 'I') && isdigit((unsigned char)name[1])
+              : !st_dtype_is_float(st_value_type(t));
 }
 
 static bool is_buffer(const StTensor *t) {
@@ -240,7 +242,7 @@ static bool is_buffer(const StTensor *t) {
 
 // What PyTorch's batch norm counts while it is trained; nobody misses it.
 static bool is_counter(const StTensor *t) {
-  return !st_dtype_is_float(t->dtype) && st_elements(t) == 1 && text_matches("*.num_batches_tracked", t->name);
+  return !st_dtype_is_float(st_value_type(t)) && st_elements(t) == 1 && text_matches("*.num_batches_tracked", t->name);
 }
 
 bool checkpoint_ignores(const Session *s, const StTensor *t, const char *name) {
@@ -298,7 +300,7 @@ static Tensors divide(Leftovers *l, const WeightNames *want) {
 }
 
 static bool same_type(const StTensor *a, const StTensor *b) {
-  return a->dtype == b->dtype && a->rank == b->rank && !memcmp(a->shape, b->shape, sizeof a->shape);
+  return st_value_type(a) == st_value_type(b) && a->rank == b->rank && !memcmp(a->shape, b->shape, sizeof a->shape);
 }
 
 // A table in its place that the model takes from elsewhere, as the scores of BERT's words do:
@@ -312,7 +314,7 @@ static bool is_untied(const Leftovers *l, const StTensor *t, const char *name) {
     const StTensor *u = checkpoint_find(l->c, l->used.at[i]);
     if (!u || !same_type(u, t)) continue;
     seen = true;
-    copy = !memcmp(u->data, t->data, t->bytes);
+    copy = u->bytes == t->bytes && !memcmp(u->data, t->data, t->bytes);
   }
   return seen && !copy;
 }

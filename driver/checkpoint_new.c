@@ -24,7 +24,7 @@ static bool is_head(const char *name) {
 }
 
 static bool has_other_classes(const StTensor *t, const Type *type) {
-  if (!t || t->rank != type->rank || t->rank < 1 || !st_dtype_is_float(t->dtype)) return false;
+  if (!t || t->rank != type->rank || t->rank < 1 || !st_dtype_is_float(st_value_type(t))) return false;
   for (int i = 1; i < t->rank; i++)
     if (t->shape[i] != type->dim[i].c) return false;
   return t->shape[0] != type->dim[0].c;

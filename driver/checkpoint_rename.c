@@ -2,7 +2,8 @@
 //
 // A rule set fits if every weight is there, under its own name or by a rule of the set. A weight that is another one
 // becomes an alias; one that is made of others (concat, transposed) is written to a temporary file, which is opened as
-// one more file of the checkpoint, so that its pages come and go like those of the others.
+// one more file of the checkpoint, so that its pages come and go like those of the others. Of several sets whose names
+// are there, as those of the two projections of an MLP that some files exchange, the one counts whose shapes fit.
 #include "ir/rename.h"
 #include "weights.h"
 
@@ -58,24 +59,49 @@ static Plan plan_set(Arena *a, const Checkpoint *c, const Module *m, const char 
   return p;
 }
 
+// Weights that are another one and cannot be, by their shapes.
+static size_t misfits(const Plan *p, const WeightNames *want) {
+  size_t n = 0;
+  for (size_t i = 0, k = 0; i < p->recipe.n; i++) { // recipes are in the order of the weights
+    while (k < want->list.n && want->list.at[k].name != p->recipe.at[i].ours) k++;
+    if (k < want->list.n)
+      n += !p->recipe.at[i].rule->how[0] && !weight_fits(&want->list.at[k], p->recipe.at[i].part[0]);
+  }
+  return n;
+}
+
 /* weights that are made of others --------------------------------------------------------------------------------- */
 static bool is_made(const Recipe *r) {
   return r->rule->how[0] != 0;
+}
+
+// The type of what is made of parts; ST_DTYPE_COUNT if they do not go together. F16 and blocks beside each other are
+// F32.
+static StDtype made_type(const Recipe *r) {
+  StDtype type = st_value_type(r->part[0]);
+  for (size_t i = 1; i < r->rule->n; i++) {
+    StDtype other = st_value_type(r->part[i]);
+    if (other == type) continue;
+    bool floats = st_dtype_is_float(type) && st_dtype_is_float(other) && type != ST_F64 && other != ST_F64;
+    type = floats ? ST_F32 : ST_DTYPE_COUNT;
+  }
+  return type;
 }
 
 // The shape of a weight that is made; false after reporting if its parts do not go together.
 static bool describe(Session *s, const Recipe *r, StDesc *d) {
   const StTensor *t = r->part[0];
   bool concat = !strcmp(r->rule->how, "concat"), fits = concat ? t->rank > 0 : t->rank == 2;
-  *d = (StDesc){.name = r->ours, .dtype = t->dtype, .rank = t->rank};
+  *d = (StDesc){.name = r->ours, .dtype = made_type(r), .rank = t->rank};
   memcpy(d->shape, t->shape, sizeof d->shape);
   if (!concat) {
     d->shape[0] = t->shape[1];
     d->shape[1] = t->shape[0];
   }
+  fits = fits && d->dtype != ST_DTYPE_COUNT;
   for (size_t i = 1; i < r->rule->n && fits; i++) {
     const StTensor *u = r->part[i];
-    fits = u->dtype == t->dtype && u->rank == t->rank && u->shape[0] <= INT64_MAX - d->shape[0] &&
+    fits = u->rank == t->rank && u->shape[0] <= INT64_MAX - d->shape[0] &&
            !memcmp(u->shape + 1, t->shape + 1, sizeof t->shape - sizeof *t->shape);
     d->shape[0] += fits ? u->shape[0] : 0;
   }
@@ -86,21 +112,37 @@ static bool describe(Session *s, const Recipe *r, StDesc *d) {
 }
 
 static bool write_transposed(StWriter *out, const StTensor *t, StError *err) {
-  size_t size = st_dtype_size(t->dtype), rows = (size_t)t->shape[0], cols = (size_t)t->shape[1];
+  size_t size = st_dtype_size(st_value_type(t)), rows = (size_t)t->shape[0], cols = (size_t)t->shape[1];
+  float *read = t->code ? malloc(rows * cols * sizeof *read + 1) : NULL; // blocks lie along rows: all of them once
+  const uint8_t *data = t->code ? (const void *)read : t->data;
   uint8_t *column = malloc(rows * size + 1);
-  bool ok = column != NULL;
+  bool ok = column && data && (!t->code || st_to_f32(t, read, 0, rows * cols));
   for (size_t k = 0; k < cols && ok; k++) {
-    for (size_t i = 0; i < rows; i++) memcpy(column + i * size, (const uint8_t *)t->data + (i * cols + k) * size, size);
+    for (size_t i = 0; i < rows; i++) memcpy(column + i * size, data + (i * cols + k) * size, size);
     ok = st_write_data(out, column, rows * size, err);
   }
   free(column);
+  free(read);
   return ok;
+}
+
+// All elements, as they are or made F32.
+static bool write_elements(StWriter *out, const StTensor *t, StDtype type, StError *err) {
+  enum { PIECE = 4096 };
+  float part[PIECE];
+  if (t->dtype == type) return st_write_data(out, t->data, t->bytes, err);
+  size_t n = (size_t)st_elements(t);
+  for (size_t at = 0, k; at < n; at += k) {
+    k = n - at < PIECE ? n - at : (size_t)PIECE;
+    if (!st_to_f32(t, part, at, k) || !st_write_data(out, part, k * sizeof *part, err)) return false;
+  }
+  return true;
 }
 
 static bool write_made(StWriter *out, const Recipe *r, StError *err) {
   if (strcmp(r->rule->how, "concat") != 0) return write_transposed(out, r->part[0], err);
   for (size_t i = 0; i < r->rule->n; i++)
-    if (!st_write_data(out, r->part[i]->data, r->part[i]->bytes, err)) return false;
+    if (!write_elements(out, r->part[i], made_type(r), err)) return false;
   return true;
 }
 
@@ -223,32 +265,91 @@ static bool plan_with_prefix(Session *s, Checkpoint *c, const Module *m, const W
   return fits;
 }
 
-// The set with the fewest missing weights. Where all sets lack some, a prefix is looked for, unless one was given.
+// Does the set stand before rule i already?
+static bool was_seen(const Module *m, size_t i) {
+  for (size_t k = 0; k < i; k++)
+    if (!strcmp(m->rename.at[k].set, m->rename.at[i].set)) return true;
+  return false;
+}
+
+// The set with the fewest missing weights, and of those with the fewest of another shape. Where all sets lack some, a
+// prefix is looked for, unless one was given. Sets of other GGUF files than this one do not count.
 static Plan best_plan(Session *s, Checkpoint *c, const Module *m, const WeightNames *want) {
   Plan best = {.missing = SIZE_MAX};
-  for (size_t i = 0; i < m->rename.n; i++) {
-    bool seen = false;
-    for (size_t k = 0; k < i && !seen; k++) seen = !strcmp(m->rename.at[k].set, m->rename.at[i].set);
-    if (seen) continue;
+  const char *strip = c->strip, *add = c->add, *best_strip = strip, *best_add = add;
+  size_t least = SIZE_MAX;
+  for (size_t i = 0; i < m->rename.n && (best.missing || least); i++) {
+    if (was_seen(m, i) || !checkpoint_may_have(c, m->rename.at[i].set)) continue;
     Plan p = plan_set(&s->arena, c, m, m->rename.at[i].set, want);
-    if (!p.missing || plan_with_prefix(s, c, m, want, &p)) return p;
-    if (p.missing < best.missing) best = p;
+    bool whole = !p.missing || plan_with_prefix(s, c, m, want, &p);
+    size_t wrong = whole ? misfits(&p, want) : SIZE_MAX;
+    if (p.missing < best.missing || (!p.missing && wrong < least)) {
+      best = p;
+      least = wrong;
+      best_strip = c->strip;
+      best_add = c->add;
+    }
+    c->strip = strip;
+    c->add = add;
   }
+  c->strip = best_strip;
+  c->add = best_add;
   return best;
+}
+
+// Another set that fits as well as that of the plan and means other tensors, or NULL.
+static const char *equal_plan(Session *s, const Checkpoint *c, const Module *m, const WeightNames *want,
+                              const Plan *p) {
+  for (size_t i = 0; i < m->rename.n; i++) {
+    const char *set = m->rename.at[i].set;
+    if (was_seen(m, i) || !strcmp(set, p->set) || !checkpoint_may_have(c, set)) continue;
+    Plan q = plan_set(&s->arena, c, m, set, want);
+    bool same = q.missing || misfits(&q, want) || q.recipe.n != p->recipe.n;
+    for (size_t k = 0; k < p->recipe.n && !same; k++)
+      if (memcmp(q.recipe.at[k].part, p->recipe.at[k].part, sizeof q.recipe.at[k].part) != 0) return set;
+  }
+  return NULL;
+}
+
+static bool one_set_fits(Session *s, const Checkpoint *c, const Module *m, const WeightNames *want, const Plan *p) {
+  const char *other = p->missing || s->opt.names ? NULL : equal_plan(s, c, m, want, p);
+  if (other)
+    session_fail(
+        s, EXIT_WRONG,
+        "the checkpoint has the names of '%s' and of '%s', which mean other weights by them: say --names %s or "
+        "--names %s",
+        p->set, other, p->set, other);
+  return !other;
+}
+
+// A set that --names asks for comes before all others.
+static Plan asked_plan(Session *s, Checkpoint *c, const Module *m, const WeightNames *want) {
+  if (s->opt.names) {
+    Plan p = plan_set(&s->arena, c, m, s->opt.names, want);
+    if (!p.missing && p.recipe.n && checkpoint_may_have(c, p.set)) return p;
+  }
+  return best_plan(s, c, m, want);
+}
+
+static void note_missing(Session *s, const Checkpoint *c, const Plan *p, const WeightNames *want) {
+  const char *architecture = checkpoint_architecture(c);
+  if (p->set && p->recipe.n)
+    session_note(s, "syc: note: with the names of '%s' %zu of %zu weights are missing, the first is %s", p->set,
+                 p->missing, want->list.n, p->first);
+  else if (architecture)
+    session_note(s, "syc: note: the checkpoint is a GGUF file of '%s', for which the page has no names", architecture);
 }
 
 bool checkpoint_rename(Session *s, Checkpoint *c, const Module *m, const WeightNames *want) {
   size_t missing = 0, made = 0;
   for (size_t i = 0; i < want->list.n; i++) missing += !checkpoint_find(c, want->list.at[i].name);
   if (!missing || !m->rename.n || c->nalias) return true;
-  Plan p = best_plan(s, c, m, want);
+  Plan p = asked_plan(s, c, m, want);
   if (p.missing) {
-    if (p.recipe.n)
-      session_note(s, "syc: note: with the names of '%s' %zu of %zu weights are missing, the first is %s", p.set,
-                   p.missing, want->list.n, p.first);
+    note_missing(s, c, &p, want);
     return true;
   }
-  if (!make_file(s, c, &p, &made)) return false;
+  if (!one_set_fits(s, c, m, want, &p) || !checkpoint_says_same(s, c, m) || !make_file(s, c, &p, &made)) return false;
   add_aliases(s, c, &p);
   checkpoint_note_added(s, c);
   session_note(s,
@@ -276,10 +377,11 @@ const char *checkpoint_names(Session *s, Checkpoint *c, const Module *m, bool *o
   for (size_t i = 0; i < want.list.n && *own; i++) *own = checkpoint_find(c, want.list.at[i].name) != NULL;
   if (*own || !m->rename.n) return NULL;
   const char *strip = c->strip, *add = c->add;
-  Plan p = best_plan(s, c, m, &want);
+  Plan p = asked_plan(s, c, m, &want);
+  bool one = one_set_fits(s, c, m, &want, &p);
   c->strip = strip;
   c->add = add;
-  return !p.missing && p.recipe.n ? p.set : NULL;
+  return one && !p.missing && p.recipe.n ? p.set : NULL;
 }
 
 bool checkpoint_fit(Session *s, Checkpoint *c, const Module *m, WeightNames *want) {

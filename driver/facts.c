@@ -105,6 +105,7 @@ static bool follow_names(Session *s, const Module *m) {
   bool own = false;
   const char *set = ok ? checkpoint_names(s, &c, m, &own) : NULL;
   s->opt.quiet = quiet;
+  ok = ok && !s->exit_code;
   if (ok && own && s->opt.names) {
     session_fail(s, EXIT_WRONG, "--names %s: the checkpoint has the page's own names; leave the option out",
                  s->opt.names);

@@ -37,7 +37,7 @@ static bool same_shape(const StTensor *t, const Type *type) {
 // most files.
 static bool same_kind(const StTensor *t, DType want) {
   return want == DT_I32 ? st_dtype_is_whole(t->dtype)
-                        : st_dtype_is_float(t->dtype) && dtype_info[want].kind == DK_FLOAT;
+                        : st_dtype_is_float(st_value_type(t)) && dtype_info[want].kind == DK_FLOAT;
 }
 
 // Weights of the page that are f32 take doubles of a checkpoint rounded to it; narrower ones are rounded once, from
@@ -68,7 +68,7 @@ static const float *source_f32(void *ud, const char *name, const Type *type) {
 
 // Equal in all but the rows (last axis but one)?
 static bool other_rows(const StTensor *t, const Type *type) {
-  bool same = t && st_dtype_is_float(t->dtype) && t->rank == type->rank && type->rank > 1;
+  bool same = t && st_dtype_is_float(st_value_type(t)) && t->rank == type->rank && type->rank > 1;
   for (int i = 0; same && i < type->rank; i++) same = i == type->rank - 2 || t->shape[i] == type->dim[i].c;
   return same;
 }
@@ -170,7 +170,7 @@ static void print_rest(Buf *b, size_t n, size_t shown) {
   if (n > shown) buf_printf(b, "\n  ... and %zu more (--verbose lists all)", n - shown);
 }
 
-static bool is_there(const WeightName *w, const StTensor *t) {
+bool weight_fits(const WeightName *w, const StTensor *t) {
   return t && same_kind(t, w->type.dtype) && (same_shape(t, &w->type) || can_resize(w, t));
 }
 
@@ -222,7 +222,7 @@ static bool report_misfits(Session *s, const Checkpoint *c, const Module *m, con
   for (size_t i = 0; i < want->list.n; i++) {
     const WeightName *w = &want->list.at[i];
     const StTensor *t = checkpoint_find(c, w->name);
-    if (is_there(w, t)) continue;
+    if (weight_fits(w, t)) continue;
     if (missing + wrong < shown) print_misfit(&b, c, m, w, t);
     if (t)
       wrong++;

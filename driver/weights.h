@@ -75,11 +75,23 @@ bool checkpoint_fit(Session *s, Checkpoint *c, const Module *m, WeightNames *wan
 // *own: it has them all under their own names. Nothing is changed or said.
 SY_MUST_USE const char *checkpoint_names(Session *s, Checkpoint *c, const Module *m, bool *own);
 
+/* checkpoint_gguf.c */
+// May the names of a set be meant? Those of a set that is called gguf_ARCH or gguf_ARCH_more mean nothing in a GGUF
+// file of another general.architecture.
+bool checkpoint_may_have(const Checkpoint *c, const char *set);
+// Holds what GGUF files say of their model (heads, epsilons, rotary base) against the parameters of the module. False
+// after reporting what differs.
+SY_MUST_USE bool checkpoint_says_same(Session *s, const Checkpoint *c, const Module *m);
+// The first general.architecture of the files, or NULL.
+const char *checkpoint_architecture(const Checkpoint *c);
+
 /* facts.c */
 // Says which other presets of the page have the same weights and differ in what tensors do not show.
 void facts_note_presets(Session *s, const Checkpoint *c, const Module *m);
 
 /* weights.c */
+// Can the tensor be the weight, as it is or resized?
+bool weight_fits(const WeightName *w, const StTensor *t);
 // Has the checkpoint every weight of a module, in its shape?
 bool checkpoint_fits(const Checkpoint *c, const Module *m, Arena *a);
 

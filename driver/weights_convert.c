@@ -1,6 +1,6 @@
 // weights_convert.c: `syc weights convert FILE... -o FILE`: checkpoints of any kind merged into one safetensors file,
 // in the order of the files; of a name that stands in several, the last file counts. Names lose --strip-prefix; floats
-// become --dtype; what --ignore names is left out.
+// become --dtype; what --ignore names is left out. What lies in blocks (GGUF) becomes F32.
 #include "weights.h"
 
 #include <string.h>
@@ -30,14 +30,14 @@ static void choose(Session *s, const Checkpoint *c, Convert *v) {
   for (size_t i = 0; i < c->n; i++)
     for (size_t k = 0; k < st_count(c->file[i]); k++) {
       const StTensor *t = st_at(c->file[i], k);
-      StDesc d = {.name = checkpoint_name(c, t), .dtype = t->dtype, .rank = t->rank};
+      StDesc d = {.name = checkpoint_name(c, t), .dtype = st_value_type(t), .rank = t->rank};
       if (checkpoint_find(c, d.name) != t) continue; // a later file has it
       if (checkpoint_ignores(s, t, d.name)) continue;
       if (t->foreign) {
         session_note(s, "syc: warning: %s is left out: elements of type %s cannot be read here", t->name, t->foreign);
         continue;
       }
-      if (st_dtype_is_float(t->dtype) && dtype != ST_DTYPE_COUNT) d.dtype = dtype;
+      if (st_dtype_is_float(d.dtype) && dtype != ST_DTYPE_COUNT) d.dtype = dtype;
       memcpy(d.shape, t->shape, sizeof d.shape);
       v->desc[v->n] = d;
       v->from[v->n++] = t;

@@ -1,6 +1,6 @@
 // weights_inspect.c: `syc weights inspect [SPEC] FILE`: the tensors of a checkpoint of any kind or of a packed weight
-// file (.syw), their ranges, and what is wrong with them. Exit status 1 if there are NaNs or infinities or a checksum
-// is wrong.
+// file (.syw), their ranges, and what is wrong with them; of a GGUF file what it says of its model, too. Exit status 1
+// if there are NaNs or infinities or a checksum is wrong.
 //
 // A packed file has no names: its entries are listed by number. The format is runtime/weights_format.h; every number in
 // it is checked before it is used.
@@ -106,9 +106,105 @@ static void report_line(Report *r, const Line *l) {
     line_text(l);
 }
 
-static void report_head(const Report *r, const char *path, const char *kind, uint64_t plan) {
+/* what a GGUF file says
+ * ------------------------------------------------------------------------------------------------
+ */
+enum { SHOWN_VALUES = 8, SHOWN_TEXT = 160 }; // of an array, of a text
+
+// With as few digits as read back as the same.
+static void real_text(const StValue *v) {
+  char text[40];
+  for (int digits = 6; digits <= 17; digits++) {
+    snprintf(text, sizeof text, "%.*g", digits, v->real);
+    double back = strtod(text, NULL);
+    if (v->narrow) back = (double)(float)back;
+    if (!(back < v->real) && !(back > v->real)) break; // a NaN is said at once
+  }
+  fputs(text, stdout);
+}
+
+static void value_text(const StValue *v) {
+  switch (v->kind) {
+  case ST_META_INT: printf("%lld", (long long)v->i); break;
+  case ST_META_UINT: printf("%llu", (unsigned long long)v->u); break;
+  case ST_META_REAL: real_text(v); break;
+  case ST_META_BOOL: fputs(v->u ? "true" : "false", stdout); break;
+  case ST_META_ARRAY: printf("[%llu values]", (unsigned long long)v->u); break;
+  case ST_META_TEXT:
+    putchar('"');
+    text_escape(v->text, v->n < SHOWN_TEXT ? v->n : (size_t)SHOWN_TEXT, text_to_file, stdout);
+    printf(v->n > SHOWN_TEXT ? "\".. (%zu bytes)" : "\"", v->n);
+    break;
+  }
+}
+
+static void value_json(Session *s, Json *j, const char *key, const StValue *v) {
+  switch (v->kind) {
+  case ST_META_INT: json_integer(j, key, v->i); break;
+  case ST_META_UINT: json_unsigned(j, key, v->u); break;
+  case ST_META_REAL: v->narrow ? json_float(j, key, (float)v->real) : json_double(j, key, v->real); break;
+  case ST_META_BOOL: json_bool(j, key, v->u != 0); break;
+  case ST_META_ARRAY: json_string(j, key, arena_printf(&s->arena, "%llu values", (unsigned long long)v->u)); break;
+  case ST_META_TEXT: { // a zero byte would end it
+    size_t n = v->n < 65536 ? v->n : 65536;
+    json_string(j, key, arena_strndup(&s->arena, v->text, strnlen(v->text, n)));
+  }
+  }
+}
+
+static void meta_text(const StMeta *m, const StValue *v, size_t n) {
+  text_column(stdout, m->key, 48);
+  char type[48];
+  snprintf(type, sizeof type, m->array ? "%s[%llu]" : "%s", m->type, (unsigned long long)m->count);
+  printf(" %-14s ", type);
+  for (size_t i = 0; i < n; i++) {
+    if (i) fputs(", ", stdout);
+    value_text(&v[i]);
+  }
+  puts(n < m->count ? ", .." : "");
+}
+
+static void meta_json(Session *s, Json *j, const StMeta *m, const StValue *v, size_t n) {
+  json_object(j, NULL);
+  json_string(j, "key", m->key);
+  json_string(j, "type", m->type);
+  if (m->array) json_unsigned(j, "count", m->count);
+  if (m->array) json_array(j, "first");
+  for (size_t i = 0; i < n; i++) value_json(s, j, m->array ? NULL : "value", &v[i]);
+  if (m->array) json_end(j);
+  json_end(j);
+}
+
+// The values of all files, before their tensors; of long arrays and texts the beginning.
+static void inspect_values(Session *s, const Checkpoint *c, Json *j) {
+  size_t all = 0;
+  for (size_t i = 0; i < c->n; i++) all += st_meta_count(c->file[i]);
+  if (!all) return;
+  if (j) json_array(j, "values");
+  for (size_t i = 0; i < c->n; i++)
+    for (size_t k = 0; k < st_meta_count(c->file[i]); k++) {
+      const StMeta *m = st_meta_at(c->file[i], k);
+      StValue v[SHOWN_VALUES];
+      size_t n = st_meta_values(m, v, SHOWN_VALUES);
+      if (j)
+        meta_json(s, j, m, v, n);
+      else
+        meta_text(m, v, n);
+    }
+  if (j)
+    json_end(j);
+  else
+    putchar('\n');
+}
+
+/* the report ----------------------------------------------------------------------------------------------------------
+ */
+// `c`: the files whose values are shown, or NULL.
+static void report_head(Session *s, const Report *r, const char *path, const char *kind, uint64_t plan,
+                        const Checkpoint *c) {
   Json *j = r->json;
   if (!j) {
+    if (c) inspect_values(s, c, NULL);
     printf("%-48s %-5s %-18s %12s %12s %12s\n", "tensor", "type", "shape", "least", "greatest", "mean");
     return;
   }
@@ -116,6 +212,7 @@ static void report_head(const Report *r, const char *path, const char *kind, uin
   json_string(j, "file", path);
   json_string(j, "kind", kind);
   if (plan) json_hash(j, "plan", plan);
+  if (c) inspect_values(s, c, j);
   json_array(j, "tensors");
 }
 
@@ -154,7 +251,7 @@ static int inspect_checkpoint(Session *s, const char *path, Report *r) {
   }
   const char *kind = st_kind(c.file[0]);
   if (c.n > 1) kind = arena_printf(&s->arena, "%zu shards of %s", c.n, kind);
-  report_head(r, path, kind, 0);
+  report_head(s, r, path, kind, 0, &c);
   for (size_t i = 0; i < c.n; i++)
     for (size_t k = 0; k < st_count(c.file[i]); k++) {
       const StTensor *t = st_at(c.file[i], k);
@@ -179,7 +276,7 @@ static int inspect_packed(Session *s, const char *path, const sy_map *m, Report 
   sy_weights_header h = {0};
   const char *problem = sy_weights_problem(m->data, m->bytes, &h);
   if (problem) return session_fail(s, EXIT_WRONG, "%s: not a sound weight file: %s", path, problem);
-  report_head(r, path, "packed weights", h.plan_hash);
+  report_head(s, r, path, "packed weights", h.plan_hash, NULL);
   for (uint64_t i = 0; i < h.count; i++) {
     sy_weights_entry e;
     const void *data;
@@ -210,7 +307,7 @@ static int inspect_fit(Session *s, const char *spec, const char *path, Report *r
   WeightNames want = weight_names_of_module(m, &s->arena);
   bool ok = checkpoint_open(s, &c, &path, 1) && checkpoint_fit(s, &c, m, &want);
   size_t missing = 0;
-  if (ok) report_head(r, path, "weights of the model", 0);
+  if (ok) report_head(s, r, path, "weights of the model", 0, NULL);
   for (size_t i = 0; i < want.list.n && ok; i++) {
     const StTensor *t = checkpoint_find(&c, want.list.at[i].name);
     if (t)

@@ -92,7 +92,7 @@ Test(driver_weights, other_files_are_called_what_they_are) {
        "xz -d"},
       {BYTES("\x28\xb5\x2f\xfd\0\0\0\0\0\0"), "zstd -d"},
       {BYTES("BZh91AY&SY\0\0"), "bunzip2"},
-      {BYTES("GGUF\3\0\0\0\x10\0\0\0\0\0\0\0"), "a GGUF file"},
+      {BYTES("GGUF\3\0\0\0\x10\0\0\0\0\0\0\0"), "the header of the GGUF file: the file ends at byte 16"},
       {BYTES("\x08\x07\x12\x07pytorch\x1a\x05"
              "1.8.0"),
        "an ONNX model"},
