@@ -109,8 +109,8 @@ const CommandInfo commands[] = {
      "model's weights as the checkpoint has them. pack writes the file that a compiled model maps (.syw); tensors\n"
      "that are missing or mis-shaped are reported with near names, all of them with --verbose. convert merges\n"
      "checkpoints into one safetensors file.\n"
-     "A checkpoint is a safetensors file, a PyTorch file (.pth .pt .bin .ckpt; nothing in it is executed) or the\n"
-     "index of shards (.index.json).\n",
+     "A checkpoint is a safetensors file, a PyTorch file (.pth .pt .bin .ckpt; nothing in it is executed), a GGUF\n"
+     "file of llama.cpp or clip.cpp, or the index of shards (.index.json).\n",
      "syc weights init vit:tiny --seed 1 -o tiny.safetensors  # random, but always the same\n"
      "syc weights inspect vit_b_16.safetensors  # what is in it\n"
      "syc weights pack vit:base --weights vit_b_16.pth -o vit.syw  # for an executable built without it\n"

@@ -207,9 +207,36 @@ static bool test_fit(void *ud, const char *spec, const Module *m) {
   return !test->spec;
 }
 
+// How tools that round weights to few bits call what they make of one; their files say no more of it.
+static const struct {
+  const char *end, *by;
+} rounded[] = {{".qweight", "GPTQ or AWQ"},
+               {".qzeros", "GPTQ or AWQ"},
+               {".SCB", "bitsandbytes, 8 bits"},
+               {".quant_state.bitsandbytes__nf4", "bitsandbytes, 4 bits"},
+               {".quant_state.bitsandbytes__fp4", "bitsandbytes, 4 bits"},
+               {".weight_packed", "compressed-tensors"},
+               {"._packed_params._packed_params", "PyTorch, 8 bits"}};
+
+static const char *rounded_by(Session *s, const Checkpoint *c) {
+  for (size_t i = 0; i < c->n; i++)
+    for (size_t k = 0; k < st_count(c->file[i]); k++) {
+      const char *name = st_at(c->file[i], k)->name;
+      for (size_t j = 0; j < sizeof rounded / sizeof *rounded; j++)
+        if (checkpoint_prefix(&s->arena, name, rounded[j].end + 1))
+          return arena_printf(&s->arena,
+                              "; its weights are quantised (%s: %s), which cannot be read: take the checkpoint before "
+                              "that, or its GGUF file",
+                              rounded[j].by, name);
+    }
+  return NULL;
+}
+
 // What the user may have meant.
 static const char *misfit_advice(Session *s, const Checkpoint *c, size_t misfits, size_t n) {
   FitTest test = {c, &s->arena, NULL};
+  const char *by = rounded_by(s, c);
+  if (by) return by;
   session_each_preset(s, test_fit, &test);
   if (test.spec) return arena_printf(&s->arena, "; it is that of %s", test.spec);
   return misfits > n / 2 ? "; it seems to be that of another model, or of another size" : "";

@@ -119,6 +119,18 @@ Test(driver_weights, other_files_are_called_what_they_are) {
   }
 }
 
+// Weights of a few bits that only the tool that made them can read.
+Test(driver_weights, quantised_checkpoints_are_refused) {
+  static const char *const kind[][2] = {{"encoder.ln.qweight", "quantised (GPTQ or AWQ: encoder.ln.qweight)"},
+                                        {"heads.head.SCB", "quantised (bitsandbytes, 8 bits: heads.head.SCB)"},
+                                        {"heads.head.weight_packed", "quantised (compressed-tensors: heads.head"}};
+  for (size_t i = 0; i < sizeof kind / sizeof *kind; i++) {
+    write_one("q.safetensors", kind[i][0], 4, 1);
+    cr_expect_eq(run("weights pack vit:tiny -w %s/q.safetensors -o %s/x.syw", dir, dir), 1);
+    cr_expect(output_has(kind[i][1]), "%s", kind[i][0]);
+  }
+}
+
 // {"state_dict": {"w": 1}, "state_dict_ema": {"module.w": 2}}
 Test(driver_weights, averages_of_a_pytorch_file) {
   static const char file[] = SOURCE_DIR "/tests/fuzz/corpus/fuzz_torch/averages";
