@@ -62,6 +62,7 @@ done
       esac
     done
 } | sed 's/^/   /'
+echo "   the same in a browser: examples/web/scenes/build.sh (WebAssembly; needs lld)"
 
 step "making seeded weights for ViT-B/16: $demo/vit-base.safetensors"
 if [ ! -s $demo/vit-base.safetensors ] || stale weights $syc models/vit.sy models/std.sy; then

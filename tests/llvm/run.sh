@@ -202,6 +202,34 @@ else
       --dump-dom "http://127.0.0.1:$(cat port)/test.html" > out 2> err < /dev/null
     says "a picture dropped on the page is classified" '<td>class [0-9]</td><td>[0-9.]* %</td>' out
     says "the page says how long it took" 'drawn.png: [0-9.]* ms' out
+
+    # the demo model: from the disk, without a server; answers and caption are those of the native program on the same pixels
+    run 0 "the page of the demo model is built" env SYC="$syc" "$source/examples/web/scenes/build.sh" "$dir/page"
+    sed "s|</body>|<script src=\"scenes_page.js\"></script></body>|" page/index.html > page/test.html
+    cp "$here/scenes_page.js" page
+    timeout 120 chromium --headless --no-sandbox --disable-gpu --virtual-time-budget=20000 --user-data-dir="$dir/profile" \
+      --dump-dom "file://$dir/page/test.html" > dom 2> err < /dev/null
+    sed -n '/<pre id="report">/,/<\/pre>/p' dom | sed 's/.*<pre id="report">//; s/<\/pre>.*//' > report
+    node -e 'const hex = require("fs").readFileSync("report", "utf8").match(/^pixels ([0-9a-f]+)$/m)[1];
+      process.stdout.write(Buffer.concat([Buffer.from("P6\n48 48\n255\n"), Buffer.from(hex, "hex")]))' > scene.ppm
+    scenes="$source/examples/scenes"
+    run 0 "the demo model in process" "$syc" run "$source/models/scenes.sy" --routes answer,caption --jit --quiet -w "$scenes/scenes.safetensors" \
+      -- scene.ppm --route caption --vocab "$scenes/vocab.txt"
+    sed 's/.*: /caption /' out > native
+    grep '^answer ' report | sed 's/^answer //; s/ = .*//' | while read -r question; do
+      echo "answer $question = $("$syc" run "$source/models/scenes.sy" --routes answer,caption --jit --quiet -w "$scenes/scenes.safetensors" -- scene.ppm \
+        --text "$question" --route answer --vocab "$scenes/vocab.txt" --labels "$scenes/answers.txt" --top 1 | tail -n 1 | awk '{print $NF}')"
+    done >> native
+    grep '^answer \|^caption ' report | sort > page.said
+    sort native > native.said
+    same "the page answers and captions a drawn scene as the native program does" page.said native.said
+    says "the page answers" 'answer what color is the square = blue' report
+    says "the page takes a dropped picture" 'dropped blue, topleft small red circle center large blue square bottomright large green ring' report
+    says "the page names words that it does not know" 'note words that the model does not know: zebra' report
+    says "the page by keys" '^at center: empty' report
+    says "the page by keys: put" '^put center: large green ring' report
+    says "the page by keys: emptied" '^emptied center: empty' report
+    says "every control of the page has a name" '^controls without a name: 0' report
   else
     skip "WebAssembly in a browser" "no chromium"
   fi
