@@ -69,6 +69,7 @@ const char *folder_value_text(Session *s, const cJSON *v); // as JSON, cut where
 const cJSON *folder_at(const cJSON *object, const char *path);
 void folder_fields(Folder *f, const TableLine *architecture); // fills value, field, refused
 const char *folder_value(const Folder *f, const char *param); // the text of a parameter, or NULL
+void folder_change(Folder *f, const char *param, int value);  // of a parameter that has one
 // Refuses the fields of an object that no pattern of `known` fits; `file` is where it stands.
 void folder_unknown(Folder *f, const char *file, const cJSON *object, const StrList *known);
 

@@ -78,6 +78,11 @@ static void set_value(Folder *f, const char *param, const char *text, const char
   VEC_PUSH(&f->s->arena, f->value, ((FolderValue){param, text, from}));
 }
 
+void folder_change(Folder *f, const char *param, int value) {
+  for (size_t i = 0; i < f->value.n; i++)
+    if (!strcmp(f->value.at[i].param, param)) f->value.at[i].text = arena_printf(&f->s->arena, "%d", value);
+}
+
 // The shortest text of a number that reads back as the same.
 static const char *number_text(Session *s, double x) {
   char t[40];

@@ -107,10 +107,15 @@ static void write_picture(Folder *f, const Picture *p) {
   }
 }
 
-// Are pictures as large as the model takes them?
+// Are pictures as large as the model takes them? A model whose positions are resized takes them as they come.
 static void want_size(Reading *r, const char *field, int made) {
   const char *size = folder_value(r->f, "size");
+  const TableLine *resized = table_line(r->f->table, "resized", 0);
   if (!size || !made || strtod(size, NULL) == made) return;
+  if (resized) {
+    folder_change(r->f, resized->word.at[0], made);
+    return;
+  }
   refuse(r, field,
          arena_printf(&r->f->s->arena, "pictures become %d pixels wide, %s says that the model takes %s", made,
                       r->f->file, size));

@@ -5,7 +5,7 @@
 folders=$here
 backend=${FOLDERS_BACKEND:-interp}
 
-for name in vit timm clip clip_gelu open_clip open_clip_quick bert vilt beit blip siglip; do
+for name in vit timm clip clip_gelu open_clip open_clip_quick bert vilt beit blip siglip dinov2 roberta deit; do
   run 0 "$name: the numbers of PyTorch" check "$folders/$name" --golden "$folders/$name" --backend "$backend"
   says "$name: a case was run" "^1 passed, 0 failed, 0 skipped" out
 done
@@ -24,6 +24,8 @@ says "capitals stay" 'lower=false' bert.c
 run 0 "emit: the weights' names need no option" emit "$folders/beit" --emit=c -o beit.c
 run 0 "explain" explain "$folders/vilt"
 says "explain: the route of the file" "vqa" out
+run 0 "dinov2" emit "$folders/dinov2" --emit=c -o dinov2.c
+says "pictures smaller than those of the training: positions are resized" 'size=32, .*registers=2, swiglu=true' dinov2.c
 run 0 "print-page" build "$folders/vit" --print-page -o vit.sy
 says "the preset" "^preset of_vit = vit(size = 32, .*eps = 0.001) under huggingface" vit.sy
 run 0 "the page is canonical" fmt --check vit.sy
@@ -123,8 +125,8 @@ change open_clip open_clip_config.json 's/"mlp_ratio": 2.0/"mlp_ratio": 2.0, "no
 refused "open_clip: a norm less" 'model_cfg.vision_cfg.no_ln_pre = true: the page computes with false'
 change timm config.json 's/deit_tiny_patch16_224/vit_base_patch16_clip_224/'
 refused "another architecture" 'architecture "vit_base_patch16_clip_224": no page here'
-change timm config.json 's/"global_pool": "token"/"global_pool": "avg"/'
-refused "another pooling" 'config.json: global_pool = "avg"'
+change timm config.json 's/"global_pool": "token"/"global_pool": "map"/'
+refused "another pooling" 'config.json: global_pool = "map"'
 change beit config.json 's/"use_shared_relative_position_bias": false/"use_shared_relative_position_bias": true/'
 refused "shared positions" 'use_shared_relative_position_bias = true'
 change bert tokenizer_config.json 's/"BertTokenizer"/"GPT2Tokenizer"/'

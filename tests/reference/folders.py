@@ -11,6 +11,7 @@ import sys
 import torch
 from torch.nn import functional as F
 
+import roberta
 import siglip
 from common import first, tolerance, write_safetensors
 
@@ -248,6 +249,36 @@ def blip(w, image, text, text_mask):
     return {"logits": F.linear(h, table, w(c + "bias", WORDS))}
 
 
+def dinov2(w, image):
+    """transformers' Dinov2WithRegistersForImageClassification, on pictures smaller than those of its table of positions."""
+    p, grid = "dinov2_with_registers.embeddings.", 5
+    table = w(p + "position_embeddings", 1, 1 + grid * grid, DIM)
+    small = F.interpolate(table[:, 1:].unflatten(1, (grid, grid)).permute(0, 3, 1, 2), size=(GRID, GRID), mode="bicubic", antialias=True)
+    x = w.patches(image, p + "patch_embeddings.projection", DIM) + small.flatten(2).transpose(1, 2)
+    front = torch.cat([w(p + "cls_token", 1, 1, DIM) + table[:, :1], w(p + "register_tokens", 1, 2, DIM)], 1)
+    x = torch.cat([front.expand(B, -1, -1), x], 1)
+    for i in range(DEPTH):
+        at = "dinov2_with_registers.encoder.layer.%d." % i
+        h = w.norm(x, at + "norm1", 1e-3)
+        h = w.linear(apart(w, h, h, at + "attention.attention.", HEADS, QKV), at + "attention.output.dense", DIM)
+        x = x + w(at + "layer_scale1.lambda1", DIM) * h
+        gate, value = w.linear(w.norm(x, at + "norm2", 1e-3), at + "mlp.weights_in", 2 * FFN).chunk(2, -1)
+        x = x + w(at + "layer_scale2.lambda1", DIM) * w.linear(F.silu(gate) * value, at + "mlp.weights_out", DIM)
+    x = w.norm(x, "dinov2_with_registers.layernorm", 1e-3)
+    return {"logits": w.linear(torch.cat([x[:, 0], x[:, 3:].mean(1)], -1), "classifier", 5)}
+
+
+def deit(w, image):
+    """transformers' DeiTForImageClassificationWithTeacher."""
+    e = "deit.embeddings."
+    front = [w(e + n, 1, 1, DIM).expand(B, -1, -1) for n in ("cls_token", "distillation_token")]
+    x = torch.cat(front + [w.patches(image, e + "patch_embeddings.projection", DIM)], 1) + w(e + "position_embeddings", 1, TOKENS + 1, DIM)
+    for i in range(DEPTH):
+        x = vit_layer(w, x, "deit.encoder.layer.%d." % i, 1e-3)
+    x = w.norm(x, "deit.layernorm", 1e-3)
+    return {"logits": (w.linear(x[:, 0], "cls_classifier", 5) + w.linear(x[:, 1], "distillation_classifier", 5)) / 2}
+
+
 def of_module(module, run):
     """The numbers of a model that stands in a reference program of its own, with weights that are seeded here."""
     def function(w, **inputs):
@@ -382,6 +413,29 @@ SETS = {
                                      "image_processor_type": "SiglipImageProcessor", "image_std": [0.5, 0.5, 0.5],
                                      "processor_class": "SiglipProcessor", "resample": 2, "rescale_factor": 0.00392156862745098,
                                      "size": SIZES}}, "model.safetensors"),
+    "dinov2": ("dinov2", "classify", dinov2, lambda g: {"image": pictures(g)}, {
+        "config.json": {**{k: v for k, v in HF.items()}, **{k: v for k, v in VISION.items() if k != "intermediate_size"}, **LABELS,
+                        "architectures": ["Dinov2WithRegistersForImageClassification"], "model_type": "dinov2_with_registers",
+                        "image_size": 5 * PATCH, "mlp_ratio": 2.25, "layer_norm_eps": 1e-3, "num_register_tokens": 2, "qkv_bias": True,
+                        "use_swiglu_ffn": True, "drop_path_rate": 0.0, "layerscale_value": 1.0, "apply_layernorm": True,
+                        "reshape_hidden_states": True, "out_features": ["stage2"], "out_indices": [2], "stage_names": ["stem", "stage1"]},
+        "preprocessor_config.json": {"crop_size": SIZES, "do_center_crop": True, "do_convert_rgb": True, "do_normalize": True,
+                                     "do_rescale": True, "do_resize": True, "image_mean": [0.485, 0.456, 0.406],
+                                     "image_processor_type": "BitImageProcessor", "image_std": [0.229, 0.224, 0.225], "resample": 3,
+                                     "rescale_factor": 1 / 255, "size": {"shortest_edge": 36}}}, "model.safetensors"),
+    "roberta": ("roberta", "classify", of_module(roberta.Roberta({
+        "dim": DIM, "depth": DEPTH, "heads": HEADS, "ffn": FFN, "vocab": WORDS, "positions": 12, "classes": 5, "eps": 1e-3}), roberta.classify),
+        lambda g: roberta.texts({"vocab": WORDS}, [9, 4], 9, 7), {
+        "config.json": {**HF, **TRUNK, **LABELS, "architectures": ["RobertaForSequenceClassification"], "bos_token_id": 0, "eos_token_id": 2,
+                        "pad_token_id": 1, "layer_norm_eps": 1e-3, "max_position_embeddings": 12, "model_type": "roberta",
+                        "type_vocab_size": 1, "vocab_size": WORDS, "position_embedding_type": "absolute", "use_cache": True}},
+        "model.safetensors"),
+    "deit": ("vit_timm", "classify", deit, lambda g: {"image": pictures(g)}, {
+        "config.json": {**HF, **VISION, **LABELS, "architectures": ["DeiTForImageClassificationWithTeacher"], "model_type": "deit",
+                        "layer_norm_eps": 1e-3, "qkv_bias": True, "encoder_stride": 16},
+        "preprocessor_config.json": {"crop_size": SIZE, "do_center_crop": True, "do_normalize": True, "do_resize": True,
+                                     "feature_extractor_type": "DeiTFeatureExtractor", "image_mean": [0.485, 0.456, 0.406],
+                                     "image_std": [0.229, 0.224, 0.225], "resample": 3, "size": 36}}, "pytorch_model.bin"),
 }
 
 

@@ -64,8 +64,9 @@ static void check_class(Page *p, const char *where, char *rest) {
 }
 
 static void check_line(Page *p, const char *where, char *line) {
-  static const char *const verbs[] = {"type", "under", "class", "pictures", "wordpiece",    "section", "merge",
-                                      "set",  "also",  "must",  "free",     "architecture", "empty",   "picture"};
+  static const char *const verbs[] = {"type",    "under", "class",        "pictures", "wordpiece",
+                                      "section", "merge", "set",          "also",     "resized",
+                                      "must",    "free",  "architecture", "empty",    "picture"};
   size_t n = strcspn(line, " ");
   char *rest = line + n + (line[n] == ' ');
   bool known = false;
@@ -73,7 +74,8 @@ static void check_line(Page *p, const char *where, char *line) {
     known = known || (strlen(verbs[i]) == n && !memcmp(verbs[i], line, n));
   cr_assert(known, "%s: no such line", where);
   size_t word = strcspn(rest, " ");
-  if (!memcmp(line, "set ", 4) || !memcmp(line, "also ", 5) || !memcmp(line, "empty ", 6))
+  if (!memcmp(line, "set ", 4) || !memcmp(line, "also ", 5) || !memcmp(line, "empty ", 6) ||
+      !memcmp(line, "resized ", 8))
     cr_expect(has_param(p, rest, word), "%s: no such parameter", where);
   if (!memcmp(line, "set ", 4) || !memcmp(line, "also ", 5))
     cr_expect(!memcmp(rest + word, " = ", 3), "%s: no =", where);

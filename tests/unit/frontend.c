@@ -249,6 +249,17 @@ Test(frontend, golden_modern_decoder) {
 Test(frontend, golden_siglip) {
   cr_expect_eq(run_golden("siglip"), 3u);
 }
+Test(frontend, golden_dinov2) {
+  cr_expect_eq(run_golden("dinov2"), 2u);
+  cr_expect_eq(run_golden("dinov2_registers"), 2u);
+}
+Test(frontend, golden_vit_timm_variants) {
+  cr_expect_eq(run_golden("vit_timm_distilled"), 1u);
+  cr_expect_eq(run_golden("vit_timm_pooled"), 1u);
+}
+Test(frontend, golden_roberta) {
+  cr_expect_eq(run_golden("roberta"), 2u);
+}
 Test(frontend, golden_uniter) {
   cr_expect_eq(run_golden("uniter"), 7u);
 }
@@ -351,17 +362,33 @@ Test(frontend, parameters) {
     const char *page, *preset;
     long long parameters;
   } published[] = {
-      {"siglip", "base_256", 203202050},         {"siglip", "base_384", 203447810},
-      {"siglip", "base_512", 203791874},         {"siglip", "large_256", 652150786},
-      {"siglip", "large_384", 652478466},        {"siglip", "so400m_224", 877360306},
-      {"siglip", "so400m_256_i18n", 1128758962}, {"siglip", "base_256_multilingual", 370626050},
-      {"siglip", "v2_base32_256", 376856066},    {"siglip", "v2_base", 375187970},
-      {"siglip", "v2_base_256", 375234050},      {"siglip", "v2_base_384", 375479810},
-      {"siglip", "v2_base_512", 375823874},      {"siglip", "v2_large_256", 881526786},
-      {"siglip", "v2_large_384", 881854466},     {"siglip", "v2_large_512", 882313218},
-      {"siglip", "v2_so400m14_224", 1135463602}, {"siglip", "v2_so400m14_384", 1136008498},
-      {"siglip", "v2_so400m_256", 1135670962},   {"siglip", "v2_so400m_384", 1136039602},
-      {"siglip", "v2_so400m_512", 1136555698},   {"siglip", "v2_giant_384", 1871885426},
+      {"vit_timm", "deit_small_distilled", 22436432},
+      {"vit_timm", "deit_base_distilled", 87338192},
+      {"roberta", "large", 355412057},
+      {"roberta", "xlm_large", 560142482},
+      {"dinov2", "large_518", 304368640 - 1024 + 2 * 1024 * 1000 + 1000}, // without mask_token, with a head
+      {"siglip", "base_256", 203202050},
+      {"siglip", "base_384", 203447810},
+      {"siglip", "base_512", 203791874},
+      {"siglip", "large_256", 652150786},
+      {"siglip", "large_384", 652478466},
+      {"siglip", "so400m_224", 877360306},
+      {"siglip", "so400m_256_i18n", 1128758962},
+      {"siglip", "base_256_multilingual", 370626050},
+      {"siglip", "v2_base32_256", 376856066},
+      {"siglip", "v2_base", 375187970},
+      {"siglip", "v2_base_256", 375234050},
+      {"siglip", "v2_base_384", 375479810},
+      {"siglip", "v2_base_512", 375823874},
+      {"siglip", "v2_large_256", 881526786},
+      {"siglip", "v2_large_384", 881854466},
+      {"siglip", "v2_large_512", 882313218},
+      {"siglip", "v2_so400m14_224", 1135463602},
+      {"siglip", "v2_so400m14_384", 1136008498},
+      {"siglip", "v2_so400m_256", 1135670962},
+      {"siglip", "v2_so400m_384", 1136039602},
+      {"siglip", "v2_so400m_512", 1136555698},
+      {"siglip", "v2_giant_384", 1871885426},
   };
   for (size_t i = 0; i < sizeof published / sizeof *published; i++) {
     char file[64];
@@ -394,6 +421,12 @@ Test(frontend, keys) {
   check_keys("models/siglip.sy", "base", "siglip_base");
   check_keys("models/siglip.sy", "so400m_384", "siglip_so400m_384");
   check_keys("models/siglip.sy", "v2_giant_256", "siglip_v2_giant_256");
+  check_keys("models/vit_timm.sy", "deit_ti_distilled", "timm_deit_tiny_distilled_patch16_224");
+  check_keys("models/dinov2.sy", "base_518", "dinov2_base");
+  check_keys("models/dinov2.sy", "giant_reg_518", "dinov2_giant_reg");
+  check_keys("models/roberta.sy", "base", "roberta_base");
+  check_keys("models/roberta.sy", "large_mnli", "roberta_large_mnli");
+  check_keys("models/roberta.sy", "xlm_base", "xlm_roberta_base");
   check_keys("models/uniter.sy", "base", "uniter_base");
   check_keys("models/uniter.sy", "large", "uniter_large");
   check_keys("models/vl_bert.sy", "base", "vl_bert_base");
