@@ -77,9 +77,33 @@ static void emit_row_axes(Gemm *g, const PanelGroup *p, int d) {
   }
 }
 
+// Where only the first rows are computed: the epilogue of zeros in the others, of this task's block.
+static void emit_zeros(Gemm *g, const PanelGroup *p) {
+  Lowering *lo = &g->lo;
+  Kernel *k = lo->k;
+  const Range *r = &lo->axis[0].range[0];
+  KBound to = kbound(ki_const(r->bound));
+  KIdx from = r->len;
+  if (g->block) { // the greater of two indices is none of their sums; it goes through memory
+    KVal most = kb_op2(k, K_max, kb_index(k, from, DT_I32, 1), kb_index(k, g->block_start, DT_I32, 1));
+    kb_store(k, g->zeros_from, ki_const(0), most, 1);
+    from = ki_var(kb_ldidx(k, g->zeros_from, ki_const(0), 0, r->bound + g->block, "from"));
+    to = kbound_cap(ki_addc(g->block_start, g->block), ki_const(r->bound));
+  }
+  GemmTile t = {.g = g, .p = p};
+  g->at[0] = ki_const(0);
+  KIdx row = ki_var(kb_loop(k, "z", kbound(from), to, 1));
+  KIdx c = ki_var(kb_loop(k, "c", kbound(ki_const(0)), kbound(ki_const((int64_t)p->panels * PANEL)), k->lanes));
+  kb_store(k, g->scratch, c, kb_const(k, 0, DT_F32, k->lanes), k->lanes);
+  kb_end(k);
+  gemm_finish_row(&t, row, ki_const(0));
+  kb_end(k);
+}
+
 static void emit_group(Gemm *g, const PanelGroup *p) {
   if (g->wide.id && !g->k_block) gemm_widen(g, ki_mul(p->panel, g->k * PANEL), ki_const(0), g->k * PANEL * p->panels);
   emit_row_axes(g, p, 0);
+  if (g->first_rows) emit_zeros(g, p);
 }
 
 /* panel groups and tasks ------------------------------------------------------------------------------ */
@@ -123,6 +147,7 @@ static void emit_tasks(Gemm *g) {
     g->outer_start = ki_var(kb_par(k, "t", kbound(ki_const(0)), kbound(ki_const(rows)), g->outer_block));
     pars++;
   }
+  if (g->first_rows) lo->axis[0].range[0] = lower_counted(lo, &lo->axis[0].range[0], g->count);
   if (g->main_panels) {
     PanelGroup p = {
         .panels = g->group, .columns = (int64_t)g->group * PANEL, .prefetch_next = !g->block && !g->outer_block};
@@ -232,13 +257,15 @@ SY_MUST_USE static bool add_x(Gemm *g, int64_t stride[MAX_RANK]) {
 
 bool lower_gemm(Arena *a, const Graph *g, const Group *grp, const Target *t, Lowered *out) {
   const Value *v = graph_value(g, grp->anchor);
-  if (v->op == OP_outer) return lower_outer(a, g, grp, t, out);
+  if (v->op == OP_outer || v->op == OP_outer_rows) return lower_outer(a, g, grp, t, out);
   if (v->op == OP_linear_codes) return lower_codes(a, g, grp, t, out);
   PanelProduct panels;
-  if (!product_panels(g, grp->anchor, &panels)) return lower_matmul(a, g, grp, t, out);
+  bool packed = product_panels(g, grp->anchor, &panels);
+  if (!packed && v->op != OP_linear_rows) return lower_matmul(a, g, grp, t, out);
 
   Gemm gm = {.cost = &t->cost->product, .lo = lower_begin(a, g, grp, t, out, "gemm"), .anchor = v};
   Lowering *lo = &gm.lo;
+  if (!packed) return lower_fail(lo, grp->anchor, "its weight is computed");
   lower_domain(lo, &v->type);
   gm.n = v->type.dim[v->type.rank - 1].c;
   gm.k = type_extent(lo->m, &graph_value(g, v->args[1])->type, product_form(v).trans ? 0 : 1);
@@ -246,14 +273,16 @@ bool lower_gemm(Arena *a, const Graph *g, const Group *grp, const Target *t, Low
   int64_t stride[MAX_RANK];
   if (!add_x(&gm, stride)) return false;
   if (!lower_packed(lo, &panels.w, "w", gm.panels * PANEL * gm.k, &gm.w)) return false;
-  if (v->nargs == 3 && !lower_packed(lo, &panels.bias, "bias", gm.panels * PANEL, &gm.bias)) return false;
+  if (product_bias(v).id && !lower_packed(lo, &panels.bias, "bias", gm.panels * PANEL, &gm.bias)) return false;
+  gm.first_rows = v->op == OP_linear_rows;
+  if (gm.first_rows && !lower_first_rows(lo, v->args[2], v->type.dim[0], &gm.count)) return false;
   if (!lower_sources(lo) || !lower_root(lo)) return false;
   if (gm.windows) place_windows(&gm, v->args[0], stride);
   lower_collapse(lo, lo->rank - 1, 4 * (int64_t)t->tile[0].rows);
   if (lo->rank > 4) return lower_fail(lo, grp->anchor, "its rows lie on more than three separate axes");
   gm.w_bytes = (int64_t)dtype_info[lo->k->buf.at[gm.w.id].dtype].bytes;
   gemm_choose_tile(&gm);
-  gm.through_scratch = grp->member.n > (gm.windows ? 2u : 1u);
+  gm.through_scratch = gm.first_rows || grp->member.n > (gm.windows ? 2u : 1u);
   gemm_choose_blocks(&gm);
   int64_t left = gm.panels % gm.group;
   if (!left && gm.n % PANEL) left = gm.group;
@@ -261,6 +290,7 @@ bool lower_gemm(Arena *a, const Graph *g, const Group *grp, const Target *t, Low
   int64_t sums = gm.k_block ? gemm_longest(&gm) * gm.group : (int64_t)gm.rows * gm.width;
   if (gm.through_scratch) gm.scratch = kb_buf(lo->k, gm.k_block ? "sums" : "tile", DT_F32, KB_SCRATCH, sums * PANEL);
   int64_t group = (gm.k_block ? gm.k_block : gm.k) * gm.group * PANEL;
+  if (gm.first_rows) gm.zeros_from = kb_buf(lo->k, "from", DT_I32, KB_SCRATCH, 1);
   if (dtype_is_narrow(lo->k->buf.at[gm.w.id].dtype) && gm.rows > 1 && group <= gm.cost->widened)
     gm.wide = kb_buf(lo->k, "wide", DT_F32, KB_SCRATCH, group);
   emit_tasks(&gm);

@@ -39,6 +39,8 @@ typedef struct Gemm {
   int64_t main_panels;  // panels done by full groups
   int64_t block;        // rows of a row block, 0: rows are not divided among tasks
   KIdx block_start;
+  bool first_rows; // `count` rows are computed, the others are zero before the epilogue
+  KBufRef count, zeros_from;
   bool through_scratch; // there is an epilogue
   KBufRef scratch;      // the sums of a tile, or those of all rows and a group
   KIdx at[LOWER_AXES];  // row indices of the current tile

@@ -12,6 +12,7 @@
 #include "lower_draw.h"
 #include "lower_pack.h"
 #include "lower_rotate.h"
+#include "lower_count.h"
 #include "lower_rows_add.h"
 
 #include "runtime/random.h"
@@ -480,6 +481,7 @@ static const struct {
              {OP_put_rows, lower_put_rows},
              {OP_pack, lower_pack},
              {OP_rows_add, lower_rows_add},
+             {OP_running_count, lower_running_count},
              {OP_draw, lower_draw},
              {OP_rotate, lower_rotate},
              {OP_attention_grad, lower_attention_grad},

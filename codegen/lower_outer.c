@@ -32,6 +32,7 @@ typedef struct Outer {
   KVal acc[TILE_MOST_ROWS];
   // packed
   KBufRef xp, yp, sums, count;
+  KBufRef first;          // outer_rows: how many rows are added
   int block_axis;         // of lead, that is divided into blocks; those behind it are taken whole
   int64_t block, inner;   // its indices in a block; rows for each of them
   int64_t part_i, part_j; // rows and columns of a part
@@ -43,6 +44,11 @@ static KVal value_at(Lowering *lo, const Source *s, KIdx at, uint32_t lanes, int
   if (s->constant) return kb_const(k, s->value, DT_F32, lanes);
   if (lanes == 1) return kb_load(k, s->buf, at, 1, 1, NULL);
   return one ? kb_bcast(k, s->buf, at, NULL) : kb_load(k, s->buf, at, lanes, n, NULL);
+}
+
+// The task reads how many rows there are.
+static void count_rows(Lowering *lo, Outer *o) {
+  if (o->first.id) o->lead[0].range[0] = lower_counted(lo, &o->lead[0].range[0], o->first);
 }
 
 /* operands as they lie
@@ -96,6 +102,7 @@ static int64_t emit_lying(Lowering *lo, Outer *o, double work) {
   int64_t block = most * (tiles < 1 ? 1 : tiles);
   const Range *rows = &lo->axis[0].range[0];
   KIdx from = ki_var(kb_par(lo->k, "t", kbound(ki_const(0)), kbound(rows->len), block));
+  count_rows(lo, o);
   if (rows->bound <= block)
     lower_tiles(lo, rows, most, NULL, 0, emit_lying_tile, o);
   else
@@ -343,11 +350,12 @@ static bool open_part(Kernel *k, KIdx start, int64_t all, int64_t part, bool lef
   return true;
 }
 
-static void emit_parts(Lowering *lo, const Outer *o) {
+static void emit_parts(Lowering *lo, Outer *o) {
   Kernel *k = lo->k;
   int64_t ni = lo->axis[0].extent, nj = lo->axis[1].extent;
   KIdx i = ki_var(kb_par(k, "ti", kbound(ki_const(0)), kbound(ki_const(ni)), o->part_i));
   KIdx j = ki_var(kb_par(k, "tj", kbound(ki_const(0)), kbound(ki_const(nj)), o->part_j));
+  count_rows(lo, o);
   OuterPart p = {.lo = lo, .o = o};
   for (int a = 0; a < 2; a++) {
     if (!open_part(k, i, ni, o->part_i, a, &p.i, &p.ni)) continue;
@@ -407,12 +415,14 @@ bool lower_outer(Arena *arena, const Graph *g, const Group *grp, const Target *t
   lower_domain(&lo, &v->type);
   if (!lower_operand(&lo, v->args[0], "x", &o.x, o.xs) || !lower_operand(&lo, v->args[1], "y", &o.y, o.ys))
     return false;
+  if (v->op == OP_outer_rows && !lower_first_rows(&lo, v->args[2], tx->dim[0], &o.first)) return false;
   if (!lower_sources(&lo) || !lower_root(&lo)) return false;
   double work = 2;
   for (int d = 0; d + 1 < tx->rank; d++) {
     o.lead[o.nlead++] = lower_axis(&lo, tx, d, false);
     work *= (double)type_extent(g->module, tx, d);
   }
+  if (o.first.id) o.lead[0].range[0].fixed = false;
   o.vectors = lower_vectors(&lo) && (o.y.constant || o.ys[o.nlead] == 1);
   int64_t rows = lo.axis[0].extent, columns = lo.axis[1].extent;
   double each;

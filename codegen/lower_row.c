@@ -272,6 +272,14 @@ static void row_log_softmax(Row *r) {
   store(r, result_log_softmax);
 }
 
+// ln of the sum of e^x, as log_softmax finds it.
+static void row_log_sum_exp(Row *r) {
+  KVal sum;
+  reduce(r, term_x, 1, K_max, -HUGE_VAL, &r->s[0]);
+  reduce(r, term_exp, 1, K_add, 0, &sum);
+  store_one(r, kb_op2(r->lo->k, K_add, r->s[0], kmath_log(r->lo->k, sum)));
+}
+
 /* reductions ------------------------------------------------------------------------------------------ */
 static void row_reduce_sum(Row *r) {
   KVal s;
@@ -506,6 +514,7 @@ static const struct {
                  {OP_rms_norm, row_rms_norm, 2, false},
                  {OP_softmax, row_softmax, 3, true},
                  {OP_log_softmax, row_log_softmax, 3, false},
+                 {OP_log_sum_exp, row_log_sum_exp, 2, false},
                  {OP_reduce_sum, row_reduce_sum, 1, false},
                  {OP_reduce_max, row_reduce_max, 1, false},
                  {OP_argmax, row_argmax, 1, false},

@@ -163,6 +163,22 @@ bool lower_ids(Lowering *lo, Val member, Val ids, KBufRef from, const int64_t *s
   return true;
 }
 
+bool lower_first_rows(Lowering *lo, Val n, Dim most, KBufRef *buf) {
+  Source s;
+  int64_t stride[MAX_RANK] = {0};
+  if (!lower_stored(lo, n, "n", &s, stride)) return false;
+  *buf = s.buf;
+  most.c++; // all of them is a number of rows, too
+  return lower_ids(lo, lo->grp->anchor, n, s.buf, stride, most);
+}
+
+Range lower_counted(Lowering *lo, const Range *r, KBufRef count) {
+  Range some = *r;
+  some.len = ki_var(kb_ldidx(lo->k, count, ki_const(0), 0, r->bound, "n"));
+  some.fixed = false;
+  return some;
+}
+
 Dim lower_row_count(const Lowering *lo, const Type *t, int axis) {
   return t->dim[axis].sym == DIM_SEGS ? DIM(type_extent(lo->m, t, axis)) : t->dim[axis];
 }

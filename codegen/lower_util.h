@@ -98,6 +98,11 @@ bool lower_vectors(const Lowering *lo);        // every operand has column strid
 const char *lower_members(const Lowering *lo); // for names: "_gelu_add", the members but the anchor
 SY_MUST_USE bool lower_finish(Lowering *lo, double flops, double bytes, const char *name, const char *comment);
 
+// How many rows a product computes, where an operand says it (linear_rows): adds the operand, which `most` rows bound;
+// and the range of so many rows, read from it within a task.
+SY_MUST_USE bool lower_first_rows(Lowering *lo, Val n, Dim most, KBufRef *buf);
+Range lower_counted(Lowering *lo, const Range *r, KBufRef count);
+
 /* emitting */
 typedef void LowerRow(Lowering *lo, KIdx *at, void *ud); // at[]: all axes but the columns are filled
 void lower_rows(Lowering *lo, int64_t rows_per_task, LowerRow *body, void *ud);

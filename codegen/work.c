@@ -13,9 +13,10 @@ typedef struct Cost {
 } Cost;
 
 // Counted operations of row operators; others are elementwise (one, or FUNCTION).
-static const Cost rows[] = {{OP_layer_norm, 8},   {OP_rms_norm, 4},         {OP_l2_norm, 4},          {OP_softmax, 20},
-                            {OP_log_softmax, 20}, {OP_reduce_sum, 1},       {OP_reduce_max, 1},       {OP_argmax, 2},
-                            {OP_top_k, 2},        {OP_layer_norm_grad, 16}, {OP_layer_norm_sums, 10}, {OP_quantise, 6}};
+static const Cost rows[] = {
+    {OP_layer_norm, 8},       {OP_rms_norm, 4},         {OP_l2_norm, 4},    {OP_softmax, 20}, {OP_log_softmax, 20},
+    {OP_log_sum_exp, 15},     {OP_reduce_sum, 1},       {OP_reduce_max, 1}, {OP_argmax, 2},   {OP_top_k, 2},
+    {OP_layer_norm_grad, 16}, {OP_layer_norm_sums, 10}, {OP_quantise, 6}};
 static const Op functions[] = {OP_exp,     OP_log,  OP_tanh,      OP_sin,        OP_cos,
                                OP_sigmoid, OP_gelu, OP_gelu_tanh, OP_quick_gelu, OP_swish};
 enum { FUNCTION = 12, RANDOM = 150 };
@@ -43,16 +44,25 @@ static double extent_now(const Type *t, int axis, const int64_t *dims) { // of o
   return type_elements_now(&one, dims);
 }
 
+// Which part of its bound the number of rows of a product is, that an operand says: as much as the run-time dims that
+// it is counted over are of theirs.
+static double rows_share(const Graph *g, const Value *v, const int64_t *dims) {
+  const Value *n = graph_value(g, v->args[2]);
+  while (n->nargs && !type_has_runtime_dim(&n->type)) n = graph_value(g, n->args[0]);
+  return type_elements_now(&n->type, dims) / (double)type_elements(g->module, &n->type);
+}
+
 static double contraction(const Graph *g, const Value *v, const int64_t *dims) {
-  if (v->op == OP_outer) {
+  if (v->op == OP_outer || v->op == OP_outer_rows) {
     double x = type_elements_now(&graph_value(g, v->args[0])->type, dims);
-    return 2 * x * extent_now(&v->type, 1, dims);
+    return 2 * x * extent_now(&v->type, 1, dims) * (v->op == OP_outer_rows ? rows_share(g, v, dims) : 1);
   }
   const Type *x = &graph_value(g, v->args[0])->type;
   if (v->op == OP_linear_codes)
     return 2 * type_elements_now(&v->type, dims) * (double)(CODES_IN_WORD * graph_value(g, v->args[1])->type.dim[1].c);
   double n = type_elements_now(&v->type, dims), k = extent_now(x, x->rank - 1, dims);
-  return 2 * n * k + (v->nargs == 3 ? n : 0);
+  if (v->op == OP_linear_rows) return 2 * n * k * rows_share(g, v, dims);
+  return 2 * n * k + (product_bias(v).id ? n : 0);
 }
 
 static double attention(const Graph *g, const Value *v, const int64_t *dims) {

@@ -1,4 +1,4 @@
-// fit.c: --memory: how much of a step is computed again so that its values fit.
+// fit.c: sizes on the command line: --logits, and --memory, how much of a step is computed again so that its values fit.
 //
 // The pass `remat` has levels (passes/remat.c). Which one is needed shows only when everything is placed, so the
 // pipeline runs on copies of the module, level by level, until the arena of every objective is small enough.
@@ -10,14 +10,14 @@
 #include <string.h>
 
 // "12G", "900M", "64K" or bytes; a unit is a power of 1024. 0 after reporting.
-static int64_t size_option(Session *s, const char *text) {
+static int64_t size_option(Session *s, const char *option, const char *text) {
   static const char units[] = "KMGT";
   char *end;
   double n = strtod(text, &end);
   const char *unit = *end ? strchr(units, *end) : NULL;
   for (const char *u = units; unit && u <= unit; u++) n *= 1024;
   bool good = end > text && n >= 1 && n < 0x1p60 && (!*end || (unit && !end[1]));
-  if (!good) session_fail(s, EXIT_USAGE, "--memory %s: must be a size such as 900M or 12G", text);
+  if (!good) session_fail(s, EXIT_USAGE, "%s %s: must be a size such as 900M or 12G", option, text);
   return good ? (int64_t)n : 0;
 }
 
@@ -44,8 +44,9 @@ static int64_t arena_at(const Buf *text, const Module *m, const PassOptions *opt
 }
 
 bool session_fit(Session *s, const Module *m, PassOptions *o) {
+  if (s->opt.logits && !(o->logits = size_option(s, "--logits", s->opt.logits))) return false;
   if (!s->opt.memory) return true;
-  int64_t budget = size_option(s, s->opt.memory), least = INT64_MAX;
+  int64_t budget = size_option(s, "--memory", s->opt.memory), least = INT64_MAX;
   if (!budget) return false;
   if (!m->train)
     return session_fail(s, EXIT_USAGE, "--memory: of which step? (--objective NAME with --gradients)"), false;

@@ -421,13 +421,8 @@ static void order_value(const Graph *g, uint32_t v, uint32_t *number, uint32_t *
   }
 }
 
-void graph_compact(Graph *g) {
-  size_t n = g->value.n;
-  uint32_t *mem = calloc(4 * n, sizeof *mem), count = 0;
-  if (!mem) out_of_memory(4 * n * sizeof *mem);
-  uint32_t *number = mem, *next_arg = mem + n, *stack = mem + 2 * n, *order = mem + 3 * n;
-  for (uint32_t id = 1; id < n; id++)
-    if (!g->value.at[id].dead && number[id] == NOT_SEEN) order_value(g, id, number, next_arg, stack, order, &count);
+// Leaves the values order[1 .. count], which number[] numbers so.
+static void renumber(Graph *g, const uint32_t *order, const uint32_t *number, uint32_t count) {
   Value *value = ARENA_ARRAY(g->module->arena, Value, (size_t)count + 1);
   value[0] = g->value.at[0];
   for (uint32_t i = 1; i <= count; i++) {
@@ -444,11 +439,35 @@ void graph_compact(Graph *g) {
     g->output.at[i].state.id = number[g->output.at[i].state.id];
   }
   for (size_t i = 0; i < g->input.n; i++) g->input.at[i].val.id = number[g->input.at[i].val.id];
-  free(mem);
   g->value.at = value;
   g->value.n = g->value.cap = (size_t)count + 1;
   *g->cons = (struct GraphCons){0};
   graph_index_reset(g);
   for (uint32_t i = 1; i <= count; i++)
     if (is_shared(value[i].op)) cons_add(g, i);
+}
+
+void graph_compact(Graph *g) {
+  size_t n = g->value.n;
+  uint32_t *mem = calloc(4 * n, sizeof *mem), count = 0;
+  if (!mem) out_of_memory(4 * n * sizeof *mem);
+  uint32_t *number = mem, *next_arg = mem + n, *stack = mem + 2 * n, *order = mem + 3 * n;
+  for (uint32_t id = 1; id < n; id++)
+    if (!g->value.at[id].dead && number[id] == NOT_SEEN) order_value(g, id, number, next_arg, stack, order, &count);
+  renumber(g, order, number, count);
+  free(mem);
+}
+
+void graph_move(Graph *g, Val before, size_t from) {
+  size_t n = g->value.n;
+  CHECK(from > before.id && from <= n);
+  uint32_t *mem = calloc(2 * n, sizeof *mem), count = 0;
+  if (!mem) out_of_memory(2 * n * sizeof *mem);
+  uint32_t *number = mem, *order = mem + n;
+  for (uint32_t id = 1; id < before.id; id++) order[++count] = id;
+  for (size_t id = from; id < n; id++) order[++count] = (uint32_t)id;
+  for (uint32_t id = before.id; id < from; id++) order[++count] = id;
+  for (uint32_t i = 1; i <= count; i++) number[order[i]] = i;
+  renumber(g, order, number, count);
+  free(mem);
 }

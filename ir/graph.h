@@ -386,9 +386,10 @@ typedef struct Uses {
   uint32_t *start; // uses of value v: user[start[v] .. start[v+1])
   uint32_t *user;
 } Uses;
-Uses graph_uses(const Graph *g, Arena *scratch); // outputs count as a use by value id UINT32_MAX
-size_t graph_dce(Graph *g);                      // marks values that no output needs as dead; returns how many
-void graph_compact(Graph *g);                    // drops the dead, sorts topologically (stable), renumbers
+Uses graph_uses(const Graph *g, Arena *scratch);    // outputs count as a use by value id UINT32_MAX
+size_t graph_dce(Graph *g);                         // marks values that no output needs as dead; returns how many
+void graph_compact(Graph *g);                       // drops the dead, sorts topologically (stable), renumbers
+void graph_move(Graph *g, Val before, size_t from); // the values from `from` on come in front of `before`; renumbers
 Res graph_residency(const Graph *g, Val v); // a fact that is kept; RES_const: rewrites may make it the packer's work
 // Is it in the file of packed weights? All that is RES_const and has no run-time dim is, trained weights themselves,
 // and the packs that are their memory.

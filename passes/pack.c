@@ -93,7 +93,7 @@ static Val under_views(Packing *p, Val v, PackForm f, bool slices) {
 
 static void pack_product(Packing *p, Val product) {
   Value x = *val(p, product);
-  bool bias = x.nargs == 3;
+  bool bias = product_bias(&x).id != 0;
   PanelProduct made;
   if (product_panels(p->g, product, &made)) return; // of a dump that is read again
   if (!can_pack(p, x.args[1], 2) || (bias && !can_pack(p, x.args[2], 1))) return;

@@ -17,8 +17,13 @@ static Val below_widen(const Graph *g, Val v) {
 }
 
 PackForm product_form(const Value *product) {
-  bool turned = (product->op == OP_linear) == (value_int(product, A_trans, 0) != 0);
+  bool rows = product->op == OP_linear || product->op == OP_linear_rows; // its weight is [N,K]
+  bool turned = rows == (value_int(product, A_trans, 0) != 0);
   return (PackForm){PACK_panels, turned, PANEL};
+}
+
+Val product_bias(const Value *product) {
+  return product->op == OP_linear && product->nargs == 3 ? product->args[2] : NO_VAL;
 }
 
 static bool panels_of(const Graph *g, Val w, PackForm want, Access *a) {
@@ -51,7 +56,8 @@ bool product_panels(const Graph *g, Val product, PanelProduct *out) {
   const Value *v = graph_value(g, product);
   *out = (PanelProduct){0};
   if (!(op_info[v->op].flags & F_CONTRACTION) || !panels_of(g, v->args[1], product_form(v), &out->w)) return false;
-  return v->nargs < 3 || vector_of(g, v->args[2], &out->bias);
+  Val bias = product_bias(v);
+  return !bias.id || vector_of(g, bias, &out->bias);
 }
 
 bool panels_below(const Graph *g, Val v, Val *panels, PackForm *form) {

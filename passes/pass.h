@@ -27,7 +27,8 @@ extern const Precision precisions[];
 extern const size_t precision_count;
 const Precision *precision_by_name(const char *name); // NULL: there is none; of NULL: the first, f32
 
-enum { REMAT_LEVELS = 16 }; // remat.c
+enum { REMAT_LEVELS = 16 };      // remat.c
+enum { LOGITS_MOST = 16 << 20 }; // bytes; losses.c, blocks.c
 
 typedef struct PassOptions {
   const char **disable; // names of passes left out (only those that are not required)
@@ -35,6 +36,7 @@ typedef struct PassOptions {
   const char *stop_after, *start_from; // pass names or NULL
   const Precision *precision;          // NULL: as the model says
   int recompute;                       // 0 .. REMAT_LEVELS: how much a step computes again instead of keeping it
+  int64_t logits;                      // bytes of logits of a loss that are kept at a time, 0: LOGITS_MOST
   bool time;                           // fill the timings
   bool verify;                         // verify after each pass (on by default in the driver)
   bool remarks;                        // report what was and was not fused, and why
@@ -92,6 +94,7 @@ typedef struct PanelProduct {
   Access bias; // base NO_VAL: there is none
 } PanelProduct;
 PackForm product_form(const Value *product);                         // of the panels that a product would read
+Val product_bias(const Value *product);                              // NO_VAL: it has none
 bool product_panels(const Graph *g, Val product, PanelProduct *out); // false: it is a product of another kind
 // Is v a matrix read from panels? *panels: what lies in memory.
 bool panels_below(const Graph *g, Val v, Val *panels, PackForm *form);

@@ -70,6 +70,8 @@ static double operations(const Remat *r, const Value *v) {
   double n = (double)type_elements(m, &v->type);
   const Type *a = v->nargs ? &graph_value(r->g, v->args[0])->type : &v->type;
   if (flags & F_VIEW) return 0;
+  if (v->op == OP_label_scores) // a product of the rows with all of the weight
+    return 2 * (double)type_elements(m, a) * (double)graph_value(r->g, v->args[1])->type.dim[0].c;
   if (flags & F_CONTRACTION) return 2 * n * (double)type_extent(m, a, a->rank - 1);
   if (flags & F_ATTENTION) return 4 * n * (double)type_extent(m, &graph_value(r->g, v->args[1])->type, 1);
   return 8 * n;
@@ -80,7 +82,7 @@ static double cost_of(Remat *r, Val v, bool *products) {
   const Value *x = val(r, v);
   double sum = operations(r, x);
   r->seen[v.id] = r->search;
-  *products = *products || (op_info[x->op].flags & (F_CONTRACTION | F_ATTENTION));
+  *products = *products || (op_info[x->op].flags & (F_CONTRACTION | F_ATTENTION)) || x->op == OP_label_scores;
   for (uint32_t i = 0; i < x->nargs; i++) {
     Val arg = x->args[i];
     if (!r->saved[arg.id] && may_copy(r, arg) && r->seen[arg.id] != r->search) sum += cost_of(r, arg, products);

@@ -1,6 +1,7 @@
 // matmul.c: linear and matmul.
 //
 //   linear  x [..,K], w [N,K] (trans = 1: [K,N]), optional b [N]  ->  [..,N]; segments of x stay.
+//   linear_rows  x [N,K], w, n i32[]  ->  [N,..]: the product of the first n rows, zeros behind them
 //   matmul  a [..,M,K], b [..,K,N] (trans = 1: [..,N,K])          ->  [..,M,N]; leading axes of b equal those of a, or
 //   b
 //           has none. The summed axis may be segmented on both sides; the result has the segments of M or of N.
@@ -31,6 +32,21 @@ bool shape_linear(const ShapeCtx *c, Type *out) {
   *out = *x;
   if (x->nseg && x->segaxis == last) type_set_segs(out, 0, NULL, 0);
   out->dim[last] = w->dim[1 - wk];
+  return true;
+}
+
+bool shape_linear_rows(const ShapeCtx *c, Type *out) {
+  if (!shape_rank(c, 0, 2) || !shape_rank(c, 1, 2) || !shape_rank(c, 2, 0)) return false;
+  const Type *x = shape_arg(c, 0), *w = shape_arg(c, 1), *n = shape_arg(c, 2);
+  int64_t trans = shape_int(c, A_trans, 0);
+  if (trans != 0 && trans != 1) return shape_error(c, "E0208", "trans = %lld, must be 0 or 1", (long long)trans);
+  if (x->dtype != w->dtype || dtype_info[x->dtype].kind != DK_FLOAT || n->dtype != DT_I32)
+    return shape_error(c, "E0203", "the operands are two floating tensors and an i32");
+  if (x->nseg || w->nseg) return shape_error(c, "E0205", "an operand is segmented");
+  if (!dim_is_const(x->dim[0]) || !dim_equal(x->dim[1], w->dim[trans ? 0 : 1]))
+    return shape_error(c, "E0204", "%s and the weight %s do not fit", shape_type(c, 0), shape_type(c, 1));
+  *out = *x;
+  out->dim[1] = w->dim[trans ? 1 : 0];
   return true;
 }
 
@@ -98,6 +114,19 @@ void ref_linear(const RefCtx *c, Tensor *out) {
     row_times(c->arg[0].f + row * k, c->arg[1].f, y, n, k, trans ? 1 : k, trans ? n : 1);
     for (size_t j = 0; j < n && c->v->nargs == 3; j++) y[j] += c->arg[2].f[j];
   }
+}
+
+void ref_linear_rows(const RefCtx *c, Tensor *out) {
+  bool trans = value_int(c->v, A_trans, 0);
+  size_t n = (size_t)out->dim[1], k = (size_t)c->arg[0].dim[1];
+  int64_t rows = c->arg[2].i[0];
+  for (size_t i = 0; i < out->n; i++) out->f[i] = 0;
+  if (rows < 0 || rows > out->dim[0]) {
+    *c->error = arena_printf(c->g->module->arena, "linear_rows: there are not %lld rows", (long long)rows);
+    return;
+  }
+  for (size_t row = 0; row < (size_t)rows; row++)
+    row_times(c->arg[0].f + row * k, c->arg[1].f, out->f + row * n, n, k, trans ? 1 : k, trans ? n : 1);
 }
 
 void ref_matmul(const RefCtx *c, Tensor *out) {

@@ -54,6 +54,10 @@ bool shape_reduce(const ShapeCtx *c, Type *out) {
   return true;
 }
 
+bool shape_log_sum_exp(const ShapeCtx *c, Type *out) {
+  return shape_float(c) && shape_reduce(c, out);
+}
+
 bool shape_argmax(const ShapeCtx *c, Type *out) {
   if (!shape_reduce(c, out)) return false;
   out->dim[--out->rank] = DIM(0);
@@ -188,6 +192,14 @@ void ref_log_softmax(const RefCtx *c, Tensor *out) {
   for (size_t r = 0; r < row_count(c); r++) {
     double most, sum = softmax_sum(c, r * n, n, &most);
     for (size_t i = 0; i < n; i++) out->f[r * n + i] = c->arg[0].f[r * n + i] - most - log(sum);
+  }
+}
+
+void ref_log_sum_exp(const RefCtx *c, Tensor *out) {
+  size_t n = row_length(c);
+  for (size_t r = 0; r < row_count(c); r++) {
+    double most, sum = softmax_sum(c, r * n, n, &most);
+    out->f[r] = most + log(sum);
   }
 }
 

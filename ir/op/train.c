@@ -6,6 +6,8 @@
 //   is v,
 //                    in their order. `axis` leading axes of ids belong to tables of their own; ids below `keep` are
 //                    left out. An id outside the table is an error of the input.
+//   outer_rows       x [N,M], y [N,K], n i32[] -> [M,K]: outer over the first n rows
+//   running_count    bool[*] -> i32[*]: how many elements up to each one, itself included, are true, in row-major order
 #include "op.h"
 #include "movement.h"
 
@@ -91,5 +93,49 @@ void ref_rows_add(const RefCtx *c, Tensor *out) {
     }
     double *to = out->f + ((i / each) * rows + (size_t)id) * width;
     for (size_t k = 0; k < width && id >= keep; k++) to[k] += c->arg[1].f[i * width + k];
+  }
+}
+
+/* the first rows alone, and which those are
+ * ---------------------------------------------------------------------------- */
+
+bool shape_outer_rows(const ShapeCtx *c, Type *out) {
+  if (!shape_rank(c, 0, 2) || !shape_rank(c, 1, 2) || !shape_rank(c, 2, 0)) return false;
+  const Type *x = shape_arg(c, 0), *y = shape_arg(c, 1), *n = shape_arg(c, 2);
+  if (x->dtype != y->dtype || dtype_info[x->dtype].kind != DK_FLOAT || n->dtype != DT_I32)
+    return shape_error(c, "E0203", "the operands are two floating tensors and an i32");
+  if (x->nseg || y->nseg || !shape_axis_equal(x, 0, y, 0))
+    return shape_error(c, "E0204", "the rows differ: %s and %s", shape_axis(c, x, 0), shape_axis(c, y, 0));
+  *out = (Type){.dtype = x->dtype, .rank = 2, .dim = {x->dim[1], y->dim[1]}};
+  return true;
+}
+
+void ref_outer_rows(const RefCtx *c, Tensor *out) {
+  size_t m = (size_t)out->dim[0], n = (size_t)out->dim[1];
+  int64_t rows = c->arg[2].i[0];
+  for (size_t i = 0; i < out->n; i++) out->f[i] = 0;
+  if (rows < 0 || rows > c->arg[0].dim[0]) {
+    *c->error = arena_printf(c->g->module->arena, "outer_rows: there are not %lld rows", (long long)rows);
+    return;
+  }
+  for (size_t r = 0; r < (size_t)rows; r++)
+    for (size_t i = 0; i < m; i++)
+      for (size_t j = 0; j < n; j++) out->f[i * n + j] += c->arg[0].f[r * m + i] * c->arg[1].f[r * n + j];
+}
+
+bool shape_running_count(const ShapeCtx *c, Type *out) {
+  const Type *x = shape_arg(c, 0);
+  if (x->dtype != DT_BOOL) return shape_error(c, "E0203", "true elements are counted, not %s", shape_type(c, 0));
+  if (!type_is_dense(x)) return shape_error(c, "E0205", "%s is not dense", shape_type(c, 0));
+  *out = *x;
+  out->dtype = DT_I32;
+  return true;
+}
+
+void ref_running_count(const RefCtx *c, Tensor *out) {
+  int32_t n = 0;
+  for (size_t i = 0; i < out->n; i++) {
+    n += c->arg[0].b[i] != 0;
+    out->i[i] = n;
   }
 }

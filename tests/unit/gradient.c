@@ -123,6 +123,16 @@ static const Page pages[] = {
     {"depthwise apart",
      "weight x: f32[2, 6, 9, 3]\nweight k: f32[3, 2, 3]\nlet y = reshape(depthwise(x, k, stride = [2, 3]), [2, 6, 3])",
      ""},
+    {"scores of labels",
+     "weight x: f32[3, 4, 5]\nweight w: f32[40, 5]\nweight b: f32[40]\n"
+     "let y = row_losses(affine(x, w, b), ids, ignore = 3, smoothing = 0.25)",
+     ", ids: i32[3, 4]"},
+    {"scores of labels along L",
+     "weight w: f32[7, 4]\nlet y = row_losses(affine(embedding(w, ids), w), ids, ignore = 2)", ", ids: i32[B, L]"},
+    {"scores of all rows",
+     "weight x: f32[3, 5]\nweight w: f32[20, 5]\nlet z = log_softmax(affine(x, w))\n"
+     "let y = reshape(pick(z, ids), [3, 1]) * reduce_sum(z) + 1.0",
+     ", ids: i32[3]"},
     {"dropped", "weight a: f32[6, 4]\nlet y = dropout(a, 0.4) * drop_path(a, 0.3) + dropout(a, 0.0)", ""},
     {"dropped along L",
      "weight w: f32[7, 4]\n"
@@ -186,7 +196,7 @@ static void world_begin(World *b, const char *text, bool gradients) {
   b->m = front_compile(&b->arena, &b->names, &b->diag, "page.sy", text, strlen(text), &o);
   static const Train train = {0};
   if (b->m && gradients) b->m->train = &train;
-  PassOptions p = {.stop_after = "gradient", .verify = true};
+  PassOptions p = {.stop_after = "gradient", .verify = true, .logits = 1};
   bool ok = b->m && passes_run(b->m, &p);
   Buf said = {0};
   diag_print(&b->diag, &said, false);

@@ -31,6 +31,10 @@ typedef struct Case {
   "%3 = quantise %1 : i32[1,32]\n%4 = weight_codes %2 : i32[1,16,16]\n%5 = weight_scales %2 : f32[2]\n"                \
   "%6 = weight_sums %2 : i32[2]\n%7 = linear_codes %3, %4, %5, %6 {columns = 2} : f32[1,2]\n"
 
+#define LABELLED                                                                                                       \
+  "%4 = constant {value = 0x0p+0} : i32[]\n%5 = compare %3, %4 {cmp = \"ge\"} : bool[2]\n"                             \
+  "%6 = label_scores %1, %2, %3, %5 {count = 3} : f32[2,3]\n"
+
 #define CASES                                                                                                            \
   {"input", IN("f32[L]") RETURN("%1"), LIST(5, 6), 0, 0, NUM(5, 6)},                                                     \
       {"weight", "%1 = weight \"x\" : f32[2]\n" RETURN("%1"), LIST(5, 6), 0, 0, NUM(5, 6)},                              \
@@ -321,6 +325,37 @@ typedef struct Case {
        LIST(5, 6),                                                                                                       \
        0,                                                                                                                \
        NUM(23, 34)},                                                                                                     \
+      {"log_sum_exp",                                                                                                    \
+       IN("f32[2,2]") "%2 = log_sum_exp %1 : f32[2,1]\n" RETURN("%2"),                                                   \
+       LIST(0, 0, 1, 1),                                                                                                 \
+       0,                                                                                                                \
+       0,                                                                                                                \
+       NUM(0.6931471805599453, 1.6931471805599453)},                                                                     \
+      {"running_count", IN("bool[2,2]") "%2 = running_count %1 : i32[2,2]\n" RETURN("%2"), LIST(1, 0, 1, 1), 0, 0,       \
+       NUM(1, 1, 2, 3)},                                                                                                 \
+      {"linear_rows",                                                                                                    \
+       IN3("f32[2,2]", "f32[1,2]", "i32[]") "%4 = linear_rows %1, %2, %3 {trans = 0} : f32[2,1]\n" RETURN("%4"),         \
+       LIST(1, 2, 3, 4),                                                                                                 \
+       LIST(5, 6),                                                                                                       \
+       LIST(1),                                                                                                          \
+       NUM(17, 0)},                                                                                                      \
+      {"outer_rows", IN3("f32[2,1]", "f32[2,2]", "i32[]") "%4 = outer_rows %1, %2, %3 : f32[1,2]\n" RETURN("%4"),        \
+       LIST(2, 3),   LIST(1, 2, 3, 4),                                                                                   \
+       LIST(1),      NUM(2, 4)},                                                                                         \
+      {"label_scores", /* z = ln 3, 0; the second row has no label */                                                    \
+       IN3("f32[2,1]", "f32[2,1]", "i32[2]") LABELLED RETURN("%6"),                                                      \
+       LIST(1, 0),                                                                                                       \
+       LIST(1.0986122886681098, 0),                                                                                      \
+       LIST(1, -1),                                                                                                      \
+       NUM(-1.3862943611198906, 1.3862943611198906, -1.6739764335716716, 0, 0, 0)},                                      \
+      {"label_scores_grad", /* p = 3/4, 1/4; the gradient by z is 1 + onehot - 2 p */                                    \
+       IN3("f32[2,1]", "f32[2,1]", "i32[2]") LABELLED                                                                    \
+       "%7 = constant {value = 0x1p+0} : f32[2,3]\n"                                                                     \
+       "%8 = label_scores_grad %1, %2, %3, %5, %6, %7 {count = 3, wrt = [0]} : f32[2,1]\n" RETURN("%8"),                 \
+       LIST(1, 0),                                                                                                       \
+       LIST(1.0986122886681098, 0),                                                                                      \
+       LIST(1, -1),                                                                                                      \
+       NUM(-0.5493061443340549, 0)},                                                                                     \
       {"rows_add",                                                                                                       \
        IN2("f32[3,2]", "i32[3]") "%3 = rows_add %2, %1 : f32[3,2]\n" RETURN("%3"),                                       \
        LIST(1, 2, 3, 4, 5, 6),                                                                                           \

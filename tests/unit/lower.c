@@ -73,6 +73,24 @@ CASE(lower_outer, columns_that_are_not_adjacent, 1e-6,
      "%1 = input \"x\" : f32[30,B,50]\n%2 = input \"y\" : f32[B,50,20]\n"
      "%3 = transpose %1 {perm = [1, 2, 0]} : f32[B,50,30]\n"
      "%4 = outer %3, %2 : f32[30,20]\noutput \"y\" = %4")
+// The first rows alone: as many as an input says (ids of these cases are 0 .. 3).
+CASE(lower_gemm, first_rows, 1e-6,
+     "%1 = input \"x\" : f32[40,96]\n%2 = weight \"w\" : f32[70,96]\n%3 = input \"n\" : i32[]\n"
+     "%4 = linear_rows %1, %2, %3 {trans = 0} : f32[40,70]\n%5 = weight \"b\" : f32[70]\n%6 = add %4, %5 : f32[40,70]\n"
+     "%7 = exp %6 : f32[40,70]\noutput \"y\" = %7\noutput \"z\" = %4")
+CASE(lower_gemm, first_rows_in_blocks, 2e-6,
+     "%1 = input \"x\" : f32[400,512]\n%2 = weight \"w\" : f32[512,40]\n%3 = input \"n\" : i32[]\n"
+     "%8 = constant {value = 0x1.2p+7} : i32[]\n%9 = mul %3, %8 : i32[]\n%5 = linear_rows %1, %2, %9 {trans = 1} : "
+     "f32[400,40]\noutput \"y\" = %5")
+CASE(lower_outer, first_rows, 2e-6,
+     "%1 = input \"x\" : f32[384,70]\n%2 = input \"y\" : f32[384,60]\n%3 = input \"n\" : i32[]\n"
+     "%8 = constant {value = 0x1.8p+6} : i32[]\n%9 = mul %3, %8 : i32[]\n%4 = outer_rows %1, %2, %9 : f32[70,60]\n"
+     "%5 = outer_rows %1, %2, %3 : f32[70,60]\noutput \"y\" = %4\noutput \"z\" = %5")
+CASE(lower_map, running_count, 0,
+     "%1 = input \"x\" : f32[B,L]\n%2 = constant {value = 0x0p+0} : f32[]\n%3 = compare %1, %2 {cmp = \"gt\"} : "
+     "bool[B,L]\n%4 = running_count %3 : i32[B,L]\noutput \"n\" = %4")
+CASE(lower_row, log_sum_exp, 1e-6,
+     "%1 = input \"x\" : f32[B,L,50]\n%2 = log_sum_exp %1 : f32[B,L,1]\noutput \"y\" = %2")
 // A long k, by blocks where the target says so: the cases above once more. Targets with other blocks, or none, give the
 // same bits.
 CASE(lower_gemm, blocks_gelu_residual, 1e-6,

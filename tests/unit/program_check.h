@@ -122,7 +122,7 @@ static char *pack_all(const Program *p, Arena *a) {
 
 // Passes, then kernels for the targets.
 static Program *lower_for(Module *m, const Target *const *t, size_t n) {
-  PassOptions o = {.verify = true};
+  PassOptions o = {.verify = true, .logits = 1}; // losses by blocks, however small they are
   Program *p = passes_run(m, &o) ? program_lower(m, t, n) : NULL;
   Buf why = {0};
   diag_print(m->diag, &why, false);
