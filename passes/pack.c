@@ -95,7 +95,8 @@ static void pack_product(Packing *p, Val product) {
   Value x = *val(p, product);
   bool bias = product_bias(&x).id != 0;
   PanelProduct made;
-  if (product_panels(p->g, product, &made)) return; // of a dump that is read again
+  if (x.op == OP_outer || x.op == OP_outer_rows) return; // both operands are rows
+  if (product_panels(p->g, product, &made)) return;      // of a dump that is read again
   if (!can_pack(p, x.args[1], 2) || (bias && !can_pack(p, x.args[2], 1))) return;
   Val w = under_views(p, x.args[1], product_form(&x), false);
   if (bias) x.args[2] = under_views(p, x.args[2], (PackForm){PACK_vector, false, PANEL}, is_trained(p, x.args[2]));

@@ -190,6 +190,43 @@ for way in "--backend interp --isa avx2 --memory 1G" "--backend interp --isa avx
   cmp -s all.txt less.txt && cmp -s all.safetensors less.safetensors || fail "$way gives other bits"
 done
 
+# --logits: losses by blocks of the vocabulary. The same losses, but for rounding, in less memory; blocks have the same bits
+# everywhere, and a label outside the vocabulary is an error in whatever block it would be
+cat > words.sy <<'PAGE'
+use std
+use losses
+
+model words(n = 24, vocab = 200, past = 0) {
+  dim B = 1..32
+  dim L = 1..32
+  objective fit(text: i32[B, L]) -> loss: f32 {
+    weight table: f32[vocab, n]
+    weight bias: f32[vocab]
+    let x = norm(gelu(linear(embedding(table, text), n) @mid), 1e-5)  @norm
+    let labels = select(text == 2, -100, text + past)
+    return cross_entropy(affine(x, table, bias), labels) + cross_entropy(linear(x, vocab) @head, labels, smoothing = 0.1)
+  }
+}
+PAGE
+words() { "$syc" step words.sy --objective fit --input batch.safetensors -w words.safetensors --steps 3 --lr 0.01 -q "$@"; }
+"$syc" weights init words.sy --objective fit -q -o words.safetensors || fail "weights init of words"
+words --backend interp --isa avx2 > kept.txt || fail "steps with all logits"
+words --backend interp --isa avx2 --logits 100K -o blocks.safetensors > blocks.txt || fail "steps by blocks"
+cmp -s kept.txt blocks.txt && fail "--logits 100K computes no blocks"
+paste kept.txt blocks.txt | awk '/^step/ { for (i = 1; i <= NF / 2; i++) if ($i + 0 == $i) { d = $i - $(i + NF / 2); if (d > 1e-5 || d < -1e-5) exit 1; n++ } } END { exit n < 6 }' ||
+  { cat kept.txt blocks.txt; fail "losses by blocks differ"; }
+for way in "--backend interp --isa avx512" "--backend c --threads 3" "--backend interp --isa avx2 --memory 1G"; do
+  case $way-$(uname -m) in *interp*) ;; *x86_64) grep -q avx2 /proc/cpuinfo || continue ;; *) continue ;; esac
+  # shellcheck disable=SC2086
+  words $way --logits 100K -o other.safetensors > other.txt || { fail "blocks, $way"; continue; }
+  cmp -s blocks.txt other.txt && cmp -s blocks.safetensors other.safetensors || fail "blocks, $way: other bits"
+done
+mb() { "$syc" explain words.sy --objective fit "$@" | sed -n 's/.*arena at the bounds \([0-9.]*\) MB.*/\1/p'; }
+awk "BEGIN { exit !($(mb) > 1.5 * $(mb --logits 100K)) }" || fail "$(mb) MB and, by blocks, $(mb --logits 100K) MB"
+for past in 195 -9; do
+  words --backend interp -D past=$past --logits 100K > /dev/null 2>&1 && fail "a label outside the vocabulary, $past further"
+done
+
 # frozen: every bit stays
 run -w start.safetensors --steps 2 --backend interp --frozen 'words' --frozen 'norm.*' -o frozen.safetensors > /dev/null || fail "frozen"
 look() { "$syc" weights inspect "$1" | grep "^ *$2 "; }
