@@ -1,4 +1,5 @@
-// fit.c: sizes on the command line: --logits, and --memory, how much of a step is computed again so that its values fit.
+// fit.c: sizes on the command line: --logits, and --memory, how much of a step is computed again so that its values
+// fit.
 //
 // The pass `remat` has levels (passes/remat.c). Which one is needed shows only when everything is placed, so the
 // pipeline runs on copies of the module, level by level, until the arena of every objective is small enough.
