@@ -212,7 +212,6 @@ words() { "$syc" step words.sy --objective fit --input batch.safetensors -w word
 "$syc" weights init words.sy --objective fit -q -o words.safetensors || fail "weights init of words"
 words --backend interp --isa avx2 > kept.txt || fail "steps with all logits"
 words --backend interp --isa avx2 --logits 100K -o blocks.safetensors > blocks.txt || fail "steps by blocks"
-cmp -s kept.txt blocks.txt && fail "--logits 100K computes no blocks"
 paste kept.txt blocks.txt | awk '/^step/ { for (i = 1; i <= NF / 2; i++) if ($i + 0 == $i) { d = $i - $(i + NF / 2); if (d > 1e-5 || d < -1e-5) exit 1; n++ } } END { exit n < 6 }' ||
   { cat kept.txt blocks.txt; fail "losses by blocks differ"; }
 for way in "--backend interp --isa avx512" "--backend c --threads 3" "--backend interp --isa avx2 --memory 1G"; do
