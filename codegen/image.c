@@ -547,6 +547,12 @@ static Cell stored(Image *im, const TrainingTensor *x) {
              V(stored, k, cell_u64(s.k)), V(stored, panel, cell_u64(s.panel)), V(stored, pitch, cell_u64(s.pitch)));
 }
 
+static Cell adapter(Image *im, const mdl__adapter *x) {
+  return ROW(im, adapter, V(adapter, name, cell_text(x->name)), V(adapter, a, cell_u32(x->a)),
+             V(adapter, b, cell_u32(x->b)), V(adapter, turned, cell_i32(x->turned)), V(adapter, n, cell_u64(x->n)),
+             V(adapter, k, cell_u64(x->k)), V(adapter, rank, cell_u64(x->rank)), V(adapter, scale, cell_f64(x->scale)));
+}
+
 static Cell left(Image *im, const TrainingOutput *o) {
   return ROW(im, left, V(left, kind, cell_u32(o->kind)), V(left, stored, cell_u32(o->tensor)));
 }
@@ -563,16 +569,20 @@ static Cell objective(Image *im, const TrainingObjective *o) {
 static void training(Image *im) {
   Training x = program_trains(im->p) ? program_training(im->p, &im->arena) : (Training){0};
   Table *tensor = new_table(im, PART_TABLES, &record_stored, "mdl__stored_table"),
+        *adapted = new_table(im, PART_TABLES, &record_adapter, "mdl__adapters"),
         *list = new_table(im, PART_TABLES, &record_objective, "mdl__objectives"),
         *facts = new_table(im, PART_TABLES, &record_training, "mdl__training_table");
   uint64_t part[MDL__PARTS] = {0};
   Cell parts[MDL__PARTS];
-  tensor->shared = list->shared = facts->shared = facts->one = true;
+  tensor->shared = adapted->shared = list->shared = facts->shared = facts->one = true;
   if (program_trains(im->p)) training_parts(im->p, &x, part);
   for (int i = 0; i < MDL__PARTS; i++) parts[i] = cell_u64(part[i]);
   for (size_t i = 0; i < x.tensor.n; i++) add_row(im, tensor, stored(im, &x.tensor.at[i]));
   if (!x.tensor.n) add_row(im, tensor, stored(im, &(TrainingTensor){.name = ""}));
   finish(im, tensor);
+  for (size_t i = 0; i < x.adapter.n; i++) add_row(im, adapted, adapter(im, &x.adapter.at[i]));
+  if (!x.adapter.n) add_row(im, adapted, adapter(im, &(mdl__adapter){.name = ""}));
+  finish(im, adapted);
   for (size_t i = 0; i < x.objective.n; i++) add_row(im, list, objective(im, &x.objective.at[i]));
   if (!x.objective.n)
     add_row(im, list,
@@ -581,7 +591,7 @@ static void training(Image *im) {
   finish(im, list);
   add_row(im, facts,
           ROW(im, training, V(training, nstored, cell_u32(x.tensor.n)),
-              V(training, nobjective, cell_u32(x.objective.n)),
+              V(training, nobjective, cell_u32(x.objective.n)), V(training, nadapter, cell_u32(x.adapter.n)),
               V(training, update, cell_u32(program_trains(im->p) ? im->p->update : 0)),
               V(training, slots, cell_u64(x.slots)), V(training, part, cell_list(im, parts, MDL__PARTS)),
               V(training, layout, cell_u64(x.layout))));

@@ -1,6 +1,7 @@
 // training.c: see training.h.
 #include "training.h"
 
+#include "ir/adapter.h"
 #include "runtime/weights_format.h"
 
 #include <string.h>
@@ -74,6 +75,17 @@ static void add_output(Training *t, const Graph *g, const Port *o, TrainingOutpu
   }
 }
 
+static void add_adapters(const Program *p, Training *t, Arena *a) {
+  AdapterList list = adapters_of(p->module, a);
+  for (size_t i = 0; i < list.n; i++) {
+    const Adapter *x = &list.at[i];
+    mdl__adapter row = {x->base,        tensor_named(t, x->a), tensor_named(t, x->b), x->turned,
+                        (uint64_t)x->n, (uint64_t)x->k,        (uint64_t)x->rank,     x->scale};
+    if (row.a == UINT32_MAX || row.b == UINT32_MAX) continue; // nothing reads it, so nothing trains it
+    VEC_PUSH(a, t->adapter, row);
+  }
+}
+
 Training program_training(const Program *p, Arena *a) {
   Training t = {0};
   add_weights(p, &t, a);
@@ -85,6 +97,7 @@ Training program_training(const Program *p, Arena *a) {
     VEC_PUSH(a, t.objective, o);
     if (g->output.n > t.outputs) t.outputs = g->output.n;
   }
+  add_adapters(p, &t, a);
   t.layout = hash_bytes("switchyard training 1", 21, 0);
   for (size_t i = 0; i < t.tensor.n; i++) {
     const TrainingTensor *x = &t.tensor.at[i];

@@ -34,8 +34,8 @@ const Train *check_train(Check *c, const Case *k) {
   Train *t = ARENA_NEW(&c->s->arena, Train); // zeroed
   StrList only = strings_of(c, k, "trainable"), freeze = strings_of(c, k, "frozen");
   StagePattern *p = ARENA_ARRAY(&c->s->arena, StagePattern, only.n + freeze.n + 1);
-  for (size_t i = 0; i < only.n; i++) p[t->n++] = (StagePattern){only.at[i], true, NO_SPAN};
-  for (size_t i = 0; i < freeze.n; i++) p[t->n++] = (StagePattern){freeze.at[i], false, NO_SPAN};
+  for (size_t i = 0; i < only.n; i++) p[t->n++] = (StagePattern){.glob = only.at[i], .kind = PATTERN_only};
+  for (size_t i = 0; i < freeze.n; i++) p[t->n++] = (StagePattern){.glob = freeze.at[i]};
   t->pattern = p;
   t->in_place = true;
   return t;

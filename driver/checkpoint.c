@@ -123,6 +123,7 @@ static const StTensor *find_stripped(const Checkpoint *c, const char *name) {
 
 const StTensor *checkpoint_find(const Checkpoint *c, const char *name) {
   const StTensor *t = c->fresh ? st_find(c->fresh, name) : NULL;
+  if (!t && c->begun) t = st_find(c->begun, name);
   if (t || (t = checkpoint_alias(c, name))) return t;
   const char *rest = behind(c->add, name);
   if (rest) t = find_stripped(c, rest);

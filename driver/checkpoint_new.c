@@ -4,6 +4,7 @@
 // A head is what a part of the name says it is, and of another size only in its first axis, which counts classes: a
 // layer of another width, or a table of positions, is another model.
 #include "common/text.h"
+#include "ir/adapter.h"
 #include "weights.h"
 
 #include <string.h>
@@ -78,7 +79,9 @@ static void say(Session *s, const Checkpoint *c, const WeightNames *want, const 
 bool checkpoint_begin_new(Session *s, Checkpoint *c, const Module *m, const Program *p, int64_t seed,
                           const char *path) {
   Arena *a = &s->arena;
-  WeightNames want = weight_names_of_program(p, a), known = {0}, new = {0};
+  WeightNames all = weight_names_of_program(p, a), want = {0}, known = {0}, new = {0};
+  for (size_t i = 0; i < all.list.n; i++) // adapters begin behind the weights (checkpoint_adapters.c)
+    if (!is_adapter_factor(all.list.at[i].value)) weight_names_add(&want, a, all.list.at[i].value);
   if (!patterns_fit(s, &want)) return false;
   for (size_t i = 0; i < want.list.n; i++)
     if (!is_asked_for(s, want.list.at[i].name)) weight_names_add(&known, a, want.list.at[i].value);
@@ -99,5 +102,5 @@ bool checkpoint_begin_new(Session *s, Checkpoint *c, const Module *m, const Prog
 }
 
 bool checkpoint_is_new(const Checkpoint *c, const char *name) {
-  return c->fresh && st_find(c->fresh, name);
+  return (c->fresh && st_find(c->fresh, name)) || (c->begun && st_find(c->begun, name));
 }

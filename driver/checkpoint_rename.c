@@ -205,6 +205,19 @@ static void add_aliases(Session *s, Checkpoint *c, const Plan *p) {
   c->nused = nused;
 }
 
+void checkpoint_add_aliases(Checkpoint *c, const WeightAlias *more, size_t n) {
+  WeightAlias *alias = ARENA_ARRAY(c->arena, WeightAlias, c->nalias + n + 1);
+  size_t all = 0;
+  for (size_t i = 0; i < n; i++) alias[all++] = more[i];
+  for (size_t i = 0; i < c->nalias; i++) {
+    bool again = false;
+    for (size_t k = 0; k < n && !again; k++) again = !strcmp(more[k].ours, c->alias[i].ours);
+    if (!again) alias[all++] = c->alias[i];
+  }
+  if (all) qsort(alias, all, sizeof *alias, by_ours);
+  c->alias = alias, c->nalias = all;
+}
+
 const StTensor *checkpoint_alias(const Checkpoint *c, const char *name) {
   WeightAlias key = {.ours = name};
   const WeightAlias *a = c->nalias ? bsearch(&key, c->alias, c->nalias, sizeof key, by_ours) : NULL;

@@ -284,6 +284,7 @@ typedef struct Checkpoint { // one or more files, later ones win; {0} has none
   size_t nalias, nused;
   size_t nmade;         // files at the end that hold weights made of others
   struct StFile *fresh; // one of the files: weights that begin new, whatever the others have (checkpoint_new.c)
+  struct StFile *begun; // another: adapters that begin new (checkpoint_adapters.c)
 } Checkpoint;
 // A WeightSource over a checkpoint. Types: F32, F16, BF16, F64 tensors of the right shape.
 WeightSource checkpoint_source(Checkpoint *c);

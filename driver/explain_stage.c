@@ -28,8 +28,12 @@ static const char *trained_text(Arena *a, const Stage *s) {
   const char *all = "";
   for (size_t i = 0; i < s->pattern.n; i++) {
     const StagePattern *p = &s->pattern.at[i];
-    bool again = i && p[-1].trained == p->trained;
-    all = arena_printf(a, "%s%s%s\"%s\"", all, i ? ", " : "", again ? "" : p->trained ? "only " : "not ", p->glob);
+    static const char *const word[] = {
+        [PATTERN_freeze] = "not", [PATTERN_only] = "only", [PATTERN_adapt] = "adapters of"};
+    bool again = i && p[-1].kind == p->kind && p[-1].adapter.rank == p->adapter.rank;
+    const char *of = p->kind == PATTERN_adapt ? arena_printf(a, " rank %lld", (long long)p->adapter.rank) : "";
+    all = arena_printf(a, "%s%s%s%s%s\"%s\"", all, i ? ", " : "", again ? "" : word[p->kind], again ? "" : of,
+                       again ? "" : " ", p->glob);
   }
   return *all ? all : "all weights";
 }

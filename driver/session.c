@@ -4,6 +4,7 @@
 #include "codegen/llvm/llvm.h"
 #include "driver.h"
 #include "embedded.h"
+#include "trainer.h"
 #include "runtime/switchyard.h"
 
 #include <stdlib.h>
@@ -237,6 +238,33 @@ static StrList names_in(Session *s, const char *list) {
   return out;
 }
 
+// What the options say of which weights are trained, behind what a stage says: of a weight the last pattern that fits
+// counts. False after reporting.
+static bool option_patterns(Session *s, const StagePattern **out, size_t *n) {
+  const Options *o = &s->opt;
+  VEC(StagePattern) pattern = {0};
+  StageAdapter x = {o->adapt_rank == INT_UNSET ? 8 : o->adapt_rank, 0, 0};
+  const struct {
+    const StrList *list;
+    PatternKind kind;
+  } lists[] = {{&o->adapt, PATTERN_adapt}, {&o->trained, PATTERN_only}, {&o->frozen, PATTERN_freeze}};
+  x.alpha = (double)x.rank;
+  if (!option_number(s, "adapt-alpha", o->adapt_alpha, 0, 1e6, &x.alpha) ||
+      !option_number(s, "adapt-dropout", o->adapt_dropout, 0, 1, &x.dropout))
+    return false;
+  const char *problem = stage_adapter_problem(&s->arena, &x);
+  bool numbers = o->adapt_rank != INT_UNSET || o->adapt_alpha || o->adapt_dropout;
+  if (problem) return session_fail(s, EXIT_USAGE, "--adapt: %s", problem), false;
+  if (numbers && !o->adapt.n)
+    return session_fail(s, EXIT_USAGE, "--adapt-rank, --adapt-alpha and --adapt-dropout: of which linears? (--adapt)"),
+           false;
+  for (size_t k = 0; k < sizeof lists / sizeof *lists; k++)
+    for (size_t i = 0; i < lists[k].list->n; i++)
+      VEC_PUSH(&s->arena, pattern, ((StagePattern){.glob = lists[k].list->at[i], .kind = lists[k].kind, .adapter = x}));
+  *out = pattern.at, *n = pattern.n;
+  return true;
+}
+
 // The front end on a spec that was read. Diagnostics go to d; NULL after errors.
 static Module *compile(Session *s, Diag *d, const char *path, const char *preset, const char *text, size_t n,
                        const Defines *extra, const Selection *selection, FrontDim *dims) {
@@ -254,6 +282,9 @@ static Module *compile(Session *s, Diag *d, const char *path, const char *preset
   Selection of_options = {names_in(s, s->opt.routes), names_in(s, s->opt.objective), names_in(s, s->opt.given), false};
   bool own = selection && (selection->routes.n || selection->objectives.n);
   const Selection *take = own ? selection : &of_options;
+  const StagePattern *pattern;
+  size_t npattern;
+  if (!option_patterns(s, &pattern, &npattern)) return NULL;
   FrontOptions o = {.entry_or_preset = preset,
                     .define_name = def.name.at,
                     .define_value = def.value.at,
@@ -269,6 +300,8 @@ static Module *compile(Session *s, Diag *d, const char *path, const char *preset
                     .ngiven = take->given.n,
                     .draws = s->opt.draws,
                     .stage = own ? NULL : s->opt.stage,
+                    .pattern = pattern,
+                    .npattern = own ? 0 : npattern,
                     .stages = selection && selection->stages,
                     .find = find_used,
                     .ud = &f};
@@ -282,24 +315,24 @@ static bool set_train(Session *s, Module *m) {
     return session_fail(s, EXIT_USAGE, "--gradients: of which objective? (--objective NAME, or --stage NAME)"), false;
   if (o->draws && !o->objective && !o->stage)
     return session_fail(s, EXIT_USAGE, "--draws: of which objective? (--objective NAME, or --stage NAME)"), false;
-  if (!o->gradients && (o->trained.n || o->frozen.n))
-    return session_fail(s, EXIT_USAGE, "--trained and --frozen go with --gradients"), false;
+  if (!o->gradients && (o->trained.n || o->frozen.n || o->adapt.n))
+    return session_fail(s, EXIT_USAGE, "--trained, --frozen and --adapt go with --gradients"), false;
   if (!o->gradients) return true;
   Train *t = ARENA_NEW(&s->arena, Train);
   VEC(StagePattern) pattern = {0};
   for (size_t i = 0; m->stage.n && i < m->stage.at[0].pattern.n; i++)
     VEC_PUSH(&s->arena, pattern, m->stage.at[0].pattern.at[i]);
-  for (int which = 0; which < 2; which++) {
-    const StrList *l = which ? &o->frozen : &o->trained;
-    for (size_t i = 0; i < l->n; i++) {
-      bool fits = false;
-      for (size_t w = 0; w < m->weight.n; w++) fits = fits || text_matches(l->at[i], m->weight.at[w].name);
-      if (!fits)
-        return session_fail(s, EXIT_USAGE, "--%s %s: no weight of the objective has such a name",
-                            which ? "frozen" : "trained", l->at[i]),
-               false;
-      VEC_PUSH(&s->arena, pattern, ((StagePattern){l->at[i], which == 0, NO_SPAN}));
-    }
+  const StagePattern *own;
+  size_t n;
+  if (!option_patterns(s, &own, &n)) return false;
+  for (size_t i = 0; i < n; i++) {
+    bool fits = own[i].kind == PATTERN_adapt; // the front end looks at these
+    for (size_t w = 0; w < m->weight.n; w++) fits = fits || text_matches(own[i].glob, m->weight.at[w].name);
+    if (!fits)
+      return session_fail(s, EXIT_USAGE, "--%s %s: no weight of the objective has such a name",
+                          own[i].kind == PATTERN_only ? "trained" : "frozen", own[i].glob),
+             false;
+    VEC_PUSH(&s->arena, pattern, own[i]);
   }
   *t = (Train){pattern.at, pattern.n, .in_place = true};
   if (m->stage.n) t->objective = m->stage.at[0].objective.at, t->nobjective = m->stage.at[0].objective.n;

@@ -437,6 +437,10 @@ static void about(const Run *r, Buf *b) {
   buf_printf(b, "switchyard training 1\nmodel %s\n", o->arg.at[0]);
   for (size_t i = 0; i < o->define.name.n; i++)
     buf_printf(b, "define %s = %s\n", o->define.name.at[i], o->define.value.at[i]);
+  for (size_t i = 0; i < o->adapt.n; i++)
+    buf_printf(b, "adapt %s rank %lld alpha %s dropout %s\n", o->adapt.at[i],
+               (long long)(o->adapt_rank == INT_UNSET ? 8 : o->adapt_rank), o->adapt_alpha ? o->adapt_alpha : "rank",
+               o->adapt_dropout ? o->adapt_dropout : "0");
   for (size_t i = 0; i < o->trained.n; i++) buf_printf(b, "trained %s\n", o->trained.at[i]);
   for (size_t i = 0; i < o->frozen.n; i++) buf_printf(b, "frozen %s\n", o->frozen.at[i]);
   if (o->objective) buf_printf(b, "objective %s given %s\n", o->objective, o->given ? o->given : "nothing");
@@ -471,6 +475,13 @@ static void name_parts(Run *r) {
 
 static bool save(Run *r, const char *name) {
   return trainer_save(&r->t, train_path(r->s, &r->folder, name), optimiser_named(r->stage.optimiser), &r->weights);
+}
+
+static bool save_adapters(Run *r) {
+  const char *dir = train_path(r->s, &r->folder, "adapter");
+  if (!r->t.adapter.n) return true;
+  if (mkdir(dir, 0777) && errno != EEXIST) return session_fail(r->s, EXIT_IO, "%s: %s", dir, strerror(errno)), false;
+  return trainer_save_adapters(&r->t, dir);
 }
 
 // What is evaluated, and used afterwards: the average, where the stage keeps one.
@@ -529,7 +540,7 @@ static bool finish_step(Run *r, const TrainLine *line, uint64_t eval, uint64_t s
   if ((line->step % eval == 0 || end) && !evaluate(r, line->step)) return false;
   end = end || (r->patience && r->worse >= r->patience);
   if (line->step % saves != 0 && !end) return true;
-  if (!save(r, "last.safetensors")) return false;
+  if (!save(r, "last.safetensors") || !save_adapters(r)) return false;
   set_last_words(r, line->step);
   return true;
 }
@@ -597,6 +608,12 @@ static void say_plan(Run *r) {
       fprintf(f, "group %zu: %zu tensors, %llu elements, lr %g, decay %g\n", i, p->group.at[i].tensors,
               (unsigned long long)p->group.at[i].elements, r->stage.hyper.lr * p->group.at[i].share.lr,
               p->group.at[i].share.decay);
+    for (size_t i = 0; i < r->t.adapter.n; i++) {
+      const Adapter *x = &r->t.adapter.at[i];
+      fprintf(f, "adapted %s [%lld,%lld]: rank %lld, scale %g, %lld elements\n", x->base,
+              (long long)(x->turned ? x->k : x->n), (long long)(x->turned ? x->n : x->k), (long long)x->rank, x->scale,
+              (long long)((x->n + x->k) * x->rank));
+    }
     fprintf(f, "%.3g GFLOP a step\n", flops * (double)p->calls / 1e9);
   }
   fflush(f);
@@ -655,6 +672,7 @@ static bool plan_state(Run *r) {
   Session *s = r->s;
   if (s->opt.weights.n && (!open_weights(r) || !checkpoint_check(s, &r->weights, r->p, true))) return false;
   r->t.training = program_training(r->p, &s->arena);
+  r->t.adapter = adapters_of(r->m, &s->arena);
   r->t.f = train_host(&s->arena, r->p, no_call, NULL);
   r->t.state_bytes = (size_t)r->t.f->state_bytes(r->t.add);
   r->t.arena_bytes = (size_t)(r->p->arena_bytes + s->opt.threads * r->p->scratch_bytes);

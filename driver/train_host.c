@@ -25,6 +25,7 @@ static struct { // the program at hand
   void *ud;
   mdl__training training;
   mdl__stored *stored;
+  mdl__adapter *adapter;
   mdl__objective *objective;
   mdl__entry *entry;
   uint64_t bytes, add_bytes;
@@ -40,6 +41,7 @@ static struct { // the program at hand
 #define MDL_TRAIN_ADD_BYTES host.add_bytes
 #define mdl__training_table host.training
 #define mdl__stored_table host.stored
+#define mdl__adapters host.adapter
 #define mdl__objectives host.objective
 #define mdl__entries host.entry
 #define MDL__RUN(ctx, kernel, args) ((void)(ctx), run(kernel, args))
@@ -88,12 +90,15 @@ const sy_training *train_host(Arena *a, const Program *p, TrainCall *call, void 
   host.p = p, host.call = call, host.ud = ud;
   host.training = (mdl__training){.nstored = (unsigned)t.tensor.n,
                                   .nobjective = (unsigned)t.objective.n,
+                                  .nadapter = (unsigned)t.adapter.n,
                                   .update = (unsigned)p->update,
                                   .slots = t.slots,
                                   .layout = t.layout};
   training_parts(p, &t, host.training.part);
   host.bytes = host.training.part[MDL__ADDED], host.add_bytes = training_add_bytes(&t);
   host.stored = ARENA_ARRAY(a, mdl__stored, t.tensor.n + 1);
+  host.adapter = ARENA_ARRAY(a, mdl__adapter, t.adapter.n + 1);
+  for (size_t i = 0; i < t.adapter.n; i++) host.adapter[i] = t.adapter.at[i];
   host.objective = ARENA_ARRAY(a, mdl__objective, t.objective.n + 1);
   host.entry = ARENA_ARRAY(a, mdl__entry, p->weight.n + 1);
   for (size_t i = 0; i < p->weight.n; i++) {

@@ -133,6 +133,7 @@ bool trainer_open(Trainer *t, Checkpoint *from) {
   char *packed = arena_printf(&s->arena, "%s/start", t->c->temp);
   sy_map w = {0};
   t->training = program_training(t->program, &s->arena);
+  t->adapter = adapters_of(t->program->module, &s->arena);
   for (size_t i = 0; i < t->training.tensor.n; i++) {
     const TrainingTensor *x = &t->training.tensor.at[i];
     DType d = x->type.dtype;
@@ -166,10 +167,17 @@ static const float *weight_at(const Trainer *t, const TrainingTensor *x) {
   return (const float *)(const void *)((const char *)t->state + data + x->weight->offset);
 }
 
-static const char *average_name(const Trainer *t, const char *name) {
-  const char *at = t->averaged ? strstr(t->averaged, "{name}") : NULL;
-  if (!at) return arena_printf(&t->s->arena, "optimizer.average.%s", name);
-  return arena_printf(&t->s->arena, "%.*s%s%s", (int)(at - t->averaged), t->averaged, name, at + strlen("{name}"));
+static bool is_factor(const Trainer *t, const char *name) {
+  for (size_t i = 0; i < t->adapter.n; i++)
+    if (!strcmp(t->adapter.at[i].a, name) || !strcmp(t->adapter.at[i].b, name)) return true;
+  return false;
+}
+
+// Of adapters, too, which are no part of the model of the file.
+static const char *average_name(const Trainer *t, const TrainingTensor *x) {
+  const char *at = t->averaged && !is_factor(t, x->name) ? strstr(t->averaged, "{name}") : NULL;
+  if (!at) return arena_printf(&t->s->arena, "optimizer.average.%s", x->name);
+  return arena_printf(&t->s->arena, "%.*s%s%s", (int)(at - t->averaged), t->averaged, x->name, at + strlen("{name}"));
 }
 
 bool trainer_average(Trainer *t, Checkpoint *from) {
@@ -179,7 +187,7 @@ bool trainer_average(Trainer *t, Checkpoint *from) {
     const TrainingTensor *x = &t->training.tensor.at[i];
     if (!x->trained) continue;
     size_t n = (size_t)type_elements(t->program->module, &x->type);
-    const StTensor *have = checkpoint_find(from, average_name(t, x->name));
+    const StTensor *have = checkpoint_find(from, average_name(t, x));
     memcpy(t->average + x->slot, weight_at(t, x), x->weight->bytes);
     if (!have || checkpoint_is_new(from, x->name)) continue;
     if ((size_t)st_elements(have) != n || have->dtype != ST_F32)
@@ -220,24 +228,28 @@ static const TrainingTensor *tensor_named(const Trainer *t, const char *name) {
   return NULL;
 }
 
+enum { SCALE_PART = TRAINER_AVERAGE + 1 }; // of an adapter
+
+typedef struct Saved {      // a tensor of the file
+  const TrainingTensor *of; // NULL: of the checkpoint it began with
+  const WeightName *name;   // there
+  int part;
+  const Adapter *adapter; // what is merged into it, or its scale; NULL: nothing
+} Saved;
 typedef struct Saving {
   Trainer *t;
   StWriter *out;
   StDesc *d;
-  const TrainingTensor **of; // by tensor of the file, NULL: of the checkpoint it began with
-  const WeightName **name;
-  int *part;
+  Saved *tensor;
   size_t n;
   WeightSource from;
 } Saving;
 
-static StDesc *add(Saving *w, const char *name, const Type *type, const TrainingTensor *of, int part) {
+static void add(Saving *w, const char *name, const Type *type, Saved x) {
   StDesc *d = &w->d[w->n];
   *d = (StDesc){.name = name, .dtype = kept_dtype(type->dtype), .rank = type->rank};
   for (int k = 0; k < type->rank; k++) d->shape[k] = type->dim[k].c;
-  w->of[w->n] = of;
-  w->part[w->n++] = part;
-  return d;
+  w->tensor[w->n++] = x;
 }
 
 // The elements of a tensor of the evaluator in the type of the file.
@@ -252,38 +264,67 @@ static const void *written(Arena *a, const Tensor *t, size_t *bytes) {
   return as;
 }
 
+static const void *of_checkpoint(Saving *w, Arena *a, const WeightName *name, size_t *bytes, const char **why) {
+  const Type *type = &name->type;
+  int64_t dim[MAX_RANK];
+  for (int k = 0; k < type->rank; k++) dim[k] = type->dim[k].c;
+  Tensor x = tensor_new(a, type->dtype, type->rank, dim);
+  return w->from.get(w->from.ud, name->name, type, &x, why) ? written(a, &x, bytes) : NULL;
+}
+
+static const void *merged(Saving *w, Arena *a, const Saved *x, size_t *bytes, const char **why) {
+  const void *base = of_checkpoint(w, a, x->name, bytes, why);
+  float *rows = base ? memcpy(arena_alloc(a, *bytes + 1), base, *bytes) : NULL;
+  return rows && w->t->f->merge(w->t->train, x->adapter->base, rows, *bytes) ? NULL : rows;
+}
+
 static bool put(Saving *w, size_t i, StError *err) {
   Arena a = {0};
   const char *why = "it cannot be read";
   const void *data = NULL;
+  const Saved *x = &w->tensor[i];
+  float scale;
   size_t bytes = 0;
-  if (w->of[i]) {
-    data = trainer_get(w->t, &a, w->of[i], w->part[i]);
-    bytes = tensor_bytes(w->t, w->of[i]);
-  } else {
-    const Type *type = &w->name[i]->type;
-    int64_t dim[MAX_RANK];
-    for (int k = 0; k < type->rank; k++) dim[k] = type->dim[k].c;
-    Tensor x = tensor_new(&a, type->dtype, type->rank, dim);
-    if (w->from.get(w->from.ud, w->name[i]->name, type, &x, &why)) data = written(&a, &x, &bytes);
-  }
+  if (x->part == SCALE_PART)
+    scale = (float)x->adapter->scale, data = &scale, bytes = sizeof scale;
+  else if (x->adapter)
+    data = merged(w, &a, x, &bytes, &why);
+  else if (x->of)
+    data = trainer_get(w->t, &a, x->of, x->part), bytes = tensor_bytes(w->t, x->of);
+  else
+    data = of_checkpoint(w, &a, x->name, &bytes, &why);
   bool ok = data && st_write_data(w->out, data, bytes, err);
   if (!data) session_fail(w->t->s, EXIT_WRONG, "%s: %s", w->d[i].name, why);
   arena_free(&a);
   return ok;
 }
 
-// part: of what is trained.
-static void list_weights(Saving *w, const WeightNames *names, int part) {
+// An adapted matrix; `rest`: also what a run goes on from.
+static void list_adapted(Saving *w, const WeightName *x, const Adapter *adapter, bool rest) {
+  static const Type one = {.dtype = DT_F32, .rank = 1, .dim = {{1, 0, 0}}};
+  Arena *a = &w->t->s->arena;
+  add(w, x->name, &x->type, (Saved){.name = x, .adapter = adapter});
+  if (!rest) return;
+  add(w, adapter_kept(a, ADAPTER_base, x->name), &x->type, (Saved){.name = x});
+  add(w, adapter_kept(a, ADAPTER_scale, x->name), &one, (Saved){.part = SCALE_PART, .adapter = adapter});
+}
+
+// part: of what is trained. rest: with what a run goes on from.
+static void list_weights(Saving *w, const WeightNames *names, int part, bool rest) {
   for (size_t i = 0; i < names->list.n; i++) {
     const WeightName *x = &names->list.at[i];
     const TrainingTensor *of = tensor_named(w->t, x->name);
-    w->name[w->n] = x;
-    add(w, x->name, &x->type, of, of && of->trained ? part : MDL_VALUE);
+    const Adapter *adapter = adapter_of(&w->t->adapter, x->name);
+    if (adapter)
+      list_adapted(w, x, adapter, rest);
+    else if (!is_adapter_factor(x->value))
+      add(w, x->name, &x->type, (Saved){.of = of, .name = x, .part = of && of->trained ? part : MDL_VALUE});
+    else if (rest)
+      add(w, adapter_kept(&w->t->s->arena, ADAPTER_factor, x->name), &x->type, (Saved){.of = of, .name = x});
   }
   for (size_t i = 0; i < w->t->training.tensor.n; i++) { // states that are only written
     const TrainingTensor *x = &w->t->training.tensor.at[i];
-    if (!weight_names_has(names, x->name)) add(w, x->name, &x->type, x, MDL_VALUE);
+    if (!weight_names_has(names, x->name)) add(w, x->name, &x->type, (Saved){.of = x});
   }
 }
 
@@ -292,8 +333,9 @@ static void list_rest(Saving *w, int optimiser) {
     const TrainingTensor *x = &w->t->training.tensor.at[i];
     if (!x->trained) continue;
     for (unsigned which = 0; which < optimiser_moments(optimiser); which++)
-      add(w, trainer_moment(&w->t->s->arena, x->name, which), &x->type, x, which ? MDL_MOMENT2 : MDL_MOMENT1);
-    if (w->t->average) add(w, average_name(w->t, x->name), &x->type, x, TRAINER_AVERAGE);
+      add(w, trainer_moment(&w->t->s->arena, x->name, which), &x->type,
+          (Saved){.of = x, .part = which ? MDL_MOMENT2 : MDL_MOMENT1});
+    if (w->t->average) add(w, average_name(w->t, x), &x->type, (Saved){.of = x, .part = TRAINER_AVERAGE});
   }
 }
 
@@ -302,15 +344,13 @@ static bool write_file(Trainer *t, const char *path, int optimiser, Checkpoint *
   Session *s = t->s;
   ArenaMark mark = arena_mark(&s->arena);
   WeightNames names = weight_names_of_module(t->program->module, &s->arena);
-  size_t most = names.list.n + 5 * t->training.tensor.n + 1;
+  size_t most = names.list.n + 2 * t->adapter.n + 5 * t->training.tensor.n + 1;
   int32_t step = (int32_t)t->f->step(t->train);
   StError err = {""};
   Saving w = {.t = t, .from = checkpoint_source(from)};
   w.d = ARENA_ARRAY(&s->arena, StDesc, most);
-  w.of = ARENA_ARRAY(&s->arena, const TrainingTensor *, most);
-  w.name = ARENA_ARRAY(&s->arena, const WeightName *, most);
-  w.part = ARENA_ARRAY(&s->arena, int, most);
-  list_weights(&w, &names, optimiser < 0 ? TRAINER_AVERAGE : MDL_VALUE);
+  w.tensor = ARENA_ARRAY(&s->arena, Saved, most);
+  list_weights(&w, &names, optimiser < 0 ? TRAINER_AVERAGE : MDL_VALUE, optimiser >= 0);
   if (optimiser >= 0) list_rest(&w, optimiser);
   w.d[w.n] = (StDesc){.name = "optimizer.step", .dtype = ST_I32, .rank = 1, .shape = {1}};
   w.out = st_write_begin(path, w.n + 1, w.d, &err);
@@ -330,6 +370,86 @@ bool trainer_save(Trainer *t, const char *path, int optimiser, Checkpoint *from)
   return write_file(t, path, optimiser, from);
 }
 
+// The averages of adapters change places with their values: what is merged is theirs.
+static bool swap_averages(Trainer *t) {
+  for (size_t i = 0; i < t->training.tensor.n; i++) {
+    const TrainingTensor *x = &t->training.tensor.at[i];
+    if (!x->trained || !is_factor(t, x->name)) continue;
+    Arena a = {0};
+    void *value = trainer_get(t, &a, x, MDL_VALUE), *average = trainer_get(t, &a, x, TRAINER_AVERAGE);
+    sy_status status = t->f->put(t->train, x->name, MDL_VALUE, average, tensor_bytes(t, x));
+    if (value) train_store(t->program->module, x, value, t->average + x->slot);
+    arena_free(&a);
+    if (status || !value) return fail(t, x->name, status);
+  }
+  return true;
+}
+
 bool trainer_save_average(Trainer *t, const char *path, Checkpoint *from) {
-  return write_file(t, path, -1, from);
+  if (!swap_averages(t)) return false;
+  bool ok = write_file(t, path, -1, from);
+  return swap_averages(t) && ok;
+}
+
+/* adapters alone
+ * --------------------------------------------------------------------------------------------------------------- */
+
+static void put_numbers(Buf *b, const char *name, const AdapterList *l, bool alpha) {
+  buf_printf(b, ",\n  \"%s\": {", name);
+  for (size_t i = 0; i < l->n; i++) {
+    const Adapter *x = &l->at[i];
+    double v = alpha ? x->scale * (double)x->rank : (double)x->rank;
+    buf_printf(b, "%s\n    \"%s\": %.17g", i ? "," : "", x->module, v);
+  }
+  buf_puts(b, "\n  }");
+}
+
+// lora_config of peft: one number where all adapters have it, else the rank and alpha of each module.
+static void put_config(const AdapterList *l, Buf *b) {
+  const Adapter *first = &l->at[0];
+  bool same = true, turned = first->turned;
+  for (size_t i = 1; i < l->n; i++) same = same && l->at[i].rank == first->rank && l->at[i].scale == first->scale;
+  buf_printf(b,
+             "{\n  \"peft_type\": \"LORA\",\n  \"r\": %lld,\n  \"lora_alpha\": %.17g,\n  \"lora_dropout\": 0.0,\n"
+             "  \"bias\": \"none\",\n  \"fan_in_fan_out\": %s",
+             (long long)first->rank, first->scale * (double)first->rank, turned ? "true" : "false");
+  if (!same) put_numbers(b, "rank_pattern", l, false), put_numbers(b, "alpha_pattern", l, true);
+  buf_puts(b, ",\n  \"target_modules\": [");
+  for (size_t i = 0; i < l->n; i++) buf_printf(b, "%s\n    \"%s\"", i ? "," : "", l->at[i].module);
+  buf_puts(b, "\n  ]\n}\n");
+}
+
+bool trainer_save_adapters(Trainer *t, const char *dir) {
+  Session *s = t->s;
+  ArenaMark mark = arena_mark(&s->arena);
+  StError err = {""};
+  StDesc *d = ARENA_ARRAY(&s->arena, StDesc, 2 * t->adapter.n);
+  const TrainingTensor **of = ARENA_ARRAY(&s->arena, const TrainingTensor *, 2 * t->adapter.n);
+  const char *config = arena_printf(&s->arena, "%s/adapter_config.json", dir), *why = NULL;
+  size_t n = 0;
+  for (size_t i = 0; i < 2 * t->adapter.n; i++) {
+    const Adapter *x = &t->adapter.at[i / 2];
+    if (!(of[n] = tensor_named(t, i % 2 ? x->b : x->a))) continue;
+    d[n] = (StDesc){.name = arena_printf(&s->arena, "base_model.model.%s", of[n]->name), .dtype = ST_F32, .rank = 2};
+    for (int k = 0; k < 2; k++) d[n].shape[k] = of[n]->type.dim[k].c;
+    n++;
+  }
+  StWriter *out = st_write_begin(arena_printf(&s->arena, "%s/adapter_model.safetensors", dir), n, d, &err);
+  bool ok = out != NULL;
+  for (size_t i = 0; i < n && ok; i++) {
+    const void *rows = trainer_get(t, &s->arena, of[i], MDL_VALUE);
+    ok = rows && st_write_data(out, rows, tensor_bytes(t, of[i]), &err);
+  }
+  if (ok)
+    ok = st_write_end(out, &err);
+  else if (out)
+    st_write_abort(out);
+  if (!ok) session_fail(s, EXIT_IO, "%s", err.text);
+  Buf b = {0};
+  put_config(&t->adapter, &b);
+  if (ok && !file_write(config, b.s, b.n, &why))
+    ok = (session_fail(s, EXIT_IO, "cannot write %s: %s", config, why), false);
+  buf_free(&b);
+  arena_reset(&s->arena, mark);
+  return ok;
 }

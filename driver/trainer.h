@@ -11,6 +11,7 @@
 
 #include "check.h"
 #include "runner.h"
+#include "ir/adapter.h"
 #include "train_host.h"
 
 typedef struct Trainer {
@@ -30,7 +31,8 @@ typedef struct Trainer {
   void *state, *arena;
   size_t state_bytes, arena_bytes;
   sy_pool *pool;
-  Runner run;     // the compiled model; it has no context of its own
+  Runner run; // the compiled model; it has no context of its own
+  AdapterList adapter;
   float *average; // of the trained weights, as they are stored, by slot; NULL: there is none
 } Trainer;
 
@@ -58,6 +60,9 @@ enum { TRAINER_AVERAGE = MDL_MOMENT2 + 1 }; // a part for trainer_get
 SY_MUST_USE bool trainer_save(Trainer *t, const char *path, int optimiser, Checkpoint *from);
 // The weights alone, the averages in the place of those that are trained.
 SY_MUST_USE bool trainer_save_average(Trainer *t, const char *path, Checkpoint *from);
+// The adapters alone, for Hugging Face's peft: DIR/adapter_model.safetensors and DIR/adapter_config.json. False after
+// reporting.
+SY_MUST_USE bool trainer_save_adapters(Trainer *t, const char *dir);
 const char *trainer_moment(Arena *a, const char *name, unsigned which); // 0: "optimizer.m.NAME", 1: .v.
 
 #endif

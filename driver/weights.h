@@ -64,6 +64,8 @@ typedef struct WeightAlias {
   const char *ours;
   const StTensor *theirs;
 } WeightAlias;
+// Further aliases, which count more than those there are.
+void checkpoint_add_aliases(Checkpoint *c, const WeightAlias *more, size_t n);
 const StTensor *checkpoint_alias(const Checkpoint *c, const char *name); // what stands for a name by a rule, or NULL
 bool checkpoint_used(const Checkpoint *c, const StTensor *t);            // does it stand for a weight of another name?
 // Names that are not there are looked for by the rules of the page; a note says which set fits. False after reporting.
@@ -119,6 +121,13 @@ void seeded_floats_from(uint64_t seed, const char *name, size_t first, float *ds
 
 // weights_init of some weights alone; NULL: of all.
 SY_MUST_USE bool weights_init_of(Session *s, const Module *m, int64_t seed, const char *path, const WeightNames *only);
+
+/* checkpoint_adapters.c */
+// Adapters of a module: where the checkpoint is of a run with the same ones they and what they adapt go on, else they
+// begin new, seeded by --seed; a note says which. The names of a run's file: adapter_kept. False after reporting.
+SY_MUST_USE bool checkpoint_adapters(Session *s, Checkpoint *c, const Module *m);
+typedef enum AdapterPart { ADAPTER_base, ADAPTER_scale, ADAPTER_factor } AdapterPart;
+const char *adapter_kept(Arena *a, AdapterPart part, const char *name);
 
 /* checkpoint_new.c */
 // Weights that begin new, by --new and because a head is for other classes: seeded, in a file of their own at `path`,

@@ -11,7 +11,9 @@
 //   vector NAME.running_var        base 1, spread 0.1: a variance
 //   other vectors (bias)           base 0, spread 0.02
 //   scalar                         base 1, spread 0.1
+//   factors of adapters            A: base 0, spread 1 / sqrt(columns); B: zeros
 // fan_in: product of all axes but the first, or the first axis of a matrix that the model multiplies from the right.
+#include "ir/adapter.h"
 #include "weights.h"
 
 #include <math.h>
@@ -63,6 +65,8 @@ static bool is_table(const char *name) {
 
 static Spread spread_of(const Module *m, const WeightName *w) {
   const Type *t = &w->type;
+  if (is_adapter_factor(w->value)) // ir/adapter.h has the source
+    return (Spread){0, value_attr(w->value, A_scale) ? 0 : 1 / sqrt((double)t->dim[1].c)};
   if (t->rank == 0) return (Spread){1, 0.1};
   if (t->rank == 1) {
     bool gain = (ends_with(w->name, "weight") || ends_with(w->name, "gamma")) && !is_table(w->name);

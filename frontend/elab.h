@@ -135,6 +135,8 @@ typedef struct Elab {
   size_t weight_slots;
   Env *model_env;
   VEC(const Average *) average;
+  VEC(StagePattern) pattern; // which weights are trained: of the stage, then of the options
+  bool adapts;               // there is an `adapt` among them
   // of the objective at hand
   bool objective;
   VEC(Assigned) assigned;
@@ -142,6 +144,7 @@ typedef struct Elab {
   const Node *entry;     // itself
   Val noise;             // its input of role `noise`, or NO_VAL
   int64_t sites, draws;  // dropouts and draws so far
+  int64_t adapter_sites; // dropouts in front of adapters, which are numbered apart
   const Average *under;  // whose copies stand for weights here, or NULL
   VEC(DimNames) dimname; // by value id of g
   PageNames page;        // the words of messages about the operation at hand
@@ -191,6 +194,11 @@ Val under_average(Elab *e, const char *key, Val weight, Span at); // its copy in
 /* elab_random.c: dropout(x, p), drop_path(x, p), draw(weights) */
 CtVal call_drop(Elab *e, const char *name, CtVal x, CtVal rate, Span at, Span rate_at);
 CtVal call_draw(Elab *e, CtVal weights, Span at);
+
+/* adapt.c: adapt "*.attn.*": rank = 8 */
+void adapt_begin(Elab *e);                                  // behind stages_model: which patterns there are
+Val adapt_linear(Elab *e, Val y, const Val *args, Span at); // y = linear(args ..) with its adapter, or as it is
+void adapt_check(Elab *e); // do the patterns fit linears, which alone read what is adapted?
 
 /* params.c: what a model is built with */
 // The set of names that the options ask for, or else the preset (`under NAME`); NULL if neither does. False after

@@ -178,7 +178,8 @@ CtVal add_op(Elab *e, Op op, const Val *args, size_t n, const Attr *attr, size_t
   if (!v.id) return CT_ERROR;
   names_infer(e, op, v, args, n);
   label(e, v);
-  return ct_tensor(v);
+  if (op == OP_linear && e->adapts) v = adapt_linear(e, v, args, at);
+  return v.id ? ct_tensor(v) : CT_ERROR;
 }
 
 CtVal add_typed(Elab *e, Op op, Val arg, const Attr *attr, size_t nattr, const Type *t, Span at) {

@@ -502,8 +502,10 @@ Module *front_compile(Arena *a, Intern *names, Diag *diag, const char *path, con
     if (bind_model(&e, model, preset, set)) run_model(&e, model);
     if (diag->errors == before) prepare_model(&e, model, preset, set);
     if (diag->errors == before) stages_model(&e, model);
+    if (diag->errors == before) adapt_begin(&e);
     if (diag->errors == before) build_routes(&e, model);
     if (diag->errors == before) stage_patterns(&e);
+    if (diag->errors == before) adapt_check(&e);
   }
   drop_repeated(diag);
   e.m->page = NULL;

@@ -31,9 +31,11 @@ typedef struct FrontOptions {
   size_t nobjectives;
   const char **given; // inputs of objectives that may be left out, and are not
   size_t ngiven;
-  bool draws;        // objectives draw: dropout drops, and they have an input of role `noise`
-  const char *stage; // a stage of training: recorded in the module, and its objectives are built; they draw
-  bool stages;       // without one: all stages are recorded, and nothing is built for them
+  bool draws;                  // objectives draw: dropout drops, and they have an input of role `noise`
+  const char *stage;           // a stage of training: recorded in the module, and its objectives are built; they draw
+  const StagePattern *pattern; // behind those of the stage; with an `adapt` among them all graphs get adapters
+  size_t npattern;
+  bool stages; // without one: all stages are recorded, and nothing is built for them
   // Finds the text of `use NAME`: NUL-terminated, *n bytes, living as long as the Module. NULL if there is none.
   // *path may be set to the name that diagnostics show (default: NAME.sy).
   const char *(*find)(void *ud, const char *name, size_t *n, const char **path);

@@ -370,10 +370,12 @@ void stage_patterns(Elab *e) {
   Names w = weights_of(e, s);
   bool any = false;
   for (size_t i = 0; i < s->pattern.n; i++)
-    check_glob(e, &w, &(StageGlob){s->pattern.at[i].glob, s->pattern.at[i].span});
+    if (s->pattern.at[i].kind != PATTERN_adapt)
+      check_glob(e, &w, &(StageGlob){s->pattern.at[i].glob, s->pattern.at[i].span});
   for (size_t i = 0; i < s->group.n; i++)
     for (size_t k = 0; k < s->group.at[i].nglob; k++) check_glob(e, &w, &s->group.at[i].glob[k]);
   check_layers(e, &w, &s->layers);
-  for (size_t i = 0; i < w.at.n && !any; i++) any = stage_trains(s, w.at.at[i]);
+  for (size_t i = 0; i < w.at.n && !any; i++)
+    any = e->adapts || stage_trains(s, w.at.at[i]); // what adapters there are adapt_check says
   if (!any) elab_error(e, "E0142", s->span, "the stage '%s' trains no weight", s->name);
 }

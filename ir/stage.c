@@ -351,7 +351,52 @@ static void take_patterns(Take *t, const StageLine *l) {
   }
   if (!l->narg || l->nmore) FAIL(t, l->span, "'%s' is followed by patterns of weight names", word_of(l));
   for (size_t i = 0; i < all.n; i++)
-    VEC_PUSH(t->a, t->s->pattern, ((StagePattern){all.at[i].glob, l->word == STAGE_only, all.at[i].span}));
+    VEC_PUSH(t->a, t->s->pattern,
+             ((StagePattern){.glob = all.at[i].glob,
+                             .kind = l->word == STAGE_only ? PATTERN_only : PATTERN_freeze,
+                             .span = all.at[i].span}));
+}
+
+const char *stage_adapter_problem(Arena *a, const StageAdapter *x) {
+  if (x->rank < 1 || x->rank > 65536)
+    return arena_printf(a, "a rank of %lld: an adapter has 1 to 65536", (long long)x->rank);
+  if (!(x->alpha > 0 && x->alpha <= 1e6))
+    return arena_printf(a, "an alpha of %g: it is above 0, 1e6 at most", x->alpha);
+  if (!(x->dropout >= 0 && x->dropout < 1))
+    return arena_printf(a, "a dropout of %g: it is at least 0 and less than 1", x->dropout);
+  return NULL;
+}
+
+static void take_adapt(Take *t, const StageLine *l) {
+  static const char *const name[] = {"rank", "alpha", "dropout"};
+  double value[] = {0, -1, 0};
+  GlobList all = {0};
+  for (size_t i = 0; i < l->narg; i++)
+    if (l->arg[i].name || !push_globs(t, &l->arg[i].value, &all)) {
+      if (l->arg[i].name) FAIL(t, l->arg[i].value.span, "a pattern has no name");
+      return;
+    }
+  for (size_t i = 0; i < l->nmore; i++) {
+    const StageArg *x = &l->more[i];
+    size_t k = 0;
+    while (k < 3 && (!x->name || strcmp(name[k], x->name) != 0)) k++;
+    if (k == 3) {
+      FAIL(t, x->value.span, "'adapt' has 'rank', 'alpha' and 'dropout'");
+      return;
+    }
+    if (!check_number(t, name[k], &x->value, k == 0, 0, 1e6)) return;
+    value[k] = x->value.number;
+  }
+  if (!all.n || value[0] == 0) {
+    diag_hint(t->diag, FAIL(t, l->span, "'adapt' says which linears get an adapter, and of which rank"),
+              "write adapt \"*.attn.*\": rank = 8");
+    return;
+  }
+  StageAdapter adapter = {(int64_t)value[0], value[1] < 0 ? value[0] : value[1], value[2]};
+  const char *problem = stage_adapter_problem(t->a, &adapter);
+  if (problem) OUT_OF_RANGE(t, l->span, "%s", problem);
+  for (size_t i = 0; i < all.n && !problem; i++)
+    VEC_PUSH(t->a, t->s->pattern, ((StagePattern){all.at[i].glob, PATTERN_adapt, adapter, all.at[i].span}));
 }
 
 static void take_optimiser(Take *t, const StageLine *l) {
@@ -548,12 +593,12 @@ static void take_input(Take *t, const StageLine *l) {
 }
 
 static TakeLine *const take_line[STAGE_WORD_COUNT] = {
-    [STAGE_objective] = take_objective,   [STAGE_given] = take_given,         [STAGE_only] = take_patterns,
-    [STAGE_freeze] = take_patterns,       [STAGE_optimiser] = take_optimiser, [STAGE_group] = take_group,
-    [STAGE_layers] = take_layers,         [STAGE_schedule] = take_schedule,   [STAGE_steps] = take_steps,
-    [STAGE_epochs] = take_epochs,         [STAGE_batch] = take_batch,         [STAGE_micro] = take_micro,
-    [STAGE_accumulate] = take_accumulate, [STAGE_clip] = take_clip,           [STAGE_average] = take_average,
-    [STAGE_evaluate] = take_evaluate,     [STAGE_input] = take_input,
+    [STAGE_objective] = take_objective, [STAGE_given] = take_given,           [STAGE_only] = take_patterns,
+    [STAGE_freeze] = take_patterns,     [STAGE_adapt] = take_adapt,           [STAGE_optimiser] = take_optimiser,
+    [STAGE_group] = take_group,         [STAGE_layers] = take_layers,         [STAGE_schedule] = take_schedule,
+    [STAGE_steps] = take_steps,         [STAGE_epochs] = take_epochs,         [STAGE_batch] = take_batch,
+    [STAGE_micro] = take_micro,         [STAGE_accumulate] = take_accumulate, [STAGE_clip] = take_clip,
+    [STAGE_average] = take_average,     [STAGE_evaluate] = take_evaluate,     [STAGE_input] = take_input,
 };
 
 bool stage_take(Arena *a, Diag *diag, Stage *s) {
@@ -633,12 +678,21 @@ double stage_rate(const Stage *s, uint64_t step, uint64_t steps_per_epoch) {
   return lr;
 }
 
+static const StagePattern *last_match(const StagePattern *pattern, size_t n, const char *name) {
+  while (n > 0 && !text_matches(pattern[n - 1].glob, name)) n--;
+  return n ? &pattern[n - 1] : NULL;
+}
+
 bool stage_patterns_train(const StagePattern *pattern, size_t n, const char *name) {
   bool trained = true;
-  for (size_t i = 0; i < n; i++) trained = trained && !pattern[i].trained; // with an `only` the others are not
-  for (size_t i = 0; i < n; i++)
-    if (text_matches(pattern[i].glob, name)) trained = pattern[i].trained;
-  return trained;
+  for (size_t i = 0; i < n; i++) trained = trained && pattern[i].kind == PATTERN_freeze; // others are named
+  const StagePattern *last = last_match(pattern, n, name);
+  return last ? last->kind == PATTERN_only : trained;
+}
+
+const StagePattern *stage_patterns_adapt(const StagePattern *pattern, size_t n, const char *name) {
+  const StagePattern *last = last_match(pattern, n, name);
+  return last && last->kind == PATTERN_adapt ? last : NULL;
 }
 
 bool stage_trains(const Stage *s, const char *name) {

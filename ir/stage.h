@@ -2,7 +2,7 @@
 //
 //   train pairs from language {                       Stage {.name = "pairs", .from = "language",
 //     objective pretrain                                .objective = {{"pretrain", 1}},
-//     only "*mlp_text*", "*norm2_text*"                 .pattern = {{"*mlp_text*", true}, ..},
+//     only "*mlp_text*", "*norm2_text*"                 .pattern = {{"*mlp_text*", PATTERN_only}, ..},
 //     adamw_hf(lr = 2e-4, betas = [0.9, 0.98])          .optimiser = "adamw_hf", .hyper = {.lr = 2e-4, ..},
 //     group "*bias*", rank = 1: decay = 0               .group = {{.glob = {"*bias*"}, .rank = 1, .decay = 0, ..}},
 //     schedule linear(warmup = 2500, steps = 200000)    .schedule = {.kind = SCHEDULE_linear, .warmup = 2500, ..},
@@ -86,9 +86,15 @@ typedef struct StageObjective {
   double weight;
   Span span;
 } StageObjective;
+typedef enum PatternKind { PATTERN_freeze, PATTERN_only, PATTERN_adapt } PatternKind;
+typedef struct StageAdapter { // of PATTERN_adapt: y = x W^T + alpha / rank * dropout(x) A^T B^T
+  int64_t rank;
+  double alpha, dropout;
+} StageAdapter;
 typedef struct StagePattern { // the last that matches a name counts
   const char *glob;           // * and ?, of the name in the checkpoint
-  bool trained;               // `only`; else `freeze`
+  PatternKind kind;
+  StageAdapter adapter;
   Span span;
 } StagePattern;
 typedef struct StageGlob {
@@ -182,7 +188,11 @@ uint64_t stage_length(const Stage *s, uint64_t steps_per_epoch);
 // Is a weight of this name trained?
 bool stage_trains(const Stage *s, const char *name);
 bool stage_patterns_train(const StagePattern *pattern, size_t n,
-                          const char *name); // no `only` among them: all others are
+                          const char *name); // no `only` and no `adapt` among them: all others are
+// The pattern by which a weight of this name gets an adapter, NULL: none.
+const StagePattern *stage_patterns_adapt(const StagePattern *pattern, size_t n, const char *name);
+// What is wrong with the numbers of an adapter, in the arena; NULL: nothing.
+const char *stage_adapter_problem(Arena *a, const StageAdapter *x);
 typedef struct StageShare {
   double lr;    // factor of stage_rate
   double decay; // weight decay

@@ -10,6 +10,7 @@
 // A weight that the objective assigns is trained at its new value: the `assigned` is the leaf, and nothing flows
 // through it. At the end `assigned` and `stop` are their operands, in graphs without gradients too.
 #include "pass.h"
+#include "ir/adapter.h"
 #include "ir/op/grad.h"
 
 #include <string.h>
@@ -50,7 +51,7 @@ static void find_leaves(Back *b, const Train *t) {
     const char *name = value_str(v, A_name);
     bool weight = v->op == OP_weight || v->op == OP_assigned;
     if (v->dead || !weight || value_int(v, A_state, 0) || dtype_info[v->type.dtype].kind != DK_FLOAT) continue;
-    b->leaf[i] = stage_patterns_train(t->pattern, t->n, name);
+    b->leaf[i] = weight_is_trained(v, t->pattern, t->n);
     for (uint32_t k = 1; k < i && v->op == OP_assigned; k++) { // of one name the last assignment counts
       const Value *w = val(b, (Val){k});
       bool same = !w->dead && (w->op == OP_weight || w->op == OP_assigned) && !strcmp(value_str(w, A_name), name);

@@ -102,10 +102,11 @@ static bool link_engine(Llvm *l, const char *what, const char **err) {
 // The engine's public functions get the model's prefix; all else is internal.
 static void name_functions(Llvm *l, const ModelNames *n) {
   static const char prefix[] = "mdl_";
-  static const char *const open[] = {"init",           "call",          "describe",     "arena_bytes", "isa",
-                                     "strerror",       "selftest",      "set_trace",    "train_init",  "train_ctx",
-                                     "grad",           "update",        "train_fault",  "train_step",  "train_put",
-                                     "train_set_step", "train_tensors", "train_tensor", "train_get",   "train_export"};
+  static const char *const open[] = {"init",           "call",           "describe",     "arena_bytes", "isa",
+                                     "strerror",       "selftest",       "set_trace",    "train_init",  "train_ctx",
+                                     "grad",           "update",         "train_fault",  "train_step",  "train_put",
+                                     "train_set_step", "train_tensors",  "train_tensor", "train_get",   "train_export",
+                                     "train_merge",    "train_adapters", "train_adapter"};
   size_t nopen = program_trains(l->p) ? sizeof open / sizeof *open : 8; // the first are those of every model
   for (LLVMValueRef g = LLVMGetFirstGlobal(l->module); g; g = LLVMGetNextGlobal(g))
     if (!LLVMIsDeclaration(g) && LLVMGetLinkage(g) == LLVMExternalLinkage) LLVMSetLinkage(g, LLVMInternalLinkage);

@@ -31,6 +31,7 @@ extern const char *const mdl__kernel_names[];
 extern const mdl_info mdl__info_table;
 extern const mdl__entry mdl__entries[];
 extern const mdl__stored mdl__stored_table[];
+extern const mdl__adapter mdl__adapters[];
 extern const mdl__objective mdl__objectives[];
 extern const mdl__training mdl__training_table;
 

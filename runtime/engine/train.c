@@ -183,6 +183,36 @@ mdl_status mdl_train_get(const mdl_train *t, const char *name, int part, void *r
   return MDL_OK;
 }
 
+/* An element of a stored matrix of `columns` columns. */
+static float mdl__cell(const mdl_train *t, const mdl__stored *s, uint64_t columns, uint64_t row, uint64_t column) {
+  const float *at = (const float *)(const void *)mdl__value_at(t, s);
+  uint64_t i = s->turned ? column : row, j = s->turned ? row : column;
+  if (s->panel) return at[i / s->panel * s->panel * s->k + j * s->panel + i % s->panel];
+  return at[s->outer > 1 ? row * s->pitch + column : row * columns + column];
+}
+
+unsigned mdl_train_adapters(void) { return mdl__training_table.nadapter; }
+const char *mdl_train_adapter(unsigned i) { return i < mdl__training_table.nadapter ? mdl__adapters[i].name : NULL; }
+
+/* The sum over the rank in ascending order, in double, where products of floats are exact; rounded once, at the end. */
+mdl_status mdl_train_merge(const mdl_train *t, const char *name, float *rows, size_t bytes) {
+  unsigned at = 0;
+  while (name && at < mdl__training_table.nadapter && strcmp(mdl__adapters[at].name, name) != 0) at++;
+  if (!t || !name || !rows || at == mdl__training_table.nadapter) return MDL_EINVAL;
+  const mdl__adapter *x = &mdl__adapters[at];
+  const mdl__stored *a = &mdl__stored_table[x->a], *b = &mdl__stored_table[x->b];
+  if (bytes != x->n * x->k * sizeof *rows) return MDL_EINVAL;
+  for (uint64_t n = 0; n < x->n; n++)
+    for (uint64_t k = 0; k < x->k; k++) {
+      float *w = rows + (x->turned ? k * x->n + n : n * x->k + k);
+      double sum = 0;
+      for (uint64_t r = 0; r < x->rank; r++)
+        sum += (double)mdl__cell(t, b, x->rank, n, r) * (double)mdl__cell(t, a, x->k, r, k);
+      *w = (float)((double)*w + x->scale * sum);
+    }
+  return MDL_OK;
+}
+
 mdl_status mdl_train_export(const mdl_train *t, void *weights, size_t bytes) {
   if (!t || !weights || bytes < MDL_WEIGHTS_BYTES) return MDL_EINVAL;
   unsigned char *file = (unsigned char *)weights;

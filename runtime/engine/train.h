@@ -108,6 +108,13 @@ const mdl_trained *mdl_train_tensor(unsigned i); /* NULL: there are fewer */
  * or no such part. Frozen weights that lie in the file in several orders, or as parts of others, are none. */
 mdl_status mdl_train_put(mdl_train *t, const char *name, int part, const void *rows, size_t bytes);
 mdl_status mdl_train_get(const mdl_train *t, const char *name, int part, void *rows, size_t bytes);
+/* Adapters (LoRA): a matrix W of the checkpoint of this name is frozen, and its linears compute with W + scale * B A; A
+ * and B are trained tensors, NAME.lora_A.weight and NAME.lora_B.weight of NAME.weight. Merging adds scale * B A to
+ * `rows`, which hold W, row-major, f32: the model without adapters has the weights that come of it. MDL_EINVAL: nothing
+ * of that name is adapted, or it has another size. */
+unsigned mdl_train_adapters(void);
+const char *mdl_train_adapter(unsigned i); /* the name of the matrix; NULL: there are fewer */
+mdl_status mdl_train_merge(const mdl_train *t, const char *name, float *rows, size_t bytes);
 /* The weights as they are now, as the weight file that mdl_init takes: MDL_WEIGHTS_BYTES. MDL_EINVAL: `bytes` are
  * fewer.
  */

@@ -55,6 +55,9 @@ static sy_status mdl__glue_put(void *t, const char *name, int part, const void *
 static sy_status mdl__glue_get(const void *t, const char *name, int part, void *rows, size_t bytes) {
   return (sy_status)mdl_train_get((const mdl_train *)t, name, part, rows, bytes);
 }
+static sy_status mdl__glue_merge(const void *t, const char *name, float *rows, size_t bytes) {
+  return (sy_status)mdl_train_merge((const mdl_train *)t, name, rows, bytes);
+}
 static sy_status mdl__glue_save(const void *t, void *weights, size_t bytes) {
   return (sy_status)mdl_train_export((const mdl_train *)t, weights, bytes);
 }
@@ -65,7 +68,7 @@ static const sy_training *mdl__glue_training(void) {
   static const sy_training training = {mdl__glue_train_bytes, mdl__glue_train_init, mdl__glue_train_ctx,
                                        mdl__glue_grad,        mdl__glue_update,     mdl__glue_fault,
                                        mdl__glue_step,        mdl__glue_set_step,   mdl__glue_put,
-                                       mdl__glue_get,         mdl__glue_save};
+                                       mdl__glue_get,         mdl__glue_save,       mdl__glue_merge};
   return MDL_TRAIN_BYTES ? &training : NULL;
 }
 #define MDL__TRAINING mdl__glue_training

@@ -47,6 +47,13 @@ typedef struct mdl__stored { /* a tensor of the checkpoint, and where it is */
   uint64_t pitch;       /* elements from matrix to matrix or from row to row */
 } mdl__stored;
 enum { MDL__FOR_CALLER, MDL__IS_GRADIENT, MDL__IS_NEXT };
+typedef struct mdl__adapter { /* of a matrix of the checkpoint: scale B A is added to it, A [rank][k], B [n][rank] */
+  const char *name;           /* of the matrix, [n][k]; turned: [k][n] */
+  unsigned a, b;              /* of the stored */
+  int turned;
+  uint64_t n, k, rank;
+  double scale;
+} mdl__adapter;
 typedef struct mdl__left { /* an output of an objective */
   unsigned kind, stored;
 } mdl__left;
@@ -59,7 +66,7 @@ typedef struct mdl__objective {
 enum { MDL__GRADIENTS, MDL__MOMENTS1, MDL__MOMENTS2, MDL__NEXT, MDL__PARTIAL, MDL__OUT, MDL__ADDED, MDL__PARTS };
 enum { MDL__TRAIN_HEADER = 4096 };
 typedef struct mdl__training {
-  unsigned nstored, nobjective;
+  unsigned nstored, nobjective, nadapter;
   unsigned update;  /* the first of the kernels */
   uint64_t slots;   /* elements of the gradients */
   uint64_t part[7]; /* MDL__PARTS: bytes from the start of the state */

@@ -76,9 +76,10 @@ const mdl__param mdl__params[][MDL__MAX_ARGS] = {
     {{'i', 'f', MAX_B *WIDTH}, {'o', 'f', MAX_B *WIDTH}}};
 const char *const mdl__kernel_names[] = {"add", "twice"};
 const mdl__entry mdl__entries[] = {{0, TABLE, 'f'}}; // of trainings: tests/step
+const mdl__adapter mdl__adapters[] = {{"", 0, 0, 0, 0, 0, 0, 0}};
 const mdl__stored mdl__stored_table[] = {{{"", 0, 'f', 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}};
 const mdl__objective mdl__objectives[] = {{0, 0, NULL}};
-const mdl__training mdl__training_table = {0, 0, 0, 0, {0}, 0};
+const mdl__training mdl__training_table = {0, 0, 0, 0, 0, {0}, 0};
 const mdl_info mdl__info_table = {.model = "by hand", .plan_hash = 0x1234};
 
 /* calling it ----------------------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ Test(stage, prints_what_it_read) {
   buf_free(&out);
   const Stage *s = &t->stage;
   cr_expect(s->objective.n == 2 && s->objective.at[1].weight == 0.25);
-  cr_expect(s->pattern.n == 4 && s->pattern.at[2].trained && !s->pattern.at[3].trained);
+  cr_expect(s->pattern.n == 4 && s->pattern.at[2].kind == PATTERN_only && s->pattern.at[3].kind == PATTERN_freeze);
   cr_expect_str_eq(s->optimiser, "adamw_hf");
   cr_expect(s->hyper.beta2 == 0.5 && s->hyper.eps == 1e-8 && s->hyper.decay == 0);
   cr_expect(s->group.at[0].rank == 1 && s->group.at[0].has_decay && s->group.at[0].lr == 10);

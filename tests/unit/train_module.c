@@ -35,7 +35,7 @@ static const char *find(void *ud, const char *name, size_t *n, const char **path
 
 static Module *compile(Arena *a, size_t objectives) {
   static const char *route[] = {"scores", "hidden"}, *objective[] = {"fit", "words"};
-  static const StagePattern frozen[] = {{"attention.out_proj.*", false, {0}}};
+  static const StagePattern frozen[] = {{.glob = "attention.out_proj.*"}};
   static const Train train = {.pattern = frozen, .n = 1, .in_place = true};
   Intern *names = ARENA_NEW(a, Intern);
   Diag *d = ARENA_NEW(a, Diag);
