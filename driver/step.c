@@ -119,10 +119,9 @@ static bool run_steps(StepRun *x) {
 // One step's gradients against differences; nothing is updated.
 static bool check_step(StepRun *x) {
   Session *s = x->s;
-  const char *text = s->opt.check_gradients;
-  int64_t tries = *text ? strtoll(text, NULL, 10) : 20;
+  int64_t tries = gradients_tries(s, 20);
   size_t dims[MAX_DIMS];
-  if (tries < 1 || tries > 10000) return session_fail(s, EXIT_USAGE, "--check-gradients takes 1 to 10000"), false;
+  if (!tries) return false;
   for (int i = 0; i < MAX_DIMS; i++) dims[i] = (size_t)x->call.dims[i];
   const Module *m = module_for_weights(s, s->opt.arg.at[0]);
   if (!m) return false;
@@ -132,14 +131,9 @@ static bool check_step(StepRun *x) {
     if (!s->exit_code) session_fail(s, EXIT_WRONG, "the step is refused: %s", sy_strerror((int)status));
     return false;
   }
-  GradientCheck c = {.s = s,
-                     .t = &x->trainer,
-                     .elaborated = m,
-                     .weights = &x->weights,
-                     .inputs = &x->inputs,
-                     .dims = x->call.dims,
-                     .noise = x->noise,
-                     .tries = tries};
+  GradientLoss loss = {x->call.program->route.at[0].graph->name, 1, x->call.dims, x->call.in};
+  GradientCheck c = {
+      .s = s, .t = &x->trainer, .elaborated = m, .weights = &x->weights, .loss = &loss, .nloss = 1, .tries = tries};
   return gradients_check(&c);
 }
 

@@ -11,6 +11,7 @@
 // bits of one that never ended.
 #include "train.h"
 
+#include "check_gradients.h"
 #include "common/progress.h"
 #include "weights.h"
 
@@ -29,7 +30,8 @@ typedef struct Objective { // of the stage, at work
   Batches *batches;
   const void **in;
   void **out;
-  int32_t *noise; // the input of that role, or NULL
+  int64_t dims[BATCH_DIMS]; // of the last batch
+  int32_t *noise;           // the input of that role, or NULL
 } Objective;
 
 typedef struct Run {
@@ -125,10 +127,11 @@ static bool read_options(Run *r) {
   const Options *o = &r->s->opt;
   if (o->arg.n != 1) return usage(r, "takes one model (syc train --help)");
   if (o->dump_batch) r->s->opt.dry_run = true;
-  if (!o->output && !o->dry_run) return usage(r, "where to? (-o DIR)");
+  if (!o->output && !o->dry_run && !o->check_gradients) return usage(r, "where to? (-o DIR)");
   if (!o->data.n) return usage(r, "on which data? (--data PATH)");
   if ((o->measure || o->patience != INT_UNSET) && !o->val.n)
     return usage(r, "--measure and --patience need data to measure on (--val PATH)");
+  if (o->check_gradients && r->ranks.comm.size > 1) return usage(r, "--check-gradients is for one process");
   if (o->stage && o->objective) return usage(r, "a stage has its own objectives: --stage or --objective");
   if (o->workers != INT_UNSET && (o->workers < 0 || o->workers > 256)) return usage(r, "--workers takes 0 to 256");
   if (o->overfit != INT_UNSET && o->overfit < 1) return usage(r, "--overfit takes 1 or more");
@@ -371,6 +374,7 @@ static bool call_objective(Run *r, Objective *x, uint64_t step, uint64_t call, d
   for (unsigned i = 0; i < x->route->ninput; i++)
     if (x->in[i] != x->noise || !x->noise) x->in[i] = b->in[i];
   if (x->noise) memcpy(x->noise, word, sizeof word);
+  for (size_t k = 0; k < BATCH_DIMS; k++) x->dims[k] = (int64_t)b->dims[k];
   sy_status status = r->t.f->grad(r->t.train, x->number, b->dims, x->in, x->out);
   if (status) {
     if (status == SY_EINDEX)
@@ -632,7 +636,7 @@ static bool prepare_model(Run *r) {
 // The first process takes the folder and tells the others whether there is something to go on with.
 static bool prepare_folder(Run *r) {
   Buf b = {0};
-  if (r->s->opt.dry_run) return true;
+  if (r->s->opt.dry_run || r->s->opt.check_gradients) return true;
   r->folder = (TrainFolder){.s = r->s, .dir = r->s->opt.output};
   about(r, &b);
   r->about = arena_strdup(&r->s->arena, b.s);
@@ -727,6 +731,28 @@ static bool dump_batches(Run *r) {
   return true;
 }
 
+// The gradients of the first batch against differences of the loss; no step is made, and nothing is written.
+static bool check_first(Run *r) {
+  Session *s = r->s;
+  size_t n = r->stage.objective.n;
+  GradientLoss *loss = ARENA_ARRAY(&s->arena, GradientLoss, n + 1);
+  int64_t tries = gradients_tries(s, 4);
+  const Module *m = tries ? module_for_weights(s, s->opt.arg.at[0]) : NULL;
+  for (size_t i = 0; i < n && m; i++) {
+    Objective *x = &r->objective[i];
+    const StageObjective *of = &r->stage.objective.at[i];
+    double all[TRAIN_PARTS] = {0};
+    int64_t *dims = ARENA_ARRAY(&s->arena, int64_t, MAX_DIMS);
+    if (!call_objective(r, x, 0, 0, all)) return false;
+    for (size_t k = 0; k < MAX_DIMS; k++) dims[k] = x->dims[k];
+    // a part of several objectives: gradients are those of the weighted losses times their number (passes/gradient.c)
+    loss[i] = (GradientLoss){of->name, n > 1 || s->opt.stage ? of->weight * (double)n : 1, dims, x->in};
+  }
+  GradientCheck c = {
+      .s = s, .t = &r->t, .elaborated = m, .weights = &r->weights, .loss = loss, .nloss = n, .tries = tries};
+  return m && gradients_check(&c);
+}
+
 // The first process before the others: what it compiles, those on its machine find.
 static bool prepare_steps(Run *r) {
   bool first = !r->ranks.comm.rank, ok = !first || open_steps(r);
@@ -761,7 +787,9 @@ int cmd_train(Session *s) {
   if (!ranks_open(s, &r.ranks)) return ranks_status(&r.ranks, s->exit_code);
   bool ok = ranks_agree(&r.ranks, prepare_model(&r)) && prepare_folder(&r) && prepare_steps(&r);
   if (ok && s->opt.dump_batch && !r.ranks.comm.rank) ok = dump_batches(&r);
-  if (ok && !s->opt.dry_run) {
+  if (ok && s->opt.check_gradients && !s->opt.dry_run)
+    ok = check_first(&r);
+  else if (ok && !s->opt.dry_run) {
     ok = ranks_agree(&r.ranks, r.ranks.comm.rank || begin_log(&r)) && run_steps(&r);
     bool closed = r.ranks.comm.rank || close_log(&r);
     if (ok) ok = ranks_agree(&r.ranks, closed);

@@ -125,15 +125,33 @@ static void check_readers(Elab *e, const Adapter *x) {
   }
 }
 
+// How far a name is from a pattern: the least distance of a part of it from the pattern's longest run without * and ?.
+static size_t distance(Arena *a, const char *glob, const char *name) {
+  const char *run = "";
+  size_t length = 0, least = SIZE_MAX;
+  for (const char *at = glob; *at; at += *at != 0) {
+    size_t n = strcspn(at, "*?");
+    if (n > length) run = arena_strndup(a, at, n), length = n;
+    at += n;
+  }
+  for (const char *at = name; *at; at++) {
+    size_t d = edit_distance(arena_strndup(a, at, strnlen(at, length)), run, least);
+    if (d < least) least = d;
+  }
+  return least;
+}
+
 // The weight of a linear whose name is nearest to a pattern, and one that the pattern does fit and no linear reads.
 static void nearest(Elab *e, const char *glob, const char **linear, const char **other) {
   size_t least = SIZE_MAX;
   for (size_t i = 0; i < e->m->graph.n; i++) {
     const Graph *g = e->m->graph.at[i];
     for (uint32_t v = 1; v < g->value.n; v++) {
+      Arena a = {0};
       const Value *x = graph_value(g, (Val){v}), *w = x->op == OP_linear ? weight_below(g, x->args[1]) : NULL;
       const char *name = w ? value_str(w, A_name) : NULL;
-      size_t d = name ? edit_distance(name, glob, least) : SIZE_MAX;
+      size_t d = name ? distance(&a, glob, name) : SIZE_MAX;
+      arena_free(&a);
       if (name && (d < least || !*linear)) *linear = name, least = d;
       if (x->op == OP_weight && text_matches(glob, value_str(x, A_name))) *other = value_str(x, A_name);
     }

@@ -121,6 +121,32 @@ run -w start.safetensors --check-gradients=6 --backend interp > table.txt || { c
 drop -w from.safetensors --seed 5 --check-gradients=6 --backend interp > table.txt || { cat table.txt; fail "gradients of what is drawn"; }
 run -w start.safetensors --check-gradients=2 --frozen 'fc.*' --backend interp | grep -q 'fc' && fail "frozen tensors are tried"
 
+# adapters: only they move; what is merged gives the loss of the adapted graph; two and two steps are four; gradients are right
+low() { run --lr 0.05 --adapt 'fc.*' --adapt 'head.w*' --adapt-rank 2 --adapt-alpha 4 "$@"; }
+low -w start.safetensors --steps 4 --isa avx2 --backend interp -o low.safetensors > low.txt || fail "steps of adapters"
+awk 'NR > 1 && $4 >= last { exit 1 } { last = $4 } END { exit NR != 4 || last > 1.5 }' low.txt || { cat low.txt; fail "adapters do not learn"; }
+low -w start.safetensors --steps 2 --isa avx2 --backend interp -o low2.safetensors > parts.txt
+low -w low2.safetensors --steps 2 --isa avx2 --backend interp -o low4.safetensors >> parts.txt
+cmp -s low.txt parts.txt && cmp -s low.safetensors low4.safetensors || fail "adapters: two and two steps are not four"
+low -w start.safetensors --steps 4 --backend jit --threads 2 -o way.safetensors > way.txt 2> way.err || {
+  grep -q 'without LLVM' way.err || { cat way.err; fail "adapters by LLVM"; }
+  cp low.safetensors way.safetensors
+}
+[ $fma_here = no ] || cmp -s low.safetensors way.safetensors || fail "adapters: LLVM gives other bits"
+values() { "$syc" weights inspect "$1" | sed -n "s/^ *$2  *[A-Z]//p"; }
+for name in words norm.weight fc.bias head.bias; do
+  [ "$(values start.safetensors $name)" = "$(values low.safetensors $name)" ] || fail "adapters: $name has moved"
+done
+[ "$(values start.safetensors fc.weight)" = "$(values low.safetensors optimizer.base.fc.weight)" ] || fail "adapters: W is not kept"
+[ "$(values start.safetensors fc.weight)" != "$(values low.safetensors fc.weight)" ] || fail "adapters: nothing is merged"
+{ low -w low.safetensors --backend interp; run -w low.safetensors --backend interp; } | awk '{ a[NR] = $4 }
+  END { d = a[1] - a[2]; exit !(NR == 2 && d < 1e-5 && d > -1e-5) }' || fail "the merged weights have another loss than the adapted graph"
+low -w low.safetensors --check-gradients=4 --backend interp > table.txt || { cat table.txt; fail "gradients of adapters"; }
+[ "$(grep -c 'lora_[AB].weight' table.txt)" -eq 4 ] && [ "$(grep -c 'f32\[' table.txt)" -eq 4 ] || { cat table.txt; fail "adapters alone are trained"; }
+low -w low.safetensors --trained head.bias --frozen 'fc.*' --check-gradients=1 --backend interp > table.txt || fail "adapters and weights"
+[ "$(cut -d' ' -f1 table.txt | tail -n +2 | sort | paste -sd' ' -)" = "head.bias head.lora_A.weight head.lora_B.weight" ] ||
+  { cat table.txt; fail "the last pattern does not count"; }
+
 # contrast by numbers of pictures: where all differ it is the plain one; equal numbers share the target
 cat > numbers.sy <<'PAGE'
 use std
@@ -257,6 +283,11 @@ base="$syc step tiny.sy --objective fit --backend interp"
   wrong 2 'on which batch' $base -w start.safetensors
   wrong 2 'must be a number' $base -w start.safetensors --input batch.safetensors --lr fast
   wrong 2 'no weight of the objective' $base -w start.safetensors --input batch.safetensors --frozen 'nothing.*'
+  wrong 1 'the nearest is fc.weight' $base -w start.safetensors --input batch.safetensors --adapt 'fcs.*'
+  wrong 1 'words is read by others' $base -w start.safetensors --input batch.safetensors --adapt 'words'
+  wrong 2 'a rank of 0' $base -w start.safetensors --input batch.safetensors --adapt 'fc.*' --adapt-rank 0
+  wrong 2 'of which linears' $base -w start.safetensors --input batch.safetensors --adapt-rank 2
+  wrong 2 'go with --gradients' "$syc" emit tiny.sy --objective fit --adapt 'fc.*' --emit=ir -o not.safetensors
   wrong 1 "gradient of 'words'" "$syc" step tiny.sy --objective kink --backend interp -w from.safetensors --input batch.safetensors --check-gradients=2
   wrong 2 'takes 1 to 10000' $base -w start.safetensors --input batch.safetensors --check-gradients=0
   wrong 1 'no seed to draw with' "$syc" step tiny.sy --objective drop --backend interp -w from.safetensors --input batch.safetensors
@@ -317,6 +348,15 @@ PAGE
   else
     grep -q 'without LLVM' err.txt || { cat err.txt; fail "the module by LLVM"; }
   fi
+fi
+
+# the C interface of adapters: what is merged is W + scale B A
+if have gcc; then
+  set -- tiny.sy --objective fit --gradients --adapt 'fc.*' --adapt-rank 2 --adapt-alpha 4 -q
+  "$syc" emit "$@" --isa portable -o tiny.c && "$syc" weights pack "$@" --isa portable -w start.safetensors -o low.syw 2> err.txt ||
+    { cat err.txt; fail "a module with adapters"; }
+  cp "$here/merge.c" .
+  gcc -O1 -ffp-contract=off -Wall -Wextra -Werror merge.c tiny.c -o merge -lm && ./merge low.syw || fail "what the module merges"
 fi
 
 # the example: the loss falls, new pictures are told apart, what is exported serves

@@ -51,6 +51,14 @@ model tiny(size = 8, n = 16, classes = 3) {
     batch 8
     steps 5
   }
+  train low from whole {
+    objective fit
+    adapt "fc1.*", "head.*": rank = 2
+    adamw(lr = 0.05)
+    batch 8
+    steps 8
+    average 0.5
+  }
   train both {
     objective fit = 0.7, other = 0.3
     adamw(lr = 0.01)
@@ -129,6 +137,26 @@ if grep -q "LLVM" err; then echo "train: skipped: no LLVM"; else
 fi
 sed -n 1p both1/log.jsonl | grep -q '"loss": .*"fit": .*"other": ' || fail "the losses of two objectives are not in the log"
 
+# Adapters: they are listed, the loss falls, W stays, what is evaluated and built is merged; the adapters alone; going on.
+"$syc" train tiny.sy --stage low --data data --dry-run --cc false > plan || fail "--dry-run of adapters"
+grep -q "^adapted fc1.weight \[16,192\]: rank 2, scale 1, 416 elements" plan && grep -q "4 tensors trained, 0.000454 M" plan || { cat plan; fail "adapters are not listed"; }
+"$syc" train tiny.sy --stage low --data data --val val -q -o low --threads 2 || fail "a stage of adapters does not run"
+sed -n 's/.*"loss": \([0-9.]*\), "lr".*/\1/p' low/log.jsonl | awk '{ last = $1; if (NR == 1) first = $1 } END { exit !(last < first / 2) }' ||
+  { cat low/log.jsonl; fail "adapters do not learn"; }
+[ "$(values low/last.safetensors optimizer.base.fc1.weight)" != "$(values low/best.safetensors fc1.weight)" ] || fail "best is not merged"
+"$syc" weights inspect low/best.safetensors | grep -q 'optimizer\.\|lora' && fail "best has more than the model"
+"$syc" weights inspect low/adapter/adapter_model.safetensors | grep -q 'base_model.model.fc1.lora_A.weight  *F32  *\[2,192\]' || fail "no adapters alone"
+grep -q '"r": 2' low/adapter/adapter_config.json || fail "no adapter_config.json"
+mkdir gone && cp -r low gone/ && rm gone/low/log.* && "$syc" train tiny.sy --stage low --data data --val val -q -o gone/low --resume ||
+  fail "a run of adapters cannot go on"
+cmp -s low/last.safetensors gone/low/last.safetensors || fail "going on at the end moves adapters"
+
+# Gradients of the first batch against differences, of two objectives and of adapters; the largest difference first.
+for stage in both low; do
+  "$syc" train tiny.sy --stage $stage --data data --check-gradients=2 -q > table || { cat table; fail "gradients of stage $stage"; }
+  [ "$(grep -c 'f32\[' table)" = 4 ] && tail -n +2 table | awk '{ if (NR > 1 && $3 > last) exit 1; last = $3 }' || { cat table; fail "the table of stage $stage"; }
+done
+
 # Other classes: the head begins new, all else is taken; a layer of another width is no head; what is not there is named.
 mkdir -p four && cp -r data/* four/ && cp -r data/red four/white
 four="$syc train tiny.sy -D classes=4 --objective fit --data four --batch 4 --steps 1 --lr 0"
@@ -179,6 +207,7 @@ wrong() {
   [ $code = "$status" ] || { cat err; fail "'$*' ends with $code, not $status"; }
   grep -q "$text" err || { cat err; fail "'$*' does not say '$text'"; }
 }
+wrong 2 "takes 1 to 10000" tiny.sy --stage both --data data --check-gradients=0
 wrong 2 "has a run already" tiny.sy --stage whole --data data -o whole
 wrong 2 "has another run" tiny.sy --stage whole --data data -o whole --resume --lr 0.5
 wrong 2 "has another run: 'data" tiny.sy --stage whole --data val -o whole --resume

@@ -45,6 +45,7 @@ Test(stage, prints_what_it_read) {
                       "  given neg_image_idx\n"
                       "  only \"*mlp_text*\", [\"a\", \"b\"]\n"
                       "  freeze \"*\\\"quoted\\\"*\"\n"
+                      "  adapt \"*.attn.*\": rank = 8, alpha = 16\n"
                       "  optimiser adamw_hf(lr = 0x1.a36e2eb1c432dp-13, betas = [0x1.ccccccccccccdp-1, 0x1p-1])\n"
                       "  group \"*bias*\", rank = 1: decay = 0, lr = 10\n"
                       "  layers \"*.layers.{i}.*\": scale = 0x1p-1, depth = 12, first = [\"*embed*\"]\n"
@@ -67,7 +68,8 @@ Test(stage, prints_what_it_read) {
   buf_free(&out);
   const Stage *s = &t->stage;
   cr_expect(s->objective.n == 2 && s->objective.at[1].weight == 0.25);
-  cr_expect(s->pattern.n == 4 && s->pattern.at[2].kind == PATTERN_only && s->pattern.at[3].kind == PATTERN_freeze);
+  cr_expect(s->pattern.n == 5 && s->pattern.at[4].kind == PATTERN_adapt && s->pattern.at[2].kind == PATTERN_only &&
+            s->pattern.at[3].kind == PATTERN_freeze);
   cr_expect_str_eq(s->optimiser, "adamw_hf");
   cr_expect(s->hyper.beta2 == 0.5 && s->hyper.eps == 1e-8 && s->hyper.decay == 0);
   cr_expect(s->group.at[0].rank == 1 && s->group.at[0].has_decay && s->group.at[0].lr == 10);
@@ -105,6 +107,14 @@ Test(stage, wrong_lines_are_refused) {
       "objective o\nonly\n",
       "objective o\nonly 3\n",
       "objective o\nonly [[\"a\"]]\n",
+      "objective o\nadapt \"a\"\n",
+      "objective o\nadapt rank = 2\n",
+      "objective o\nadapt \"a\": rank = 0\n",
+      "objective o\nadapt \"a\": rank = 0x1p-1\n",
+      "objective o\nadapt \"a\": rank = 2, beta = 1\n",
+      "objective o\nadapt \"a\": rank = 2, alpha = 0\n",
+      "objective o\nadapt \"a\": rank = 2, dropout = 1\n",
+      "objective o\nadapt 3: rank = 2\n",
       "objective o\noptimiser adam(lr = 1)\n",
       "objective o\noptimiser adamw\n",
       "objective o\noptimiser adamw()\n",
@@ -237,6 +247,16 @@ Test(stage, the_last_pattern_counts) {
   free_text(t);
   t = good("objective o\nfreeze \"*\"\nfreeze \"b*\"\n");
   cr_expect(!stage_trains(&t->stage, "a"));
+  free_text(t);
+  t = good("objective o\nadapt \"*\": rank = 4\nadapt \"a.*\": rank = 2, alpha = 8, dropout = 0x1p-2\n"
+           "freeze \"a.b*\"\nonly \"a.c\"\n");
+  const StagePattern *p = t->stage.pattern.at;
+  size_t n = t->stage.pattern.n;
+  cr_expect(!stage_trains(&t->stage, "x") && !stage_trains(&t->stage, "a.b") && stage_trains(&t->stage, "a.c"));
+  cr_expect(stage_patterns_adapt(p, n, "x") == &p[0] && stage_patterns_adapt(p, n, "a.x") == &p[1]);
+  cr_expect(!stage_patterns_adapt(p, n, "a.b") && !stage_patterns_adapt(p, n, "a.c"));
+  cr_expect(p[0].adapter.rank == 4 && p[0].adapter.alpha == 4 && p[0].adapter.dropout == 0);
+  cr_expect(p[1].adapter.rank == 2 && p[1].adapter.alpha == 8 && p[1].adapter.dropout == 0.25);
   free_text(t);
   t = good("objective o\nfreeze \"b*\"\n");
   cr_expect(stage_trains(&t->stage, "a") && !stage_trains(&t->stage, "b"));
