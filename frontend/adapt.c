@@ -141,8 +141,10 @@ static size_t distance(Arena *a, const char *glob, const char *name) {
   return least;
 }
 
-// The weight of a linear whose name is nearest to a pattern, and one that the pattern does fit and no linear reads.
-static void nearest(Elab *e, const char *glob, const char **linear, const char **other) {
+// Does a pattern fit the weight of a linear? *linear: the one whose name is nearest; *other: a weight that the pattern
+// does fit.
+static bool nearest(Elab *e, const char *glob, const char **linear, const char **other) {
+  bool fits = false;
   size_t least = SIZE_MAX;
   for (size_t i = 0; i < e->m->graph.n; i++) {
     const Graph *g = e->m->graph.at[i];
@@ -152,10 +154,12 @@ static void nearest(Elab *e, const char *glob, const char **linear, const char *
       const char *name = w ? value_str(w, A_name) : NULL;
       size_t d = name ? distance(&a, glob, name) : SIZE_MAX;
       arena_free(&a);
+      fits = fits || (name && text_matches(glob, name));
       if (name && (d < least || !*linear)) *linear = name, least = d;
       if (x->op == OP_weight && text_matches(glob, value_str(x, A_name))) *other = value_str(x, A_name);
     }
   }
+  return fits;
 }
 
 void adapt_check(Elab *e) {
@@ -164,11 +168,8 @@ void adapt_check(Elab *e) {
   for (size_t i = 0; i < all.n; i++) check_readers(e, &all.at[i]);
   for (size_t i = 0; i < e->pattern.n; i++) {
     const StagePattern *p = &e->pattern.at[i];
-    bool fits = p->kind != PATTERN_adapt;
-    for (size_t k = 0; k < all.n && !fits; k++) fits = text_matches(p->glob, all.at[k].base);
-    if (fits) continue;
     const char *linear = NULL, *other = NULL;
-    nearest(e, p->glob, &linear, &other);
+    if (p->kind != PATTERN_adapt || nearest(e, p->glob, &linear, &other)) continue; // a later one may count more
     Diagnostic *d = elab_error(e, "E0142", p->span, "no linear has a weight that fits \"%s\"%s", p->glob,
                                other ? arena_printf(e->arena, "; %s is read by others", other) : "");
     if (linear) diag_hint(e->diag, d, "the nearest is %s; * stands for any text", linear);

@@ -28,8 +28,9 @@ int main(int argc, char **argv) {
   static float zero[N * N], w[N * N], a[RANK * N], b[N * RANK];
   CHECK(tiny_train_merge(t, "fc.weight", zero, sizeof zero) == TINY_OK);
   for (int i = 0; i < N * N; i++) CHECK(zero[i] == 0);
-  int32_t text[12] = {1, 2, 3, 4, 5, 6, 7, 8, 1, 3, 5, 7}, labels[3] = {2, 3, 4};
-  float loss, plain;
+  static _Alignas(64) int32_t text[8 * 6] = {1, 2, 3, 4, 0, 0, 5, 6, 7, 8, 0, 0, 1, 3, 5, 7}; // rows of the bound
+  static _Alignas(64) int32_t labels[8] = {2, 3, 4};
+  static _Alignas(64) float loss, plain;
   const void *in[] = {text, labels};
   void *out[] = {&loss, &plain};
   tiny_hyper h = {0.05, 0.9, 0.999, 1e-8, 0};
