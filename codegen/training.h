@@ -25,7 +25,7 @@ typedef struct TrainingObjective {
 typedef struct Training {
   VEC(TrainingTensor) tensor; // in the order of the weight file; those that lie there once, as they are
   VEC(TrainingObjective) objective;
-  VEC(mdl__adapter) adapter; // whose two factors are tensors here
+  VEC(mdl__adapter) adapter;           // whose two factors are tensors here
   uint64_t slots, next_bytes, outputs; // outputs: the most of an objective
   uint64_t layout;                     // names where what is in the state
 } Training;

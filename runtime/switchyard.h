@@ -234,7 +234,7 @@ typedef struct sy_training {
   void (*set_step)(void *t, uint64_t step);
   sy_status (*put)(void *t, const char *name, int part, const void *rows, size_t bytes);
   sy_status (*get)(const void *t, const char *name, int part, void *rows, size_t bytes);
-  sy_status (*save)(const void *t, void *weights, size_t bytes); // PREFIX_train_export
+  sy_status (*save)(const void *t, void *weights, size_t bytes);                  // PREFIX_train_export
   sy_status (*merge)(const void *t, const char *name, float *rows, size_t bytes); // PREFIX_train_merge
 } sy_training;
 typedef struct sy_model {

@@ -253,7 +253,7 @@ static bool run_random(uint32_t seed, const char *dir, unsigned with) {
   Want want;
   reference(&a, g, dims, ROWS - 1, &want);
   Run r = {.a = &a, .p = lower_for(m, t, n), .dims = dims, .want = &want, .what = what};
-  for (size_t k = 0; k < n; k++) compare(r.p, 0, k, pack_all(r.p, &a), dims, &want, what, 1e-3);
+  for (size_t k = 0; k < r.p->ntarget; k++) compare(r.p, 0, k, pack_all(r.p, &a), dims, &want, what, 1e-3);
   ways_run(&r, dir, with, seed, compare_bits);
   arena_free(&a);
   return ordered;
