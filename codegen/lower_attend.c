@@ -11,27 +11,21 @@ static bool mask_reads(const Mask *m, int arg) {
   return m && ((m->op == MASK_ARG && m->index == arg) || mask_reads(m->a, arg) || mask_reads(m->b, arg));
 }
 
+typedef struct MaskParts { // rows of two parts
+  const Attention *at;
+  const Part *q, *k;
+} MaskParts;
+
+static MaskTruth part_truth(const Mask *m, const void *ud) {
+  const MaskParts *p = ud;
+  if (m->op == MASK_IS) return (m->on_key ? p->k : p->q)->modality == m->index ? MASK_ALWAYS : MASK_NEVER;
+  if (m->op == MASK_ARG && p->at->arg[m->index].constant) return p->at->arg[m->index].value ? MASK_ALWAYS : MASK_NEVER;
+  return MASK_OPEN;
+}
+
 // The mask for keys of one part seen from queries of another; NULL = false.
 static const Mask *simplify(const Attention *at, const Mask *m, const Part *q, const Part *k) {
-  if (m->op == MASK_IS) return (m->on_key ? k : q)->modality == m->index ? &attend_all : NULL;
-  if (m->op == MASK_ARG && at->arg[m->index].constant) return at->arg[m->index].value ? &attend_all : NULL;
-  if (m->op != MASK_NOT && m->op != MASK_AND && m->op != MASK_OR) return m;
-  const Mask *a = simplify(at, m->a, q, k), *b = m->b ? simplify(at, m->b, q, k) : NULL;
-  bool all_a = a && a->op == MASK_TRUE, all_b = b && b->op == MASK_TRUE;
-  if (m->op == MASK_NOT && (!a || all_a)) return a ? NULL : &attend_all;
-  if (m->op == MASK_AND) {
-    if (!a || !b) return NULL;
-    if (all_a || all_b) return all_a ? b : a;
-  }
-  if (m->op == MASK_OR) {
-    if (all_a || all_b) return &attend_all;
-    if (!a || !b) return a ? a : b;
-  }
-  Mask *c = ARENA_ARRAY(at->lo.arena, Mask, 3); // the node and copies of its operands
-  c[0] = *m, c[1] = *a;
-  c[0].a = &c[1];
-  if (b) c[2] = *b, c[0].b = &c[2];
-  return c;
+  return mask_fold(at->lo.arena, m, part_truth, &(MaskParts){at, q, k});
 }
 
 // Does the mask hide every key behind the query?

@@ -22,6 +22,10 @@ static KVal mask_value(const QueryTile *t, const Mask *m, const Part *part, KIdx
       *right = kb_op2(k, K_add, *right, kb_const(k, m->index, DT_I32, k->lanes));
     }
     return kb_op2(k, m->op == MASK_LE ? K_le : m->op == MASK_LT ? K_lt : K_eq, m->on_key ? x : y, m->on_key ? y : x);
+  case MASK_BELOW:
+    x = kb_index(k, ki_add(ki_add(t->q->position, row), a->start), DT_I32, k->lanes);
+    if (m->on_key) x = kb_op2(k, K_add, kb_index(k, ki_add(part->position, key), DT_I32, k->lanes), kb_iota(k, DT_I32));
+    return kb_op2(k, K_lt, x, kb_index(k, lower_dim(&t->a->lo, mask_bound(m)), DT_I32, k->lanes));
   case MASK_ARG:
     x = kb_load(k, a->arg[m->index].scratch, ki_addc(key, part->slot), k->lanes, k->lanes, NULL);
     return kb_op2(k, K_lt, kb_const(k, 0, DT_F32, k->lanes), x);

@@ -15,6 +15,7 @@ uint32_t graph_dims_used(const Graph *g) {
       if (v->type.dim[d].k && v->type.dim[d].sym >= 0) used |= 1u << v->type.dim[d].sym;
     for (unsigned s = 0; s < v->type.nseg; s++)
       if (v->type.seg[s].len.k && v->type.seg[s].len.sym >= 0) used |= 1u << v->type.seg[s].len.sym;
+    if (value_str(v, A_where)) used |= mask_dims(value_mask(g->module->arena, g->module, v));
   }
   return used;
 }

@@ -63,6 +63,7 @@ struct MaskTree {
   MaskOp op;
   bool on_key;
   int32_t index; // MASK_IS: modality; comparisons: added to the right side
+  int32_t sym;   // MASK_BELOW: run-time dim of the right side, or -1
   Val tensor;    // MASK_ARG
   Span span;
   const MaskTree *a, *b;

@@ -3,9 +3,10 @@
 //   attention(q, k, v, heads = h, where = key <= query and text_mask[key])
 //     where = "(and (le key query) (arg 3))", and text_mask becomes operand 3
 //
-// key and query may have a number added: key > query - 4 is (lt query key 4).
-// A mask is an ordinary value: it can be named with let and passed to a block. Comparisons of key and query are kept as
-// le, lt, eq; the others are turned round. Constants are folded.
+// key and query may have a number added: key > query - 4 is (lt query key 4). Either may be compared with a length,
+// which may be a run-time one: key < 256 + S is (below key S 256). A mask is an ordinary value: it can be named with
+// let and passed to a block. Comparisons of key and query are kept as le, lt, eq; the others are turned round.
+// Constants are folded.
 #include "elab.h"
 
 bool is_mask_part(CtVal v) {
@@ -33,16 +34,50 @@ static bool moved(AstOp op, CtVal a, CtVal b, CtVal *out) {
   return out->d.c <= MASK_FAR && out->d.c >= -MASK_FAR;
 }
 
+static CtVal below(Elab *e, CtVal side, Dim n, Span at) {
+  n.c -= side.d.c;
+  bool fits = n.c <= MASK_FAR && n.c >= -MASK_FAR && (!n.k || (n.k == 1 && n.sym >= 0));
+  if (!fits) {
+    Diagnostic *g = elab_error(e, "E0120", at, "a mask cannot compare a position with this length");
+    diag_hint(e->diag, g, "a number of at most 2^30, or one run-time dim and maybe a number: key < 256 + S");
+    return CT_ERROR;
+  }
+  MaskTree t = {
+      .op = MASK_BELOW, .on_key = side.kind == CV_KEY, .index = (int32_t)n.c, .sym = n.k ? n.sym : -1, .span = at};
+  return mask_value(e, t);
+}
+
+// Positions are whole numbers: key <= n is key < n + 1, key >= n is not (key < n).
+static CtVal compare_length(Elab *e, AstOp op, CtVal side, Dim n, Span at) {
+  Dim above = n;
+  above.c += op == AO_le || op == AO_gt || op == AO_eq || op == AO_ne;
+  CtVal m = below(e, side, above, at);
+  if (m.kind == CV_ERROR || op == AO_lt || op == AO_le) return m;
+  if (op == AO_ge || op == AO_gt) return mask_not(e, m, at);
+  CtVal less = below(e, side, n, at);
+  if (less.kind == CV_ERROR) return less;
+  m = mask_logic(e, AO_and, m, mask_not(e, less, at), at);
+  return op == AO_ne ? mask_not(e, m, at) : m;
+}
+
+static AstOp turned(AstOp op) { // n op side: side turned(op) n
+  return op == AO_lt ? AO_gt : op == AO_le ? AO_ge : op == AO_gt ? AO_lt : op == AO_ge ? AO_le : op;
+}
+
 CtVal mask_compare(Elab *e, AstOp op, CtVal a, CtVal b, Span at) {
   CtVal sum;
   if (moved(op, a, b, &sum)) return sum;
+  bool row_a = a.kind == CV_KEY || a.kind == CV_QUERY, row_b = b.kind == CV_KEY || b.kind == CV_QUERY;
+  if (op >= AO_eq && op <= AO_ge && row_a && b.kind == CV_INT) return compare_length(e, op, a, b.d, at);
+  if (op >= AO_eq && op <= AO_ge && row_b && a.kind == CV_INT) return compare_length(e, turned(op), b, a.d, at);
   bool ok = (a.kind == CV_KEY && b.kind == CV_QUERY) || (a.kind == CV_QUERY && b.kind == CV_KEY);
   int64_t ahead = ok ? b.d.c - a.d.c : 0;
   if (!ok || op < AO_eq || op > AO_ge || ahead > MASK_FAR || ahead < -MASK_FAR) {
     Diagnostic *g = elab_error(e, "E0120", at, "a mask cannot be made of this");
-    diag_hint(e->diag, g,
-              "compare key with query (key <= query, key > query - 4), test a modality (key is vision), or read a mask "
-              "tensor (text_mask[key])");
+    diag_hint(
+        e->diag, g,
+        "compare key with query (key <= query, key > query - 4) or with a length (key < S), test a modality (key is "
+        "vision), or read a mask tensor (text_mask[key])");
     return CT_ERROR;
   }
   static const MaskOp how[] = {
@@ -131,6 +166,12 @@ static void lower(MaskText *l, const MaskTree *t) { // at most as deep as the so
   case MASK_EQ:
     buf_printf(&l->text, t->on_key ? "(%s key query" : "(%s query key", compare_text[t->op]);
     if (t->index) buf_printf(&l->text, " %d", (int)t->index);
+    buf_putc(&l->text, ')');
+    break;
+  case MASK_BELOW:
+    buf_printf(&l->text, "(below %s", t->on_key ? "key" : "query");
+    if (t->sym >= 0) buf_printf(&l->text, " %s", l->e->m->dim[t->sym].name);
+    if (t->index || t->sym < 0) buf_printf(&l->text, " %d", (int)t->index);
     buf_putc(&l->text, ')');
     break;
   case MASK_IS:

@@ -473,14 +473,27 @@ SY_MUST_USE bool graph_eval(const Graph *g, EvalEnv *env, const Val *want, size_
 
 /* mask expressions (mask.c): the `where` attribute of attention
  * -------------------------------------------------------- */
-// Text form, prefix: (le key query) (lt key query) (eq key query) (is key vision) (is query language) (arg 3) (not X)
-// (and X Y) (or X Y) true. "(arg n)" reads bool operand n of the attention at [batch, key].
+// Text form, prefix: (le key query) (lt key query) (eq key query) (below key S 4) (is key vision) (is query language)
+// (arg 3) (not X) (and X Y) (or X Y) true. "(arg n)" reads bool operand n of the attention at [batch, key], "(below key
+// S 4)" is key < S + 4 with S a run-time dim.
 enum { MASK_FAR = 1 << 30 }; // furthest that positions are compared at
-typedef enum MaskOp { MASK_TRUE, MASK_LE, MASK_LT, MASK_EQ, MASK_IS, MASK_ARG, MASK_NOT, MASK_AND, MASK_OR } MaskOp;
+typedef enum MaskOp {
+  MASK_TRUE,
+  MASK_LE,
+  MASK_LT,
+  MASK_EQ,
+  MASK_BELOW,
+  MASK_IS,
+  MASK_ARG,
+  MASK_NOT,
+  MASK_AND,
+  MASK_OR
+} MaskOp;
 typedef struct Mask {
   MaskOp op;
-  bool on_key;   // MASK_IS: key (else query); MASK_LE/LT: key on the left side (else query on the left)
-  int32_t index; // MASK_IS: modality; MASK_ARG: operand number; MASK_LE/LT/EQ: added to the right side
+  bool on_key;   // MASK_IS/BELOW: key (else query); MASK_LE/LT: key on the left side (else query on the left)
+  int32_t index; // MASK_IS: modality; MASK_ARG: operand number; MASK_LE/LT/EQ/BELOW: added to the right side
+  int32_t sym;   // MASK_BELOW: run-time dim of the right side, -1: none, the right side is `index`
   struct Mask *a, *b;
 } Mask;
 SY_MUST_USE Mask *mask_parse(Arena *a, const Module *m, const char *text); // NULL if malformed
@@ -488,5 +501,14 @@ const char *mask_text(Arena *a, const Module *m, const Mask *mask);
 // That of an attention; MASK_TRUE where it has no `where`. Malformed text does not get into a graph.
 const Mask *value_mask(Arena *a, const Module *m, const Value *attention);
 bool mask_asks(const Mask *mask, bool key); // for the modality of keys, or of queries?
+uint32_t mask_dims(const Mask *mask);       // the run-time dims that it compares with, as bits
+Dim mask_bound(const Mask *below);          // the right side of a MASK_BELOW
+
+// A mask of which more is known. `decide` says of an atom (no MASK_NOT, AND, OR) whether it holds in every case that is
+// asked about, in none, or that this is open; parts that are decided vanish. NULL: the mask never holds; MASK_TRUE: it
+// always does. Nodes are of `a` or the mask's own.
+typedef enum MaskTruth { MASK_NEVER, MASK_OPEN, MASK_ALWAYS } MaskTruth;
+typedef MaskTruth MaskDecide(const Mask *atom, const void *ud);
+const Mask *mask_fold(Arena *a, const Mask *mask, MaskDecide *decide, const void *ud);
 
 #endif

@@ -85,6 +85,12 @@ static const char *compare_positions(Attend *a, const Mask *m, const char *op) {
   return ONNX_NODE(&a->x->w, op, left, right);
 }
 
+static const char *below_bound(Attend *a, const Mask *m) {
+  const char *at = m->on_key ? key_positions(a) : query_positions(a);
+  const char *n = export_scalar(a->x, export_length(a->x, mask_bound(m)));
+  return at && n ? ONNX_NODE(&a->x->w, "Less", at, n) : NULL;
+}
+
 // bool, to be stretched to [B,H,M,N]. The nesting of masks is bounded (mask.c).
 static const char *mask_nodes(Attend *a, const Mask *m) {
   Export *x = a->x;
@@ -95,6 +101,7 @@ static const char *mask_nodes(Attend *a, const Mask *m) {
   case MASK_LE: return compare_positions(a, m, "LessOrEqual");
   case MASK_LT: return compare_positions(a, m, "Less");
   case MASK_EQ: return compare_positions(a, m, "Equal");
+  case MASK_BELOW: return below_bound(a, m);
   case MASK_IS: return is_modality(a, m);
   case MASK_ARG:
     return ONNX_NODE(&x->w, "Unsqueeze", export_in(x, a->v, (uint32_t)m->index),

@@ -158,6 +158,31 @@ static Val words_of(const Graph *g) {
   return g->input.at[i].val;
 }
 
+// A length that only masks speak of is that of the prompt, whose ids are words. False after reporting.
+static bool find_prompt(Split *p, const Generate *x) {
+  uint32_t given = 0, asked = 0;
+  for (size_t i = 0; i < p->g->input.n; i++) {
+    const Type *t = &graph_value(p->g, p->g->input.at[i].val)->type;
+    for (int d = 0; d < t->rank; d++)
+      if (t->dim[d].k && t->dim[d].sym >= 0) given |= 1u << t->dim[d].sym;
+    for (int s = 0; s < t->nseg; s++)
+      if (t->seg[s].len.k) given |= 1u << t->seg[s].len.sym;
+  }
+  for (uint32_t i = 1; i < p->g->value.n; i++)
+    if (value_str(&p->g->value.at[i], A_where)) asked |= mask_dims(value_mask(p->m->arena, p->m, &p->g->value.at[i]));
+  asked &= ~given;
+  p->prompt = -1;
+  if (!asked) return true;
+  while (!(asked >> ++p->prompt & 1)) continue;
+  if (asked >> p->prompt == 1 && x->prompt) return true;
+  diag_hint(p->m->diag,
+            diag_error(p->m->diag, "E0304", graph_value(p->g, p->words)->span,
+                       "masks of '%s' compare with the run-time dim %s, which no input of it has", p->g->name,
+                       p->m->dim[p->prompt].name),
+            "the length of a prompt, the input that `start` names, may stand in a mask: key < S");
+  return false;
+}
+
 static void allot(Split *p, Arena *scratch) {
   size_t n = p->g->value.n;
   p->scratch = scratch;
@@ -200,6 +225,7 @@ static bool split_graph(Module *m, Generate *x, Arena *scratch) {
   p.sym = words.dim[1].sym;
   p.batch = words.dim[0];
   allot(&p, scratch);
+  if (!find_prompt(&p, x)) return false;
   find_facts(&p);
   p.s = graph_new(m, graph_name(m, g->name, "_step"));
   p.s->about = arena_printf(m->arena, "%s: one more word, W = %d", g->name, (int)p.width);
@@ -217,6 +243,7 @@ static bool split_graph(Module *m, Generate *x, Arena *scratch) {
   Val pick[2] = {scores, role_input(g, last, &at, ROLE_last, span)};
   g->output.at[0].val = graph_add(g, OP_gather_rows, pick, 2, NULL, 0, span);
   pair_back(g, p.s);
+  cache_start_masks(&p);
   g->about = arena_printf(m->arena, "%s: the first words; scores of word last[b]", g->name);
   g->name = graph_name(m, g->name, "_start");
   x->step = p.s;

@@ -2,7 +2,7 @@
 //
 //   cache.c        the two graphs, their ports and names
 //   cache_rows.c   from a value of the start to its rows in the step, operator by operator
-//   cache_order.c  proof from the masks that no row depends on a later one
+//   cache_order.c  proof from the masks that no row depends on a later one; masks of start and step
 #ifndef SY_CACHE_H
 #define SY_CACHE_H
 
@@ -16,12 +16,13 @@ typedef struct Task {
 
 typedef struct Split {
   Module *m;
-  Graph *g, *s;  // start and step
-  Val words;     // in g
-  int32_t sym;   // run-time dim that counts them
-  int64_t width; // words of a step
-  Dim batch;     // sentences
-  Val at;        // in s: position of the step's first word, i32[batch]
+  Graph *g, *s;   // start and step
+  Val words;      // in g
+  int32_t sym;    // run-time dim that counts them
+  int32_t prompt; // run-time dim of a mask that counts those of the prompt, -1: none
+  int64_t width;  // words of a step
+  Dim batch;      // sentences
+  Val at;         // in s: position of the step's first word, i32[batch]
   // by value of g
   bool *dep, *many, *weights; // depends on the words; on how many there are; on weights and constants alone
   int8_t *batch_axis;         // axis of the sentences, NO_BATCH, LOST_BATCH
@@ -51,9 +52,15 @@ const char *cache_port_name(const Split *p, const char *name); // that name, or 
 // The counterpart of v in the step; NO_VAL after an error.
 SY_MUST_USE Val cache_rows(Split *p, Val v);
 
+// Of a row: no word, one of the prompt, one that was chosen behind it.
+typedef enum CacheWord { WORD_NONE, WORD_GIVEN, WORD_CHOSEN } CacheWord;
 // Does an attention hide the words behind a word from it, and all words from what is no word? Else: what is wrong.
 const char *cache_disorder(const Split *p, const Value *x);
-bool cache_compares(const Mask *m); // positions of keys and queries
+// The mask of an attention among the words in the step; NULL: that depends on the length of the prompt.
+SY_MUST_USE const Mask *cache_step_mask(const Split *p, const Value *x);
+void cache_start_masks(const Split *p); // the prompt's length in masks of the start becomes that of the words
+void cache_put_mask(const Split *p, Attr *attr, uint32_t *n, const Mask *mask); // in the place of `where`
+bool cache_compares(const Mask *m);                                             // positions of keys and queries
 // Rows of the queries in front of the words, which positions count. False: not constant.
 SY_MUST_USE bool cache_rows_before(const Split *p, const Type *q, int64_t *n);
 

@@ -390,7 +390,9 @@ static const char *whole_table(const Split *p, const Value *x, Val arg) {
 
 static Val rows_of_attention(Split *p, Val v) {
   const Value *x = value_of(p, v);
-  bool places = cache_compares(value_mask(p->m->arena, p->m, x)), all = true;
+  const Mask *mask = cache_step_mask(p, x);
+  if (!mask) return cache_fail(p, v, "a step does not know how long the prompt was, and its mask depends on that");
+  bool places = cache_compares(mask), all = true;
   int64_t before = 0;
   for (uint32_t i = 3; i < x->nargs; i++) places = places || value_of(p, x->args[i])->type.dtype == DT_F32; // a bias
   const char *why = has_words(p, x->args[1]) ? cache_disorder(p, x) : NULL;
@@ -407,9 +409,10 @@ static Val rows_of_attention(Split *p, Val v) {
   }
   if (!all) return NO_VAL;
   Attr attr[ATTR_COUNT];
-  size_t nattr = 0, nargs = x->nargs;
+  uint32_t nattr = 0, nargs = x->nargs;
   for (uint32_t i = 0; i < x->nattr; i++)
     if (x->attr[i].key != A_qstart) attr[nattr++] = x->attr[i];
+  cache_put_mask(p, attr, &nattr, mask);
   if (places) {
     int64_t start = value_int(x, A_qstart, 0) + before;
     if (start) attr[nattr++] = attr_int(A_qstart, start);

@@ -27,6 +27,8 @@ static bool check_mask(const ShapeCtx *c, const Mask *m) {
       return shape_error(c, "E0205", "the mask asks for the modality of the %s, but they have no segments",
                          m->on_key ? "keys" : "queries");
   }
+  if (m->op == MASK_BELOW && dim_bound(c->g->module, mask_bound(m)) > INT32_MAX)
+    return shape_error(c, "E0208", "the mask compares with more than %d", INT32_MAX);
   return check_mask(c, m->a) && check_mask(c, m->b);
 }
 
@@ -204,6 +206,10 @@ static bool sees(const Row *r, const Mask *m) {
   case MASK_LE: return a <= b + m->index;
   case MASK_LT: return a < b + m->index;
   case MASK_EQ: return a == b + m->index;
+  case MASK_BELOW: {
+    Type one = {.rank = 1, .dim = {mask_bound(m)}};
+    return a < eval_dim(r->c->env, &one, 0);
+  }
   case MASK_IS: return modality_at(r->c, m->on_key ? 1 : 0, m->on_key ? r->key : r->query) == m->index;
   case MASK_ARG: {
     const Tensor *t = &r->c->arg[m->index];

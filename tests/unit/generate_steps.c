@@ -12,13 +12,16 @@
 enum { WORDS = 7, SENTENCES = 2, VOCAB = 11 };
 
 // A page: its inputs, further declarations, the name of the words, and what it makes of their vectors x.
-#define PAGE_OF(inputs, more, words, body)                                                                             \
+#define PAGE_OF(inputs, more, words, body) PAGE_FROM("[1]", inputs, more, words, body)
+#define PAGE_FROM(start, inputs, more, words, body)                                                                    \
   "use std\nmodality vision, depth, language\nmodel m(dim = 8, heads = 2, most = 7) {\n  dim B = 1..4\n"               \
   "  dim L = 1..most\n" more "  generate g(" inputs ") {\n"                                                            \
-  "    words " words ": i32[B, L] = next_word(start = [1], end = 2, pad = 0)\n"                                        \
+  "    words " words ": i32[B, L] = next_word(start = " start ", end = 2, pad = 0)\n"                                  \
   "    weight table: f32[11, dim]\n    let x = embedding(table, " words ")\n" body                                     \
   "    return affine(x, table)\n  }\n}\n"
 #define PAGE(inputs, body) PAGE_OF(inputs, "", "text", body)
+#define PROMPT_PAGE(body)                                                                                              \
+  PAGE_FROM("prompt", IMAGE ", prompt: i32[B, S]", "  dim S = 1..most\n", "text", body) // S counts the first words
 #define LOOK(at, where) "    let x = x + attention_apart(x, x, heads, where = " where ")  @" at "\n"
 #define SEE(at, what) "    let x = x + attention_apart(x, " what ", heads)  @" at "\n"
 #define CAUSAL LOOK("look", "key <= query")
@@ -156,6 +159,26 @@ static const Page pages[] = {
     {"padding among the words",
      PAGE(IMAGE, LOOK("one", "(text != 3)[key] and key <= query") LOOK("two", "key <= query and (text != 3)[key]"))},
     {"a mask by position", PAGE(IMAGE, LOOK("one", "broadcast(range(most)[0:L] != 2, [B, L])[key] and key <= query"))},
+    // the words of a prompt see each other
+    {"a prompt", PROMPT_PAGE(LOOK("one", "key < S or key <= query") LOOK("two", "not (key > query) or S >= key + 1"))},
+    {"a prompt, picture in front",
+     PROMPT_PAGE("    let x = concat(image as vision, x as language)\n" LOOK("one", "key < 3 + S or key <= query")
+                     LOOK("two", "key < 3 + S or key <= query") "    let x = x[:, language]\n")},
+    {"a prompt with a picture in front, no names",
+     PROMPT_PAGE("    let x = concat(image, x)\n" LOOK("one", "key <= query or key <= 2 + S")
+                     LOOK("two", "key <= query or key < S + 3") "    let x = x[:, 3:]\n")},
+    {"a prompt that sees the picture alone",
+     PROMPT_PAGE("    let x = concat(image as vision, x as language)\n" LOOK(
+         "one", "key < 3 or (key <= query and query >= 3 + S) or (key == query)")
+                     LOOK("two", "key is vision or (key <= query)") "    let x = x[:, language]\n")},
+    {"a prompt turned, masked",
+     PAGE_FROM(
+         "prompt", "image: f32[B, 3, dim], seen: bool[B, 3], prompt: i32[B, S]", "  dim S = 1..most\n", "text",
+         "    let x = concat(image as vision, x as language)\n    let m = concat(seen as vision, (text != 3) as "
+         "language)\n    let angle = rotary_angles(range(L + 3), 2, 100.0)\n    let q = rotary(linear(x, dim) @q, "
+         "2, angle)\n    let k = rotary(linear(x, 4) @k, 1, angle)\n    let x = x + attention(q, k, linear(x, 4) "
+         "@v, heads = 2, kv_heads = 1, where = m[key] and (key < 3 + S or key <= query))\n" LOOK(
+             "two", "m[key] and (key < S + 3 or key <= query)") "    let x = x[:, language]\n")},
     {"strictly before", PAGE(IMAGE, LOOK("one", "key < query") LOOK("two", "key <= query"))},
     {"itself alone", PAGE(IMAGE, LOOK("one", "key == query") LOOK("two", "not (key != query)"))},
 };
@@ -203,7 +226,7 @@ typedef struct Given { // what the evaluator reads: two sentences of n words, an
   int32_t (*words)[WORDS];
   const char *name; // of the input of words
   const int32_t *of;
-  int64_t n;
+  int64_t n, first; // first: of the prompt
 } Given;
 
 static bool whole_input(void *ud, const char *name, const Type *t, Tensor *out) {
@@ -238,8 +261,11 @@ static void whole(const char *page, const Given *given, float scores[SENTENCES][
   Module *m = page_compile(&a, page);
   const Graph *g = m->graph.at[0];
   for (size_t i = 0; strcmp(g->name, "g") != 0; i++) g = m->graph.at[i];
-  EvalEnv env = {
-      .arena = &a, .dim = {SENTENCES, given->n}, .weight = whole_weight, .input = whole_input, .ud = (void *)given};
+  EvalEnv env = {.arena = &a,
+                 .dim = {SENTENCES, given->n, given->first},
+                 .weight = whole_weight,
+                 .input = whole_input,
+                 .ud = (void *)given};
   Tensor out;
   cr_assert(graph_eval(g, &env, &g->output.at[0].val, 1, &out), "%s", env.error);
   for (int64_t b = 0; b < SENTENCES; b++)
@@ -297,7 +323,8 @@ static void run_page(const char *name, const char *page, int64_t first) {
   for (int64_t b = 0; b < SENTENCES; b++)
     for (int64_t i = 0; i < first; i++) prompt[b * first + i] = words[b][i];
   float scores[SENTENCES * VOCAB];
-  Given seen = {words, s->input.at[words_with_role(info.start.input, s->input.n, SY_ROLE_WORDS)].name, of, first};
+  Given seen = {words, s->input.at[words_with_role(info.start.input, s->input.n, SY_ROLE_WORDS)].name, of, first,
+                first};
   cr_assert(model.start(model.ud, SENTENCES, first, prompt, scores));
   compare_scores(page, name, &seen, scores);
   for (int64_t at = first; at < WORDS; at++) {
