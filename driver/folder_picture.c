@@ -174,26 +174,12 @@ static void read_rescale(Reading *r, Picture *p) {
   }
 }
 
-static const char *const without_effect[] = {"_processor_class",
-                                             "_valid_processor_keys",
-                                             "auto_map",
-                                             "data_format",
-                                             "device",
-                                             "disable_grouping",
-                                             "do_convert_rgb",
-                                             "do_pad",
-                                             "do_reduce_labels",
-                                             "default_to_square",
-                                             "feature_extractor_type",
-                                             "image_processor_type",
-                                             "input_data_format",
-                                             "num_channels",
-                                             "processor_class",
-                                             "reduce_labels",
-                                             "return_tensors",
-                                             "size_divisor",
-                                             "crop_size",
-                                             "do_center_crop"};
+static const char *const without_effect[] = {
+    "_processor_class",       "_valid_processor_keys", "auto_map",         "data_format",       "device",
+    "disable_grouping",       "do_convert_rgb",        "do_pad",           "do_reduce_labels",  "default_to_square",
+    "feature_extractor_type", "image_processor_type",  "image_seq_length", "input_data_format", "num_channels",
+    "processor_class",        "reduce_labels",         "return_tensors",   "size_divisor",      "crop_size",
+    "do_center_crop"};
 
 static void huggingface(Folder *f, const cJSON *object) {
   cJSON *owned = NULL;

@@ -5,7 +5,7 @@
 folders=$here
 backend=${FOLDERS_BACKEND:-interp}
 
-for name in vit timm clip clip_gelu open_clip open_clip_quick bert vilt beit blip siglip dinov2 roberta deit; do
+for name in vit timm clip clip_gelu open_clip open_clip_quick bert vilt beit blip siglip dinov2 roberta deit paligemma; do
   run 0 "$name: the numbers of PyTorch" check "$folders/$name" --golden "$folders/$name" --backend "$backend"
   says "$name: a case was run" "^1 passed, 0 failed, 0 skipped" out
 done

@@ -235,6 +235,15 @@ class Cases:
             "gradients": {"file": file, "prefix": name + ".grad.", "atol": 1e-6, "rtol": tolerance(error)},
             "atol": 1e-7, "rtol": tolerance(abs(exact["loss"] / rough["loss"] - 1).item())})
 
+    def generate(self, name, route, inputs, ids, end, pad=0):
+        """What a greedy search finds, no end among it: ids i32 [B, longest], those of the prompt in front."""
+        self.tensors.update({"%s.in.%s" % (name, k): v for k, v in inputs.items()}, **{name + ".out.ids": ids})
+        like = {k: self.cases[0][k] for k in ("model", "set", "weights", "tensors", "atol", "rtol")}
+        self.cases.append(dict({"name": name, "kind": "generate", "entry": self.name, "route": route,
+                                "inputs": {k: "%s.in.%s" % (name, k) for k in inputs}, "outputs": {"ids": name + ".out.ids"},
+                                "generate": {"rule": "hf", "beams": 1, "max_length": ids.shape[1], "min_length": 0,
+                                             "length_penalty": 1.0, "eos": end, "pad": pad}}, **like))
+
     def write(self):
         folder = GOLDEN / self.name
         folder.mkdir(exist_ok=True)

@@ -11,9 +11,10 @@ import sys
 import torch
 from torch.nn import functional as F
 
+import paligemma
 import roberta
 import siglip
-from common import first, tolerance, write_safetensors
+from common import fill, first, tolerance, write_safetensors
 
 FOLDERS = pathlib.Path(__file__).resolve().parent.parent / "folders"
 DIM, DEPTH, HEADS, FFN, SIZE, PATCH, B = 32, 2, 4, 48, 32, 8, 2
@@ -300,6 +301,17 @@ TEXTS = {"hidden_size": TEXT, "num_hidden_layers": DEPTH, "num_attention_heads":
          "max_position_embeddings": 12, "eos_token_id": 2, "bos_token_id": 0, "pad_token_id": 1}
 
 
+def paligemma_words(w, image, text, given):
+    """Tensors under the names that transformers gives them since 4.52."""
+    sizes = {"image_" + k: v for k, v in (("dim", DIM), ("depth", DEPTH), ("heads", HEADS), ("ffn", FFN), ("eps", 1e-3))}
+    model = fill(paligemma.PaliGemma(dict(sizes, size=SIZE, patch=PATCH, vocab=WORDS, dim=24, depth=2, heads=3, head_dim=8, ffn=FFN,
+                                          eps=1e-2)), 74)
+    for name, tensor in model.named_parameters():
+        w.made["model." + name.replace("language_model.model.", "language_model.")] = tensor.detach()
+    with torch.no_grad():
+        return paligemma.words(model.to(w.kind), {"image": image, "text": text, "given": given})
+
+
 def pictures(g, shape=(SIZE, SIZE)):
     return torch.randn((B, 3) + shape, generator=g)
 
@@ -436,6 +448,22 @@ SETS = {
         "preprocessor_config.json": {"crop_size": SIZE, "do_center_crop": True, "do_normalize": True, "do_resize": True,
                                      "feature_extractor_type": "DeiTFeatureExtractor", "image_mean": [0.485, 0.456, 0.406],
                                      "image_std": [0.229, 0.224, 0.225], "resample": 3, "size": 36}}, "pytorch_model.bin"),
+    "paligemma": ("paligemma", "words", paligemma_words,
+                  lambda g: {"image": pictures(g), "text": sentences(g, 6), "given": first([4, 2], 6)}, {
+        "config.json": {**HF, "architectures": ["PaliGemmaForConditionalGeneration"], "model_type": "paligemma", "bos_token_id": 2,
+                        "eos_token_id": 1, "pad_token_id": 0, "hidden_size": 24, "projection_dim": 24, "ignore_index": -100,
+                        "image_token_index": WORDS - 1, "vocab_size": WORDS - 1, "text_config": {
+                            "model_type": "gemma", "hidden_size": 24, "intermediate_size": FFN, "num_attention_heads": 3, "head_dim": 8,
+                            "num_hidden_layers": 2, "num_image_tokens": 16, "num_key_value_heads": 1, "rms_norm_eps": 1e-2,
+                            "torch_dtype": "float32", "vocab_size": WORDS},
+                        "vision_config": {
+                            "model_type": "siglip_vision_model", "hidden_size": DIM, "image_size": SIZE, "intermediate_size": FFN,
+                            "layer_norm_eps": 1e-3, "num_attention_heads": HEADS, "num_hidden_layers": DEPTH, "num_image_tokens": 16,
+                            "patch_size": PATCH, "projection_dim": 24, "projector_hidden_act": "gelu_fast", "vision_use_head": False}},
+        "preprocessor_config.json": {"do_convert_rgb": None, "do_normalize": True, "do_rescale": True, "do_resize": True,
+                                     "image_mean": [0.5, 0.5, 0.5], "image_processor_type": "SiglipImageProcessor",
+                                     "image_seq_length": 16, "image_std": [0.5, 0.5, 0.5], "processor_class": "PaliGemmaProcessor",
+                                     "resample": 3, "rescale_factor": 1 / 255, "size": SIZES}}, "model.safetensors"),
 }
 
 

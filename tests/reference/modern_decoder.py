@@ -35,14 +35,16 @@ class Attention(nn.Module):
             setattr(self, name, nn.Linear(c["dim"], n * d, bias=c["qkv_bias"]))
         self.o_proj = nn.Linear(c["heads"] * d, c["dim"], bias=False)
 
-    def forward(self, x):
+    def forward(self, x, seen=None):
+        """seen [.., queries, keys]: who sees whom; else those before, as far as the window."""
         c, n = self.c, x.shape[1]
         def split(y):
             return y.unflatten(-1, (-1, c["head_dim"])).transpose(1, 2)
         q, k, v = turn(split(self.q_proj(x)), c["theta"]), turn(split(self.k_proj(x)), c["theta"]), split(self.v_proj(x))
         k, v = (t.repeat_interleave(c["heads"] // c["kv_heads"], 1) for t in (k, v))
         i, j = torch.arange(n)[:, None], torch.arange(n)[None, :]
-        seen = (j <= i) & (j > i - (c["window"] or n + 1))
+        if seen is None:
+            seen = (j <= i) & (j > i - (c["window"] or n + 1))
         scores = (q @ k.transpose(-1, -2) / math.sqrt(c["head_dim"])).masked_fill(~seen, float("-inf"))
         return self.o_proj((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
 
@@ -66,8 +68,8 @@ class Layer(nn.Module):
         self.self_attn, self.mlp = Attention(c), Mlp(c)
         self.input_layernorm, self.post_attention_layernorm = (RmsNorm(c["dim"], c["eps"], c["gemma"]) for _ in range(2))
 
-    def forward(self, x):
-        x = x + self.self_attn(self.input_layernorm(x))
+    def forward(self, x, seen=None):
+        x = x + self.self_attn(self.input_layernorm(x), seen)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -114,12 +116,7 @@ def write_set(name, sizes, seed):
     with torch.no_grad():
         ids = greedy(model.to(torch.float64), prompt, sizes["max_text"] - 2)
     model.to(torch.float32)
-    cases.tensors.update({"continue.in.prompt": prompt, "continue.out.ids": ids})
-    like = {k: cases.cases[0][k] for k in ("model", "set", "weights", "tensors", "atol", "rtol")}
-    cases.cases.append(dict({"name": "continue", "kind": "generate", "entry": "modern_decoder", "route": "continue",
-                             "inputs": {"prompt": "continue.in.prompt"}, "outputs": {"ids": "continue.out.ids"},
-                             "generate": {"rule": "hf", "beams": 1, "max_length": sizes["max_text"] - 2, "min_length": 0,
-                                          "length_penalty": 1.0, "eos": sizes["end"], "pad": 0}}, **like))
+    cases.generate("continue", "continue", {"prompt": prompt}, ids, sizes["end"])
     for case in cases.cases:
         case["entry"] = "modern_decoder"
     cases.write()

@@ -246,6 +246,9 @@ Test(frontend, golden_modern_decoder) {
   cr_expect_eq(run_golden("modern_decoder_window"), 2u);
   cr_expect_eq(run_golden("modern_decoder_gemma"), 2u);
 }
+Test(frontend, golden_paligemma) {
+  cr_expect_eq(run_golden("paligemma"), 2u);
+}
 Test(frontend, golden_siglip) {
   cr_expect_eq(run_golden("siglip"), 3u);
 }
@@ -367,6 +370,7 @@ Test(frontend, parameters) {
       {"roberta", "large", 355412057},
       {"roberta", "xlm_large", 560142482},
       {"dinov2", "large_518", 304368640 - 1024 + 2 * 1024 * 1000 + 1000}, // without mask_token, with a head
+      {"paligemma", "pt_224", 2923466480},
       {"siglip", "base_256", 203202050},
       {"siglip", "base_384", 203447810},
       {"siglip", "base_512", 203791874},
@@ -418,6 +422,7 @@ Test(frontend, keys) {
   check_keys("models/modern_decoder.sy", "tinyllama", "tinyllama");
   check_keys("models/modern_decoder.sy", "smollm_135m", "smollm_135m");
   check_keys("models/modern_decoder.sy", "qwen2_0_5b", "qwen2_0_5b");
+  check_keys("models/paligemma.sy", "pt_224", "paligemma_pt_224");
   check_keys("models/siglip.sy", "base", "siglip_base");
   check_keys("models/siglip.sy", "so400m_384", "siglip_so400m_384");
   check_keys("models/siglip.sy", "v2_giant_256", "siglip_v2_giant_256");
