@@ -19,7 +19,7 @@ static const struct {
     {"patches", " of patch "},
     {"clip_bpe", " start end length pad of vocab "},
     {"bert_wordpiece", " start end length pad default of vocab lower "},
-    {"sentencepiece", " start end length pad default of vocab xlmr clean "},
+    {"sentencepiece", " start end length pad default shown of vocab xlmr clean "},
     {"labels", " softmax top "},
     {"similarity", " softmax sigmoid top "},
     {"choices", " share top "},

@@ -51,6 +51,7 @@ typedef struct Captions {
   FaceWordsShape shape;
   GenerateOptions how;
   FacePrompts prompts;
+  bool question; // the prompt is no part of what is shown
 } Captions;
 
 static const HostIds *prompt_of(const Captions *c, size_t item) {
@@ -152,9 +153,9 @@ static bool show(Captions *c, size_t k, const int32_t *ids, float score, HostErr
   how.start = c->how.start_id >= 0 ? c->how.start_id : prompt_of(c, item)->id[0];
   how.end = c->how.end_id;
   how.pad = c->how.pad_id;
-  size_t n = (size_t)c->how.max_length, bytes = 0;
-  while (n && ids[n - 1] == c->how.pad_id) n--;
-  char *text = r->tokenizer ? host_tokenizer_decode(r->tokenizer, ids, n, &how, &bytes, err) : NULL;
+  size_t n = (size_t)c->how.max_length, bytes = 0, from = c->question ? prompt_of(c, item)->n : 0;
+  while (n > from && ids[n - 1] == c->how.pad_id) n--;
+  char *text = r->tokenizer ? host_tokenizer_decode(r->tokenizer, ids + from, n - from, &how, &bytes, err) : NULL;
   if (r->tokenizer && !text) return false;
   const char *name =
       r->args->image.n ? r->args->image.at[r->args->image.n == r->pictures ? 0 : item * r->pictures] : "input";
@@ -252,11 +253,18 @@ static bool run_all(Captions *c, const WordsInfo *info, HostError *err) {
   return ok;
 }
 
+// Does the page say that the prompt is not shown?
+static bool is_question(const FaceRun *r, const FaceWords *w) {
+  const sy_prepare *p = w->is->prompt ? face_prepare(r->info, w->is->prompt) : NULL;
+  char shown[8];
+  return p && face_option(p->options, "shown", shown, sizeof shown) && !strcmp(shown, "false");
+}
+
 bool face_words_run(FaceRun *r, const FaceWords *w, FaceCall *call, void *ud, HostError *err) {
   Captions *c = calloc(1, sizeof *c);
   WordsInfo info;
   if (!c) return host_no_memory(err);
-  *c = (Captions){.r = r, .w = w, .call = call, .ud = ud};
+  *c = (Captions){.r = r, .w = w, .call = call, .ud = ud, .question = is_question(r, w)};
   r->usage = true; // until something runs, the command line is to blame
   bool ok = face_words_describe(w, &c->shape, &info, err);
   info.call = call_entry;

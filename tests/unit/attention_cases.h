@@ -33,6 +33,8 @@ static const GradCase grad_cases[] = {
     {"causal and padding", "%5 = input \"m\" : bool[B,L]\n", ", %5",
      "heads = 3, scale = 0.5, where = \"(and (arg 3) (le key query))\"", "f32[B,L,24]", "f32[B,L,24]", "f32[B,L,24]",
      "f32[B,L,24]", NULL},
+    {"a prefix of run-time length", "", "", "heads = 2, scale = 0.5, where = \"(or (below key L -4) (le key query))\"",
+     "f32[B,L,24]", "f32[B,L,24]", "f32[B,L,24]", "f32[B,L,24]", NULL},
     {"nothing visible", "", "", "heads = 2, scale = 0.5, where = \"(lt key query)\"", "f32[B,L,24]", "f32[B,L,24]",
      "f32[B,L,24]", "f32[B,L,24]", NULL},
     {"number added to hidden keys", "%5 = input \"m\" : bool[B,L]\n", ", %5",

@@ -292,14 +292,24 @@ Test(graph, verify_finds_damage) {
 Test(graph, masks) {
   Bench b;
   bench_init(&b);
-  static const char *const good[] = {
-      "true",           "(le key query)",      "(lt query key)",
-      "(eq key query)", "(is query language)", "(and (arg 3) (or (is key vision) (not (le key query))))"};
+  static const char *const good[] = {"true",
+                                     "(le key query)",
+                                     "(lt query key)",
+                                     "(eq key query)",
+                                     "(below key 3)",
+                                     "(below query L)",
+                                     "(below key L -2)",
+                                     "(is query language)",
+                                     "(and (arg 3) (or (is key vision) (not (le key query))))"};
   static const char *const bad[] = {"",
                                     "le",
                                     "(true)",
                                     "(le key key)",
                                     "(is key audio)",
+                                    "(below key)",
+                                    "(below key T)",
+                                    "(below 3 key)",
+                                    "(below key L 2 3)",
                                     "(arg x)",
                                     "(arg 3",
                                     "(not)",

@@ -271,6 +271,16 @@ CASE(lower_attention, causal, 2e-6,
 CASE(lower_attention, causal_and_padding, 2e-6,
      ATTENTION("%1, %1, %1, %2", "heads = 8, scale = 0.5, where = \"(and (arg 3) (le key query))\"", "f32[B,L,24]"),
      .spread = 3)
+CASE(lower_attention, prefix, 2e-6,
+     ATTENTION("%1, %1, %1", "heads = 2, scale = 0.5, where = \"(or (below key L -3) (le key query))\"", "f32[B,L,24]"),
+     .spread = 3)
+CASE(lower_attention, positions_and_numbers, 2e-6,
+     "%1 = input \"x\" : f32[B,language: L + vision: 5,24]\n%2 = attention %1, %1, %1 {heads = 3, scale = 0.5, qstart "
+     "= 2, "
+     "where = \"(or (and (below query L 4) (below key 3)) (not (below key L 1)))\"} : f32[B,language: L + vision: "
+     "5,24]\n"
+     "output \"y\" = %2",
+     .spread = 3)
 CASE(lower_attention, nothing_visible, 2e-6,
      ATTENTION("%1, %1, %1", "heads = 8, scale = 0.5, where = \"(lt key query)\"", "f32[B,L,24]"), .spread = 3)
 CASE(lower_attention, additive_mask, 5e-6,
