@@ -246,6 +246,9 @@ Test(frontend, golden_modern_decoder) {
   cr_expect_eq(run_golden("modern_decoder_window"), 2u);
   cr_expect_eq(run_golden("modern_decoder_gemma"), 2u);
 }
+Test(frontend, golden_coca) {
+  cr_expect_eq(run_golden("coca"), 3u);
+}
 Test(frontend, golden_paligemma) {
   cr_expect_eq(run_golden("paligemma"), 2u);
 }
@@ -422,6 +425,7 @@ Test(frontend, keys) {
   check_keys("models/modern_decoder.sy", "tinyllama", "tinyllama");
   check_keys("models/modern_decoder.sy", "smollm_135m", "smollm_135m");
   check_keys("models/modern_decoder.sy", "qwen2_0_5b", "qwen2_0_5b");
+  check_keys("models/coca.sy", "b32", "coca_b32");
   check_keys("models/paligemma.sy", "pt_224", "paligemma_pt_224");
   check_keys("models/siglip.sy", "base", "siglip_base");
   check_keys("models/siglip.sy", "so400m_384", "siglip_so400m_384");
