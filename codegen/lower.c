@@ -85,6 +85,10 @@ static const char *weight_label(Arena *a, Expressions *x, Val val) {
   return n > 1 ? arena_printf(a, "%s(%s, and %zu more)", op, first, n - 1) : arena_printf(a, "%s(%s)", op, first);
 }
 
+typedef struct NameCopies {
+  const char *name; // interned
+  unsigned n;
+} NameCopies;
 typedef struct ProgramMaker {
   Program *p;
   Arena *a;
@@ -92,6 +96,7 @@ typedef struct ProgramMaker {
   VEC(const char *) body; // texts of the kernels, and their hashes
   VEC(uint64_t) body_hash;
   Intern names;            // of kernels
+  VEC(NameCopies) copies;  // of names that several would have
   Intern texts;            // of weight expressions
   Expressions expressions; // of the graph at hand
 } ProgramMaker;
@@ -171,8 +176,12 @@ static const char *unique_name(ProgramMaker *l, const char *name, const Value *r
     const char *unique = arena_printf(l->a, "%s%s%s", name, with[i][0], with[i][1]);
     if (!is_interned(&l->names, unique)) return intern(&l->names, unique);
   }
-  for (unsigned copy = 2;; copy++) {
-    const char *unique = arena_printf(l->a, "%s%s%s_v%u", name, rows, pitch, copy);
+  const char *of = intern(&l->names, arena_printf(l->a, "%s%s%s", name, rows, pitch));
+  size_t i = 0;
+  while (i < l->copies.n && l->copies.at[i].name != of) i++;
+  if (i == l->copies.n) VEC_PUSH(l->a, l->copies, ((NameCopies){of, 1}));
+  for (;;) {
+    const char *unique = arena_printf(l->a, "%s_v%u", of, ++l->copies.at[i].n);
     if (!is_interned(&l->names, unique)) return intern(&l->names, unique);
   }
 }
