@@ -17,9 +17,8 @@
 
 enum {
   MADE_BYTES = 3 << 17, // of the rows of a block, as they are multiplied: within a second-level cache
-  SINGLE_PANELS = 4,    // of the tile of one row
-  FEW_ROWS = 2,
   PAIR_VECTORS = 2,
+  ASK_STEPS = 16, // words between hints for the next panels; CODE_DEPTH / CODES_IN_WORD, which divides those of any row
 };
 
 typedef struct Codes {
@@ -49,6 +48,13 @@ typedef struct PanelRun { // panels of a tile
 
 static int64_t least(int64_t a, int64_t b) {
   return a < b ? a : b;
+}
+
+static int64_t rows_of_axis(const Codes *c) { // that tiles run over, of its longest range
+  int64_t most = 1;
+  const Axis *a = c->lo.rank >= 2 ? &c->lo.axis[c->lo.rank - 2] : NULL;
+  for (int i = 0; a && i < a->n; i++) most = a->range[i].bound > most ? a->range[i].bound : most;
+  return most;
 }
 
 static DotKind dot_of(const Codes *c) {
@@ -90,6 +96,7 @@ static void make_row(Codes *c, KIdx row, KIdx to) {
 typedef struct CodeTile {
   const Codes *c;
   const PanelRun *p;
+  KIdx row;          // of the range
   int rows, vectors; // vectors of all panels
   KBufRef a;         // where the rows are
   KIdx a_at, lda, ldb, ldy;
@@ -170,18 +177,41 @@ static void step_tile(const CodeTile *t, KIdx word, KIdx a_at) {
   }
 }
 
+static bool streams(const Codes *c) { // or is in the second-level cache when it is read again
+  return c->panels * PANEL * c->quarter > c->lo.t->cost->product.cached;
+}
+
+// Weights come from memory once a call: while the tiles of a panel run, each asks for its share of the next one.
+// `steps` words from `word` on are at hand.
+static void ask_for_next(const CodeTile *t, KIdx word, int64_t steps) {
+  const Codes *c = t->c;
+  Kernel *k = c->lo.k;
+  int64_t rows = rows_of_axis(c), width = (int64_t)t->p->panels * PANEL, line = c->lo.t->cost->line / 4;
+  int64_t each = least(ceil_div(width * t->rows, rows), width), of_row = ceil_div(width * c->quarter, rows);
+  KIdx next = ki_mul(ki_addc(t->p->panel, t->p->panels), c->quarter * PANEL);
+  next = ki_add(ki_add(next, ki_mul(t->row, of_row)), ki_mul(word, each));
+  for (int64_t i = 0; i < ceil_div(each * steps, line); i++) kb_prefetch(k, c->w, ki_addc(next, i * line), 2);
+}
+
+// The only row: ahead in the panels at hand.
+static void ask_ahead(const CodeTile *t, KIdx word) {
+  const Codes *c = t->c;
+  const Costs *cost = c->lo.t->cost;
+  KIdx at = ki_mul(ki_add(ki_mul(t->p->panel, c->quarter), word), PANEL);
+  at = ki_addc(at, cost->product.lines_ahead * cost->line / 4);
+  for (int i = 0; i < t->p->panels; i++) kb_prefetch(c->lo.k, c->w, ki_add(at, ki_mul(t->ldb, i)), 1);
+}
+
 static void multiply_rows(const CodeTile *t) {
   Kernel *k = t->c->lo.k;
+  bool pairs = dot_of(t->c) == DOT_PAIRS, asks = streams(t->c);
   KIdx words = ki_var(kb_let(k, ki_const(t->c->quarter), "n")), zero = ki_const(0);
-  if (dot_of(t->c) != DOT_PAIRS) {
-    KIdx j = ki_var(kb_loop(k, "j", kbound(zero), kbound(words), 1));
-    step_tile(t, j, ki_add(t->a_at, j));
-    kb_end(k);
-    return;
-  }
-  KIdx j = ki_var(kb_loop(k, "j", kbound(zero), kbound(words), k->lanes)); // a vector of either half of the pairs
-  KIdx i = ki_var(kb_loop(k, "i", kbound(zero), kbound(ki_const(k->lanes)), 1));
-  step_tile(t, ki_add(j, i), ki_add(ki_add(t->a_at, ki_mul(j, 2)), i));
+  int64_t steps = pairs ? k->lanes : ASK_STEPS; // a vector of either half of the pairs; words of a row are a multiple
+  KIdx j = ki_var(kb_loop(k, "j", kbound(zero), kbound(words), steps));
+  if (asks && t->rows > 1) ask_for_next(t, j, steps);
+  KIdx i = ki_var(kb_loop(k, "i", kbound(zero), kbound(ki_const(steps)), 1));
+  if (asks && t->rows == 1) ask_ahead(t, ki_add(j, i));
+  step_tile(t, ki_add(j, i), ki_add(ki_add(t->a_at, ki_mul(j, pairs ? 2 : 1)), i));
   kb_end(k);
   kb_end(k);
 }
@@ -248,7 +278,7 @@ static void emit_tile(Lowering *lo, KIdx row, int rows, bool tail, void *ud) {
   Codes *c = rr->c;
   Kernel *k = lo->k;
   KIdx here = ki_addc(row, rr->start);
-  CodeTile t = {.c = c, .p = rr->p, .rows = rows, .a = c->made.id ? c->made : lo->src.at[c->xsrc].buf};
+  CodeTile t = {.c = c, .p = rr->p, .row = row, .rows = rows, .a = c->made.id ? c->made : lo->src.at[c->xsrc].buf};
   t.a_at = c->made.id ? ki_mul(ki_add(row, ki_mul(c->first, -1)), c->made_row) : word_of_row(c, here, ki_const(0));
   open_tile(&t);
   start_tile(&t);
@@ -330,13 +360,6 @@ static void emit_rows(Codes *c, int d) {
 }
 
 /* choosing tiles and tasks ---------------------------------------------------------------------------- */
-static int64_t rows_of_axis(const Codes *c) { // that tiles run over, of its longest range
-  int64_t most = 1;
-  const Axis *a = c->lo.rank >= 2 ? &c->lo.axis[c->lo.rank - 2] : NULL;
-  for (int i = 0; a && i < a->n; i++) most = a->range[i].bound > most ? a->range[i].bound : most;
-  return most;
-}
-
 // Rows when run-time axes are at their least: what one request computes.
 static int64_t least_rows(const Codes *c) {
   int64_t m = 1;
@@ -348,13 +371,18 @@ static int64_t least_rows(const Codes *c) {
   return m;
 }
 
+static int64_t most_rows(const Codes *c) { // for any batch
+  int64_t m = 1;
+  for (int d = 0; d + 1 < c->lo.rank; d++) m *= c->lo.axis[d].extent;
+  return m;
+}
+
 static void choose_tile(Codes *c) {
   const Target *t = c->lo.t;
-  c->rows = t->code_tile.rows;
-  c->width = (int)least(t->code_tile.panels, c->panels);
-  if (least_rows(c) > FEW_ROWS) return;
-  c->rows = 1;
-  c->width = (int)least(SINGLE_PANELS, c->panels);
+  const ProductCosts *cost = &t->cost->product;
+  bool single = most_rows(c) <= cost->few_rows && least_rows(c) <= cost->single_rows; // as in products of f32
+  c->rows = single ? 1 : t->code_tile.rows;
+  c->width = (int)least(single ? cost->single_panels : t->code_tile.panels, c->panels);
 }
 
 static int64_t wanted_tasks(const Codes *c) {

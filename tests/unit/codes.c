@@ -198,6 +198,23 @@ Test(codes, sets_of_their_own) {
   arena_free(&made.a);
 }
 
+// Rows of which a call may have one or many go through tiles of several: a tile of one is for what is always few.
+Test(codes, tiles_by_the_most_rows) {
+  for (int many = 0; many < 2; many++) {
+    Scene made;
+    Graph *g = new_graph(&made, many ? 77 : 4);
+    Val x = source(g, OP_input, "x", 2, (int64_t[]){0, 64});
+    Val w = source(g, OP_weight, "w.weight", 2, (int64_t[]){128, 64});
+    graph_output(g, "y", coded_linear(g, x, w, 128), NO_SPAN);
+    Program *p = lower_all(made.m);
+    const char *text = "";
+    for (size_t i = 0; i < p->route.at[0].step.n; i++)
+      if (strstr(p->route.at[0].step.at[i].comment, "tile")) text = p->route.at[0].step.at[i].comment;
+    cr_expect(strstr(text, many ? "tile 8 x 48" : "tile 1 x 64"), "%s", text);
+    arena_free(&made.a);
+  }
+}
+
 static size_t count(const Graph *g, Op op) {
   size_t n = 0;
   for (uint32_t i = 1; i < g->value.n; i++) n += !g->value.at[i].dead && g->value.at[i].op == op;
