@@ -182,6 +182,20 @@ static Val dropped(Gen *r, Val x) {
   return graph_add(r->g, OP_dropout, args, 7, attr, 2, NO_SPAN);
 }
 
+// What a cross-entropy needs of the rows: the label is a row's number, and the first two of a sample count.
+static Val scored(Gen *r, Val x) {
+  int64_t n = type_of(r, x)->dim[1].c, vocab = n + 2;
+  Type labels = {.dtype = DT_I32, .rank = 2, .dim = {DIM(3), DIM(n)}};
+  Attr along = attr_int(A_axis, 1);
+  Val args[5] = {x, weight(r, 2, vocab, columns(r, x), 0)}, at;
+  at = rows_of_batch(r, graph_add_typed(r->g, OP_iota, NULL, 0, &along, 1, &labels, NO_SPAN));
+  args[2] = at;
+  at = op_with(r, OP_cast, &at, 1, attr_str(A_to, "f32"));
+  args[3] = op_with(r, OP_compare, (Val[]){at, scalar(r, 1.5)}, 2, attr_str(A_cmp, "lt"));
+  args[4] = weight(r, 1, vocab, 0, 0);
+  return op_with(r, OP_label_scores, args, draw(r, 2) ? 5 : 4, attr_int(A_count, 2 + draw(r, 2)));
+}
+
 // What the graphs of transformers above do not have: all other operators that gradients flow through.
 static Val grow_more(Gen *r, Val x) {
   static const Op unary[] = {OP_sigmoid, OP_swish, OP_quick_gelu, OP_gelu_tanh, OP_log_softmax,
@@ -189,7 +203,8 @@ static Val grow_more(Gen *r, Val x) {
   int64_t d = columns(r, x), n = type_of(r, x)->dim[1].c;
   Val row = weight(r, 1, d, 0, 0), y;
   Type t = *type_of(r, x);
-  switch (draw(r, 18)) {
+  switch (draw(r, 19)) {
+  case 18: return scored(r, x);
   case 16: return op_with(r, OP_rms_norm, (Val[]){x, row}, draw(r, 2) ? 2 : 1, attr_float(A_eps, 1e-3));
   case 17: { // of a head of all columns, but for the last of an odd number
     if (d < 2) return op(r, OP_tanh, &x, 1);
