@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test.sh: builds with gcc and runs all tests. With --ci also: clang with its unit tests, address and undefined behaviour
+# test.sh: builds with gcc and runs all tests. With --ci also: clang with half of its unit tests, address and undefined behaviour
 # sanitizers, every fuzz target for FUZZ_SECONDS (30), and the formatting. With --nightly also the loops of tests/nightly, all
 # names, several times as many random graphs, and ten minutes for a fuzz target: hours. --nightly --minutes N is a night of N
 # minutes (building comes on top): each part gets its share of them, amounts shrink with it, and of tests those are drawn that fit.
@@ -289,7 +289,7 @@ own=
 if [ $ci = yes ]; then
   amount SWITCHYARD_SEED $(($(date +%s) / 86400))
   #                                            --ci  --nightly
-  amount SWITCHYARD_GOLDEN_SHARE                  2        1 # every N-th set of golden cases for what is compiled again
+  amount SWITCHYARD_GOLDEN_SHARE                  2        1 # every N-th set of golden cases, but for the best instruction set
   amount SWITCHYARD_GRAPHS                       25      500 # random graphs through LLVM, gcc and clang
   amount SWITCHYARD_KERNELS                     120      500 # random kernels a target
   amount SWITCHYARD_EDITED                       10      100 # rounds of edited IR

@@ -18,8 +18,8 @@
 # train    the cases of training (losses, gradients, weights after steps, states), which the other ways leave out: the
 #          interpreter at every width, compiled C with 1 and 2 threads, and LLVM, on the best instruction set;
 #          SWITCHYARD_TRAIN_ISAS names further ones for C and for LLVM, SWITCHYARD_TRAIN_MODEL one page for C and in-process LLVM
-# SWITCHYARD_GOLDEN_SHARE=N: what compiles takes every N-th set of cases alone, others for each SWITCHYARD_SEED, but for the best
-# instruction set (and threads, which has the same programs), which takes all.
+# SWITCHYARD_GOLDEN_SHARE=N: every way takes every N-th set of cases alone, others for each SWITCHYARD_SEED, but for the best
+# instruction set here and `threads`, which runs the same programs: these take all.
 # Exit status: 0 all well, 77 everything asked for was skipped, else 1.
 set -u
 export LC_ALL=C
