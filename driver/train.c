@@ -9,7 +9,7 @@
 //
 // Batches, draws and updates are functions of the seed and the number of the step, so that a run that goes on has the
 // bits of one that never ended.
-#include "train.h"
+#include "train_run.h"
 
 #include "check_gradients.h"
 #include "common/progress.h"
@@ -21,42 +21,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-typedef struct Objective { // of the stage, at work
-  const Graph *graph;
-  size_t at;             // of the program's routes
-  const sy_route *route; // NULL: nothing is compiled (--dry-run)
-  unsigned number;       // for sy_training
-  Batches *batches;
-  const void **in;
-  void **out;
-  int64_t dims[BATCH_DIMS]; // of the last batch
-  int32_t *noise;           // the input of that role, or NULL
-} Objective;
-
-typedef struct Run {
-  Session *s;
-  Check c;
-  Stage stage;
-  Module *m;
-  const Program *p;
-  Checkpoint weights;
-  Trainer t;
-  TrainPlan plan;
-  TrainFolder folder;
-  TrainLog log;
-  TrainEval eval;
-  Data *data, *val;
-  HostLabels labels;
-  Ranks ranks;
-  char last_words[2][600]; // of a run that a signal ends; one stands while the other is written
-  BatchOptions how;
-  Objective *objective;     // in the order of the stage
-  double best;              // value of the best evaluation, NAN: there was none
-  uint64_t worse, patience; // evaluations since then; how many there may be, 0: any number
-  double began;
-  const char *about; // what decides the bits
-} Run;
 
 // Of this process, MB; 0 where the system does not say.
 static double memory_now(void) {
@@ -73,14 +37,14 @@ static double now(void) {
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static bool usage(Run *r, const char *what) {
+static bool usage(TrainRun *r, const char *what) {
   return session_fail(r->s, EXIT_USAGE, "syc train: %s", what), false;
 }
 
 /* what is asked for
  * ------------------------------------------------------------------------------------------------------------- */
 
-static bool count(Run *r, const char *option, int64_t n, uint64_t *out) {
+static bool count(TrainRun *r, const char *option, int64_t n, uint64_t *out) {
   if (n == INT_UNSET) return true;
   if (n < 1) return session_fail(r->s, EXIT_USAGE, "--%s must be at least 1", option), false;
   *out = (uint64_t)n;
@@ -88,7 +52,7 @@ static bool count(Run *r, const char *option, int64_t n, uint64_t *out) {
 }
 
 // An objective that is trained without a stage of the page.
-static bool stage_of_options(Run *r) {
+static bool stage_of_options(TrainRun *r) {
   const Options *o = &r->s->opt;
   if (!o->objective || strchr(o->objective, ','))
     return usage(r, "which stage of the page, or which objective? (--stage NAME or --objective NAME; syc explain lists "
@@ -101,7 +65,7 @@ static bool stage_of_options(Run *r) {
 }
 
 // Options count more than what the stage says.
-static bool override(Run *r) {
+static bool override(TrainRun *r) {
   const Options *o = &r->s->opt;
   Stage *x = &r->stage;
   if (o->optimiser) x->optimiser = o->optimiser;
@@ -123,7 +87,7 @@ static bool override(Run *r) {
   return true;
 }
 
-static bool read_options(Run *r) {
+static bool read_options(TrainRun *r) {
   const Options *o = &r->s->opt;
   if (o->arg.n != 1) return usage(r, "takes one model (syc train --help)");
   if (o->dump_batch) r->s->opt.dry_run = true;
@@ -162,7 +126,7 @@ static bool is_dim_asked(const Session *s, const char *name) {
 }
 
 // Rows of a call: the batch in as many parts as the stage says, or as few as the page's bound allows.
-static bool plan_calls(Run *r, int dim) {
+static bool plan_calls(TrainRun *r, int dim) {
   uint64_t most = (uint64_t)r->m->dim[dim].hi, micro = r->stage.micro > 1 ? r->stage.micro : 1, batch = r->stage.batch;
   if (micro == 1)
     while (batch / micro > most || batch % micro) micro++;
@@ -184,7 +148,7 @@ static bool plan_calls(Run *r, int dim) {
 
 // Which calls of a step are this process's. Sums are binary trees over the calls, so that a run has the same bits in
 // any number of processes with 2^k calls each; in another number it would be another run.
-static bool share_calls(Run *r) {
+static bool share_calls(TrainRun *r) {
   uint64_t size = r->ranks.comm.size, own = r->plan.calls / size;
   r->plan.own = own;
   r->plan.first = own * r->ranks.comm.rank;
@@ -196,7 +160,7 @@ static bool share_calls(Run *r) {
          false;
 }
 
-static bool make_module(Run *r) {
+static bool make_module(TrainRun *r) {
   Session *s = r->s;
   const char *spec = s->opt.arg.at[0];
   if (!s->opt.stage && !stage_of_options(r)) return false;
@@ -213,7 +177,7 @@ static bool make_module(Run *r) {
   return (r->m = module_for_weights(s, spec)) != NULL;
 }
 
-static bool open_weights(Run *r) {
+static bool open_weights(TrainRun *r) {
   Session *s = r->s;
   StrList from = s->opt.weights;
   if (r->folder.goes_on) {
@@ -233,129 +197,11 @@ static bool open_weights(Run *r) {
                                          arena_printf(&s->arena, "%s/new.safetensors", r->c.temp));
 }
 
-/* data
- * -----------------------------------------------------------------------------------------------------------------------
- */
-
-static bool host_failed(Run *r, const HostError *e) {
-  return session_fail(r->s, EXIT_IO, "%s", e->text), false;
-}
-
-static void name_bad(void *ud, uint32_t sample, const char *why) {
-  Run *r = ud;
-  (void)sample;
-  if (r->log.bar) progress_clear();
-  ranks_note(&r->ranks, "syc: warning: left out: %s", why);
-}
-
-// The shares of the sources, or NULL where none are asked for. False after reporting.
-static bool read_shares(Run *r, const unsigned **out) {
-  const Options *o = &r->s->opt;
-  const char *at = o->shares;
-  if (!at) return true;
-  unsigned *share = ARENA_ARRAY(&r->s->arena, unsigned, o->data.n + 1);
-  for (size_t i = 0; i < o->data.n; i++) {
-    char *end;
-    long v = strtol(at, &end, 10);
-    bool last = i + 1 == o->data.n;
-    if (end == at || v < 1 || v > 1000 || *end != (last ? 0 : ','))
-      return session_fail(r->s, EXIT_USAGE, "--shares %s: takes a number from 1 to 1000 for each of the %zu --data",
-                          o->shares, o->data.n),
-             false;
-    share[i] = (unsigned)v;
-    at = end + 1;
-  }
-  *out = share;
-  return true;
-}
-
-static bool open_data(Run *r) {
-  const Options *o = &r->s->opt;
-  HostError err = {.text = ""};
-  DataOptions *data = ARENA_NEW(&r->s->arena, DataOptions), *val = ARENA_NEW(&r->s->arena, DataOptions);
-  double megabytes = 0;
-  if (!option_number(r->s, "cache", o->cache, 0, 1e9, &megabytes)) return false;
-  if (o->labels && !host_labels_load(o->labels, &r->labels, &err)) return host_failed(r, &err);
-  *data = (DataOptions){.root = o->root, .labels = o->labels ? &r->labels : NULL};
-  const unsigned *share = NULL;
-  if (!read_shares(r, &share)) return false;
-  r->data = data_open(o->data.at, share, o->data.n, data, &err);
-  if (!r->data) return host_failed(r, &err);
-  *val = (DataOptions){.root = o->root, .split = "t10k", .labels = data_classes(r->data)};
-  if (!val->labels->count) val->labels = NULL;
-  r->val = o->val.n ? data_open(o->val.at, NULL, o->val.n, val, &err) : NULL;
-  if (o->val.n && !r->val) return host_failed(r, &err);
-  r->how = (BatchOptions){.seed = (uint64_t)o->seed,
-                          .rows = (size_t)r->plan.rows,
-                          .train = true,
-                          .limit = o->overfit == INT_UNSET ? 0 : (uint32_t)o->overfit,
-                          .per_step = r->plan.calls,
-                          .vocabulary = o->vocab,
-                          .answers = o->labels ? &r->labels : NULL,
-                          .workers = o->workers == INT_UNSET ? 1 : (unsigned)o->workers,
-                          .cache = (size_t)(megabytes * 1e6),
-                          .strict = o->strict,
-                          .bad = name_bad,
-                          .ud = r};
-  return true;
-}
-
-static BatchWants wants_of(const sy_info *info, const sy_route *route) {
-  return (BatchWants){.input = route->input,
-                      .ninput = route->ninput,
-                      .dim = info->dim,
-                      .ndim = info->ndim,
-                      .prepare = info->prepare,
-                      .nprepare = info->nprepare};
-}
-
-// Buffers of the inputs and outputs of an objective that the data do not fill.
-static void make_buffers(Run *r, Objective *x, StrList *given) {
-  Session *s = r->s;
-  const Graph *g = x->graph;
-  x->in = ARENA_ARRAY(&s->arena, const void *, g->input.n + 1);
-  x->out = ARENA_ARRAY(&s->arena, void *, g->output.n + 1);
-  for (size_t k = 0; k < g->input.n; k++)
-    if (g->input.at[k].role == ROLE_noise) {
-      VEC_PUSH(&s->arena, *given, g->input.at[k].name);
-      x->in[k] = x->noise = ARENA_ARRAY(&s->arena, int32_t, 4);
-    }
-  for (size_t k = 0, n = 0; x->route && k < g->output.n; k++)
-    if (g->output.at[k].role == ROLE_data) x->out[n++] = check_zeros(&r->c, x->route->output[k].bytes);
-}
-
-static bool open_objective(Run *r, size_t i) {
-  Session *s = r->s;
-  Objective *x = &r->objective[i];
-  const sy_info *info = r->t.run.model ? r->t.run.model->info : NULL;
-  HostError err = {.text = ""};
-  for (size_t k = 0; k < r->t.training.objective.n; k++) {
-    size_t at = r->t.training.objective.at[k].route;
-    const Graph *g = r->p->route.at[at].graph;
-    if (strcmp(g->name, r->stage.objective.at[i].name) != 0) continue;
-    *x = (Objective){.graph = g, .at = at, .route = info ? &info->route[at] : NULL, .number = (unsigned)k};
-  }
-  CHECK(x->graph != NULL);
-  BatchOptions how = r->how;
-  StrList given = {0};
-  make_buffers(r, x, &given);
-  how.given = given.at, how.ngiven = given.n;
-  how.first = r->t.train ? r->t.f->step(r->t.train) * r->plan.calls + r->plan.first : 0;
-  how.run = r->plan.own, how.stride = r->plan.calls;
-  BatchWants *wants = ARENA_NEW(&s->arena, BatchWants);
-  if (info)
-    *wants = wants_of(info, x->route);
-  else if (!batch_wants(&s->arena, r->m, x->graph, wants, &err))
-    return host_failed(r, &err);
-  x->batches = batches_open(r->data, wants, r->stage.input.at, r->stage.input.n, &how, &err);
-  return x->batches ? true : host_failed(r, &err);
-}
-
 /* a step
  * ----------------------------------------------------------------------------------------------------------------------
  */
 
-static bool refused(Run *r, sy_status status, uint64_t step) {
+static bool refused(TrainRun *r, sy_status status, uint64_t step) {
   if (status == SY_ENUMERIC)
     session_fail(r->s, EXIT_WRONG,
                  "step %llu: '%s' is not finite; the weights are those before this step, in %s/last.safetensors",
@@ -365,10 +211,10 @@ static bool refused(Run *r, sy_status status, uint64_t step) {
   return false;
 }
 
-static bool call_objective(Run *r, Objective *x, uint64_t step, uint64_t call, double *loss) {
+static bool call_objective(TrainRun *r, TrainObjective *x, uint64_t step, uint64_t call, double *loss) {
   HostError err = {.text = ""};
   const Batch *b = NULL;
-  if (!batches_next(x->batches, &b, &err)) return host_failed(r, &err);
+  if (!batches_next(x->batches, &b, &err)) return train_host_failed(r, &err);
   uint64_t seed = r->how.seed;
   const uint32_t word[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), (uint32_t)step, (uint32_t)(call * r->plan.rows)};
   for (unsigned i = 0; i < x->route->ninput; i++)
@@ -395,7 +241,7 @@ typedef struct CallLosses {
 } CallLosses;
 
 // Losses and gradients of a call, of all objectives.
-static bool make_call(Run *r, uint64_t step, uint64_t call, CallLosses *x) {
+static bool make_call(TrainRun *r, uint64_t step, uint64_t call, CallLosses *x) {
   bool several = r->stage.objective.n > 1;
   size_t at = several;
   for (size_t i = 0; i < r->stage.objective.n; i++) {
@@ -408,7 +254,7 @@ static bool make_call(Run *r, uint64_t step, uint64_t call, CallLosses *x) {
 }
 
 // `going`: whether this process can go on at all; the others must know.
-static bool take_step(Run *r, bool going, uint64_t step, TrainLine *line) {
+static bool take_step(TrainRun *r, bool going, uint64_t step, TrainLine *line) {
   Arena *a = &r->s->arena;
   sy_hyper *h = ARENA_ARRAY(a, sy_hyper, r->plan.group.n + 1);
   CallLosses *own = ARENA_ARRAY(a, CallLosses, r->plan.own), *all = ARENA_ARRAY(a, CallLosses, r->plan.calls);
@@ -436,7 +282,7 @@ static bool take_step(Run *r, bool going, uint64_t step, TrainLine *line) {
  */
 
 // What decides the bits of a run, a line each.
-static void about(const Run *r, Buf *b) {
+static void about(const TrainRun *r, Buf *b) {
   const Options *o = &r->s->opt;
   buf_printf(b, "switchyard training 1\nmodel %s\n", o->arg.at[0]);
   for (size_t i = 0; i < o->define.name.n; i++)
@@ -465,7 +311,7 @@ static void about(const Run *r, Buf *b) {
   if (o->stage) stage_print(&r->stage, b);
 }
 
-static void name_parts(Run *r) {
+static void name_parts(TrainRun *r) {
   bool several = r->stage.objective.n > 1;
   if (several) r->log.part[r->log.nparts++] = "loss";
   for (size_t i = 0; i < r->stage.objective.n; i++) {
@@ -477,11 +323,11 @@ static void name_parts(Run *r) {
   }
 }
 
-static bool save(Run *r, const char *name) {
+static bool save(TrainRun *r, const char *name) {
   return trainer_save(&r->t, train_path(r->s, &r->folder, name), optimiser_named(r->stage.optimiser), &r->weights);
 }
 
-static bool save_adapters(Run *r) {
+static bool save_adapters(TrainRun *r) {
   const char *dir = train_path(r->s, &r->folder, "adapter");
   if (!r->t.adapter.n) return true;
   if (mkdir(dir, 0777) && errno != EEXIST) return session_fail(r->s, EXIT_IO, "%s: %s", dir, strerror(errno)), false;
@@ -489,20 +335,20 @@ static bool save_adapters(Run *r) {
 }
 
 // What is evaluated, and used afterwards: the average, where the stage keeps one.
-static bool save_result(Run *r, const char *name) {
+static bool save_result(TrainRun *r, const char *name) {
   if (!r->t.average) return save(r, name);
   return trainer_save_average(&r->t, train_path(r->s, &r->folder, name), &r->weights);
 }
 
 // Takes the value of an evaluation that decides which weights are best.
-static bool take_measured(Run *r, const TrainLine *x) {
+static bool take_measured(TrainRun *r, const TrainLine *x) {
   bool better = train_eval_better(&r->eval, x->loss[r->eval.best], r->best);
   if (better) r->best = x->loss[r->eval.best];
   r->worse = better ? 0 : r->worse + 1;
   return better;
 }
 
-static bool evaluate(Run *r, uint64_t step) {
+static bool evaluate(TrainRun *r, uint64_t step) {
   TrainLine x = {.step = step, .epoch = (double)step / (double)r->plan.per_epoch};
   if (!r->val) return true;
   const char *name = r->t.average ? "average.safetensors" : "last.safetensors";
@@ -514,7 +360,7 @@ static bool evaluate(Run *r, uint64_t step) {
 }
 
 // Has it been no better for as many evaluations as the user waits?
-static bool is_over(const Run *r, uint64_t step) {
+static bool is_over(const TrainRun *r, uint64_t step) {
   if (!r->patience || r->worse < r->patience || step >= r->plan.steps) return false;
   session_note(r->s, "step %llu: %llu evaluations were no better than %s %.5g; the run ends (--patience %llu)",
                (unsigned long long)step, (unsigned long long)r->worse,
@@ -528,7 +374,7 @@ static uint64_t every(uint64_t asked, uint64_t steps, uint64_t times) {
 }
 
 // What stands in the folder if a signal ends the run from here on.
-static void set_last_words(Run *r, uint64_t step) {
+static void set_last_words(TrainRun *r, uint64_t step) {
   static unsigned which;
   char *text = r->last_words[which ^= 1];
   if (r->ranks.comm.rank) return;
@@ -538,7 +384,7 @@ static void set_last_words(Run *r, uint64_t step) {
 }
 
 // What the first process does after each step: the log, evaluations, checkpoints.
-static bool finish_step(Run *r, const TrainLine *line, uint64_t eval, uint64_t saves) {
+static bool finish_step(TrainRun *r, const TrainLine *line, uint64_t eval, uint64_t saves) {
   bool end = line->step == r->plan.steps;
   if (!train_log_step(&r->log, line)) return false;
   if ((line->step % eval == 0 || end) && !evaluate(r, line->step)) return false;
@@ -549,7 +395,7 @@ static bool finish_step(Run *r, const TrainLine *line, uint64_t eval, uint64_t s
   return true;
 }
 
-static bool run_steps(Run *r) {
+static bool run_steps(TrainRun *r) {
   Session *s = r->s;
   uint64_t first = r->t.f->step(r->t.train), saves = 0;
   uint64_t eval = every(r->stage.evaluate, r->plan.steps, 10);
@@ -581,7 +427,7 @@ static bool run_steps(Run *r) {
 /* the beginning and the end
  * -------------------------------------------------------------------------------------------------------- */
 
-static void say_plan(Run *r) {
+static void say_plan(TrainRun *r) {
   const TrainPlan *p = &r->plan;
   const Options *o = &r->s->opt;
   Buf b = {0};
@@ -624,17 +470,17 @@ static void say_plan(Run *r) {
   buf_free(&b);
 }
 
-static bool prepare_model(Run *r) {
+static bool prepare_model(TrainRun *r) {
   Session *s = r->s;
   if (!read_options(r) || !check_ways(&r->c)) return false;
   if (r->c.interp || check_is_foreign(&r->c)) return usage(r, "runs compiled models on this machine");
   if (!make_module(r)) return false;
   r->p = session_program(s, r->m, &r->c.target, 1);
-  return r->p && open_data(r);
+  return r->p && train_open_data(r);
 }
 
 // The first process takes the folder and tells the others whether there is something to go on with.
-static bool prepare_folder(Run *r) {
+static bool prepare_folder(TrainRun *r) {
   Buf b = {0};
   if (r->s->opt.dry_run || r->s->opt.check_gradients) return true;
   r->folder = (TrainFolder){.s = r->s, .dir = r->s->opt.output};
@@ -647,7 +493,7 @@ static bool prepare_folder(Run *r) {
 }
 
 // Processes have no common order of calls, in which what one call assigns is read by the next.
-static bool states_fit(Run *r) {
+static bool states_fit(TrainRun *r) {
   for (size_t i = 0; r->ranks.comm.size > 1 && i < r->t.training.tensor.n; i++)
     if (r->t.training.tensor.at[i].next != MDL__NONE)
       return session_fail(
@@ -672,7 +518,7 @@ static sy_status no_call(void *ud, size_t route, const size_t *dims, const void 
 }
 
 // The state as it would be, without weights, and without a compiled model.
-static bool plan_state(Run *r) {
+static bool plan_state(TrainRun *r) {
   Session *s = r->s;
   if (s->opt.weights.n && (!open_weights(r) || !checkpoint_check(s, &r->weights, r->p, true))) return false;
   r->t.training = program_training(r->p, &s->arena);
@@ -683,7 +529,7 @@ static bool plan_state(Run *r) {
   return true;
 }
 
-static bool make_state(Run *r) {
+static bool make_state(TrainRun *r) {
   Session *s = r->s;
   r->t = (Trainer){.s = s, .c = &r->c, .program = r->p, .comm = &r->ranks.comm};
   r->t.calls = (unsigned)r->stage.objective.n;
@@ -697,13 +543,13 @@ static bool make_state(Run *r) {
   return true;
 }
 
-static bool open_steps(Run *r) {
+static bool open_steps(TrainRun *r) {
   Session *s = r->s;
   if (!make_state(r) || !train_groups(s, &r->stage, &r->t, &r->plan)) return false;
   if (!r->plan.trained) return usage(r, "nothing is trained: the stage freezes all weights");
-  r->objective = ARENA_ARRAY(&s->arena, Objective, r->stage.objective.n + 1);
+  r->objective = ARENA_ARRAY(&s->arena, TrainObjective, r->stage.objective.n + 1);
   for (size_t i = 0; i < r->stage.objective.n; i++)
-    if (!open_objective(r, i)) return false;
+    if (!train_open_objective(r, i)) return false;
   uint64_t batches = batches_per_epoch(r->objective[0].batches);
   r->plan.per_epoch = batches > r->plan.calls ? batches / r->plan.calls : 1;
   r->plan.steps = stage_length(&r->stage, r->plan.per_epoch);
@@ -714,7 +560,7 @@ static bool open_steps(Run *r) {
 }
 
 // The first batch of each objective to look at.
-static bool dump_batches(Run *r) {
+static bool dump_batches(TrainRun *r) {
   Session *s = r->s;
   const char *dir = s->opt.dump_batch;
   if (mkdir(dir, 0777) && errno != EEXIST)
@@ -725,21 +571,21 @@ static bool dump_batches(Run *r) {
     const char *prefix = r->stage.objective.n > 1 ? arena_printf(&s->arena, "%s-", r->stage.objective.at[i].name) : "";
     if (!batches_next(r->objective[i].batches, &b, &err) ||
         !batches_dump(r->objective[i].batches, b, dir, prefix, &err))
-      return host_failed(r, &err);
+      return train_host_failed(r, &err);
   }
   session_note(s, "%s: the first batch, index.txt and its pictures", dir);
   return true;
 }
 
 // The gradients of the first batch against differences of the loss; no step is made, and nothing is written.
-static bool check_first(Run *r) {
+static bool check_first(TrainRun *r) {
   Session *s = r->s;
   size_t n = r->stage.objective.n;
   GradientLoss *loss = ARENA_ARRAY(&s->arena, GradientLoss, n + 1);
   int64_t tries = gradients_tries(s, 4);
   const Module *m = tries ? module_for_weights(s, s->opt.arg.at[0]) : NULL;
   for (size_t i = 0; i < n && m; i++) {
-    Objective *x = &r->objective[i];
+    TrainObjective *x = &r->objective[i];
     const StageObjective *of = &r->stage.objective.at[i];
     double all[TRAIN_PARTS] = {0};
     int64_t *dims = ARENA_ARRAY(&s->arena, int64_t, MAX_DIMS);
@@ -754,13 +600,13 @@ static bool check_first(Run *r) {
 }
 
 // The first process before the others: what it compiles, those on its machine find.
-static bool prepare_steps(Run *r) {
+static bool prepare_steps(TrainRun *r) {
   bool first = !r->ranks.comm.rank, ok = !first || open_steps(r);
   if (!ranks_agree(&r->ranks, ok)) return false;
   return ranks_agree(&r->ranks, first || open_steps(r));
 }
 
-static bool begin_log(Run *r) {
+static bool begin_log(TrainRun *r) {
   Session *s = r->s;
   r->eval = (TrainEval){.s = s, .c = &r->c, .stage = &r->stage, .data = r->val, .trained = r->m, .options = r->how};
   if (r->val && !train_eval_open(&r->eval)) return false;
@@ -770,12 +616,12 @@ static bool begin_log(Run *r) {
   return train_log_open(&r->log, r->t.f->step(r->t.train));
 }
 
-static bool close_log(Run *r) {
+static bool close_log(TrainRun *r) {
   bool page = !r->log.events || train_page(&r->log, &r->eval, r->about);
   return train_log_close(&r->log) && page;
 }
 
-static void say_end(const Run *r) {
+static void say_end(const TrainRun *r) {
   if (r->ranks.note.n)
     session_note(r->s, "%zu of %u samples could not be read and were left out", r->ranks.note.n, data_count(r->data));
   session_note(r->s, "%s: %llu steps in %.1f s; last.safetensors%s, log.jsonl, log.csv, index.html", r->folder.dir,
@@ -783,7 +629,7 @@ static void say_end(const Run *r) {
 }
 
 int cmd_train(Session *s) {
-  Run r = {.s = s, .c = {.s = s}, .log = {.s = s, .dir = s->opt.output}};
+  TrainRun r = {.s = s, .c = {.s = s}, .log = {.s = s, .dir = s->opt.output}};
   if (!ranks_open(s, &r.ranks)) return ranks_status(&r.ranks, s->exit_code);
   bool ok = ranks_agree(&r.ranks, prepare_model(&r)) && prepare_folder(&r) && prepare_steps(&r);
   if (ok && s->opt.dump_batch && !r.ranks.comm.rank) ok = dump_batches(&r);

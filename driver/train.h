@@ -1,6 +1,7 @@
 // train.h: what the files of `syc train` share.
 //
-//   train.c        the command: stage, data, state, the loop over steps
+//   train.c        the command: stage, state, the loop over steps (a run: train_run.h)
+//   train_data.c   its sources, and what each objective takes of them
 //   ranks.c        the processes that share a step, where there are several
 //   train_plan.c   groups of weights, batches of a step, --dry-run
 //   train_files.c  the folder of a run: who is in it, checkpoints, going on
