@@ -42,6 +42,16 @@ bool st_dtype_is_whole(StDtype d) {
   return d == ST_I64 || d == ST_I32 || d == ST_I16 || d == ST_I8 || d == ST_U8;
 }
 
+// A product over any of the axes is a number, whatever the others are: an extent of 0 is counted as 1, and the room
+// that is left holds the widest element.
+bool st_add_axis(StTensor *t, uint64_t extent, uint64_t *product) {
+  uint64_t n = extent ? extent : 1;
+  if (t->rank == ST_MAX_RANK || n > INT64_MAX / 16 / *product) return false;
+  *product *= n;
+  t->shape[t->rank++] = (int64_t)extent;
+  return true;
+}
+
 int64_t st_elements(const StTensor *t) {
   int64_t n = 1;
   for (int i = 0; i < t->rank; i++) n *= t->shape[i];

@@ -243,16 +243,18 @@ static bool find_architecture(Reader *r) {
 /* tensors --------------------------------------------------------------------------------------------------------- */
 static bool read_shape(Reader *r, StTensor *t) {
   uint32_t rank;
-  uint64_t elements = 1, d;
+  uint64_t product = 1, d;
   if (!take_u32(r, &rank)) return false;
   if (rank > ST_MAX_RANK) return st_fail(r->err, "%s: %" PRIu32 " axes (at most %d)", r->place, rank, (int)ST_MAX_RANK);
-  t->rank = (int)rank;
-  for (int i = t->rank - 1; i >= 0; i--) { // the file has the fastest first
-    if (!take_u64(r, &d)) return false;
-    if (d > INT64_MAX || (d && elements > INT64_MAX / d))
+  while (t->rank < (int)rank)
+    if (!take_u64(r, &d))
+      return false;
+    else if (!st_add_axis(t, d, &product))
       return st_fail(r->err, "%s: an axis of %" PRIu64 ": the shape overflows", r->place, d);
-    elements *= d;
-    t->shape[i] = (int64_t)d;
+  for (int i = 0; i < t->rank / 2; i++) { // the file has the fastest first
+    int64_t slow = t->shape[t->rank - 1 - i];
+    t->shape[t->rank - 1 - i] = t->shape[i];
+    t->shape[i] = slow;
   }
   return true;
 }
@@ -263,7 +265,6 @@ static bool set_type(Reader *r, StTensor *t, const StBlocks *b) {
   if (row % b->elements)
     return st_fail(r->err, "%s: rows of %" PRIu64 " elements are no whole blocks of %s (%" PRIu32 ")", r->place, row,
                    b->name, b->elements);
-  if (n / b->elements > (uint64_t)INT64_MAX / size) return st_fail(r->err, "%s: the shape overflows", r->place);
   t->bytes = (size_t)(n / b->elements * size);
   t->dtype = b->dtype;
   if (b->bytes && !b->decode) t->foreign = b->name;
@@ -366,6 +367,7 @@ static bool turn_back(Reader *r, StTensor *t, uint64_t heads) {
   if (!heads || rows % heads || head % 2)
     return st_fail(r->err, "tensor '%.200s': %" PRIu64 " rows are no %" PRIu64 " heads of an even length", t->name,
                    rows, heads);
+  if (!t->code && !st_dtype_is_float(t->dtype) && !t->foreign) t->foreign = st_dtype_name(t->dtype); // no weights
   if (t->foreign || head <= 2) return true; // not read; a half is one row
   StCode *code = st_alloc(&r->f->pool, sizeof *code);
   if (!code) return st_fail(r->err, "out of memory");

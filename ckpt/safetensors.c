@@ -108,14 +108,14 @@ static bool read_entry(StTensor *t, const cJSON *e, const uint8_t *data, size_t 
   bool foreign = !st_dtype_by_name(dtype->valuestring, &t->dtype);
   if (foreign) t->foreign = dtype->valuestring;
 
+  uint64_t product = 1;
   int64_t bytes = foreign ? 1 : (int64_t)st_dtype_size(t->dtype); // of a foreign type only elements are counted
   cJSON_ArrayForEach(c, shape) {
     if (t->rank == ST_MAX_RANK) return st_fail(err, "tensor '%.200s': more than %d dimensions", name, (int)ST_MAX_RANK);
     if (!is_count(c)) return st_fail(err, "tensor '%.200s': a dimension is not an integer in 0..2^53", name);
     int64_t d = (int64_t)c->valuedouble;
-    if (d && bytes > INT64_MAX / d) return st_fail(err, "tensor '%.200s': shape overflows", name);
+    if (!st_add_axis(t, (uint64_t)d, &product)) return st_fail(err, "tensor '%.200s': shape overflows", name);
     bytes *= d;
-    t->shape[t->rank++] = d;
   }
 
   const cJSON *lo = off->child, *hi = lo ? lo->next : NULL;

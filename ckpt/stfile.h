@@ -73,6 +73,10 @@ __attribute__((format(printf, 2, 3)))
 #endif
 bool st_fail(StError *err, const char *fmt, ...);
 
+// Gives t one more axis. *product, 1 at first, is that of the extents so far; false, with nothing changed, if it would
+// overflow whatever extents of 0 there are, or if t has ST_MAX_RANK axes.
+SY_MUST_USE bool st_add_axis(StTensor *t, uint64_t extent, uint64_t *product);
+
 // Bounds nesting and the number of values of JSON text without recursion, before cJSON sees it; refuses zero bytes and
 // \u0000. `what` names the text in messages ("header").
 SY_MUST_USE bool st_json_prescan(const char *what, const char *s, size_t n, StError *err);

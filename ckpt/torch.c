@@ -330,16 +330,15 @@ static void copy_view(const StTensor *t, const PkValue *stride, const uint8_t *f
 static bool read_shape(Reader *r, StTensor *t, const PkValue *v, int64_t *reach) {
   const PkList *size = &v->view.size->list, *stride = &v->view.stride->list;
   int64_t bytes = (int64_t)st_dtype_size(t->dtype);
+  uint64_t product = 1;
   if (size->n > ST_MAX_RANK)
     return st_fail(r->err, "tensor '%.200s': more than %d dimensions", t->name, (int)ST_MAX_RANK);
-  t->rank = (int)size->n;
   *reach = 1;
-  for (int i = 0; i < t->rank; i++) {
+  for (size_t i = 0; i < size->n; i++) {
     int64_t n = size->at[i]->i, step = stride->at[i]->i;
     if (n < 0 || step < 0) return st_fail(r->err, "tensor '%.200s': negative shape or stride", t->name);
-    if (n && bytes > INT64_MAX / n) return st_fail(r->err, "tensor '%.200s': shape overflows", t->name);
+    if (!st_add_axis(t, (uint64_t)n, &product)) return st_fail(r->err, "tensor '%.200s': shape overflows", t->name);
     bytes *= n;
-    t->shape[i] = n;
     if (n > 1 && step > (INT64_MAX - *reach) / (n - 1))
       return st_fail(r->err, "tensor '%.200s': strides overflow", t->name);
     if (n > 1) *reach += (n - 1) * step;
@@ -367,14 +366,13 @@ static bool copy_tensor(Reader *r, StTensor *t, PkValue *v, const uint8_t *from)
 // A tensor whose elements cannot be read: its type, and its shape as far as it makes sense.
 static bool describe_foreign(Reader *r, StTensor *t, const PkValue *v) {
   const PkList *size = v->view.size ? &v->view.size->list : NULL;
-  int64_t all = 1;
+  uint64_t product = 1;
   t->foreign = v->label ? st_copy(&r->file->pool, v->label, strlen(v->label)) : "other";
   if (!t->foreign) return st_fail(r->err, "the names need too much memory for a file of this size");
   for (size_t i = 0; size && size->n <= ST_MAX_RANK && i < size->n; i++) {
     int64_t n = size->at[i]->i;
-    if (n < 0 || (n && all > INT64_MAX / n)) return st_fail(r->err, "tensor '%.200s': shape overflows", t->name);
-    all *= n;
-    t->shape[t->rank++] = n;
+    if (n < 0 || !st_add_axis(t, (uint64_t)n, &product))
+      return st_fail(r->err, "tensor '%.200s': shape overflows", t->name);
   }
   return true;
 }

@@ -1,5 +1,6 @@
 // page_server.js FOLDER: serves a folder on a free port of this machine, prints the port. For /test.html it gives
-// index.html with a script behind it that drops a picture, as a user would, and reports through the title.
+// index.html with a script behind it that drops a picture, as a user would, and sends the page as it then is. What a page
+// posts becomes FOLDER/report.
 const fs = require("fs"), http = require("http"), path = require("path");
 const folder = process.argv[2];
 const types = {".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm"};
@@ -13,10 +14,24 @@ function dropPicture() {
     const data = new DataTransfer();
     data.items.add(new File([blob], "drawn.png", {type: "image/png"}));
     document.getElementById("drop").dispatchEvent(new DragEvent("drop", {dataTransfer: data, cancelable: true}));
+    const wait = setInterval(() => {
+      if (!document.querySelector("#result td")) return;
+      clearInterval(wait);
+      fetch("/", {method: "POST", body: document.body.innerHTML});
+    }, 50);
   });
 }
 
+async function receive(request, response) {
+  const parts = [];
+  for await (const part of request) parts.push(part);
+  fs.writeFileSync(path.join(folder, "report.part"), Buffer.concat(parts));
+  fs.renameSync(path.join(folder, "report.part"), path.join(folder, "report"));
+  response.writeHead(204).end();
+}
+
 const server = http.createServer((request, response) => {
+  if (request.method === "POST") return receive(request, response);
   const name = path.basename(new URL(request.url, "http://x").pathname);
   const file = path.join(folder, name === "test.html" ? "index.html" : name);
   if (!fs.existsSync(file)) return response.writeHead(404).end();

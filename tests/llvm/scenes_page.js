@@ -1,9 +1,7 @@
-// scenes_page.js: drives examples/web/scenes as a user would, by its controls, and writes what came of it into the page:
+// scenes_page.js: drives examples/web/scenes as a user would, by its controls, and posts what came of it to the port of this
+// machine that the page's address ends with (test.html?PORT):
 //   answer QUESTION = WORD, caption WORDS, dropped WORD, pixels HEX (of the scene), keys and names of controls
-document.addEventListener("ready", async () => {
-  const report = document.createElement("pre");
-  report.id = "report";
-  const say = (text) => (report.textContent += text + "\n");
+async function drive(say) {
   const ask = (question) => {
     $("question").value = question;
     $("ask").requestSubmit();
@@ -47,5 +45,10 @@ document.addEventListener("ready", async () => {
   const nameless = [...document.querySelectorAll("input, button")].filter(
       (e) => !e.labels?.length && !e.textContent.trim() && !e.getAttribute("aria-label"));
   say(`controls without a name: ${nameless.length}`);
-  document.body.append(report);
+}
+
+document.addEventListener("ready", async () => {
+  let report = "";
+  await drive((text) => (report += text + "\n")).catch((error) => (report += `${error}\n`));
+  fetch(`http://127.0.0.1:${location.search.slice(1)}`, {method: "POST", mode: "no-cors", body: report});
 });

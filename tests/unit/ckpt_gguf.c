@@ -194,7 +194,10 @@ static const Wrong wrong[] = {
     {.says = "tensor 1 ('b'): an axis of 4294967296: the shape overflows",
      .rank[1] = 2,
      .axis[1] = {UINT64_C(1) << 32, UINT64_C(1) << 32}},
-    {.says = "tensor 1 ('b'): the shape overflows", .axis[1] = {INT64_MAX}},
+    {.says = "tensor 1 ('b'): an axis of 9223372036854775807: the shape overflows", .axis[1] = {INT64_MAX}},
+    {.says = "tensor 1 ('b'): an axis of 4294967296: the shape overflows", // whatever the empty axis is
+     .rank[1] = 4,
+     .axis[1] = {UINT64_C(1) << 32, 0, UINT64_C(1) << 32, UINT64_C(1) << 32}},
     {.says = "tensor 1 ('b'): the element type 4 is not known", .type[1] = 4},
     {.says = "tensor 1 ('b'): the element type 4000000000 is not known", .type[1] = 4000000000u},
     {.says = "tensor 1 ('b'): rows of 8 elements are no whole blocks of Q8_0 (32)", .type[1] = G_Q8_0},
@@ -279,5 +282,27 @@ Test(gguf, what_is_taken) {
   StError no = {""};
   cr_expect_null(st_open_memory_state(b.p, b.n, "model", &no));
   cr_expect(strstr(no.text, "--state"));
+  free(b.p);
+}
+
+// Rows of heads are put back in order for what can be weights; whole numbers of such a name are listed, not read.
+Test(gguf, heads_of_whole_numbers) {
+  static const uint64_t axis[1] = {16};
+  const uint32_t i16 = 25; // its number in the format
+  Bytes b = {0};
+  g_head(&b, 1, 2);
+  g_string(&b, "general.architecture", "llama");
+  g_number(&b, "llama.attention.head_count", G_U32, 2, 4);
+  g_tensor(&b, "blk.0.attn_q.bias", 1, axis, i16, 0);
+  g_pad(&b, 32);
+  for (int i = 0; i < 32; i++) put_int(&b, 1, 1);
+  StError err = {""};
+  StFile *f = st_open_memory(b.p, b.n, &err);
+  cr_assert(f, "%s", err.text);
+  float x;
+  const StTensor *t = st_find(f, "blk.0.attn_q.bias");
+  cr_assert(t && t->foreign && t->shape[0] == 16 && !st_to_f32(t, &x, 0, 1));
+  cr_expect_str_eq(t->foreign, "I16");
+  st_close(f);
   free(b.p);
 }

@@ -218,6 +218,7 @@ Test(safetensors, refuses_what_is_malformed) {
       {ONE("F32", "[true]", "[0,4]"), 4, "dimension"},
       {ONE("F32", "[1,1,1,1,1,1,1,1,1]", "[0,4]"), 4, "dimensions"},
       {ONE("F32", "[4294967296,4294967296]", "[0,0]"), 0, "overflows"},
+      {ONE("F32", "[0,4294967296,4294967296]", "[0,0]"), 0, "overflows"},
       {ONE("F64", "[9007199254740992,1024]", "[0,0]"), 0, "overflows"},
       {ONE("F32", "[1]", "[4,0]"), 4, "out of order"},
       {ONE("F32", "[1]", "[0]"), 4, "pair"},

@@ -324,6 +324,7 @@ Test(torch, refuses_tensors_outside_their_storage) {
       {{"FloatStorage", "0", 6, 0, 1, {-1}, {1}}, "negative"},
       {{"FloatStorage", "0", 6, 0, 1, {2}, {-1}}, "negative"},
       {{"FloatStorage", "0", 6, 0, 2, {INT64_MAX, 4}, {1, 1}}, "overflows"},
+      {{"FloatStorage", "0", 6, 0, 2, {0, INT64_MAX}, {1, 1}}, "overflows"},
       {{"FloatStorage", "0", 6, 0, 2, {3, 3}, {INT64_MAX / 2, INT64_MAX / 2}}, "overflow"},
       {{"FloatStorage", "0", 7, 0, 1, {6}, {1}}, "only 24"},
       {{"FloatStorage", "0", INT64_MAX, 0, 1, {6}, {1}}, "impossible"},
