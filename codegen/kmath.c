@@ -283,12 +283,12 @@ static void mix(Kernel *k, KVal *a, KVal *b, uint32_t by) {
 }
 
 // Threefry-4x32 with 20 rounds, as in runtime/random.h. Words 2 and 3 of the key are 0 and are not added.
-KVal kmath_random(Kernel *k, const KVal key[3], uint32_t purpose, KVal row, KVal i) {
+KVal kmath_random(Kernel *k, const KVal key[3], KVal purpose, KVal row, KVal i) {
   static const uint32_t by[8][2] = {{10, 26}, {11, 21}, {13, 27}, {23, 5}, {6, 20}, {17, 11}, {25, 10}, {18, 20}};
   KVal block = kb_op2(k, K_shr, i, bits(k, 2, i)), word = sub(k, i, mul(k, block, bits(k, 4, i)));
   KVal parity = kb_op2(k, K_xor, kb_op2(k, K_xor, key[0], key[1]), bits(k, 0x1BD11BDAu, i));
   const KVal part[5] = {key[0], key[1], {0}, {0}, parity};
-  KVal x[4] = {add(k, key[0], bits(k, purpose, i)), add(k, key[1], key[2]), row, block};
+  KVal x[4] = {add(k, key[0], purpose), add(k, key[1], key[2]), row, block};
   for (uint32_t round = 0; round < 20; round++) {
     mix(k, &x[0], &x[round % 2 ? 3 : 1], by[round % 8][0]);
     mix(k, &x[2], &x[round % 2 ? 1 : 3], by[round % 8][1]);

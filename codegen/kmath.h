@@ -29,6 +29,6 @@ KVal kmath_swish(Kernel *k, KVal x);      // x sigmoid(x)
 
 // 32 random bits as an i32, the ones that runtime/random.h gives: word i mod 4 of sy_random_at(seed, purpose, step,
 // row, i / 4). key: low and high word of the seed, step; i: not negative. All i32, of equal lanes.
-KVal kmath_random(Kernel *k, const KVal key[3], uint32_t purpose, KVal row, KVal i);
+KVal kmath_random(Kernel *k, const KVal key[3], KVal purpose, KVal row, KVal i);
 
 #endif

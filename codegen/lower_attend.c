@@ -1,6 +1,7 @@
 // lower_attend.c: setting up an attention or its gradient: operands, parts, masks, packed keys and values; see
 // lower_attend.h.
 #include "lower_attend.h"
+#include "ir/op/op.h"
 
 #include <string.h>
 
@@ -291,7 +292,22 @@ const char *attend_sizes(const Attention *a) {
                       (long long)a->d, (long long)a->e, (long long)attend_queries(a), (long long)attend_keys(a));
 }
 
-bool attend_begin(Attention *a, uint32_t nargs) {
+// The last two operands: which weights are dropped.
+SY_MUST_USE static bool add_draws(Attention *a) {
+  const Value *v = a->anchor;
+  const uint32_t key = attention_seen(v);
+  int64_t stride[2][MAX_RANK] = {{0}};
+  a->drops = value_attr(v, A_rate);
+  if (!a->drops) return true;
+  a->rate = value_float(v, A_rate, 0);
+  if (!lower_operand(&a->lo, v->args[key], "key", &a->word, stride[0]) ||
+      !lower_operand(&a->lo, v->args[key + 1], "sample", &a->sample, stride[1]))
+    return false;
+  a->word_stride = stride[0][0], a->sample_stride = stride[1][0];
+  return true;
+}
+
+bool attend_begin(Attention *a) {
   const Value *v = a->anchor;
   const Graph *g = a->lo.g;
   const Type *tq = &graph_value(g, v->args[0])->type, *tk = &graph_value(g, v->args[1])->type;
@@ -313,9 +329,9 @@ bool attend_begin(Attention *a, uint32_t nargs) {
   if (!attend_operand(a, 0, "q", a->d, &a->q) || !attend_operand(a, 1, "k", a->d, &a->k) ||
       !attend_operand(a, 2, "v", a->e, &a->v))
     return false;
-  for (uint32_t i = 3; i < nargs && i < 16; i++)
+  for (uint32_t i = 3; i < attention_seen(v) && i < 16; i++)
     if (!add_extra(a, (int)i)) return false;
-  return true;
+  return add_draws(a);
 }
 
 void attend_scratch(Attention *a, int64_t rows) {

@@ -55,6 +55,12 @@ typedef struct Attention {
   int64_t start_stride, start_constant;
   Part key[MAX_SEGS], query[MAX_SEGS];
   int nkey, nquery;
+  // dropout of the weights: the words of its key, each entry's sample; `marked`: e^(s - max) of a dropped weight gets
+  // a minus in front, for whoever needs it as well, else it is 0
+  bool drops, marked;
+  double rate;
+  Source word, sample;
+  int64_t word_stride, sample_stride;
   KBufRef s, inv;  // scores or their exponentials [rows][slots]; one over the sum of each row of a tile
   int rows, width; // query rows and panels of a tile
   KIdx batch, head, kv_head, start;
@@ -76,11 +82,12 @@ typedef struct SoftRow { // a row of a tile's scores
   KIdx row;                // within the part
   KVal acc, most;          // maximum: of each lane, of all; its order shows in no result
   KVal sum[SCORE_VECTORS]; // key j of a part joins partial result j mod SCORE_LANES
+  KVal key[3], sample;     // of the numbers that drop weights
 } SoftRow;
 
 /* setting up. The parameters are q, k, v, then what the mask asks for, the position and the bias. */
-// The operands and attributes of an attention whose value is the anchor, or of its gradient: its first `nargs` ones.
-SY_MUST_USE bool attend_begin(Attention *a, uint32_t nargs);
+// The operands and attributes of an attention whose value is the anchor, or of its gradient.
+SY_MUST_USE bool attend_begin(Attention *a);
 SY_MUST_USE bool attend_operand(Attention *a, uint32_t arg, const char *name, int64_t columns, HeadRows *o);
 void attend_choose_tile(Attention *a);           // rows, width, by what the target says of its tiles
 void attend_scratch(Attention *a, int64_t rows); // s of so many rows, inv of a tile's, the slots of the masks
@@ -121,6 +128,8 @@ typedef struct Products { // of the rows of a tile and all keys of a part: to[at
 } Products;
 void attend_products(const QueryTile *t, int part, const Products *x);
 
+// Exponentials of the scores, dropped ones as `marked` says; inv has one over their sum, which has all of them, and the
+// factor of a dropout unless they are marked.
 void attend_softmax(const QueryTile *t);
 // For kernels that go over the scores of a row: the vectors of part i that have keys, those behind them hold weights 0;
 // the address of a key's slot; adding to the partial result whose turn it is.

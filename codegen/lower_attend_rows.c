@@ -1,6 +1,7 @@
 // lower_attend_rows.c: scores of a tile of queries, masked, and their softmax; see lower_attend.h.
 #include "kmath.h"
 #include "lower_attend.h"
+#include "runtime/random.h"
 
 #include <math.h>
 
@@ -180,13 +181,44 @@ void attend_add_in_turn(Kernel *k, const KVal *sum, KVal x) {
   kb_set(k, sum[last], next);
 }
 
+/* dropout of weights: the numbers of ir/op/attention.c */
+static KVal draw_word(const Attention *a, const Source *s, KIdx at) {
+  Kernel *k = a->lo.k;
+  return s->constant ? kb_const(k, s->value, DT_I32, k->lanes) : kb_bcast(k, s->buf, at, NULL);
+}
+
+static void load_key(SoftRow *r) {
+  const Attention *a = r->t->a;
+  for (int i = 0; i < 3; i++) r->key[i] = draw_word(a, &a->word, ki_const(i * a->word_stride));
+  r->sample = draw_word(a, &a->sample, ki_mul(a->batch, a->sample_stride));
+}
+
+// Which weights of a vector are dropped: numbers of 24 bits below the rate.
+static KVal dropped(const SoftRow *r, const Part *p, KIdx key) {
+  const Attention *a = r->t->a;
+  Kernel *k = a->lo.k;
+  int64_t keys = type_extent(a->lo.m, &graph_value(a->lo.g, a->anchor->args[1])->type, 1);
+  int64_t site = SY_RANDOM_SITE + value_int(a->anchor, A_site, 0);
+  KIdx row = ki_addc(r->row, r->t->q->r.start + value_int(a->anchor, A_start, 0));
+  KVal first = kb_index(k, ki_add(ki_mul(row, keys), ki_addc(key, p->r.start)), DT_I32, k->lanes);
+  KVal purpose = kb_index(k, ki_addc(a->head, site), DT_I32, k->lanes);
+  KVal word = kmath_random(k, r->key, purpose, r->sample, kb_op2(k, K_add, first, kb_iota(k, DT_I32)));
+  KVal top = kb_op2(k, K_shr, word, kb_const(k, 8, DT_I32, k->lanes));
+  return kb_op2(k, K_lt, top, kb_const(k, ceil(a->rate * 0x1p24), DT_I32, k->lanes));
+}
+
 static void emit_part_exp(const SoftRow *r, int i) {
   const Attention *a = r->t->a;
   Kernel *k = a->lo.k;
   KVar v = kb_loop(k, "j", kbound(ki_const(0)), attend_slots(r, i), k->lanes);
   KIdx at = attend_slot(r, &a->key[i], ki_var(v));
   KVal e = kmath_exp_neg(k, kb_op2(k, K_sub, kb_load(k, a->s, at, k->lanes, k->lanes, "s"), r->most));
-  kb_store(k, a->s, at, e, k->lanes);
+  KVal kept = e;
+  if (a->drops) {
+    KVal zero = kb_const(k, 0, DT_F32, k->lanes);
+    kept = kb_op3(k, K_select, dropped(r, &a->key[i], ki_var(v)), a->marked ? kb_op2(k, K_sub, zero, e) : zero, e);
+  }
+  kb_store(k, a->s, at, kept, k->lanes);
   attend_add_in_turn(k, r->sum, e);
   kb_end(k);
 }
@@ -198,6 +230,7 @@ void attend_softmax(const QueryTile *t) {
   if (t->rows > 1) r.i = ki_var(kb_loop(k, "i", kbound(ki_const(0)), kbound(ki_const(t->rows)), 1));
   r.row = ki_add(t->row, r.i);
   kb_region(k, "softmax_row", "softmax of the scores of one query, except for the division: one over the sum");
+  if (a->drops) load_key(&r);
   r.acc = kb_var(k, kb_const(k, LEAST, DT_F32, k->lanes), "most");
   for (int i = 0; i < a->nkey; i++)
     if (attend_sees(t, i)) emit_part_maximum(&r, i);
@@ -208,7 +241,9 @@ void attend_softmax(const QueryTile *t) {
     if (attend_sees(t, i)) emit_part_exp(&r, i);
   KVal sum = lower_fold(k, K_add, r.sum, partials), one = kb_const(k, 1, DT_F32, 1), zero = kb_const(k, 0, DT_F32, 1);
   KVal some = kb_op1(k, K_not, kb_op2(k, K_eq, sum, zero)); // a NaN stays one
-  kb_store(k, a->inv, r.i, kb_op3(k, K_select, some, kb_op2(k, K_div, one, sum), zero), 1);
+  KVal inv = kb_op2(k, K_div, one, sum);
+  if (a->drops && !a->marked) inv = kb_op2(k, K_mul, inv, kb_const(k, 1 / (1 - a->rate), DT_F32, 1));
+  kb_store(k, a->inv, r.i, kb_op3(k, K_select, some, inv, zero), 1);
   kb_end(k);
   if (t->rows > 1) kb_end(k);
 }

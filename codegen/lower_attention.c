@@ -187,7 +187,7 @@ bool lower_attention(Arena *arena, const Graph *g, const Group *grp, const Targe
   Forward f = {.a = {.lo = lower_begin(arena, g, grp, t, out, "attention"), .anchor = v}};
   Attention *a = &f.a;
   if (grp->root.id != grp->anchor.id) return lower_fail(&a->lo, grp->root, "an attention has no epilogue");
-  if (!attend_begin(a, v->nargs) || !lower_root(&a->lo)) return false;
+  if (!attend_begin(a) || !lower_root(&a->lo)) return false;
   f.y = (HeadRows){a->lo.root.buf, a->lo.root.stride[0], a->lo.root.stride[1], 1, a->e, 0, false};
   add_scratch(&f);
   emit_tasks(&f);

@@ -6,6 +6,9 @@
 //                      dq = ds (scale K);  dbias += ds
 //     dk += ds^T (scale q);  dv += p^T dy
 //
+// Of a dropout of the weights p is drawn again with the exponentials and lies in their signs: of a dropped weight dp is
+// 0 and dv gets nothing, else both are times 1 / (1 - rate); ds is of all weights, because the sum of the softmax is.
+//
 // p and ds of a block lie in scratch [queries][slots]; those of keys that a query does not see are zeros. A task owns a
 // head of a batch entry (of a gradient by the bias: a head of all entries, in their order; by queries alone: perhaps
 // some of them), so no two tasks write one element, and every element takes its terms in ascending order of keys, or of
@@ -75,10 +78,28 @@ static KVal weighted(Kernel *k, KVal p, KVal y) {
   return kb_op3(k, K_select, kb_op2(k, K_eq, p, zero), zero, y);
 }
 
+// The weight itself, and y of it: 0 where it is dropped. A NaN stays one.
+static KVal weight_of(const GradRow *x, KVal p) {
+  Kernel *k = x->g->a.lo.k;
+  KVal zero = kb_const(k, 0, DT_F32, k->lanes);
+  return x->g->a.drops ? kb_op3(k, K_select, kb_op2(k, K_lt, p, zero), kb_op2(k, K_sub, zero, p), p) : p;
+}
+
+static KVal kept(const GradRow *x, KVal p, KVal y) {
+  Kernel *k = x->g->a.lo.k;
+  KVal zero = kb_const(k, 0, DT_F32, k->lanes), by = kb_const(k, 1 / (1 - x->g->a.rate), DT_F32, k->lanes);
+  return kb_op3(k, K_select, kb_op2(k, K_lt, p, zero), zero, kb_op2(k, K_mul, y, by));
+}
+
 static void add_along(const GradRow *x, KIdx at, KIdx to, KVal p) {
   (void)at;
   Kernel *k = x->g->a.lo.k;
   KVal dp = kb_load(k, x->g->ds, to, k->lanes, k->lanes, "dp");
+  if (x->g->a.drops) {
+    dp = kept(x, p, dp);
+    kb_store(k, x->g->ds, to, dp, k->lanes);
+    p = weight_of(x, p);
+  }
   attend_add_in_turn(k, x->r.sum, weighted(k, p, kb_op2(k, K_mul, p, dp)));
 }
 
@@ -86,6 +107,7 @@ static void store_ds(const GradRow *x, KIdx at, KIdx to, KVal p) {
   (void)at;
   Kernel *k = x->g->a.lo.k;
   KVal dp = kb_load(k, x->g->ds, to, k->lanes, k->lanes, "dp");
+  p = weight_of(x, p);
   KVal ds = kb_op2(k, K_mul, p, kb_op2(k, K_sub, dp, x->along));
   kb_store(k, x->g->ds, to, weighted(k, p, ds), k->lanes);
 }
@@ -93,7 +115,7 @@ static void store_ds(const GradRow *x, KIdx at, KIdx to, KVal p) {
 static void store_p(const GradRow *x, KIdx at, KIdx to, KVal p) {
   (void)to;
   Kernel *k = x->g->a.lo.k;
-  kb_store(k, x->g->a.s, at, p, k->lanes);
+  kb_store(k, x->g->a.s, at, x->g->a.drops ? kept(x, p, p) : p, k->lanes);
 }
 
 // Zeros for the keys of part i behind those that the tile has seen.
@@ -461,13 +483,11 @@ static bool finish(Gradient *g, const Attr *wrt) {
 
 bool lower_attention_grad(Lowering *lo, Val member) {
   const Value *v = graph_value(lo->g, member);
-  Gradient g = {.a = {.lo = *lo, .anchor = v}};
+  Gradient g = {.a = {.lo = *lo, .anchor = v, .marked = true}};
   Attention *a = &g.a;
   const Attr *wrt = value_attr(v, A_wrt);
   if (lo->grp->member.n != 1) return lower_fail(lo, member, "nothing is computed behind it");
-  if (!attend_begin(a, attention_operands(v)) || !attend_operand(a, v->nargs - 1, "dy", a->e, &g.dy) ||
-      !add_results(&g, wrt))
-    return false;
+  if (!attend_begin(a) || !attend_operand(a, v->nargs - 1, "dy", a->e, &g.dy) || !add_results(&g, wrt)) return false;
   add_scratch(&g);
   emit_tasks(&g);
   return finish(&g, wrt);

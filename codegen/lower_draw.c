@@ -43,7 +43,7 @@ bool lower_draw(Lowering *lo, Val member) {
   KVal key[3];
   for (int i = 0; i < 3; i++) key[i] = word_at(lo, &d, i);
   KVal site = kb_const(k, 4 * (double)value_int(v, A_site, 0), DT_I32, 1);
-  KVal word = kmath_random(k, key, SY_RANDOM_DRAW, word_at(lo, &d, 3), site);
+  KVal word = kmath_random(k, key, kb_const(k, SY_RANDOM_DRAW, DT_I32, 1), word_at(lo, &d, 3), site);
   KVal u = kb_cvt(k, kb_op2(k, K_shr, word, kb_const(k, 8, DT_I32, 1)), DT_F32);
   u = kb_op2(k, K_mul, u, kb_const(k, 0x1p-24, DT_F32, 1));
   KVal whole = kb_var(k, kb_const(k, 0, DT_F32, 1), "whole"), sum = kb_var(k, kb_const(k, 0, DT_F32, 1), "sum");

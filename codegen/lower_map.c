@@ -115,7 +115,8 @@ KVal emit_cast(Kernel *k, const Value *v, const KVal *arg) {
 KVal emit_dropout(Kernel *k, const Value *v, const KVal *arg) {
   double rate = value_float(v, A_rate, 0);
   uint32_t site = SY_RANDOM_SITE + (uint32_t)value_int(v, A_site, 0);
-  KVal word = kmath_random(k, &arg[1], site, arg[4], kb_op2(k, K_add, arg[5], arg[6]));
+  KVal i = kb_op2(k, K_add, arg[5], arg[6]);
+  KVal word = kmath_random(k, &arg[1], number_like(k, site, i), arg[4], i);
   KVal dropped =
       kb_op2(k, K_lt, kb_op2(k, K_shr, word, number_like(k, 8, word)), number_like(k, ceil(rate * 0x1p24), word));
   KVal kept = kb_op2(k, K_mul, arg[0], number_like(k, 1 / (1 - rate), arg[0]));

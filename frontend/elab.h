@@ -146,6 +146,7 @@ typedef struct Elab {
   Val noise;             // its input of role `noise`, or NO_VAL
   int64_t sites, draws;  // dropouts and draws so far
   int64_t adapter_sites; // dropouts in front of adapters, which are numbered apart
+  int64_t weight_sites;  // heads whose attention weights are dropped, so too
   const Average *under;  // whose copies stand for weights here, or NULL
   VEC(DimNames) dimname; // by value id of g
   PageNames page;        // the words of messages about the operation at hand
@@ -195,6 +196,10 @@ Val under_average(Elab *e, const char *key, Val weight, Span at); // its copy in
 /* elab_random.c: dropout(x, p), drop_path(x, p), draw(weights) */
 CtVal call_drop(Elab *e, const char *name, CtVal x, CtVal rate, Span at, Span rate_at);
 CtVal call_draw(Elab *e, CtVal weights, Span at);
+// The dropout of the weights of an attention with queries q: its two operands and attributes, or none where nothing is
+// drawn. False after an error.
+SY_MUST_USE bool draw_attention(Elab *e, Val q, int64_t heads, CtVal rate, Span rate_at, Val args[2], Attr attr[2],
+                                bool *drops);
 
 /* adapt.c: adapt "*.attn.*": rank = 8 */
 void adapt_begin(Elab *e);                                  // behind stages_model: which patterns there are

@@ -219,17 +219,19 @@ enum {
   AT_BIAS,
   AT_KV_HEADS,
   AT_CAP,
-  MAX_ATTENTION = 13
+  AT_DROPOUT,
+  MAX_ATTENTION = 13,
+  DRAWS = 2 // operands of a dropout
 };
 
 static CtVal call_attention(Elab *e, Call *c) {
   static const char *const what[MAX_ATTENTION] = {"q", "k", "v"};
   int64_t heads, start = 0;
   double scale = 0, masked = 0;
-  Val args[MAX_ATTENTION];
-  Span at[MAX_ATTENTION], attr_at[ATTR_COUNT] = {{0}};
-  const char *name[MAX_ATTENTION] = {NULL};
-  Attr attr[7];
+  Val args[MAX_ATTENTION + DRAWS];
+  Span at[MAX_ATTENTION + DRAWS], attr_at[ATTR_COUNT] = {{0}};
+  const char *name[MAX_ATTENTION + DRAWS] = {NULL};
+  Attr attr[9];
   size_t n = 0, na = 0;
   const char *where;
   if (!want_int(e, c->slot[AT_HEADS], c->span[AT_HEADS], "'heads' of attention", 1, 65536, &heads)) return CT_ERROR;
@@ -272,6 +274,13 @@ static CtVal call_attention(Elab *e, Call *c) {
   if (given(c, AT_BIAS) && !no_bias) {
     if (!tensor_at(e, c, AT_BIAS, "bias")) return CT_ERROR;
     name[n] = "bias", at[n] = c->span[AT_BIAS], args[n++] = c->slot[AT_BIAS].v;
+  }
+  bool drops;
+  if (given(c, AT_DROPOUT)) {
+    Span here = c->span[AT_DROPOUT];
+    if (!draw_attention(e, args[0], heads, c->slot[AT_DROPOUT], here, args + n, attr + na, &drops)) return CT_ERROR;
+    for (size_t i = 0; i < DRAWS && drops; i++) name[n] = "dropout", at[n++] = here;
+    if (drops) na += 2;
   }
   attr_at[A_heads] = c->span[AT_HEADS], attr_at[A_kv_heads] = c->span[AT_KV_HEADS], attr_at[A_cap] = c->span[AT_CAP];
   return add_named(e, c, args, name, at, n, attr, na, attr_at);

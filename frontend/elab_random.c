@@ -1,4 +1,4 @@
-// elab_random.c: what is random inside a step of an objective: dropout, drop_path, draw.
+// elab_random.c: what is random inside a step of an objective: dropout, drop_path, draw, attention's dropout.
 //
 //   let x = x + drop_path(dropout(linear(h, dim), 0.1), 0.05)
 //   let i = if given(neg_idx) { neg_idx } else { draw(weights) }
@@ -16,6 +16,7 @@
 #include <string.h>
 
 enum { SEED_LOW, SEED_HIGH, STEP, FIRST_SAMPLE, NOISE_WORDS };
+enum { WEIGHT_SITE = 1 << 21 }; // of the first head whose weights are dropped: those of dropouts keep their numbers
 
 static bool is_port_name(const Graph *g, const char *name) {
   for (size_t i = 0; i < g->input.n; i++)
@@ -164,6 +165,32 @@ CtVal call_drop(Elab *e, const char *name, CtVal x, CtVal rate, Span at, Span ra
   if (!y.id) return CT_ERROR;
   *val_names(e, y) = names;
   return ct_tensor(y);
+}
+
+bool draw_attention(Elab *e, Val q, int64_t heads, CtVal rate, Span at, Val args[2], Attr attr[2], bool *drops) {
+  double p;
+  const Type *t = val_type(e, q);
+  *drops = false;
+  if (!want_real(e, rate, at, "'dropout' of attention", &p)) return false;
+  if (!(p >= 0 && p < 1)) {
+    elab_error(e, "E0149", at, "dropout with probability %g: it is at least 0 and less than 1", p);
+    return false;
+  }
+  if (t->rank < 1 || (t->dim[0].k && t->dim[0].sym == DIM_SEGS)) {
+    elab_error(e, "E0149", at, "dropout of weights needs a row of queries for each sample, not %s", val_text(e, q));
+    return false;
+  }
+  if (!e->objective || !does_draw(e)) return true;
+  int64_t site = WEIGHT_SITE + e->weight_sites;
+  e->weight_sites += heads;
+  if (p == 0) return true;
+  Attr part[] = {attr_int(A_axis, 0), attr_int(A_start, SEED_LOW)};
+  Type key = {.dtype = DT_I32, .rank = 1, .dim = {DIM(FIRST_SAMPLE)}};
+  args[0] = shaped(e, OP_slice, noise(e, at), part, 2, &key, at);
+  args[1] = samples(e, t, at);
+  attr[0] = attr_float(A_rate, p), attr[1] = attr_int(A_site, site);
+  *drops = true;
+  return args[0].id && args[1].id;
 }
 
 CtVal call_draw(Elab *e, CtVal weights, Span at) {

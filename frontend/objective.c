@@ -295,7 +295,7 @@ void objective_begin(Elab *e, const Node *n) {
   e->assigned.n = 0;
   e->advanced.n = 0;
   e->noise = NO_VAL;
-  e->sites = e->draws = e->adapter_sites = 0;
+  e->sites = e->draws = e->adapter_sites = e->weight_sites = 0;
 }
 
 void objective_end(Elab *e, const Node *n) {

@@ -126,6 +126,7 @@ static const char *with_bias(Attend *a, const char *scores) {
 }
 
 const char *export_attention(Export *x, const Value *v) {
+  if (value_attr(v, A_rate)) return export_refuse(x, v, "weights that are dropped at random");
   int64_t heads = value_int(v, A_heads, 1);
   Attend a = {x, v, &export_arg(x, v, 0)->type, &export_arg(x, v, 1)->type, NULL, NULL};
   const char *q = heads_apart(x, v, 0, heads, false), *k = heads_apart(x, v, 1, heads, true);

@@ -396,6 +396,7 @@ static Val rows_of_attention(Split *p, Val v) {
   int64_t before = 0;
   for (uint32_t i = 3; i < x->nargs; i++) places = places || value_of(p, x->args[i])->type.dtype == DT_F32; // a bias
   const char *why = has_words(p, x->args[1]) ? cache_disorder(p, x) : NULL;
+  if (value_attr(x, A_rate)) why = "its weights are dropped at random";
   if (why) return cache_fail(p, v, why);
   if (places && !cache_rows_before(p, &value_of(p, x->args[0])->type, &before))
     return cache_fail(p, v, "a part of run-time length stands before the words");

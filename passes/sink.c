@@ -92,7 +92,8 @@ static Val slice_attention(RuleCtx *c, Val v) {
   if (x.nargs > RULE_ARGS) return NO_VAL;
   for (uint32_t i = 0; i < x.nargs; i++) {
     args[i] = x.args[i];
-    if (rule_value(c, args[i])->type.dtype == DT_I32) return NO_VAL; // positions already chosen by data
+    bool position = i < attention_seen(&x) && rule_value(c, args[i])->type.dtype == DT_I32;
+    if (position) return NO_VAL; // already chosen by data
   }
   int64_t start = value_int(s, A_start, 0);
   Span at = s->span;
@@ -100,7 +101,8 @@ static Val slice_attention(RuleCtx *c, Val v) {
   Attr attr[ATTR_COUNT];
   size_t n = 0;
   for (uint32_t i = 0; i < x.nattr; i++)
-    if (x.attr[i].key != A_qstart) attr[n++] = x.attr[i];
+    if (x.attr[i].key != A_qstart && x.attr[i].key != A_start) attr[n++] = x.attr[i];
+  if (value_attr(&x, A_rate)) attr[n++] = attr_int(A_start, value_int(&x, A_start, 0) + start);
   if (value_str(&x, A_where)) attr[n++] = attr_int(A_qstart, value_int(&x, A_qstart, 0) + start);
   Dim rows = s->type.dim[1];
   for (uint32_t i = 3; i < x.nargs; i++) // the rows of the bias count by upper bounds too
@@ -233,7 +235,8 @@ static Val gather_attention(RuleCtx *c, Val v) {
   for (uint32_t i = 0; i < x.nargs; i++) {
     args[i] = x.args[i];
     DType dt = rule_value(c, args[i])->type.dtype;
-    if (i >= 3 && dt != DT_BOOL) return NO_VAL; // a position already, or a bias, whose row would be chosen by data
+    if (i >= 3 && dt != DT_BOOL)
+      return NO_VAL; // a position already, or a bias or a dropout, whose row would be chosen by data
   }
   Val q = gather(c, args[0], index, at);
   Type one = rule_value(c, q)->type; // [B,D] -> [B,1,D]

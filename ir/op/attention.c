@@ -10,8 +10,14 @@
 // bounds, as where it is stored, so that a table for the longest text serves every text. A bias with more rows than
 // there are queries is that of the whole sequence: the row of a query is its position (a step of a generation). A key
 // hidden by `where` has weight 0, or, with `masked`, its score plus that number. A query that sees no key gets zeros.
-// Absent attributes: scale 1, where true, qstart 0.
+// With `rate` weights are dropped in training: w_j becomes 0 with probability `rate`, else w_j / (1 - rate); the sum of
+// the softmax has all of them. The last two operands are the seed's low and high word and the step, i32[3], and each
+// batch entry's sample, i32[B]. The number of (sample, head, query, key) is element `query * N + key` of the sample at
+// site `site + head` (random.c), query and key by upper bounds, N that of the keys, query 0 being row `start`: so rows
+// that are sliced off change no number of the others.
+// Absent attributes: scale 1, where true, qstart 0, start 0.
 #include "op.h"
+#include "runtime/random.h"
 
 #include <math.h>
 
@@ -48,6 +54,31 @@ static bool check_heads(const ShapeCtx *c) {
   }
   const Attr *cap = shape_attr(c, A_cap);
   if (cap && !(cap->f > 0)) return shape_error_attr(c, A_cap, "E0208", "cap is %g, must be positive", cap->f);
+  return true;
+}
+
+// The key of the random numbers and the samples behind it.
+static bool check_draws(const ShapeCtx *c, const Type *q, const Type *k) {
+  size_t key = c->nargs - 2;
+  double rate = shape_attr(c, A_rate)->f;
+  int64_t site = shape_int(c, A_site, -1), start = shape_int(c, A_start, 0);
+  if (!(rate >= 0 && rate < 1)) return shape_error_attr(c, A_rate, "E0208", "a rate of %g is not in [0, 1)", rate);
+  if (site < 0 || site > INT32_MAX / 8) return shape_error_attr(c, A_site, "E0208", "site is %lld", (long long)site);
+  if (c->nargs < 5)
+    return shape_error(c, "E0201", "a rate needs two operands more: the key of the numbers, the samples");
+  for (size_t i = key; i < c->nargs; i++)
+    if (shape_arg(c, i)->dtype != DT_I32 || shape_arg(c, i)->rank != 1)
+      return shape_error_at(c, i, "E0203", "%s is %s, needs one row of i32", shape_who(c, i), shape_type(c, i));
+  const Type *t = shape_arg(c, key);
+  if (!dim_is_const(t->dim[0]) || t->dim[0].c != 3)
+    return shape_error_at(c, key, "E0204", "%s has %s numbers: the words of the seed and the step", shape_who(c, key),
+                          shape_axis(c, t, 0));
+  if (!shape_axis_equal(q, 0, shape_arg(c, key + 1), 0))
+    return shape_error(c, "E0204", "the batch is %s but there are %s samples", shape_axis(c, q, 0),
+                       shape_axis(c, shape_arg(c, key + 1), 0));
+  int64_t rows = type_extent(c->g->module, q, 1), keys = type_extent(c->g->module, k, 1);
+  if (start < 0 || start > INT32_MAX || start + rows > INT32_MAX / keys)
+    return shape_error(c, "E0208", "more than 2^31 weights of a head are drawn");
   return true;
 }
 
@@ -116,7 +147,12 @@ bool shape_attention(const ShapeCtx *c, Type *out) {
   }
   if (!shape_axis_equal(k, 1, v, 1))
     return shape_error(c, "E0204", "there are %s keys but %s values", shape_axis(c, k, 1), shape_axis(c, v, 1));
-  if (!check_extra(c, q, k)) return false;
+  ShapeCtx seen = *c;
+  if (shape_attr(c, A_rate)) {
+    if (!check_draws(c, q, k)) return false;
+    seen.nargs -= 2;
+  }
+  if (!check_extra(&seen, q, k)) return false;
   int64_t qstart = shape_int(c, A_qstart, 0);
   if (qstart < 0 || qstart > INT32_MAX)
     return shape_error(c, "E0208", "qstart = %lld is out of range", (long long)qstart);
@@ -124,7 +160,7 @@ bool shape_attention(const ShapeCtx *c, Type *out) {
   if (where) {
     const Mask *mask = mask_parse(c->g->module->arena, c->g->module, where->s);
     if (!mask) return shape_error(c, "E0208", "malformed mask expression \"%s\"", where->s);
-    if (!check_mask(c, mask)) return false;
+    if (!check_mask(&seen, mask)) return false;
   }
   *out = *q;
   out->dim[2] = DIM(v->dim[2].c / shared * heads);
@@ -176,6 +212,7 @@ bool shape_attention_grad(const ShapeCtx *c, Type *out) {
 typedef struct Head { // one head of one query; where its elements begin in the operands, the result, the bias
   const RefCtx *c;
   const double *w;                             // of the keys
+  const double *kept;                          // what each of them is multiplied by: 1, or 0 and 1 / (1 - rate)
   size_t keys, d, e, nk, nv, q, k, v, y, bias; // nk, nv: columns of k and v
   const size_t *column;                        // of the bias
 } Head;
@@ -240,8 +277,12 @@ uint32_t attention_operands(const Value *v) {
   return v->nargs - (v->op == OP_attention_grad);
 }
 
+uint32_t attention_seen(const Value *v) {
+  return attention_operands(v) - (value_attr(v, A_rate) ? 2 : 0);
+}
+
 static const Tensor *bias_of(const RefCtx *c) {
-  for (uint32_t i = 3; i < attention_operands(c->v); i++)
+  for (uint32_t i = 3; i < attention_seen(c->v); i++)
     if (c->arg[i].dtype != DT_I32 && c->arg[i].dtype != DT_BOOL) return &c->arg[i];
   return NULL;
 }
@@ -269,9 +310,25 @@ static void weigh(const RefCtx *c, const double *q, const double *k, const bool 
 
 static int64_t query_start(const RefCtx *c, size_t batch) {
   int64_t start = value_int(c->v, A_qstart, 0);
-  for (uint32_t i = 3; i < c->v->nargs; i++)
+  for (uint32_t i = 3; i < attention_seen(c->v); i++)
     if (c->arg[i].dtype == DT_I32) start += c->arg[i].i[batch];
   return start;
+}
+
+// What the weights of a query's keys are multiplied by in head h. row, column[j]: by upper bounds.
+static void keep(const RefCtx *c, size_t batch, size_t h, size_t row, const size_t *column, size_t keys, double *kept) {
+  double rate = value_float(c->v, A_rate, 0);
+  if (!value_attr(c->v, A_rate)) return;
+  const Tensor *key = &c->arg[attention_seen(c->v)], *sample = key + 1;
+  uint64_t seed = (uint64_t)(uint32_t)key->i[1] << 32 | (uint32_t)key->i[0];
+  uint32_t site = SY_RANDOM_SITE + (uint32_t)value_int(c->v, A_site, 0) + (uint32_t)h;
+  size_t all = (size_t)type_extent(c->g->module, &graph_value(c->g, c->v->args[1])->type, 1);
+  row += (size_t)value_int(c->v, A_start, 0);
+  for (size_t j = 0; j < keys; j++) {
+    uint32_t i = (uint32_t)(row * all + column[j]);
+    sy_random4 r = sy_random_at(seed, site, (uint32_t)key->i[2], (uint32_t)sample->i[batch], i / 4);
+    kept[j] = sy_random_f32(r.v[i % 4]) < rate ? 0 : 1 / (1 - rate);
+  }
 }
 
 typedef void HeadFn(const Head *h, Tensor *out);
@@ -283,7 +340,8 @@ static void each_head(const RefCtx *c, Tensor *out, HeadFn *fn) {
   size_t nk = (size_t)c->arg[1].dim[2], nv = (size_t)c->arg[2].dim[2], d = nq / heads, e = nv / shared;
   const Mask *mask = value_mask(c->env->arena, c->g->module, c->v);
   bool *seen = ARENA_ARRAY(c->env->arena, bool, keys);
-  double *w = ARENA_ARRAY(c->env->arena, double, keys);
+  double *w = ARENA_ARRAY(c->env->arena, double, keys), *kept = ARENA_ARRAY(c->env->arena, double, keys);
+  for (size_t j = 0; j < keys; j++) kept[j] = 1;
   const Tensor *bias = bias_of(c);
   size_t *column = ARENA_ARRAY(c->env->arena, size_t, keys);
   for (size_t j = 0; j < keys; j++) column[j] = bound_position(c, 1, j);
@@ -291,13 +349,15 @@ static void each_head(const RefCtx *c, Tensor *out, HeadFn *fn) {
     size_t b = row / rows;
     Row r = {c, b, row % rows, 0, query_start(c, b)};
     for (; r.key < keys; r.key++) seen[r.key] = sees(&r, mask);
-    size_t bias_row = bound_position(c, 0, r.query);
+    const size_t place = bound_position(c, 0, r.query);
+    size_t bias_row = place;
     if (bias && bias->dim[1] > type_extent(c->g->module, &graph_value(c->g, c->v->args[0])->type, 1))
       bias_row = (size_t)((int64_t)r.query + r.qstart);
     for (size_t h = 0; h < heads; h++) {
       size_t g = h / (heads / shared), at = bias ? (h * (size_t)bias->dim[1] + bias_row) * (size_t)bias->dim[2] : 0;
       Head x = {.c = c,
                 .w = w,
+                .kept = kept,
                 .keys = keys,
                 .d = d,
                 .e = e,
@@ -310,6 +370,7 @@ static void each_head(const RefCtx *c, Tensor *out, HeadFn *fn) {
                 .bias = at,
                 .column = column};
       weigh(c, c->arg[0].f + x.q, c->arg[1].f + x.k, seen, keys, d, nk, bias ? bias->f + at : NULL, column, w);
+      keep(c, b, h, place, column, keys, kept);
       fn(&x, out);
     }
   }
@@ -319,7 +380,8 @@ static void attend(const Head *h, Tensor *out) {
   double *y = out->f + h->y;
   for (size_t i = 0; i < h->e; i++) y[i] = 0;
   for (size_t j = 0; j < h->keys; j++)
-    for (size_t i = 0; i < h->e && h->w[j] != 0; i++) y[i] += h->w[j] * h->c->arg[2].f[h->v + j * h->nv + i];
+    for (size_t i = 0; i < h->e && h->w[j] != 0; i++)
+      y[i] += h->w[j] * h->kept[j] * h->c->arg[2].f[h->v + j * h->nv + i];
 }
 
 void ref_attention(const RefCtx *c, Tensor *out) {
@@ -339,8 +401,8 @@ static double *gradient_of(const Head *h, Tensor *out, int64_t by, size_t row) {
   return NULL;
 }
 
-// With dw_j = <dy, v_j> and ds_j = w_j (dw_j - sum w dw): dq = scale sum ds_j k_j, dk_j += scale ds_j q, dv_j += w_j
-// dy, dbias_j += ds_j.
+// With dw_j = m_j <dy, v_j>, m_j what w_j is multiplied by, and ds_j = w_j (dw_j - sum w dw): dq = scale sum ds_j k_j,
+// dk_j += scale ds_j q, dv_j += m_j w_j dy, dbias_j += ds_j.
 static void attend_grad(const Head *h, Tensor *out) {
   const RefCtx *c = h->c;
   const double *q = c->arg[0].f + h->q, *dy = c->arg[c->v->nargs - 1].f + h->y;
@@ -349,6 +411,7 @@ static void attend_grad(const Head *h, Tensor *out) {
   for (size_t j = 0; j < h->keys; j++) {
     ds[j] = 0;
     for (size_t i = 0; i < h->e && h->w[j] != 0; i++) ds[j] += dy[i] * c->arg[2].f[h->v + j * h->nv + i];
+    ds[j] *= h->kept[j];
     along += h->w[j] * ds[j];
   }
   for (size_t j = 0; j < h->keys; j++) {
@@ -357,7 +420,7 @@ static void attend_grad(const Head *h, Tensor *out) {
     if ((to = gradient_of(h, out, 1, h->k + j * h->nk)))
       for (size_t i = 0; i < h->d; i++) to[i] += scale * ds[j] * q[i];
     if ((to = gradient_of(h, out, 2, h->v + j * h->nv)))
-      for (size_t i = 0; i < h->e; i++) to[i] += h->w[j] * dy[i];
+      for (size_t i = 0; i < h->e; i++) to[i] += h->w[j] * h->kept[j] * dy[i];
     if (value_attr(c->v, A_wrt)->v[0] > 2) out->f[h->bias + h->column[j]] += ds[j];
   }
 }

@@ -91,6 +91,7 @@ double tensor_get(const Tensor *t, size_t i);
 void ref_put(const RefCtx *c, Tensor *out, size_t i, double v);
 int64_t eval_dim(const EvalEnv *env, const Type *t, int axis); // extent of an axis at the run-time dims of env
 uint32_t attention_operands(const Value *v);                   // of an attention or its gradient, without the cotangent
+uint32_t attention_seen(const Value *v); // the first of them: queries, keys, values, masks, position, bias
 
 // Gradient rules: cotangents of the operands from that of the result, as operations behind it.
 typedef struct Grad {

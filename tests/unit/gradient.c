@@ -81,6 +81,23 @@ static const Page pages[] = {
      ""},
     {"attention bias",
      "weight x: f32[2, 3, 4]\nweight t: f32[2, 3, 3]\nlet y = attention(x, x, x, heads = 2, bias = t)", ""},
+    {"attention dropped",
+     "weight q: f32[2, 3, 8]\nweight k: f32[2, 5, 8]\nweight v: f32[2, 5, 12]\nweight t: f32[2, 3, 5]\n"
+     "let y = attention(q, k, v, heads = 2, where = mask[key], masked = -1.5, bias = t, dropout = 0.3)\n"
+     "let y = y + attention(q, k, v, heads = 2, bias = t, dropout = 0.6) + attention(q, k, v, heads = 2, dropout = "
+     "0.0)",
+     ", mask: bool[2, 5]"},
+    {"attention dropped, its last rows",
+     "weight x: f32[2, 6, 8]\nlet y = attention(x, x, x, heads = 4, kv_heads = 4, where = key <= query, dropout = "
+     "0.4)\n"
+     "let y = y[:, 2:5] * 2.0",
+     ""},
+    {"attention dropped along L",
+     "weight w: f32[7, 4]\n"
+     "let x = concat(broadcast(w[0:2], [B, 2, 4]) as vision, embedding(w, ids) as language)\n"
+     "let y = attention(x, x, x, heads = 2, where = key is vision or query is language, dropout = 0.5)\n"
+     "let y = y[:, vision] * reduce_sum(y[:, language][:, 0:1])",
+     ", ids: i32[B, L]"},
     {"attention along L", "weight w: f32[7, 6]\nlet x = embedding(w, ids)\nlet y = attention(x, x, x, heads = 3)",
      ", ids: i32[B, L]"},
     {"embedding", "weight w: f32[7, 4]\nlet y = embedding(w, ids) * embedding(w, ids)", ", ids: i32[B, L]"},

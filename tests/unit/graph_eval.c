@@ -376,6 +376,15 @@ typedef struct Case {
        0,                                                                                                                \
        0,                                                                                                                \
        NUM(2, 0, 6, 0, 0, 12)},                                                                                          \
+      {"attention", /* seed 2^32, step 2, sample 1; row 1: numbers 0.3176 0.7911 0.4086 */                               \
+       IN2("f32[1,1,1]", "f32[1,3,1]") "%10 = iota {axis = 0} : i32[3]\n%11 = constant {value = 0x1p+0} : i32[]\n"       \
+                                       "%12 = add %10, %11 : i32[3]\n%13 = slice %12 {axis = 0, start = 0} : i32[1]\n"   \
+                                       "%14 = attention %1, %2, %2, %10, %13 {heads = 1, rate = 0x1p-1, site = 7, "      \
+                                       "start = 1} : f32[1,1,1]\n" RETURN("%14"),                                        \
+       LIST(0),                                                                                                          \
+       LIST(3, 6, 12),                                                                                                   \
+       0,                                                                                                                \
+       NUM(4)},                                                                                                          \
       {"draw", /* 0.9224 0.2833 0.3401 0.3053; the last row has no weights */                                            \
        IN2("f32[4,3]", "i32[4]") KEY "%10 = draw %1, %7, %8, %9, %2 {site = 1} : i32[4]\n" RETURN("%10"),                \
        LIST(1, 1, 2, 1, 1, 2, 0, 0, 5, 0, 0, 0),                                                                         \

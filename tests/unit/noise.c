@@ -14,11 +14,13 @@ static const char page[] =
     "  dim B = 1..8\n"
     "  dim L = 1..9\n"
     "  objective fit(x: f32[B, L, 37], w: f32[B, 6]) -> loss: f32, y: f32[B, L, 37], z: f32[B, L, 37],"
-    " i: i32[B], three: f32[3 * B, 37] {\n"
+    " i: i32[B], three: f32[3 * B, 37], a: f32[B, L, 36] {\n"
     "    let y = dropout(x, p)\n"
     "    let z = drop_path(x, 0.5) + 0.0 * dropout(x, 0.5)\n"
     "    let three = dropout(reshape(concat(x[:, 0], x[:, 0], x[:, 0]), [3 * B, 37]), 0.5)\n"
-    "    return mean(y), y, z, draw(w), three\n"
+    "    let h = x[..., 0:36]\n"
+    "    let a = attention(0.0 * h, h, h, heads = 2, dropout = 0.5)\n"
+    "    return mean(y), y, z, draw(w), three, a\n"
     "  }\n"
     "  route plain(x: f32[B, L, 37]) -> y { return drop_path(dropout(x, p), p) }\n"
     "}\n";
@@ -27,7 +29,7 @@ enum { OUT_Y = 1, OUT_Z, OUT_DRAWN, OUT_THREE };
 typedef struct Batch { // inputs and outputs of one call, in the caller's layout: bounds 8 and 9
   float x[8 * 9 * D], w[8 * 6];
   int32_t noise[4];
-  float loss, y[8 * 9 * D], z[8 * 9 * D], three[24 * D];
+  float loss, y[8 * 9 * D], z[8 * 9 * D], three[24 * D], a[8 * 9 * 36];
   int32_t drawn[8];
 } Batch;
 
@@ -58,7 +60,7 @@ static void step_inputs(Batch *s, uint64_t seed, uint32_t step, uint32_t first) 
 static void step_call(const Program *p, size_t t, Batch *s, int64_t batch, int64_t length) {
   const int64_t dims[MAX_DIMS] = {batch, length};
   const void *in[] = {s->x, s->w, s->noise};
-  void *out[] = {&s->loss, s->y, s->z, s->drawn, s->three};
+  void *out[] = {&s->loss, s->y, s->z, s->drawn, s->three, s->a};
   const char *err = "";
   cr_assert(
       program_interpret(p, 0, t, p->weight_bytes ? pack_all(p, p->module->arena) : "", in, out, dims, NULL, NULL, &err),
@@ -105,6 +107,15 @@ Test(noise, numbers) {
         }
     }
     cr_expect_eq(s->drawn[5], 0);
+    for (uint32_t n = 0; n < B * L * 36; n++) { // weights of equal scores, dropped by head, query and key
+      uint32_t b = n / (L * 36), l = n / 36 % L, c = n % 36;
+      float want = 0;
+      for (uint32_t k = 0; k < L; k++) {
+        bool kept = number_at(seed, SY_RANDOM_SITE + (1u << 21) + c / 18, 41, 1000 + b, l * 9 + k) >= 0.5f;
+        want += kept ? s->x[(b * 9 + k) * D + c] * 2 / L : 0;
+      }
+      cr_assert_float_eq(s->a[(b * 9 + l) * 36 + c], want, 1e-4, "sample %u, query %u, column %u", b, l, c);
+    }
   }
   arena_free(&a);
 }
@@ -123,6 +134,7 @@ Test(noise, halves) {
     step_call(p, 0, half, B / 2, L);
     cr_expect(!memcmp(half->y, whole->y + h * 4 * 9 * D, 4 * 9 * D * sizeof(float)));
     cr_expect(!memcmp(half->z, whole->z + h * 4 * 9 * D, 4 * 9 * D * sizeof(float)));
+    cr_expect(!memcmp(half->a, whole->a + h * 4 * 9 * 36, 4 * 9 * 36 * sizeof(float)));
     cr_expect(!memcmp(half->three, whole->three + h * 12 * D, 12 * D * sizeof(float)));
     for (int b = 0; b < 4; b++)
       cr_expect(h * 4 + (uint32_t)b == 5 || half->drawn[b] == whole->drawn[h * 4 + (uint32_t)b]);
@@ -223,7 +235,7 @@ static void same_bits(const Run *r, const sy_model *m, size_t target, const char
     cr_assert_eq(m->init(&ctx, &config), SY_OK);
     step_inputs(&got, 77, 5, 12);
     const void *in[] = {got.x, got.w, got.noise};
-    void *out[] = {&got.loss, got.y, got.z, got.drawn, got.three};
+    void *out[] = {&got.loss, got.y, got.z, got.drawn, got.three, got.a};
     cr_assert_eq(m->call(ctx, 0, dims, in, out), SY_OK);
     cr_expect(!memcmp(&got, &want, sizeof want), "%s, %s, %u threads", way, isa, threads);
     free(arena);

@@ -68,14 +68,29 @@ static Val norm(Gen *r, Val x) {
   return graph_add(r->g, OP_layer_norm, args, draw(r, 4) ? 3 : 1, &eps, 1, NO_SPAN);
 }
 
+// The two operands of a dropout of an attention's weights behind args.
+static void add_weight_draws(Gen *r, Val *args) {
+  Type key = {.dtype = DT_I32, .rank = 1, .dim = {DIM(3)}}, sample = {.dtype = DT_I32, .rank = 1, .dim = {{0, 1, 0}}};
+  Attr part[] = {attr_int(A_axis, 0), attr_int(A_start, 0)}, axis = attr_int(A_axis, 0);
+  Val all = graph_add_typed(r->g, OP_iota, NULL, 0, &axis, 1, &key, NO_SPAN); // as many as the bound of B
+  args[0] = graph_add_typed(r->g, OP_slice, &r->noise, 1, part, 2, &key, NO_SPAN);
+  args[1] = graph_add_typed(r->g, OP_slice, &all, 1, part, 2, &sample, NO_SPAN);
+}
+
 static Val attention(Gen *r, Val x) {
   int64_t d = columns(r, x);
   if (d % 2) x = linear(r, x, ++d);
   Val y = linear(r, x, 3 * d);
-  Val args[] = {slice(r, y, 2, 0, d), slice(r, y, 2, d, d), slice(r, y, 2, 2 * d, d)};
+  Val args[5] = {slice(r, y, 2, 0, d), slice(r, y, 2, d, d), slice(r, y, 2, 2 * d, d)};
   if (draw(r, 4) == 0) args[0] = linear(r, x, d);
-  Attr attr[] = {attr_int(A_heads, 2), attr_float(A_scale, 0.5), attr_str(A_where, "(le key query)")};
-  return graph_add(r->g, OP_attention, args, 3, attr, draw(r, 2) ? 3 : 2, NO_SPAN);
+  Attr attr[5] = {attr_int(A_heads, 2), attr_float(A_scale, 0.5), attr_str(A_where, "(le key query)")};
+  size_t nargs = 3, nattr = draw(r, 2) ? 3 : 2;
+  if (r->noise.id && draw(r, 2)) {
+    add_weight_draws(r, args + nargs);
+    attr[nattr++] = attr_float(A_rate, 0.25), attr[nattr++] = attr_int(A_site, 10 + draw(r, 5));
+    nargs += 2;
+  }
+  return graph_add(r->g, OP_attention, args, nargs, attr, nattr, NO_SPAN);
 }
 
 static Val with_class_token(Gen *r, Val x) {
