@@ -256,8 +256,8 @@ void check_compare(Check *c, const Case *k, const char *name, const char *shape,
   o.max_abs = d.abs;
   o.max_rel = d.abs == 0 ? 0 : d.abs / (d.most > 0 ? d.most : DBL_MIN);
   o.limit = exact ? 0 : json_number(k->json, "atol", 1e-7) + json_number(k->json, "rtol", 1e-5) * d.most;
-  const Precision *precision = precision_by_name(c->s->opt.precision);
-  o.least = exact && precision->cosine > 0 ? LEAST_EQUAL : precision->cosine;
+  double cosine = precision_cosine(c->s->precision, session_precision_of_all(c->s));
+  o.least = exact && cosine > 0 ? LEAST_EQUAL : cosine;
   o.likeness = likeness(&d, exact);
   o.verdict = (o.least > 0 ? o.likeness >= o.least : d.abs <= o.limit) ? PASS : FAIL;
   o.hash = hash_bytes(got, n * dtype_info[t].bytes, 0);

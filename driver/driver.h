@@ -72,6 +72,7 @@ typedef struct Session {
   PageText page;
   FolderPage folder;
   bool wants_weights; // the command takes the weights of a folder, too
+  struct PrecisionSet *precision; // rules that were put in force last; NULL: none
   StrList deps;       // files read, for -MD
   StrList cc_flags;   // further flags of the C compiler ("-DVIT_TRACE")
   Digester pages;     // texts of the pages read so far
@@ -137,6 +138,10 @@ SY_MUST_USE bool session_passes(Session *s,
 // Chooses what steps compute again so that their values fit into --memory (fit.c). False after reporting.
 struct PassOptions;
 SY_MUST_USE bool session_fit(Session *s, const Module *m, struct PassOptions *o);
+// driver/precision.c: what --precision says. Sets the rules of the module that are in force, from the page or a file;
+// says which of them fit nothing. False after reporting.
+SY_MUST_USE bool session_precision(Session *s, Module *m);
+const Precision *session_precision_of_all(const Session *s); // where no rules are in force
 // The best set that this processor has and the precision asked for makes use of.
 const char *session_best_isa(const Session *s);
 // Targets by name list ("avx2,avx512"; NULL: portable and all of the host's family). Returns the count, 0 after

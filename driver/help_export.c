@@ -38,7 +38,10 @@ static void put_escaped(FILE *f, const char *s, size_t n, const char *special, c
 
 // "a|b|c" with other separators.
 static void put_choices(FILE *f, const char *value, char sep) {
-  for (; *value; value++) fputc(*value == '|' ? sep : *value, f);
+  for (; *value; value++) {
+    if (*value == '|' && isupper((unsigned char)value[1])) return; // "a|b|FILE": what follows stands for others
+    fputc(*value == '|' ? sep : *value, f);
+  }
 }
 
 /* man page ------------------------------------------------------------------------------------------------------ */

@@ -43,11 +43,12 @@ static int unknown(Session *s, const char *what, const char *name, const char *n
   return session_fail(s, EXIT_USAGE, "unknown %s '%s' (%s lists them)", what, name, where);
 }
 
-// Is `value` one of "a|b|c"? Values that are no choices ("FILE", "KIND") take anything.
+// Is `value` one of "a|b|c"? Values that are no choices ("FILE", "KIND", "a|b|FILE") take anything.
 static bool is_choice_of(const char *choices, const char *value) {
   if (!choices || !strchr(choices, '|') || choices[0] < 'a' || choices[0] > 'z') return true;
   size_t n = strlen(value);
   for (const char *c = choices; *c;) {
+    if (*c >= 'A' && *c <= 'Z') return true;
     size_t len = strcspn(c, "|");
     if (len == n && !strncmp(c, value, n)) return true;
     c += len + (c[len] == '|');

@@ -362,7 +362,7 @@ static Module *read_graph_ir(Session *s, const char *path, const char *preset, c
     return NULL;
   }
   Module *m = module_parse(&s->arena, &s->names, &s->diag, text, n, diag_add_file(&s->diag, path, text, n));
-  return session_flush(s) ? m : NULL;
+  return session_flush(s) && session_precision(s, m) ? m : NULL;
 }
 
 static bool is_folder_spec(const Session *s, const char *spec) {
@@ -393,7 +393,7 @@ Module *session_module(Session *s, const char *spec, const Defines *extra, const
     if (!s->exit_code) s->exit_code = EXIT_WRONG;
     return NULL;
   }
-  if (!set_train(s, m)) return NULL;
+  if (!set_train(s, m) || !session_precision(s, m)) return NULL;
   if (is_folder_spec(s, spec)) add_folder_facts(s, m);
   return m;
 }
@@ -478,7 +478,7 @@ bool session_passes(Session *s, Module *m) {
                    .ndisable = s->opt.disable.n,
                    .stop_after = s->opt.stop_after,
                    .start_from = s->opt.start_from,
-                   .precision = precision_by_name(s->opt.precision),
+                   .precision = session_precision_of_all(s),
                    .time = s->opt.time_passes,
                    .verify = true,
                    .remarks = s->opt.remarks,
@@ -512,8 +512,8 @@ bool session_targets_run(Session *s, const Target *const *t, size_t n, const cha
 
 const char *session_best_isa(const Session *s) {
   const Target *t = target_by_name(sy_cpu_isa());
-  const Precision *p = precision_by_name(s->opt.precision);
-  return t->isa->codes_of && !(p && p->codes) ? t->isa->codes_of : t->name;
+  bool rules = s->opt.precision && !precision_by_name(s->opt.precision) && !s->precision; // of a page to be read
+  return t->isa->codes_of && !rules && !precision_has_codes(s->precision, session_precision_of_all(s)) ? t->isa->codes_of : t->name;
 }
 
 size_t session_targets(Session *s, const char *list, const Target **out) {

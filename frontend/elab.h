@@ -307,7 +307,8 @@ bool find_port(const Node *model, const char *name, const char **best);
 bool prepare_value(Elab *e, Env *env, const Node *n, Buf *out); // text of an option's value
 // The branch of an `if` that counts: one expression. NULL after reporting.
 const Node *prepare_branch(Elab *e, Env *env, const Node *n);
-void rename_add(Elab *e, const Node *n); // rename.c
+void rename_add(Elab *e, const Node *n);              // rename.c
+void precision_add(Elab *e, const Node *n, bool own); // precision.c; own: of the page itself, not of a file it uses
 // The preparations of the model, as its preset and then the set of names change them.
 void prepare_model(Elab *e, const Node *model, const Node *preset, const Node *set);
 void put_real(Buf *out, double x); // the shortest text that reads back as x

@@ -18,6 +18,7 @@ static const uint8_t allowed[N_COUNT] = {
     [N_use] = CTX_FILE,
     [N_modality] = CTX_FILE,
     [N_rename] = CTX_FILE,
+    [N_precision] = CTX_FILE,
     [N_model] = CTX_FILE,
     [N_preset] = CTX_FILE,
     [N_route] = CTX_MODEL,
@@ -122,10 +123,12 @@ static Unit *load(Elab *e, const char *name, const char *path, const char *text,
     if (d->kind == N_use) load_use(e, u, d);
     if (d->kind == N_body) add_modalities(e, d);
     if (d->kind == N_rename) rename_add(e, d);
+    if (d->kind == N_precision) precision_add(e, d, u == e->unit.at[0]);
     for (size_t k = 0; d->kind == N_preset && d->b && k < d->b->list.n; k++)
       if (d->b->list.at[k]->kind != N_prepare && d->b->list.at[k]->kind != N_error)
         elab_error(e, "E0012", d->b->list.at[k]->span, "only 'prepare' can stand in the body of a preset");
-    if (d->kind == N_model || d->kind == N_preset || d->kind == N_block || d->kind == N_rename) {
+    if (d->kind == N_model || d->kind == N_preset || d->kind == N_block || d->kind == N_rename ||
+        d->kind == N_precision) {
       bool twice = false;
       for (size_t k = 0; k < i && !twice; k++)
         twice = u->tree->list.at[k]->kind == d->kind && same_name(e, d, u->tree->list.at[k]);

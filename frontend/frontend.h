@@ -47,6 +47,11 @@ typedef struct FrontOptions {
 Module *front_compile(Arena *a, Intern *names, Diag *diag, const char *path, const char *text, size_t n,
                       const FrontOptions *o);
 
+// The rules of a precision (ir/precision.h) in a file of their own, which reads like the lines between the braces of a
+// page; its set is called `name`. NULL after reporting to diag.
+struct PrecisionSet *front_precision(Arena *a, Intern *names, Diag *diag, const char *path, const char *text, size_t n,
+                                     const char *name);
+
 /* What a file offers, without elaborating it
  * ---------------------------------------------------------------------------- */
 typedef struct FrontParam {

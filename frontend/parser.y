@@ -57,7 +57,7 @@ static NodeList list_with(Parser *p, NodeList l, Node *n) {
 }
 
 %token END 0 "end of the text"
-%token T_START_FILE T_START_EXPR
+%token T_START_FILE T_START_EXPR T_START_RULES
 %token T_BAD "this"
 %token T_TYPE_OPEN "'['"
 %token T_NEWLINE "end of line"
@@ -71,14 +71,14 @@ static NodeList list_with(Parser *p, NodeList l, Node *n) {
 %token T_MULTIWAY "'multiway'" T_SWITCH "'switch'" T_USE "'use'" T_MODALITY "'modality'" T_MODEL "'model'"
 %token T_BLOCK "'block'" T_ROUTE "'route'" T_PRESET "'preset'" T_DIM "'dim'" T_PREPARE "'prepare'"
 %token T_OBJECTIVE "'objective'" T_STATE "'state'" T_UNDER "'under'" T_ASSIGN "'<-'"
-%token T_WEIGHT "'weight'" T_GENERATE "'generate'" T_WORDS "'words'" T_RENAME "'rename'"
+%token T_WEIGHT "'weight'" T_GENERATE "'generate'" T_WORDS "'words'" T_RENAME "'rename'" T_PRECISION "'precision'"
 %token T_ARROW "'->'" T_UNTIL "'..<'" T_REST "'...'" T_RANGE "'..'" T_EQ "'=='" T_NE "'!='" T_LE "'<='" T_GE "'>='"
 
 %type <tok> name
 %type <node> line use modality preset model block route generate words train stage let dim weight repeat return prepare
 %type <node> param arg output expr and_expr not_expr cmp_expr add_expr mul_expr unary pow_expr postfix primary
 %type <node> objective state assign
-%type <node> rename rule string scoped body arm arm_value item type axis if_expr call name_node seg expr_stmt
+%type <node> rename precision rule string scoped body arm arm_value item type axis if_expr call name_node seg expr_stmt
 %type <list> rules lines params params1 args args1 outputs outputs1 arms items names values modalities axes list_items
 %type <list> axis_sum weights
 %type <node> objective_weight from
@@ -90,6 +90,7 @@ static NodeList list_with(Parser *p, NodeList l, Node *n) {
 start:
   T_START_FILE lines { p->result = NODE(body, @$, .list = $2); }
 | T_START_EXPR expr seps { p->result = $2; }
+| T_START_RULES rules { p->result = NODE(precision, @$, .list = $2); }
 ;
 seps: %empty | seps T_NEWLINE;
 
@@ -102,7 +103,7 @@ newline: T_NEWLINE { yyerrok; }; // after an error the next line is reported aga
 line:
   %empty { $$ = NULL; }
 | error { $$ = NULL; }
-| use | rename | modality | preset | model | block | route | objective | generate | words | train | stage | let | state | assign | dim | weight | repeat | return | prepare | expr_stmt
+| use | rename | precision | modality | preset | model | block | route | objective | generate | words | train | stage | let | state | assign | dim | weight | repeat | return | prepare | expr_stmt
 ;
 body: '{' lines '}' { $$ = NODE(body, @$, .list = $2); };
 name: T_NAME;
@@ -115,6 +116,8 @@ rename:
   T_RENAME name '{' rules '}' { $$ = NODE(rename, @$, .name = $2.name, .name_span = @2, .list = $4); }
 | T_RENAME name '(' args ')' '{' rules '}' { $$ = NODE(rename, @$, .name = $2.name, .name_span = @2, .list = $7, .list2 = $4); }
 ;
+/* in how many bits, by the paths of weights */
+precision: T_PRECISION name '{' rules '}' { $$ = NODE(precision, @$, .name = $2.name, .name_span = @2, .list = $4); };
 rules:
   %empty { $$ = (NodeList){0}; } | rules T_NEWLINE
 | rules rule { $$ = list_with(p, $1, $2); }
@@ -123,6 +126,8 @@ rules:
 rule:
   T_STRING '=' string { $$ = NODE(rule, @$, .text = $1.name, .ntext = $1.n, .a = $3); }
 | T_STRING '=' call { $$ = NODE(rule, @$, .text = $1.name, .ntext = $1.n, .a = $3); }
+| T_STRING '=' name_node { $$ = NODE(rule, @$, .text = $1.name, .ntext = $1.n, .a = $3); }
+| T_STRING '=' T_DTYPE { $$ = NODE(rule, @$, .text = $1.name, .ntext = $1.n, .a = NODE(ident, @3, .name = $3.name, .name_span = @3)); }
 ;
 string: T_STRING { $$ = NODE(string, @$, .text = $1.name, .ntext = $1.n); };
 modality: T_MODALITY modalities { $$ = NODE(body, @$, .list = $2); $$->op = N_modality; };

@@ -47,7 +47,7 @@ static void add_rule(Elab *e, const char *set, const Node *rule) {
   const char **theirs = ARENA_ARRAY(e->arena, const char *, n);
   for (size_t i = 0; i < n; i++) {
     const Node *arg = call ? rule->a->list.at[i] : NULL, *name = call ? arg->a : rule->a;
-    if ((arg && arg->kind != N_arg) || name->kind != N_string || (arg && arg->name)) {
+    if (name->kind == N_ident || (arg && arg->kind != N_arg) || name->kind != N_string || (arg && arg->name)) {
       elab_error(e, "E0134", arg ? arg->span : name->span, "a rule is made of names in quotes");
       return;
     }

@@ -195,3 +195,8 @@ Node *parse_expression(Arena *arena, Intern *names, Diag *diag, uint32_t file) {
   Parser p = {.arena = arena, .names = names, .diag = diag, .file = file};
   return parse_all(&p, T_START_EXPR);
 }
+
+Node *parse_rules(Arena *arena, Intern *names, Diag *diag, uint32_t file) {
+  Parser p = {.arena = arena, .names = names, .diag = diag, .file = file};
+  return parse_all(&p, T_START_RULES);
+}

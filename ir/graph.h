@@ -318,6 +318,8 @@ typedef struct Module {
   VEC(Rename) rename;
   VEC(Stage) stage;             // those that were asked for
   const Train *train;           // NULL: losses alone
+  struct PrecisionSet *precision; // rules by paths that are in force (precision.h), NULL: what options say. Printed
+  VEC(struct PrecisionSet *) precisions; // those of the page, by name
   const char *built;            // what it was built with: "preset=base, size=224, ..", for people; NULL if unknown
   VEC(DeclaredWeight) weight;   // every weight the source declares for the routes compiled, in order; for reports
   const struct PageNames *page; // how the page speaks of what is being added (op/op.h); NULL: nobody speaks of it

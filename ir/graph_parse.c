@@ -7,6 +7,7 @@
 #include "graph.h"
 #include "ir_lex.h"
 #include "op/op.h"
+#include "precision.h"
 #include "rename.h"
 
 #include <stdlib.h>
@@ -501,6 +502,26 @@ static bool parse_rename(Parser *p) {
   return true;
 }
 
+// precision = "precision" STRING STRING STRING: the rules of one set, in their order
+static bool parse_precision(Parser *p) {
+  PrecisionRule r = {.span = irlex_span(&p->lex)};
+  const char *set, *is;
+  if (!irlex_string(&p->lex, &set) || !irlex_string(&p->lex, &r.pattern) || !irlex_string(&p->lex, &is)) return false;
+  const char *wrong = precision_problem(p->m->arena, r.pattern);
+  r.is = precision_by_name(is);
+  if (wrong) return irlex_error(&p->lex, "E0223", "precision: %s", wrong);
+  if (!r.is) return irlex_error(&p->lex, "E0221", "there is no precision '%s'", is);
+  if (!p->m->precision) {
+    p->m->precision = ARENA_NEW(p->m->arena, PrecisionSet);
+    *p->m->precision = (PrecisionSet){.name = set, .span = r.span, .own = true};
+  }
+  if (strcmp(p->m->precision->name, set) != 0) return irlex_error(&p->lex, "E0223", "precision: rules of two sets");
+  if (p->m->precision->rule.n == PRECISION_MOST_RULES)
+    return irlex_error(&p->lex, "E0223", "more than %d rules of a precision", PRECISION_MOST_RULES);
+  VEC_PUSH(p->m->arena, p->m->precision->rule, r);
+  return true;
+}
+
 // @name of a graph above
 static bool parse_route(Parser *p, Graph **g) {
   const char *name;
@@ -560,7 +581,7 @@ static bool parse_stage(Parser *p) {
 
 // module = "module" STRING ["after" pass] ["dims" dims] ["modalities" modalities] ["built" STRING]
 //          {"prepare" STRING STRING STRING}
-//          {rename} {"weight" STRING} {graph} {generate} {stage}
+//          {rename} {precision} {"weight" STRING} {graph} {generate} {stage}
 static bool parse_module(Parser *p) {
   if (irlex_accept(&p->lex, "after") && !irlex_ident(&p->lex, &p->m->after)) return false;
   if (irlex_accept(&p->lex, "dims") && !parse_dims(p)) return false;
@@ -570,6 +591,8 @@ static bool parse_module(Parser *p) {
     if (!parse_prepare(p)) return false;
   while (irlex_accept(&p->lex, "rename"))
     if (!parse_rename(p)) return false;
+  while (irlex_accept(&p->lex, "precision"))
+    if (!parse_precision(p)) return false;
   while (irlex_accept(&p->lex, "weight")) {
     DeclaredWeight w = {.span = irlex_span(&p->lex)};
     if (!irlex_string(&p->lex, &w.name)) return false;

@@ -199,6 +199,16 @@ void module_print(const Module *m, Buf *out) {
     }
     buf_putc(out, '\n');
   }
+  for (size_t i = 0; m->precision && i < m->precision->rule.n; i++) {
+    const PrecisionRule *r = &m->precision->rule.at[i];
+    const char *part[3] = {m->precision->name, r->pattern, r->is->name};
+    buf_puts(out, "precision");
+    for (int k = 0; k < 3; k++) {
+      buf_putc(out, ' ');
+      irlex_put_string(out, part[k]);
+    }
+    buf_putc(out, '\n');
+  }
   for (size_t i = 0; i < m->weight.n; i++) {
     buf_puts(out, "weight ");
     irlex_put_string(out, m->weight.at[i].name);

@@ -1,6 +1,7 @@
 // merge.c: linears that read the same rows become one product with stacked weights; their readers get column slices.
 // Q, K and V of an attention are one pass over the activations instead of three. A linear whose only reader is
-// elementwise work is left alone: that work is better fused behind its own product.
+// elementwise work is left alone: that work is better fused behind its own product. So are linears whose weights are
+// asked for in different precisions.
 // Measure lowered: the number of linears.
 //
 //   q = linear(h, Wq, bq); k = linear(h, Wk); v = linear(h, Wv, bv)
@@ -27,6 +28,13 @@ static bool mergeable(const Graph *g, const Uses *uses, uint32_t i) {
 
 static bool reads_rows(const Graph *g, uint32_t linear, uint32_t of) { // the same rows as another one
   return graph_value(g, (Val){linear})->args[0].id == graph_value(g, (Val){of})->args[0].id;
+}
+
+// What is in one product is in one precision.
+static bool same_precision(const Graph *g, const PassOptions *o, uint32_t linear, uint32_t of) {
+  const Value *a = graph_value(g, (Val){linear}), *b = graph_value(g, (Val){of});
+  return !g->module->precision ||
+         precision_of(g, o, a->args[1], NULL) == precision_of(g, o, b->args[1], NULL);
 }
 
 static Val transposed(Graph *g, Val w, Span at) {
@@ -72,7 +80,6 @@ static void stack(Graph *g, const uint32_t *member, size_t n) {
 }
 
 size_t pass_merge(Module *m, Arena *scratch, const PassOptions *o) {
-  (void)o;
   size_t changes = 0;
   for (size_t gi = 0; gi < m->graph.n; gi++) {
     Graph *g = m->graph.at[gi];
@@ -87,7 +94,8 @@ size_t pass_merge(Module *m, Arena *scratch, const PassOptions *o) {
       size_t nuser;
       const uint32_t *user = graph_users(g, graph_value(g, (Val){i})->args[0], &nuser);
       for (size_t u = 0; u < nuser && n < MOST_JOINED; u++)
-        if (user[u] >= i && user[u] < known && mergeable(g, &uses, user[u]) && reads_rows(g, user[u], i))
+        if (user[u] >= i && user[u] < known && mergeable(g, &uses, user[u]) && reads_rows(g, user[u], i) &&
+            same_precision(g, o, user[u], i))
           member[n++] = user[u], done[user[u]] = true;
       if (n < 2) continue;
       stack(g, member, n);

@@ -15,17 +15,7 @@
 #define SY_PASS_H
 
 #include "ir/op/pack.h"
-
-typedef struct Precision { // a row of precisions.def
-  const char *name;
-  DType keep;
-  bool codes;
-  double cosine; // of outputs to those of the authors, at least; 0: tolerances hold
-  const char *about;
-} Precision;
-extern const Precision precisions[];
-extern const size_t precision_count;
-const Precision *precision_by_name(const char *name); // NULL: there is none; of NULL: the first, f32
+#include "ir/precision.h"
 
 enum { REMAT_LEVELS = 16 };      // remat.c
 enum { LOGITS_MOST = 16 << 20 }; // bytes; losses.c, blocks.c
@@ -34,7 +24,7 @@ typedef struct PassOptions {
   const char **disable; // names of passes left out (only those that are not required)
   size_t ndisable;
   const char *stop_after, *start_from; // pass names or NULL
-  const Precision *precision;          // NULL: as the model says
+  const Precision *precision;          // of every weight; NULL: as the model says. Module.precision says it by path
   int recompute;                       // 0 .. REMAT_LEVELS: how much a step computes again instead of keeping it
   int64_t logits;                      // bytes of logits of a loss that are kept at a time, 0: LOGITS_MOST
   bool time;                           // fill the timings
@@ -100,6 +90,10 @@ bool product_panels(const Graph *g, Val product, PanelProduct *out); // false: i
 bool panels_below(const Graph *g, Val v, Val *panels, PackForm *form);
 bool panels_alone(const Graph *g, Val view);           // the view is read by such products alone: it needs no strides
 bool rows_with_room(const Graph *g, Val v, Access *a); // lies the bias of an attention in rows that may be overread?
+
+// precision.c: what is asked for of the weights that w, read as weights, is made of: by Module.precision, where there is
+// one, else the precision of the options. *rule, unless NULL: the rule that says so, or NULL.
+const Precision *precision_of(const Graph *g, const PassOptions *o, Val w, PrecisionRule **rule);
 
 // Elements of the storage of a base value (extent by upper bounds, pitch included).
 int64_t storage_elements(const Graph *g, Val base);

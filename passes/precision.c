@@ -6,6 +6,7 @@
 //   =>
 //     linear(x, widen(cast(w))).  The packer evaluates the cast, so that is what the weight file holds; what is
 //     computed is the same product with rounded weights;
+//     With a set of rules (Module.precision) which type that is goes by the paths of the weights.
 //   - with it, keeps what one word of a generate leaves for the next in that type, too: ports of the roles state and
 //     kept, keys and values. Rows are rounded when they are stored, and widened where attention reads them.
 // Vectors (biases, gains) stay as they are: they are a hundredth of a model, and what they are added to is not.
@@ -16,28 +17,53 @@
 
 PassFn pass_precision;
 
-const Precision precisions[] = {
-#define PRECISION(name, keep, codes, cosine, about) {#name, DT_##keep, codes, cosine, about},
-#include "precisions.def"
-#undef PRECISION
-};
-const size_t precision_count = sizeof precisions / sizeof *precisions;
-
-const Precision *precision_by_name(const char *name) {
-  if (!name) return precisions;
-  for (size_t i = 0; i < precision_count; i++)
-    if (!strcmp(precisions[i].name, name)) return &precisions[i];
-  return NULL;
-}
-
-static DType keep_of(const PassOptions *o) {
-  return o->precision ? o->precision->keep : DT_F32;
-}
-
 static bool is_table(const Type *t) { // more than one row
   int axes = 0;
   for (int d = 0; d < t->rank; d++) axes += t->dim[d].c != 1;
   return axes > 1;
+}
+
+/* by path
+ * ------------------------------------------------------------------------------------------------------------- */
+
+enum { MOST_LOOKED_AT = 4096 }; // values of an expression over weights
+
+typedef struct Search {
+  const Graph *g;
+  const PrecisionSet *set;
+  const Precision *found; // the finest so far
+  PrecisionRule *rule;    // that says so
+  bool tables, any;       // weights with rows are looked at alone where there are some
+  size_t budget;
+} Search;
+
+static void look_at_weight(Search *s, const Value *w) {
+  bool table = is_table(&w->type);
+  PrecisionRule *rule = precision_rule(s->set, value_str(w, A_name));
+  const Precision *is = rule ? rule->is : precisions;
+  if (s->tables && !table) return;
+  if (s->any && s->tables == table && is >= s->found) return;
+  s->found = is, s->rule = rule, s->any = true, s->tables = table;
+}
+
+static void search(Search *s, Val v) {
+  const Value *x = graph_value(s->g, v);
+  if (!s->budget || !s->budget--) return;
+  if (x->op == OP_weight) look_at_weight(s, x);
+  for (uint32_t i = 0; i < x->nargs; i++) search(s, x->args[i]);
+}
+
+// What has no weight in it (constants, caches) goes by the rule of what has no name.
+const Precision *precision_of(const Graph *g, const PassOptions *o, Val w, PrecisionRule **rule) {
+  const PrecisionSet *set = g->module->precision;
+  PrecisionRule *unused;
+  if (!rule) rule = &unused;
+  *rule = NULL;
+  if (!set) return o->precision ? o->precision : precisions;
+  Search s = {.g = g, .set = set, .budget = MOST_LOOKED_AT};
+  if (w.id) search(&s, w);
+  *rule = s.any ? s.rule : precision_rule(set, "");
+  return *rule ? (*rule)->is : precisions;
 }
 
 static Val cast_to_view(RuleCtx *c, Val v) {
@@ -50,16 +76,16 @@ static Val cast_to_view(RuleCtx *c, Val v) {
 
 static Val keep_narrow(RuleCtx *c, Val v) {
   Value x = *rule_value(c, v);
-  DType keep = keep_of(c->opt);
-  if (!dtype_is_narrow(keep) || graph_is_packed(c->g, v) || !x.nargs) return NO_VAL;
+  if ((!c->opt->precision && !c->g->module->precision) || graph_is_packed(c->g, v) || !x.nargs) return NO_VAL;
   Val *arg = ARENA_ARRAY(c->g->module->arena, Val, x.nargs);
   bool any = false;
   for (uint32_t i = 0; i < x.nargs; i++) {
     arg[i] = x.args[i];
     const Value *w = rule_value(c, arg[i]);
-    if (w->op == OP_widen || w->op == OP_constant || w->type.dtype != dtype_info[keep].computes) continue;
-    if (!is_table(&w->type) || !graph_is_packed(c->g, arg[i])) continue;
+    if (w->op == OP_widen || w->op == OP_constant || !is_table(&w->type) || !graph_is_packed(c->g, arg[i])) continue;
     if (graph_residency(c->g, arg[i]) != RES_const) continue; // an update needs all of its bits
+    DType keep = precision_of(c->g, c->opt, arg[i], NULL)->keep;
+    if (!dtype_is_narrow(keep) || w->type.dtype != dtype_info[keep].computes) continue;
     Attr to = {.key = A_to, .s = dtype_info[keep].name};
     Val kept = graph_add(c->g, OP_cast, &arg[i], 1, &to, 1, w->span);
     arg[i] = graph_add(c->g, OP_widen, &kept, 1, NULL, 0, x.span);
@@ -132,11 +158,14 @@ static const Rule precision_rules[] = {
 
 size_t pass_precision(Module *m, Arena *scratch, const PassOptions *o) {
   size_t changes = 0;
-  DType keep = keep_of(o);
-  if (keep != DT_F32 && m->built) m->built = arena_printf(m->arena, "%s, precision=%s", m->built, o->precision->name);
-  for (size_t i = 0; i < m->graph.n && dtype_is_narrow(keep); i++) {
+  if (m->precision && m->built)
+    m->built = arena_printf(m->arena, "%s, precision=%s", m->built, precision_text(m->arena, m->precision));
+  else if (o->precision && o->precision != precisions && m->built)
+    m->built = arena_printf(m->arena, "%s, precision=%s", m->built, o->precision->name);
+  for (size_t i = 0; i < m->graph.n; i++) {
+    DType keep = precision_of(m->graph.at[i], o, NO_VAL, NULL)->keep;
     ArenaMark mark = arena_mark(scratch);
-    changes += narrow_ports(m->graph.at[i], keep, scratch);
+    if (dtype_is_narrow(keep)) changes += narrow_ports(m->graph.at[i], keep, scratch);
     arena_reset(scratch, mark);
   }
   return changes +

@@ -12,7 +12,9 @@
 //   - the last product of a route, whose result is an output as it is (class scores, embeddings): it is a small part of
 //   the
 //     work, and nothing behind it averages its errors. A step of a `generate` is one word: its vocabulary is most of
-//     what it reads, and only the order of the scores counts, so it takes part.
+//     what it reads, and only the order of the scores counts, so it takes part. A rule that names its weight (not a
+//     pattern with places) asks for it, too.
+// With a set of rules (Module.precision) a product is of codes where the rule of its weight says so.
 #include "ir/op/codes.h"
 #include "rewrite.h"
 
@@ -42,21 +44,36 @@ static bool ends_route(const RuleCtx *c, Val v, int depth) {
   return false;
 }
 
-static bool gains(const RuleCtx *c, const Value *product, Val v) {
+// Why a product is none of codes, in the arena of the module; NULL: it is one. `asked`: a rule names its weight.
+static const char *refusal(const RuleCtx *c, const Value *product, Val v, bool asked) {
   const Value *x = rule_value(c, product->args[0]);
   const Type *w = &rule_value(c, product->args[1])->type;
   Dim k = x->type.dim[x->type.rank - 1];
-  if (graph_residency(c->g, product->args[1]) != RES_const || graph_residency(c->g, product->args[0]) != RES_act)
-    return false;
-  if (product->nargs == 3 && graph_residency(c->g, product->args[2]) != RES_const) return false;
-  if ((op_info[x->op].flags & F_WINDOWS) || x->type.dtype != DT_F32 || w->dtype != DT_F32) return false;
-  if (!dim_is_const(k) || k.c < LEAST_DEPTH || k.c > CODES_MOST_K) return false;
-  return is_word_step(c->g) || !ends_route(c, v, 0);
+  Arena *a = c->g->module->arena;
+  bool weights = graph_residency(c->g, product->args[1]) == RES_const;
+  if (!weights || graph_residency(c->g, product->args[0]) != RES_act) return "not a product of rows with a weight";
+  if (product->nargs == 3 && graph_residency(c->g, product->args[2]) != RES_const) return "its bias is computed";
+  if (op_info[x->op].flags & F_WINDOWS) return "it reads patches of an image where they lie";
+  if (x->type.dtype != DT_F32 || w->dtype != DT_F32) return "its rows or its weight are not f32";
+  if (!dim_is_const(k)) return "its rows have as many numbers as a run-time dim says";
+  if (k.c < LEAST_DEPTH)
+    return arena_printf(a, "rows of %lld numbers are too short to gain (from %d on)", (long long)k.c, LEAST_DEPTH);
+  if (k.c > CODES_MOST_K)
+    return arena_printf(a, "sums of codes are exact for rows of up to %d numbers, and these have %lld", CODES_MOST_K,
+                        (long long)k.c);
+  if (asked || is_word_step(c->g) || !ends_route(c, v, 0)) return NULL;
+  return "it is the last product of its route (a rule with the name of its weight asks for it)";
+}
+
+static const Precision *asked_for(const RuleCtx *c, const Value *product, PrecisionRule **rule) {
+  return precision_of(c->g, c->opt, product->args[1], rule);
 }
 
 static Val use_codes(RuleCtx *c, Val v) {
   Value x = *rule_value(c, v);
-  if (x.op != OP_linear || c->g->objective || !gains(c, &x, v)) return NO_VAL;
+  PrecisionRule *rule;
+  if (x.op != OP_linear || c->g->objective || !asked_for(c, &x, &rule)->codes) return NO_VAL;
+  if (refusal(c, &x, v, rule && precision_is_name(rule->pattern))) return NO_VAL;
   Attr trans = attr_int(A_trans, 1);
   size_t n = value_int(&x, A_trans, 0) ? 1 : 0;
   Val args[4] = {graph_add(c->g, OP_quantise, &x.args[0], 1, NULL, 0, x.span)};
@@ -70,7 +87,70 @@ static Val use_codes(RuleCtx *c, Val v) {
 static const Rule quantise_rules[] = {
     {"use_codes", "linear(x, w) => linear_codes(quantise(x), codes of w)", use_codes}};
 
+/* what came of it
+ * ---------------------------------------------------------------------------------------------------------- */
+
+// The name of a weight that v is made of.
+static const char *weight_in(const Graph *g, Val v, int depth) {
+  const Value *x = graph_value(g, v);
+  if (x->op == OP_weight) return value_str(x, A_name);
+  const char *name = NULL;
+  for (uint32_t i = 0; i < x->nargs && !name && depth < 16; i++) name = weight_in(g, x->args[i], depth + 1);
+  return name;
+}
+
+// Counts of the rules; a product that is too deep is named in any case.
+static void look_at_product(RuleCtx *c, Val v) {
+  const Value *x = rule_value(c, v);
+  PrecisionRule *rule;
+  if (x->op == OP_weight_codes) {
+    (void)precision_of(c->g, c->opt, x->args[0], &rule);
+    if (rule) rule->used++;
+  }
+  if (x->op != OP_linear || !asked_for(c, x, &rule)->codes) return;
+  bool asked = rule && precision_is_name(rule->pattern);
+  const char *why = refusal(c, x, v, asked), *name = weight_in(c->g, x->args[1], 0);
+  if (!why || !name) return;
+  Arena *a = c->g->module->arena;
+  if (rule && !rule->why) rule->why = arena_printf(a, "%s: %s", name, why);
+  Type *row = &graph_value(c->g, x->args[0])->type;
+  Dim k = row->dim[row->rank - 1];
+  if (dim_is_const(k) && k.c > CODES_MOST_K && !asked)
+    diag_warning(c->g->module->diag, "W0002", x->span, "the product with '%s' is not of codes: %s", name, why);
+}
+
+// A rule that names a weight is meant for it; what a pattern leaves as it is says nothing against the others.
+static void judge(Module *m, PrecisionRule *r) {
+  const char *why = r->why ? r->why : "no product with rows reads it";
+  bool there = false;
+  for (size_t i = 0; i < m->weight.n; i++) there = there || precision_rule(m->precision, m->weight.at[i].name) == r;
+  if (!r->is->codes || r->used || !there) return;
+  if (precision_is_name(r->pattern)) {
+    Diagnostic *g = diag_error(m->diag, "E0314", r->span, "'%s' cannot be %s: %s", r->pattern, r->is->name, why);
+    diag_hint(m->diag, g, "a rule with a precision of weights, = %sw, keeps it in 16 bits", dtype_info[r->is->keep].name);
+  } else {
+    diag_warning(m->diag, "W0002", r->span, "nothing that \"%s\" fits can be %s: %s", r->pattern, r->is->name, why);
+  }
+}
+
+static void look_at_results(Module *m, Arena *scratch, const PassOptions *o) {
+  for (size_t i = 0; i < m->graph.n; i++) {
+    Graph *g = m->graph.at[i];
+    if (g->objective) continue;
+    ArenaMark mark = arena_mark(scratch);
+    RuleCtx c = {.g = g, .uses = graph_uses(g, scratch), .known = g->value.n, .opt = o};
+    for (uint32_t v = 1; v < c.known; v++)
+      if (!g->value.at[v].dead) look_at_product(&c, (Val){v});
+    arena_reset(scratch, mark);
+  }
+  bool routes = false;
+  for (size_t i = 0; i < m->graph.n; i++) routes = routes || !m->graph.at[i]->objective;
+  for (size_t i = 0; routes && m->precision && i < m->precision->rule.n; i++) judge(m, &m->precision->rule.at[i]);
+}
+
 size_t pass_quantise(Module *m, Arena *scratch, const PassOptions *o) {
-  if (!o->precision || !o->precision->codes) return 0;
-  return rewrite_run(m, scratch, o, "quantise", quantise_rules, sizeof quantise_rules / sizeof *quantise_rules);
+  if (!precision_has_codes(m->precision, o->precision ? o->precision : precisions)) return 0;
+  size_t n = rewrite_run(m, scratch, o, "quantise", quantise_rules, sizeof quantise_rules / sizeof *quantise_rules);
+  look_at_results(m, scratch, o);
+  return n;
 }
