@@ -71,12 +71,12 @@ typedef struct Session {
   const char *spec;    // compiled last; NULL if its defines or routes are not those of the options
   PageText page;
   FolderPage folder;
-  bool wants_weights; // the command takes the weights of a folder, too
+  bool wants_weights;             // the command takes the weights of a folder, too
   struct PrecisionSet *precision; // rules that were put in force last; NULL: none
-  StrList deps;       // files read, for -MD
-  StrList cc_flags;   // further flags of the C compiler ("-DVIT_TRACE")
-  Digester pages;     // texts of the pages read so far
-  const char *cache;  // see cache_dir
+  StrList deps;                   // files read, for -MD
+  StrList cc_flags;               // further flags of the C compiler ("-DVIT_TRACE")
+  Digester pages;                 // texts of the pages read so far
+  const char *cache;              // see cache_dir
   bool cache_is_temporary;
   struct Outputs *outputs; // outputs.c
   Buf *instead;            // errors go here, not to standard error; NULL: they do not

@@ -87,10 +87,11 @@ bool session_precision(Session *s, Module *m) {
   if (!set && is_file(name)) return false;
   if (!set) {
     const char *all = list_sets(s, m, name, &near);
-    session_fail(s, EXIT_USAGE,
-                 "--precision: there is no precision '%s'%s%s%s (%s%s%s; a file of rules has a '/' or a '.' in its name)",
-                 name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "", precision_names(&s->arena),
-                 *all ? ", and of the page " : "", all);
+    session_fail(
+        s, EXIT_USAGE,
+        "--precision: there is no precision '%s'%s%s%s (%s%s%s; a file of rules has a '/' or a '.' in its name)", name,
+        near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "", precision_names(&s->arena),
+        *all ? ", and of the page " : "", all);
     return false;
   }
   note_idle(s, m, set);

@@ -513,7 +513,9 @@ bool session_targets_run(Session *s, const Target *const *t, size_t n, const cha
 const char *session_best_isa(const Session *s) {
   const Target *t = target_by_name(sy_cpu_isa());
   bool rules = s->opt.precision && !precision_by_name(s->opt.precision) && !s->precision; // of a page to be read
-  return t->isa->codes_of && !rules && !precision_has_codes(s->precision, session_precision_of_all(s)) ? t->isa->codes_of : t->name;
+  return t->isa->codes_of && !rules && !precision_has_codes(s->precision, session_precision_of_all(s))
+             ? t->isa->codes_of
+             : t->name;
 }
 
 size_t session_targets(Session *s, const char *list, const Target **out) {

@@ -58,7 +58,8 @@ typedef struct TokenValue {
 Node *parse_file(Arena *arena, Intern *names, Diag *diag, uint32_t file);
 Node *parse_with(Parser *p); // the same with a parser that the caller has set up
 Node *parse_expression(Arena *arena, Intern *names, Diag *diag, uint32_t file);
-Node *parse_rules(Arena *arena, Intern *names, Diag *diag, uint32_t file); // those of a precision, in a file of their own
+Node *parse_rules(Arena *arena, Intern *names, Diag *diag,
+                  uint32_t file); // those of a precision, in a file of their own
 
 /* tree building (tree.c) */
 Node *node_fill(Parser *p, NodeKind kind, Span span, Node fields); // copies fields into a new node

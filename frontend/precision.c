@@ -20,7 +20,8 @@ static const Precision *read_precision(Reader *r, const Node *is) {
   if (p) return p;
   const char *known = precision_names(r->a), *near = name ? precision_near(is->name) : NULL;
   if (!name) {
-    Diagnostic *g = diag_error(r->diag, "E0145", is->span, "a rule of a precision says the name of one, without quotes");
+    Diagnostic *g =
+        diag_error(r->diag, "E0145", is->span, "a rule of a precision says the name of one, without quotes");
     diag_hint(r->diag, g, "there are %s", known);
     return NULL;
   }
@@ -44,7 +45,8 @@ static void read_rule(Reader *r, const Node *n) {
   if (wrong || !is) return;
   for (size_t i = 0; i < r->set->rule.n; i++) {
     if (strcmp(r->set->rule.at[i].pattern, n->text) != 0) continue;
-    Diagnostic *g = diag_error(r->diag, "E0145", n->span, "two rules for \"%s\", of which the first would count", n->text);
+    Diagnostic *g =
+        diag_error(r->diag, "E0145", n->span, "two rules for \"%s\", of which the first would count", n->text);
     diag_note(r->diag, g, r->set->rule.at[i].span, "the first one");
     return;
   }

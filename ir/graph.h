@@ -316,8 +316,8 @@ typedef struct Module {
   VEC(Prepare) prepare;
   VEC(Generate) generate;
   VEC(Rename) rename;
-  VEC(Stage) stage;             // those that were asked for
-  const Train *train;           // NULL: losses alone
+  VEC(Stage) stage;               // those that were asked for
+  const Train *train;             // NULL: losses alone
   struct PrecisionSet *precision; // rules by paths that are in force (precision.h), NULL: what options say. Printed
   VEC(struct PrecisionSet *) precisions; // those of the page, by name
   const char *built;            // what it was built with: "preset=base, size=224, ..", for people; NULL if unknown

@@ -12,6 +12,7 @@
 // value without a place, so that print -> parse -> print is the identity on comments too.
 #include "graph.h"
 #include "ir_lex.h"
+#include "precision.h"
 
 #include <stdlib.h>
 #include <string.h>

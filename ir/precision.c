@@ -1,5 +1,5 @@
-// precision.c: see precision.h. A pattern with places is matched by the set of its positions that a part of the name can
-// have led to, so that a name takes the time of its length however many places there are.
+// precision.c: see precision.h. A pattern with places is matched by the set of its positions that a part of the name
+// can have led to, so that a name takes the time of its length however many places there are.
 #include "precision.h"
 
 #include "common/text.h"

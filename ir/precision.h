@@ -6,10 +6,10 @@
 //     "encoder.*" = int8                         {"encoder.*", int8}}}
 //   }
 //
-// The first rule that fits a weight counts, as in a `rename`; what no rule fits is as the model says. A pattern fits the
-// name of a weight, or the module that it is the `weight` of ("heads.head" fits "heads.head.weight"). In it * stands for
-// any text, ? for one character, {i} for a part of a name without points, {a...} for any text, at least one character
-// each. What has no name (caches of a generate) goes by the rule "*".
+// The first rule that fits a weight counts, as in a `rename`; what no rule fits is as the model says. A pattern fits
+// the name of a weight, or the module that it is the `weight` of ("heads.head" fits "heads.head.weight"). In it *
+// stands for any text, ? for one character, {i} for a part of a name without points, {a...} for any text, at least one
+// character each. What has no name (caches of a generate) goes by the rule "*".
 //
 // A page and a file make the same sets, and the text of the IR carries the one in force (Module.precision).
 #ifndef SY_PRECISION_H
@@ -38,6 +38,7 @@ typedef struct PrecisionRule {
   Span span;
   size_t used;     // products that came out in it; the pass `quantise` counts
   const char *why; // the first of those that did not, and why; NULL: none
+  bool told;       // that was said of the product
 } PrecisionRule;
 typedef struct PrecisionSet {
   const char *name;

@@ -33,8 +33,7 @@ static bool reads_rows(const Graph *g, uint32_t linear, uint32_t of) { // the sa
 // What is in one product is in one precision.
 static bool same_precision(const Graph *g, const PassOptions *o, uint32_t linear, uint32_t of) {
   const Value *a = graph_value(g, (Val){linear}), *b = graph_value(g, (Val){of});
-  return !g->module->precision ||
-         precision_of(g, o, a->args[1], NULL) == precision_of(g, o, b->args[1], NULL);
+  return !g->module->precision || precision_of(g, o, a->args[1], NULL) == precision_of(g, o, b->args[1], NULL);
 }
 
 static Val transposed(Graph *g, Val w, Span at) {

@@ -107,16 +107,17 @@ static void look_at_product(RuleCtx *c, Val v) {
     (void)precision_of(c->g, c->opt, x->args[0], &rule);
     if (rule) rule->used++;
   }
-  if (x->op != OP_linear || !asked_for(c, x, &rule)->codes) return;
+  if (x->op != OP_linear || graph_residency(c->g, v) != RES_act || !asked_for(c, x, &rule)->codes) return;
   bool asked = rule && precision_is_name(rule->pattern);
   const char *why = refusal(c, x, v, asked), *name = weight_in(c->g, x->args[1], 0);
   if (!why || !name) return;
   Arena *a = c->g->module->arena;
-  if (rule && !rule->why) rule->why = arena_printf(a, "%s: %s", name, why);
+  if (rule && !rule->why) rule->why = asked ? why : arena_printf(a, "%s: %s", name, why);
   Type *row = &graph_value(c->g, x->args[0])->type;
   Dim k = row->dim[row->rank - 1];
-  if (dim_is_const(k) && k.c > CODES_MOST_K && !asked)
-    diag_warning(c->g->module->diag, "W0002", x->span, "the product with '%s' is not of codes: %s", name, why);
+  if (!dim_is_const(k) || k.c <= CODES_MOST_K || asked) return;
+  diag_warning(c->g->module->diag, "W0002", x->span, "the product with '%s' is not of codes: %s", name, why);
+  if (rule) rule->told = true;
 }
 
 // A rule that names a weight is meant for it; what a pattern leaves as it is says nothing against the others.
@@ -127,8 +128,9 @@ static void judge(Module *m, PrecisionRule *r) {
   if (!r->is->codes || r->used || !there) return;
   if (precision_is_name(r->pattern)) {
     Diagnostic *g = diag_error(m->diag, "E0314", r->span, "'%s' cannot be %s: %s", r->pattern, r->is->name, why);
-    diag_hint(m->diag, g, "a rule with a precision of weights, = %sw, keeps it in 16 bits", dtype_info[r->is->keep].name);
-  } else {
+    diag_hint(m->diag, g, "a rule with a precision of weights, = %sw, keeps it in 16 bits",
+              dtype_info[r->is->keep].name);
+  } else if (!r->told) {
     diag_warning(m->diag, "W0002", r->span, "nothing that \"%s\" fits can be %s: %s", r->pattern, r->is->name, why);
   }
 }

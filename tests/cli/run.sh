@@ -519,7 +519,29 @@ says "... by their type" '^entry 0 *BF16' out
 if ./narrow --weights tiny.syw --selftest > /dev/null 2> err; then bad "weights of another precision"; else ok "weights of another precision"; fi
 says "... are refused" 'packed for another build'
 run 2 "an unknown precision" build vit:tiny --precision int9 -o x
-says "... is named with those there are" "'int9' is none of $(sed -n 's/^PRECISION(\([a-z0-9]*\),.*/\1/p' "$source/passes/precisions.def" | paste -sd'|')"
+says "... is named with those there are" "no precision 'int9'; did you mean 'int8'? ($(sed -n 's/^PRECISION(\([a-z0-9]*\),.*/\1/p' "$source/ir/precisions.def" | paste -sd, | sed 's/,/, /g')"
+printf '# by path\n"*.mlp.*" = int8\n"heads.head" = bf16w  # the last\n"nosuch.*" = f16w\n' > mixed.precision
+run 0 "a file of rules" emit vit:tiny --precision mixed.precision --emit=ir@precision -MD -o mixed.ir
+says "... a rule that fits nothing is a note" 'mixed.precision:4:1: note: the rule "nosuch.\*" = f16w fits no weight'
+check "... the dump has them" grep -q '^precision "mixed.precision" "heads.head" "bf16w"$' mixed.ir
+check "... products by them" [ "$(grep -c ' = linear_codes ' mixed.ir):$(grep -c '{to = "bf16"}' mixed.ir)" = 8:1 ]
+check "... it is a file that the output depends on" grep -q 'mixed.precision' mixed.ir.d
+run 0 "the dump goes on" emit mixed.ir --emit=c -o mixed.c
+sed 's/^precision.*//; 1i precision mixed { "*.mlp.*" = int8; "heads.head" = bf16w; "nosuch.*" = f16w }' "$source/models/vit.sy" > own.sy
+run 0 "a set of the page" emit own.sy:tiny --precision mixed --emit=ir@precision -o own.ir
+says "... the same rules" 'own.sy:1:' err
+check "... the same products" [ "$(grep -c ' = linear_codes ' own.ir)" = 8 ]
+run 2 "a set that the page has not" emit own.sy:tiny --precision mixd -o x
+says "... near names" "did you mean 'mixed'"
+run 3 "a file of rules that is not there" emit vit:tiny --precision nosuch.precision -o x
+head -c 3000 tiny.safetensors > garbage.precision
+run 1 "a file of rules that is none" emit vit:tiny --precision garbage.precision -o x
+: > empty.precision
+run 1 "an empty file of rules" emit vit:tiny --precision ./empty.precision -o x
+says "... is one without rules" 'has no rules'
+{ printf '"'; head -c 1000000 /dev/zero | tr '\0' a; printf '" = int8\n'; } > long.precision
+run 1 "a pattern of a megabyte" emit vit:tiny --precision long.precision -o x
+says "... is too long" 'longer than 400 characters'
 run 2 "weights pack without a checkpoint" weights pack vit:tiny -o x.syw
 run 3 "weights pack of a file that is not there" weights pack vit:tiny -w nosuch.safetensors -o x.syw
 run 2 "weights with a wrong verb" weights pakc vit:tiny

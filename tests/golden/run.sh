@@ -14,7 +14,7 @@
 # riscv    LLVM's RISC-V code under qemu, and once more with the vector extension where this qemu has it: bits of the
 #          interpreter at rv64gc
 # narrow   weights and states kept in bf16 and in f16, and products of 8-bit codes: the interpreter, C and LLVM, and all widths
-#          with fma, give the same bits; SWITCHYARD_PRECISIONS names one
+#          with fma, give the same bits; SWITCHYARD_PRECISIONS names one; `mixed` is all of them, by the rules of mixed.precision
 # train    the cases of training (losses, gradients, weights after steps, states), which the other ways leave out: the
 #          interpreter at every width, compiled C with 1 and 2 threads, and LLVM, on the best instruction set;
 #          SWITCHYARD_TRAIN_ISAS names further ones for C and for LLVM, SWITCHYARD_TRAIN_MODEL one page for C and in-process LLVM
@@ -249,6 +249,7 @@ for way in $ways; do
   narrow)
     inexact=yes # how near the results are: docs/precision.md
     for kept in ${SWITCHYARD_PRECISIONS:-bf16w f16w int8}; do
+      [ $kept = mixed ] && continue
       if [ $kept = int8 ]; then isa=$(codes_isa); else isa=$(best); fi
       isa=${isa:-portable}
       check "$kept-interp-avx2" --backend interp --isa avx2 --precision $kept
@@ -272,6 +273,22 @@ for way in $ways; do
       check "$kept-llvm" --backend llvm --isa "$isa" --precision $kept
       same "$kept-interp-avx2" "$kept-llvm"
     done
+    case " ${SWITCHYARD_PRECISIONS:-mixed} " in
+    *" mixed "*) # by rules, on a few sets: which weight is in what is decided before any of the kernels above
+      isa=$(codes_isa) mixed="--precision $here/mixed.precision" all=$cases cases=$work/cases-mixed
+      mkdir "$cases"
+      for set in vit_torchvision clip vit_timm; do ln -s "$here/$set" "$cases/$set"; done
+      check mixed-interp-avx2 --backend interp --isa avx2 $mixed
+      check mixed-interp-avx512 --backend interp --isa avx512 $mixed
+      same mixed-interp-avx2 mixed-interp-avx512
+      if [ -n "$isa" ]; then
+        check mixed-c --isa "$isa" $mixed
+        same mixed-interp-avx2 mixed-c
+        [ -n "$(no_llvm)" ] || { check mixed-llvm --backend llvm --isa "$isa" $mixed; same mixed-interp-avx2 mixed-llvm; }
+      fi
+      cases=$all
+      ;;
+    esac
     inexact=no
     ;;
   train)
