@@ -243,8 +243,11 @@ static bool types_have_kernels(const Graph *g, const Group *grp) {
   return true;
 }
 
+static bool is_product_of_codes(Op op) {
+  return op == OP_linear_codes || op == OP_linear_codes4;
+}
 static bool is_codes(const Graph *g, const Group *grp) {
-  return grp->anchor.id && graph_value(g, grp->anchor)->op == OP_linear_codes;
+  return grp->anchor.id && is_product_of_codes(graph_value(g, grp->anchor)->op);
 }
 
 // The sets of a program, a base before those that differ from it, and without these where no product is of codes.
@@ -252,7 +255,7 @@ static void take_targets(Program *p, const Target *const *target, size_t n) {
   bool codes = false;
   for (size_t i = 0; i < p->module->graph.n; i++) {
     const Graph *g = p->module->graph.at[i];
-    for (uint32_t v = 1; v < g->value.n; v++) codes = codes || g->value.at[v].op == OP_linear_codes;
+    for (uint32_t v = 1; v < g->value.n; v++) codes = codes || is_product_of_codes(g->value.at[v].op);
   }
   for (int alike = 0; alike < 2; alike++)
     for (size_t t = 0; t < n; t++)

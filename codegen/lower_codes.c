@@ -1,5 +1,6 @@
 // lower_codes.c: groups around a product of codes of 8 bits (ir/op/codes.h):
-//   y[.., n] = epilogue(float(sum_k row[.., k] w[n, k]) * scale[row] * scale[n]).
+//   y[.., n] = epilogue(float(sum_k row[.., k] w[n, k]) * scale[row] * scale[n]),
+// and with weights of 4 bits, whose tile is in lower_codes4.c.
 //
 // Sums are of whole numbers, so neither the order over k nor the tile shows in a bit, and tiles are chosen for speed
 // alone. Panels are those of all products, 16 columns, with four codes of k where an f32 would be. Loops, outside in:
@@ -9,42 +10,14 @@
 //         the tile would take a third of its time
 //       panels; row tiles: all of k in registers; then scales and the rest of the epilogue, through scratch
 // A single row is bound by memory: its tile takes several panels, so that more loads are in flight.
-#include "ir/op/codes.h"
-#include "lower_matmul.h"
-#include "lower_tile.h"
+#include "lower_codes.h"
 
 #include <string.h>
 
 enum {
   MADE_BYTES = 3 << 17, // of the rows of a block, as they are multiplied: within a second-level cache
-  PAIR_VECTORS = 2,
   ASK_STEPS = 16, // words between hints for the next panels; CODE_DEPTH / CODES_IN_WORD, which divides those of any row
 };
-
-typedef struct Codes {
-  Lowering lo;
-  const Value *anchor;
-  size_t xsrc;              // rows of words in lo.src
-  KBufRef w, scales, sums;  // of the weight
-  KBufRef made;             // scratch: rows as they are multiplied; 0: they are read where they lie
-  KBufRef tile;             // scratch: the sums of a tile
-  int64_t n, quarter;       // columns; words of a row that hold codes
-  int64_t panels, made_row; // words of a row in `made`
-  int rows, width;          // register tile: rows x panels
-  int64_t block;            // rows that are made at a time
-  KIdx at[LOWER_AXES];      // row indices of the current tile
-  KIdx first;               // row of the range that `made` begins with
-  KIdx chunk_start;         // panels of the task
-  int64_t chunk;
-  int64_t part; // rows of a task, 0: they are not divided
-  KIdx part_start;
-} Codes;
-
-typedef struct PanelRun { // panels of a tile
-  KIdx panel;
-  int panels;
-  int64_t columns; // of the result
-} PanelRun;
 
 static int64_t least(int64_t a, int64_t b) {
   return a < b ? a : b;
@@ -93,16 +66,6 @@ static void make_row(Codes *c, KIdx row, KIdx to) {
 }
 
 /* one register tile ----------------------------------------------------------------------------------- */
-typedef struct CodeTile {
-  const Codes *c;
-  const PanelRun *p;
-  KIdx row;          // of the range
-  int rows, vectors; // vectors of all panels
-  KBufRef a;         // where the rows are
-  KIdx a_at, lda, ldb, ldy;
-  KVal acc[TILE_MOST_ACC];
-} CodeTile;
-
 static KIdx distance(Kernel *k, bool matters, int64_t n, const char *name) {
   return matters ? ki_var(kb_let(k, ki_const(n), name)) : ki_const(n);
 }
@@ -112,12 +75,12 @@ static void open_tile(CodeTile *t) {
   int columns = t->p->panels * PANEL;
   t->vectors = columns / (int)k->lanes;
   CHECK(t->rows * t->vectors <= TILE_MOST_ACC);
-  kb_region(k, arena_printf(k->arena, "codes_%dx%d", t->rows, columns),
-            arena_printf(k->arena, "%d %s of %d columns of a product of codes, in registers", t->rows,
-                         t->rows > 1 ? "rows" : "row", columns));
+  kb_region(k, arena_printf(k->arena, "codes%s_%dx%d", t->c->grouped ? "4" : "", t->rows, columns),
+            arena_printf(k->arena, "%d %s of %d columns of a product of codes%s, in registers", t->rows,
+                         t->rows > 1 ? "rows" : "row", columns, t->c->grouped ? " with weights of 4 bits" : ""));
   t->lda = distance(k, t->rows > 1,
                     t->c->made.id ? t->c->made_row : t->c->lo.src.at[t->c->xsrc].stride[t->c->lo.rank - 2], "lda");
-  t->ldb = distance(k, t->p->panels > 1, t->c->quarter * PANEL, "ldb");
+  t->ldb = distance(k, t->p->panels > 1, t->c->panel_words * PANEL, "ldb");
   t->ldy = distance(k, t->rows > 1, (int64_t)t->p->panels * PANEL, "ldy");
 }
 
@@ -150,7 +113,7 @@ static void multiply(const CodeTile *t, int first, int n, const KVal *b, KOp dot
   }
 }
 
-// Word `word` of the columns with what the rows have for it at a_at. Pairs: of PAIR_VECTORS vectors one half, then the
+// Word `word` of the columns with what the rows have for it at a_at. Pairs: of CODE_VECTORS vectors one half, then the
 // other, so that 12 sums, these, an operand and a product are the 16 registers that there are.
 static void step_tile(const CodeTile *t, KIdx word, KIdx a_at) {
   const Codes *c = t->c;
@@ -158,7 +121,7 @@ static void step_tile(const CodeTile *t, KIdx word, KIdx a_at) {
   int per_panel = PANEL / (int)k->lanes;
   bool pairs = dot_of(c) == DOT_PAIRS;
   KIdx panel = ki_add(ki_mul(t->p->panel, c->quarter * PANEL), ki_mul(word, PANEL));
-  int most = pairs ? PAIR_VECTORS : t->vectors;
+  int most = pairs ? CODE_VECTORS : t->vectors;
   for (int first = 0; first < t->vectors; first += most) {
     KVal words[TILE_MOST_ACC], half[TILE_MOST_ACC];
     int n = t->vectors - first < most ? t->vectors - first : most;
@@ -177,40 +140,40 @@ static void step_tile(const CodeTile *t, KIdx word, KIdx a_at) {
   }
 }
 
-static bool streams(const Codes *c) { // or is in the second-level cache when it is read again
-  return c->panels * PANEL * c->quarter > c->lo.t->cost->product.cached;
+bool codes_stream(const Codes *c) {
+  return c->panels * PANEL * c->panel_words > c->lo.t->cost->product.cached;
 }
 
 // Weights come from memory once a call: while the tiles of a panel run, each asks for its share of the next one.
 // `steps` words from `word` on are at hand.
-static void ask_for_next(const CodeTile *t, KIdx word, int64_t steps) {
+void codes_ask_for_next(const CodeTile *t, KIdx word, int64_t steps) {
   const Codes *c = t->c;
   Kernel *k = c->lo.k;
   int64_t rows = rows_of_axis(c), width = (int64_t)t->p->panels * PANEL, line = c->lo.t->cost->line / 4;
-  int64_t each = least(ceil_div(width * t->rows, rows), width), of_row = ceil_div(width * c->quarter, rows);
-  KIdx next = ki_mul(ki_addc(t->p->panel, t->p->panels), c->quarter * PANEL);
+  int64_t each = least(ceil_div(width * t->rows, rows), width), of_row = ceil_div(width * c->panel_words, rows);
+  KIdx next = ki_mul(ki_addc(t->p->panel, t->p->panels), c->panel_words * PANEL);
   next = ki_add(ki_add(next, ki_mul(t->row, of_row)), ki_mul(word, each));
   for (int64_t i = 0; i < ceil_div(each * steps, line); i++) kb_prefetch(k, c->w, ki_addc(next, i * line), 2);
 }
 
 // The only row: ahead in the panels at hand.
-static void ask_ahead(const CodeTile *t, KIdx word) {
+void codes_ask_ahead(const CodeTile *t, KIdx word) {
   const Codes *c = t->c;
   const Costs *cost = c->lo.t->cost;
-  KIdx at = ki_mul(ki_add(ki_mul(t->p->panel, c->quarter), word), PANEL);
+  KIdx at = ki_mul(ki_add(ki_mul(t->p->panel, c->panel_words), word), PANEL);
   at = ki_addc(at, cost->product.lines_ahead * cost->line / 4);
   for (int i = 0; i < t->p->panels; i++) kb_prefetch(c->lo.k, c->w, ki_add(at, ki_mul(t->ldb, i)), 1);
 }
 
 static void multiply_rows(const CodeTile *t) {
   Kernel *k = t->c->lo.k;
-  bool pairs = dot_of(t->c) == DOT_PAIRS, asks = streams(t->c);
+  bool pairs = dot_of(t->c) == DOT_PAIRS, asks = codes_stream(t->c);
   KIdx words = ki_var(kb_let(k, ki_const(t->c->quarter), "n")), zero = ki_const(0);
   int64_t steps = pairs ? k->lanes : ASK_STEPS; // a vector of either half of the pairs; words of a row are a multiple
   KIdx j = ki_var(kb_loop(k, "j", kbound(zero), kbound(words), steps));
-  if (asks && t->rows > 1) ask_for_next(t, j, steps);
+  if (asks && t->rows > 1) codes_ask_for_next(t, j, steps);
   KIdx i = ki_var(kb_loop(k, "i", kbound(zero), kbound(ki_const(steps)), 1));
-  if (asks && t->rows == 1) ask_ahead(t, ki_add(j, i));
+  if (asks && t->rows == 1) codes_ask_ahead(t, ki_add(j, i));
   step_tile(t, ki_add(j, i), ki_add(ki_add(t->a_at, ki_mul(j, pairs ? 2 : 1)), i));
   kb_end(k);
   kb_end(k);
@@ -239,9 +202,9 @@ static void emit_columns(Lowering *lo, KIdx col, uint32_t lanes, int64_t n, int 
   KIdx column = ki_add(ki_mul(e->p->panel, PANEL), col);
   Point p = row_point(c, e->row, column, lanes, n);
   KVal sum = kb_load(k, c->tile, ki_add(e->from, col), lanes, lanes == 1 ? 1 : lanes, "sum");
-  KVal y = kb_op2(k, K_mul, kb_cvt(k, sum, DT_F32), lower_in(lo, e->scale, lanes));
+  KVal y = kb_op2(k, K_mul, c->grouped ? sum : kb_cvt(k, sum, DT_F32), lower_in(lo, e->scale, lanes));
   p.leaf = lo->grp->anchor;
-  p.leaf_value = kb_op2(k, K_mul, y, kb_load(k, c->scales, column, lanes, n, "scales"));
+  p.leaf_value = c->grouped ? y : kb_op2(k, K_mul, y, kb_load(k, c->scales, column, lanes, n, "scales"));
   lower_store(lo, &p, lower_element(lo, &p, lo->grp->root));
 }
 
@@ -281,9 +244,13 @@ static void emit_tile(Lowering *lo, KIdx row, int rows, bool tail, void *ud) {
   CodeTile t = {.c = c, .p = rr->p, .row = row, .rows = rows, .a = c->made.id ? c->made : lo->src.at[c->xsrc].buf};
   t.a_at = c->made.id ? ki_mul(ki_add(row, ki_mul(c->first, -1)), c->made_row) : word_of_row(c, here, ki_const(0));
   open_tile(&t);
-  start_tile(&t);
-  multiply_rows(&t);
-  store_tile(&t);
+  if (c->grouped) {
+    codes4_tile(&t);
+  } else {
+    start_tile(&t);
+    multiply_rows(&t);
+    store_tile(&t);
+  }
   kb_end(k);
   emit_epilogue(c, rr->p, rows, here);
 }
@@ -385,10 +352,15 @@ static void choose_tile(Codes *c) {
   c->width = (int)least(single ? cost->single_panels : t->code_tile.panels, c->panels);
 }
 
+static double weight_bytes(const Codes *c) {
+  return 4 * (double)c->panel_words * (double)c->n;
+}
+
 static int64_t wanted_tasks(const Codes *c) {
   const Costs *cost = c->lo.t->cost;
   double kn = (double)(c->quarter * CODES_IN_WORD) * (double)c->n;
-  double by_flops = 2 * (double)least_rows(c) * kn / cost->flops_per_us, by_bytes = kn / cost->bytes_per_us;
+  double by_flops = 2 * (double)least_rows(c) * kn / cost->flops_per_us,
+         by_bytes = weight_bytes(c) / cost->bytes_per_us;
   double tasks = (by_flops > by_bytes ? by_flops : by_bytes) / cost->task_us;
   return tasks < 1 ? 1 : least((int64_t)tasks, cost->most_tasks);
 }
@@ -426,14 +398,15 @@ static bool finish(Codes *c) {
   for (size_t d = 0; d < lo->m->ndim; d++) dims[d] = lo->m->dim[d].hi;
   double tasks = (double)kernel_tasks(lo->k, dims);
   Buf b = {0};
-  buf_puts(&b, "product of 8-bit codes ");
+  buf_puts(&b, c->grouped ? "product of 8-bit codes with weights of 4 bits " : "product of 8-bit codes ");
   type_print(&b, lo->m, &c->anchor->type);
   buf_printf(&b, ", k %lld, tile %d x %d", (long long)(c->quarter * CODES_IN_WORD), c->rows, c->width * PANEL);
   const char *comment = arena_strdup(lo->arena, b.s);
   buf_free(&b);
-  const char *name = arena_printf(lo->arena, "codes_k%lld_n%lld%s", (long long)(c->quarter * CODES_IN_WORD),
-                                  (long long)c->n, lower_members(lo));
-  return lower_finish(lo, 2 * m * kn / tasks, (kn + 4 * m * (double)(c->quarter + c->n)) / tasks, name, comment);
+  const char *name = arena_printf(lo->arena, "codes%s_k%lld_n%lld%s", c->grouped ? "4" : "",
+                                  (long long)(c->quarter * CODES_IN_WORD), (long long)c->n, lower_members(lo));
+  return lower_finish(lo, 2 * m * kn / tasks, (weight_bytes(c) + 4 * m * (double)(c->quarter + c->n)) / tasks, name,
+                      comment);
 }
 
 SY_MUST_USE static bool add_operand(Codes *c, uint32_t i, const char *name, KBufRef *buf) {
@@ -466,9 +439,11 @@ bool lower_codes(Arena *a, const Graph *g, const Group *grp, const Target *t, Lo
   const Type *w = &graph_value(lo->g, c.anchor->args[1])->type;
   c.n = value_int(c.anchor, A_columns, 0);
   c.panels = w->dim[0].c;
-  c.quarter = w->dim[1].c;
+  c.grouped = c.anchor->op == OP_linear_codes4;
+  c.panel_words = w->dim[1].c;
+  c.quarter = c.panel_words * (c.grouped ? 2 : 1);
   if (!add_rows(&c) || !add_operand(&c, 1, "w", &c.w) || !add_operand(&c, 2, "scales", &c.scales) ||
-      !add_operand(&c, 3, "sums", &c.sums) || !lower_sources(lo) || !lower_root(lo))
+      (!c.grouped && !add_operand(&c, 3, "sums", &c.sums)) || !lower_sources(lo) || !lower_root(lo))
     return false;
   lower_collapse(lo, lo->rank - 1, 4 * (int64_t)t->code_tile.rows);
   choose_tile(&c);
@@ -476,8 +451,8 @@ bool lower_codes(Arena *a, const Graph *g, const Group *grp, const Target *t, Lo
   c.block = MADE_BYTES / (4 * c.made_row) / c.rows * c.rows;
   if (c.block < c.rows) c.block = c.rows;
   int64_t made = least(c.block, round_up(rows_of_axis(&c), c.rows));
-  if (t->dot != DOT_WORDS) c.made = kb_buf(lo->k, "made", DT_I32, KB_SCRATCH, made * c.made_row);
-  c.tile = kb_buf(lo->k, "tile", DT_I32, KB_SCRATCH, (int64_t)c.rows * c.width * PANEL);
+  if (t->dot != DOT_WORDS && !c.grouped) c.made = kb_buf(lo->k, "made", DT_I32, KB_SCRATCH, made * c.made_row);
+  c.tile = kb_buf(lo->k, "tile", c.grouped ? DT_F32 : DT_I32, KB_SCRATCH, (int64_t)c.rows * c.width * PANEL);
   emit_tasks(&c);
   return finish(&c);
 }

@@ -7,7 +7,7 @@
 
 LowerFn lower_matmul;
 
-// outer: see lower_outer.c; linear_codes: lower_codes.c.
+// outer: see lower_outer.c; linear_codes, linear_codes4: lower_codes.c.
 LowerFn lower_outer, lower_codes;
 
 #endif

@@ -10,7 +10,7 @@
 //   softmax:    maximum; e^(x - max) into scratch with its sum; product with 1 / sum
 //   argmax:     best value and its index in each lane, then the least index among the best lanes; exact for all i32
 //   top_k:      the same once for each place, among the elements behind the one found before
-//   quantise:   greatest magnitude, as bits; then words of four codes (ir/op/codes.h)
+//   quantise:   greatest magnitude, as bits; then words of four codes, and the sums of groups (ir/op/codes.h)
 // A reduction over an axis whose elements are not adjacent (the mean over tokens) runs in vectors across its rows.
 #include "ir/op/codes.h"
 #include "kmath.h"
@@ -440,12 +440,45 @@ static KVal plain_codes(Row *r, KIdx c) {
   return kb_op2(k, K_add, kb_cvt(k, y, DT_I32), kb_const(k, 128, DT_I32, k->lanes));
 }
 
+// The words of group g, and the sum of its codes, 128 more each, that lie in their lower and in their upper halves.
+static KVal code_group(Row *r, KIdx g, bool sums) {
+  Lowering *lo = r->lo;
+  Kernel *k = lo->k;
+  KVal sum = {0}, byte = kb_const(k, 256, DT_I32, k->lanes);
+  for (int64_t j = 0; j < GROUP_WORDS; j += k->lanes) {
+    KVal code[CODES_IN_WORD];
+    for (int i = 0; i < CODES_IN_WORD; i++)
+      code[i] = plain_codes(r, ki_addc(ki_mul(g, CODE_GROUP), j + (int64_t)i * GROUP_WORDS));
+    KVal word = code[CODES_IN_WORD - 1];
+    for (int i = CODES_IN_WORD - 2; i >= 0; i--) word = kb_op2(k, K_add, kb_op2(k, K_mul, word, byte), code[i]);
+    word = kb_op2(k, K_xor, word, kb_const(k, (int32_t)0x80808080u, DT_I32, k->lanes)); // 128 less in each byte
+    Point p = point_at(r, ki_addc(ki_mul(g, GROUP_WORDS), j), k->lanes, k->lanes);
+    kb_store(k, lo->root.buf, lower_address(lo, &lo->root, &p), word, k->lanes);
+    if (!sums) continue;
+    KVal low = kb_op2(k, K_add, code[0], code[1]), high = kb_op2(k, K_add, code[2], code[3]);
+    low = kb_op2(k, K_add, low, kb_op2(k, K_mul, high, kb_const(k, 65536, DT_I32, k->lanes)));
+    sum = sum.id ? kb_op2(k, K_add, sum, low) : low;
+  }
+  return sums ? kb_op1(k, K_hadd, sum) : sum;
+}
+
+// The halves behind the room, of the sums L and H in L + 2^16 H, each of 32 codes and as many times 128: -8 times those
+// of the codes, B = 2^15 - 8 L and A = 2^15 - 8 H. As B may be negative, the word is 2^16 A + (B + 2^15) with that bit
+// of the lower half turned.
+static KVal group_halves(Row *r, KVal sum) {
+  Kernel *k = r->lo->k;
+  KVal y = kb_op2(k, K_mul, sum, kb_const(k, CODE4_LEAST, DT_I32, 1));
+  y = kb_op2(k, K_add, y, kb_const(k, INT32_MIN + 65536, DT_I32, 1));
+  return kb_op2(k, K_xor, y, kb_const(k, 32768, DT_I32, 1));
+}
+
 static void row_quantise(Row *r) {
   Lowering *lo = r->lo;
   Kernel *k = lo->k;
-  int64_t columns = r->columns.bound, quarter = codes_words(columns);
-  Point end = point_at(r, ki_const(quarter), k->lanes, k->lanes);
-  KIdx room = lower_address(lo, &lo->root, &end);
+  int64_t columns = r->columns.bound, words = codes_words(columns), groups = codes_depth(columns) / CODE_GROUP;
+  int64_t room = CODE_ROOM + (value_attr(r->anchor, A_group) ? codes_group_words(columns) : 0);
+  Point end = point_at(r, ki_const(words), k->lanes, k->lanes);
+  KIdx behind = lower_address(lo, &lo->root, &end);
   KVal most, scale;
   reduce_as(r, DT_I32, term_magnitude, 1, K_max, 0, &most);
   if (!r->plain) fill_row(r, columns, codes_depth(columns));
@@ -453,17 +486,13 @@ static void row_quantise(Row *r) {
   KVal tiny = kb_op2(k, K_lt, most, num(r, CODE_LEAST, 1)), zero = num(r, 0, 1), top = num(r, CODE_MOST, 1);
   r->s[0] = kb_op3(k, K_select, tiny, zero, kb_op2(k, K_div, top, most));
   scale = kb_op3(k, K_select, tiny, zero, kb_op2(k, K_div, most, top));
-  KIdx j = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(ki_const(quarter)), k->lanes));
-  KVal word = plain_codes(r, ki_addc(j, (CODES_IN_WORD - 1) * quarter)), byte = kb_const(k, 256, DT_I32, k->lanes);
-  for (int i = CODES_IN_WORD - 2; i >= 0; i--)
-    word = kb_op2(k, K_add, kb_op2(k, K_mul, word, byte), plain_codes(r, ki_addc(j, i * quarter)));
-  word = kb_op2(k, K_xor, word, kb_const(k, (int32_t)0x80808080u, DT_I32, k->lanes)); // 128 less in each byte
-  Point p = point_at(r, j, k->lanes, k->lanes);
-  kb_store(k, lo->root.buf, lower_address(lo, &lo->root, &p), word, k->lanes);
-  kb_end(k);
   KVal none = kb_const(k, 0, DT_I32, k->lanes);
-  for (int64_t w = 0; w < CODE_ROOM; w += k->lanes) kb_store(k, lo->root.buf, ki_addc(room, w), none, k->lanes);
-  kb_store(k, lo->root.buf, room, kb_op1(k, K_magn, scale), 1);
+  for (int64_t w = 0; w < room; w += k->lanes) kb_store(k, lo->root.buf, ki_addc(behind, w), none, k->lanes);
+  kb_store(k, lo->root.buf, behind, kb_op1(k, K_magn, scale), 1);
+  KIdx g = ki_var(kb_loop(k, "g", kbound(ki_const(0)), kbound(ki_const(groups)), 1));
+  KVal sum = code_group(r, g, room > CODE_ROOM);
+  if (sum.id) kb_store(k, lo->root.buf, ki_add(ki_addc(behind, CODE_ROOM), g), group_halves(r, sum), 1);
+  kb_end(k);
 }
 
 /* reduction across rows ------------------------------------------------------------------------------- */

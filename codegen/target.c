@@ -133,8 +133,9 @@ const Intrinsic *target_intrinsic(const Target *t, KOp op) {
 }
 
 unsigned kernel_helpers(const Kernel *k) {
-  static const bool codes[KOP_COUNT] = {[K_magn] = true, [K_real] = true, [K_even8] = true, [K_odd8] = true,
-                                        [K_dot2] = true, [K_dot4] = true, [K_dot4u] = true};
+  static const bool codes[KOP_COUNT] = {
+      [K_magn] = true, [K_real] = true,  [K_even8] = true, [K_odd8] = true,  [K_dot2] = true,
+      [K_dot4] = true, [K_dot4u] = true, [K_low4] = true,  [K_high4] = true, [K_pairs4] = true};
   unsigned need = 0;
   for (size_t b = 1; b < k->buf.n; b++)
     if (dtype_is_narrow(k->buf.at[b].dtype)) need |= HELP_NARROW;

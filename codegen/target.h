@@ -38,7 +38,7 @@ extern const InstructionSet instruction_sets[ISA_COUNT];
 typedef struct Intrinsic { // an operation that LLVM would not find in its parts
   KOp op;
   const char *name; // "llvm.x86.avx2.pmadd.wd"
-  bool halves;      // its operands are vectors of 16 bits, not of words
+  uint32_t bits;    // of the elements of its operands, which lie in words
   bool adds;        // the sum is an operand of it
 } Intrinsic;
 

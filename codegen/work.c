@@ -58,6 +58,8 @@ static double contraction(const Graph *g, const Value *v, const int64_t *dims) {
     return 2 * x * extent_now(&v->type, 1, dims) * (v->op == OP_outer_rows ? rows_share(g, v, dims) : 1);
   }
   const Type *x = &graph_value(g, v->args[0])->type;
+  if (v->op == OP_linear_codes4)
+    return 2 * type_elements_now(&v->type, dims) * (double)(CODE_GROUP * graph_value(g, v->args[2])->type.dim[1].c);
   if (v->op == OP_linear_codes)
     return 2 * type_elements_now(&v->type, dims) * (double)(CODES_IN_WORD * graph_value(g, v->args[1])->type.dim[1].c);
   double n = type_elements_now(&v->type, dims), k = extent_now(x, x->rank - 1, dims);

@@ -316,6 +316,26 @@ static void run_dot4u(Run *r, const Step *s) {
   (void)r, dot(s, 8, true);
 }
 
+static void run_low4(Run *r, const Step *s) {
+  (void)r;
+  for (int l = 0; l < s->lanes; l++) s->d->u[l] = s->a->u[l] & 0x0f0f0f0fu;
+}
+static void run_high4(Run *r, const Step *s) {
+  (void)r;
+  for (int l = 0; l < s->lanes; l++) s->d->u[l] = s->a->u[l] >> 4 & 0x0f0f0f0fu;
+}
+static void run_pairs4(Run *r, const Step *s) {
+  (void)r;
+  for (int l = 0; l < s->lanes; l++) {
+    int32_t sum[2];
+    for (int h = 0; h < 2; h++) {
+      sum[h] = part(s->a->u[l], h, 16);
+      for (int p = 2 * h; p < 2 * h + 2; p++) sum[h] += part(s->b->u[l], p, 8) * part(s->c->u[l], p, 8);
+    }
+    s->d->u[l] = halves(sum[0], sum[1]);
+  }
+}
+
 static void run_cvt(Run *r, const Step *s) {
   (void)r;
   for (int l = 0; l < s->lanes; l++) {

@@ -25,7 +25,8 @@ typedef struct Signature {
   char lanes;       // 'a' 1 or the kernel's, '1', 'w' the kernel's
   const char *args; // one letter an operand: s same type, S scalar and V vector of the same dtype, m mask of the same
                     // lanes, n number of the same lanes (any dtype), = the type of operand 0, r a register,
-                    // f and i an f32 and an i32 of the same lanes
+                    // f and i an f32 and an i32 of the same lanes, 4 as s, and with bytes of four bits: what makes
+                    // them so is seen here, as instructions on bytes saturate with others
 } Signature;
 
 static const Signature signature[KOP_COUNT] = {
@@ -42,6 +43,7 @@ static const Signature signature[KOP_COUNT] = {
     [K_xor] = {INT, 'a', "ss"},    [K_shr] = {INT, 'a', "ss"},     [K_rotl] = {INT, 'a', "ss"},
     [K_magn] = {INT, 'a', "f"},    [K_real] = {FLT, 'a', "i"},     [K_even8] = {INT, 'a', "s"},
     [K_odd8] = {INT, 'a', "s"},    [K_dot2] = {INT, 'a', "sss"},   [K_dot4] = {INT, 'a', "sss"},
+    [K_low4] = {INT, 'a', "s"},    [K_high4] = {INT, 'a', "s"},    [K_pairs4] = {INT, 'a', "s4s"},
     [K_dot4u] = {INT, 'a', "sss"}, [K_lt] = {MSK, 'a', "n="},      [K_le] = {MSK, 'a', "n="},
     [K_eq] = {MSK, 'a', "n="},     [K_and] = {MSK, 'a', "ss"},     [K_or] = {MSK, 'a', "ss"},
     [K_not] = {MSK, 'a', "s"},     [K_select] = {NUM, 'a', "mss"}, [K_mtob] = {NUM, 'a', "m"},
@@ -284,6 +286,8 @@ static bool check_operand(Check *c, const KIns *s, int i, char rule) {
   if (!id || id >= c->at || !c->live[id]) return fail(c, "operand %d (%%%u) is not a value in scope", i, id);
   const KIns *a = &k->ins.at[id], *first = &k->ins.at[s->arg[0].id];
   if (rule == 'r' && a->op != K_var) return fail(c, "operand %d (%%%u) is not a var", i, id);
+  if (rule == '4' && a->op != K_low4 && a->op != K_high4)
+    return fail(c, "operand %d (%%%u) is neither a low4 nor a high4", i, id);
   DType want_type = rule == 'm'   ? DT_BOOL
                     : rule == 'f' ? DT_F32
                     : rule == 'i' ? DT_I32

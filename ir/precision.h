@@ -20,7 +20,7 @@
 typedef struct Precision { // a row of precisions.def
   const char *name;
   DType keep;
-  bool codes;
+  int codes;     // bits of the weights in products of codes, 0: there are none
   double cosine; // of outputs to those of the authors, at least; 0: tolerances hold
   const char *about;
 } Precision;

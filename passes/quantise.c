@@ -6,6 +6,11 @@
 //   => %5 = quantise %1;  %6 = weight_codes %2;  %7 = weight_scales %2;  %8 = weight_sums %2
 //      %9 = linear_codes %5, %6, %7, %8 {columns = 768};  %4 = add %9, %3
 //
+// Weights of 4 bits have a scale for each group of 64 columns of k instead, and no sums:
+//   => %5 = quantise %1 {group = 64};  %6 = weight_codes4 %2;  %7 = weight_scales4 %2;  %8 = cast %7 {to = "bf16"}
+//      %9 = widen %8;  %10 = linear_codes4 %5, %6, %9 {columns = 768};  %4 = add %10, %3
+// A matrix whose rows are looked up elsewhere, a vocabulary, has 8 bits there, too: its products compare words.
+//
 // Codes of a row are shared by all that read it. What stays f32:
 //   - products of images (patches, windows), which read them where they lie, and those of computed tensors;
 //   - products with rows of fewer than LEAST_DEPTH numbers: there is nothing to gain;
@@ -17,6 +22,8 @@
 // With a set of rules (Module.precision) a product is of codes where the rule of its weight says so.
 #include "ir/op/codes.h"
 #include "rewrite.h"
+
+#include <string.h>
 
 PassFn pass_quantise;
 
@@ -69,18 +76,55 @@ static const Precision *asked_for(const RuleCtx *c, const Value *product, Precis
   return precision_of(c->g, c->opt, product->args[1], rule);
 }
 
+// The name of the weight that v is, or is made of alone; NULL: of several.
+static const char *weight_below(const Graph *g, Val v) {
+  const Value *x = graph_value(g, v);
+  while (x->op != OP_weight && x->nargs == 1) x = graph_value(g, x->args[0]);
+  const Attr *name = x->op == OP_weight ? value_attr(x, A_name) : NULL;
+  return name ? name->s : NULL;
+}
+
+static bool is_vocabulary(const Module *m, const char *weight) {
+  for (size_t i = 0; weight && i < m->graph.n; i++) {
+    const Graph *g = m->graph.at[i];
+    for (uint32_t v = 1; v < g->value.n; v++) {
+      const Value *x = &g->value.at[v];
+      const char *table = !x->dead && x->op == OP_embedding ? weight_below(g, x->args[0]) : NULL;
+      if (table && !strcmp(table, weight)) return true;
+    }
+  }
+  return false;
+}
+
+static Val codes_of_8(RuleCtx *c, const Value *x, const Attr *columns) {
+  Attr trans = attr_int(A_trans, 1);
+  size_t n = value_int(x, A_trans, 0) ? 1 : 0;
+  Val args[4] = {graph_add(c->g, OP_quantise, &x->args[0], 1, NULL, 0, x->span)};
+  static const Op of_weight[] = {OP_weight_codes, OP_weight_scales, OP_weight_sums};
+  for (int i = 0; i < 3; i++) args[i + 1] = graph_add(c->g, of_weight[i], &x->args[1], 1, &trans, n, x->span);
+  return graph_add(c->g, OP_linear_codes, args, 4, columns, 1, x->span);
+}
+
+static Val codes_of_4(RuleCtx *c, const Value *x, const Attr *columns) {
+  Attr trans = attr_int(A_trans, 1), group = attr_int(A_group, CODE_GROUP), to = {.key = A_to, .s = "bf16"};
+  size_t n = value_int(x, A_trans, 0) ? 1 : 0;
+  Val scales = graph_add(c->g, OP_weight_scales4, &x->args[1], 1, &trans, n, x->span);
+  scales = graph_add(c->g, OP_cast, &scales, 1, &to, 1, x->span);
+  Val args[3] = {graph_add(c->g, OP_quantise, &x->args[0], 1, &group, 1, x->span),
+                 graph_add(c->g, OP_weight_codes4, &x->args[1], 1, &trans, n, x->span),
+                 graph_add(c->g, OP_widen, &scales, 1, NULL, 0, x->span)};
+  return graph_add(c->g, OP_linear_codes4, args, 3, columns, 1, x->span);
+}
+
 static Val use_codes(RuleCtx *c, Val v) {
   Value x = *rule_value(c, v);
   PrecisionRule *rule;
-  if (x.op != OP_linear || c->g->objective || !asked_for(c, &x, &rule)->codes) return NO_VAL;
-  if (refusal(c, &x, v, rule && precision_is_name(rule->pattern))) return NO_VAL;
-  Attr trans = attr_int(A_trans, 1);
-  size_t n = value_int(&x, A_trans, 0) ? 1 : 0;
-  Val args[4] = {graph_add(c->g, OP_quantise, &x.args[0], 1, NULL, 0, x.span)};
-  static const Op of_weight[] = {OP_weight_codes, OP_weight_scales, OP_weight_sums};
-  for (int i = 0; i < 3; i++) args[i + 1] = graph_add(c->g, of_weight[i], &x.args[1], 1, &trans, n, x.span);
+  if (x.op != OP_linear || c->g->objective) return NO_VAL;
+  int bits = asked_for(c, &x, &rule)->codes;
+  if (!bits || refusal(c, &x, v, rule && precision_is_name(rule->pattern))) return NO_VAL;
   Attr columns = attr_int(A_columns, x.type.dim[x.type.rank - 1].c);
-  Val y = graph_add(c->g, OP_linear_codes, args, 4, &columns, 1, x.span);
+  bool four = bits == 4 && !is_vocabulary(c->g->module, weight_below(c->g, x.args[1]));
+  Val y = four ? codes_of_4(c, &x, &columns) : codes_of_8(c, &x, &columns);
   return x.nargs < 3 ? y : graph_add(c->g, OP_add, (Val[]){y, x.args[2]}, 2, NULL, 0, x.span);
 }
 
@@ -103,7 +147,7 @@ static const char *weight_in(const Graph *g, Val v, int depth) {
 static void look_at_product(RuleCtx *c, Val v) {
   const Value *x = rule_value(c, v);
   PrecisionRule *rule;
-  if (x->op == OP_weight_codes) {
+  if (x->op == OP_weight_codes || x->op == OP_weight_codes4) {
     (void)precision_of(c->g, c->opt, x->args[0], &rule);
     if (rule) rule->used++;
   }

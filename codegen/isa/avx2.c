@@ -116,6 +116,13 @@ static const char codes[] =
     "SY_AVX2 __m256i sy_dot4u_avx2(__m256i s, __m256i a, __m256i b) {\n"
     "  s = sy_dot2_avx2(s, _mm256_srli_epi16(_mm256_slli_epi16(a, 8), 8), sy_even8_avx2(b));\n"
     "  return sy_dot2_avx2(s, _mm256_srli_epi16(a, 8), sy_odd8_avx2(b));\n"
+    "}\n"
+    "SY_AVX2 __m256i sy_low4_avx2(__m256i a) { return _mm256_and_si256(a, _mm256_set1_epi8(15)); }\n"
+    "SY_AVX2 __m256i sy_high4_avx2(__m256i a) { return sy_low4_avx2(_mm256_srli_epi16(a, 4)); }\n"
+    "SY_AVX2 __m256i sy_pairs4_avx2(__m256i s, __m256i a, __m256i b) {\n"
+    "  s = _mm256_add_epi16(s, _mm256_maddubs_epi16(a, b)); // of bytes up to 15: nothing saturates\n"
+    "  SY_PIN(s);\n"
+    "  return s;\n"
     "}\n";
 
 // clang-format off
@@ -179,6 +186,9 @@ static const IsaRow rows[] = {
     ISA(dot2, I32, 8, "sy_dot2_avx2(%0, %1, %2)"),
     ISA(dot4, I32, 8, "sy_dot4_avx2(%0, %1, %2)"),
     ISA(dot4u, I32, 8, "sy_dot4u_avx2(%0, %1, %2)"),
+    ISA(low4, I32, 8, "sy_low4_avx2(%0)"),
+    ISA(high4, I32, 8, "sy_high4_avx2(%0)"),
+    ISA(pairs4, I32, 8, "sy_pairs4_avx2(%0, %1, %2)"),
     ISA(cvt, I32, 8, "_mm256_cvtepi32_ps(%0)"),
     ISA(cvt, F32, 8, "sy_whole_avx2(%0)"),
     ISA(lt, F32, 8, "_mm256_cmp_ps(%0, %1, _CMP_LT_OQ)"),
@@ -200,7 +210,8 @@ static const IsaRow rows[] = {
     ISA(hmax, I32, 8, "sy_hmax_i_avx2(%0)"),
 };
 
-static const Intrinsic intrinsics[] = {{K_dot2, "llvm.x86.avx2.pmadd.wd", true, false}};
+static const Intrinsic intrinsics[] = {{K_dot2, "llvm.x86.avx2.pmadd.wd", 16, false},
+                                       {K_pairs4, "llvm.x86.avx2.pmadd.ub.sw", 8, false}};
 
 #define REGISTERS                                                                                                      \
   .vec_f32 = "__m256", .vec_i32 = "__m256i", .mask = "__m256", .lanes = 8, .vregs = 16, .has_fma = true,               \
@@ -226,7 +237,7 @@ static const char codes_vnni[] =
     "  return s;\n"
     "}\n";
 static const IsaRow rows_vnni[] = {ISA(dot4u, I32, 8, "sy_dot4u_avx_vnni(%0, %1, %2)")};
-static const Intrinsic intrinsics_vnni[] = {{K_dot4u, "llvm.x86.avx512.vpdpbusd.256", false, true}};
+static const Intrinsic intrinsics_vnni[] = {{K_dot4u, "llvm.x86.avx512.vpdpbusd.256", 32, true}};
 
 const Target target_avx_vnni = {
     TARGET(avx_vnni),

@@ -100,6 +100,12 @@ static const char codes[] =
     "SY_AVX512 __m512i sy_dot4u_avx512(__m512i s, __m512i a, __m512i b) {\n"
     "  s = sy_dot2_avx512(s, _mm512_srli_epi16(_mm512_slli_epi16(a, 8), 8), sy_even8_avx512(b));\n"
     "  return sy_dot2_avx512(s, _mm512_srli_epi16(a, 8), _mm512_srai_epi16(b, 8));\n"
+    "}\n"
+    "SY_AVX512 __m512i sy_low4_avx512(__m512i a) { return _mm512_and_si512(a, _mm512_set1_epi8(15)); }\n"
+    "SY_AVX512 __m512i sy_high4_avx512(__m512i a) { return sy_low4_avx512(_mm512_srli_epi16(a, 4)); }\n"
+    "SY_AVX512 __m512i sy_pairs4_avx512(__m512i s, __m512i a, __m512i b) { /* bytes of a up to 15: nothing saturates "
+    "*/\n"
+    "  return _mm512_add_epi16(s, _mm512_maddubs_epi16(a, b));\n"
     "}\n";
 
 // clang-format off
@@ -163,6 +169,9 @@ static const IsaRow rows[] = {
     ISA(dot2, I32, 16, "sy_dot2_avx512(%0, %1, %2)"),
     ISA(dot4, I32, 16, "sy_dot4_avx512(%0, %1, %2)"),
     ISA(dot4u, I32, 16, "sy_dot4u_avx512(%0, %1, %2)"),
+    ISA(low4, I32, 16, "sy_low4_avx512(%0)"),
+    ISA(high4, I32, 16, "sy_high4_avx512(%0)"),
+    ISA(pairs4, I32, 16, "sy_pairs4_avx512(%0, %1, %2)"),
     ISA(cvt, I32, 16, "_mm512_maskz_cvtepi32_ps(SY_ALL16, %0)"),
     ISA(cvt, F32, 16, "sy_whole_avx512(%0)"),
     ISA(lt, F32, 16, "_mm512_cmp_ps_mask(%0, %1, _CMP_LT_OQ)"),
@@ -184,7 +193,8 @@ static const IsaRow rows[] = {
     ISA(hmax, I32, 16, "sy_hmax_i_avx512(%0)"),
 };
 
-static const Intrinsic intrinsics[] = {{K_dot2, "llvm.x86.avx512.pmaddw.d.512", true, false}};
+static const Intrinsic intrinsics[] = {{K_dot2, "llvm.x86.avx512.pmaddw.d.512", 16, false},
+                                       {K_pairs4, "llvm.x86.avx512.pmaddubs.w.512", 8, false}};
 
 #define REGISTERS                                                                                                      \
   .vec_f32 = "__m512", .vec_i32 = "__m512i", .mask = "__mmask16", .lanes = 16, .vregs = 32, .has_fma = true,           \
@@ -209,7 +219,7 @@ static const char codes_vnni[] =
     "  return s;\n"
     "}\n";
 static const IsaRow rows_vnni[] = {ISA(dot4u, I32, 16, "sy_dot4u_avx512_vnni(%0, %1, %2)")};
-static const Intrinsic intrinsics_vnni[] = {{K_dot4u, "llvm.x86.avx512.vpdpbusd.512", false, true}};
+static const Intrinsic intrinsics_vnni[] = {{K_dot4u, "llvm.x86.avx512.vpdpbusd.512", 32, true}};
 
 const Target target_avx512_vnni = {
     TARGET(avx512_vnni),

@@ -136,6 +136,14 @@ static const char codes[] =
     "  const int32x4_t even = vreinterpretq_s32_u16(vandq_u16(x, vdupq_n_u16(255)));\n"
     "  const int32x4_t odd = vreinterpretq_s32_u16(vshrq_n_u16(x, 8));\n"
     "  return sy_dot2_neon(sy_dot2_neon(s, even, sy_even8_neon(b)), odd, sy_odd8_neon(b));\n"
+    "}\n"
+    "SY_FN int32x4_t sy_high4_neon(int32x4_t a) {\n"
+    "  return vreinterpretq_s32_u8(vshrq_n_u8(vreinterpretq_u8_s32(a), 4));\n"
+    "}\n"
+    "SY_FN int32x4_t sy_pairs4_neon(int32x4_t s, int32x4_t a, int32x4_t b) {\n"
+    "  const int8x16_t x = vreinterpretq_s8_s32(a), y = vreinterpretq_s8_s32(b);\n"
+    "  const int16x8_t sums = vpaddq_s16(vmull_s8(vget_low_s8(x), vget_low_s8(y)), vmull_high_s8(x, y));\n"
+    "  return vreinterpretq_s32_s16(vaddq_s16(vreinterpretq_s16_s32(s), sums));\n"
     "}\n";
 
 // clang-format off
@@ -199,6 +207,9 @@ static const IsaRow rows[] = {
     ISA(dot2, I32, 4, "sy_dot2_neon(%0, %1, %2)"),
     ISA(dot4, I32, 4, "sy_dot4_neon(%0, %1, %2)"),
     ISA(dot4u, I32, 4, "sy_dot4u_neon(%0, %1, %2)"),
+    ISA(low4, I32, 4, "vandq_s32(%0, vdupq_n_s32(0x0f0f0f0f))"),
+    ISA(high4, I32, 4, "sy_high4_neon(%0)"),
+    ISA(pairs4, I32, 4, "sy_pairs4_neon(%0, %1, %2)"),
     ISA(cvt, I32, 4, "vcvtq_f32_s32(%0)"),
     ISA(cvt, F32, 4, "vcvtq_s32_f32(%0)"),
     ISA(lt, F32, 4, "vcltq_f32(%0, %1)"),

@@ -129,6 +129,11 @@ static const char codes[] =
     "}\n"
     "SY_FN sy_i4 sy4_dot4u(sy_i4 s, sy_i4 a, sy_i4 b) {\n"
     "  SY_LOOP4(sy_i4, sy_dot4u(SY_AT(s, i), SY_AT(a, i), SY_AT(b, i)));\n"
+    "}\n"
+    "SY_FN sy_i4 sy4_low4(sy_i4 a) { SY_EACH4(sy_i4, a & 0x0f0f0f0f, sy_low4(SY_AT(a, i))); }\n"
+    "SY_FN sy_i4 sy4_high4(sy_i4 a) { SY_EACH4(sy_i4, a >> 4 & 0x0f0f0f0f, sy_high4(SY_AT(a, i))); }\n"
+    "SY_FN sy_i4 sy4_pairs4(sy_i4 s, sy_i4 a, sy_i4 b) {\n"
+    "  SY_LOOP4(sy_i4, sy_pairs4(SY_AT(s, i), SY_AT(a, i), SY_AT(b, i)));\n"
     "}\n";
 
 // clang-format off
@@ -190,6 +195,9 @@ static const IsaRow rows[] = {
     ISA(dot2, I32, 4, "sy4_dot2(%0, %1, %2)"),
     ISA(dot4, I32, 4, "sy4_dot4(%0, %1, %2)"),
     ISA(dot4u, I32, 4, "sy4_dot4u(%0, %1, %2)"),
+    ISA(low4, I32, 4, "sy4_low4(%0)"),
+    ISA(high4, I32, 4, "sy4_high4(%0)"),
+    ISA(pairs4, I32, 4, "sy4_pairs4(%0, %1, %2)"),
     ISA(cvt, I32, 4, "sy4_i_to_f(%0)"),
     ISA(cvt, F32, 4, "sy4_f_to_i(%0)"),
     ISA(lt, F32, 4, "sy4_lt_f(%0, %1)"),

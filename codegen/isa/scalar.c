@@ -129,6 +129,12 @@ static const char codes[] =
     "SY_FN int32_t sy_dot4u(int32_t s, int32_t a, int32_t b) {\n"
     "  for (int i = 0; i < 4; i++) s = sy_add_i32(s, (sy_byte(a, i) & 255) * sy_byte(b, i));\n"
     "  return s;\n"
+    "}\n"
+    "SY_FN int32_t sy_low4(int32_t a) { return a & 0x0f0f0f0f; }\n"
+    "SY_FN int32_t sy_high4(int32_t a) { return (int32_t)((uint32_t)a >> 4 & 0x0f0f0f0fu); }\n"
+    "SY_FN int32_t sy_pairs4(int32_t s, int32_t a, int32_t b) {\n"
+    "  return sy_halves(sy_half(s, 0) + sy_byte(a, 0) * sy_byte(b, 0) + sy_byte(a, 1) * sy_byte(b, 1),\n"
+    "                   sy_half(s, 1) + sy_byte(a, 2) * sy_byte(b, 2) + sy_byte(a, 3) * sy_byte(b, 3));\n"
     "}\n";
 
 // clang-format off
@@ -183,6 +189,9 @@ static const IsaRow rows[] = {
     ISA(dot2, I32, 1, "sy_dot2(%0, %1, %2)"),
     ISA(dot4, I32, 1, "sy_dot4(%0, %1, %2)"),
     ISA(dot4u, I32, 1, "sy_dot4u(%0, %1, %2)"),
+    ISA(low4, I32, 1, "sy_low4(%0)"),
+    ISA(high4, I32, 1, "sy_high4(%0)"),
+    ISA(pairs4, I32, 1, "sy_pairs4(%0, %1, %2)"),
     ISA(cvt, I32, 1, "(float)%0"),
     ISA(cvt, F32, 1, "sy_whole(%0)"),
     ISA(lt, F32, 1, "sy_lt_f32(%0, %1)"),

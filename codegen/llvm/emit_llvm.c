@@ -409,17 +409,26 @@ static LLVMValueRef op_odd8(Code *c, const KIns *s, LLVMValueRef *a) {
   return word_halves(c, s, a[0], 1);
 }
 
+// The operation as the target's intrinsic of a[1] and a[2], added to a[0] in elements as these of the sum; NULL: there
+// is none.
+static LLVMValueRef by_intrinsic(Code *c, const KIns *s, LLVMValueRef *a) {
+  Llvm *l = c->l;
+  const Intrinsic *in = c->t && s->lanes == c->t->lanes ? target_intrinsic(c->t, s->op) : NULL;
+  if (!in) return NULL;
+  LLVMValueRef arg[] = {a[0], a[1], a[2]};
+  LLVMTypeRef parts = LLVMVectorType(in->bits == 8 ? l->i8 : l->i16, 32 / in->bits * s->lanes);
+  for (int k = 1; k < 3 && in->bits < 32; k++) arg[k] = LLVMBuildBitCast(l->b, arg[k], parts, "");
+  LLVMValueRef y = call_intrinsic(l, in->name, NULL, 0, arg + !in->adds, in->adds ? 3 : 2);
+  if (in->adds) return y;
+  y = LLVMBuildAdd(l->b, LLVMBuildBitCast(l->b, a[0], LLVMTypeOf(y), ""), y, "");
+  return LLVMBuildBitCast(l->b, y, LLVMTypeOf(a[0]), "");
+}
+
 // a[0] + the products of the parts of a[1] and a[2].
 static LLVMValueRef dot(Code *c, const KIns *s, LLVMValueRef *a, int bits, bool is_signed) {
   Llvm *l = c->l;
-  const Intrinsic *in = c->t && s->lanes == c->t->lanes ? target_intrinsic(c->t, s->op) : NULL;
-  if (in) {
-    LLVMValueRef arg[] = {a[0], a[1], a[2]};
-    LLVMTypeRef halves = LLVMVectorType(l->i16, 2 * s->lanes);
-    for (int k = 1; k < 3 && in->halves; k++) arg[k] = LLVMBuildBitCast(l->b, arg[k], halves, "");
-    LLVMValueRef y = call_intrinsic(l, in->name, NULL, 0, arg + !in->adds, in->adds ? 3 : 2);
-    return in->adds ? y : LLVMBuildAdd(l->b, a[0], y, "");
-  }
+  LLVMValueRef made = by_intrinsic(c, s, a);
+  if (made) return made;
   LLVMValueRef sum = a[0];
   for (int p = 0; p < 32 / bits; p++) {
     LLVMValueRef x = word_part(c, s, a[1], p, bits, is_signed), y = word_part(c, s, a[2], p, bits, true);
@@ -435,6 +444,27 @@ static LLVMValueRef op_dot4(Code *c, const KIns *s, LLVMValueRef *a) {
 }
 static LLVMValueRef op_dot4u(Code *c, const KIns *s, LLVMValueRef *a) {
   return dot(c, s, a, 8, false);
+}
+static LLVMValueRef op_low4(Code *c, const KIns *s, LLVMValueRef *a) {
+  return LLVMBuildAnd(c->l->b, a[0], whole_lanes(c, s, 0x0f0f0f0f), "");
+}
+static LLVMValueRef op_high4(Code *c, const KIns *s, LLVMValueRef *a) {
+  LLVMValueRef down = LLVMBuildLShr(c->l->b, a[0], whole_lanes(c, s, 4), "");
+  return LLVMBuildAnd(c->l->b, down, whole_lanes(c, s, 0x0f0f0f0f), "");
+}
+static LLVMValueRef op_pairs4(Code *c, const KIns *s, LLVMValueRef *a) {
+  Llvm *l = c->l;
+  LLVMValueRef made = by_intrinsic(c, s, a), half[2];
+  if (made) return made;
+  for (int h = 0; h < 2; h++) {
+    half[h] = word_part(c, s, a[0], h, 16, true);
+    for (int p = 2 * h; p < 2 * h + 2; p++) {
+      LLVMValueRef x = word_part(c, s, a[1], p, 8, true), y = word_part(c, s, a[2], p, 8, true);
+      half[h] = LLVMBuildAdd(l->b, half[h], LLVMBuildMul(l->b, x, y, ""), "");
+    }
+  }
+  half[0] = LLVMBuildAnd(l->b, half[0], whole_lanes(c, s, 0xffff), "");
+  return LLVMBuildOr(l->b, half[0], LLVMBuildShl(l->b, half[1], whole_lanes(c, s, 16), ""), "");
 }
 
 // Folds the upper half of the lanes onto the lower until one is left.

@@ -335,7 +335,8 @@ static void fill_corners(Case *x, size_t buffer, int64_t n) {
 
 static void fill_row_inputs(const IsaRow *row, Case *x) {
   const Kernel *k = x->kernel;
-  bool words = row->op == K_even8 || row->op == K_odd8 || row->op == K_dot2 || row->op == K_dot4 || row->op == K_dot4u;
+  bool words = row->op == K_even8 || row->op == K_odd8 || row->op == K_dot2 || row->op == K_dot4 ||
+               row->op == K_dot4u || row->op == K_low4 || row->op == K_high4 || row->op == K_pairs4;
   for (size_t b = 0; words && b < 3; b++) fill_corners(x, b, k->buf.at[b + 1].n);
   for (size_t b = 0; b < case_params(k); b++) {
     if (k->buf.at[b + 1].role == KB_OUT || k->buf.at[b + 1].dtype != DT_F32) continue; // narrow: filled already
@@ -387,6 +388,7 @@ static void add_row(Cases *c, const IsaRow *row, int64_t n) {
     KVal least = kb_op2(k, K_max, arg[1], kb_const(k, 0, DT_I32, w));
     arg[1] = kb_op2(k, K_min, least, kb_const(k, 31, DT_I32, w));
   }
+  if (op == K_pairs4) arg[1] = kb_op1(k, n & 1 ? K_low4 : K_high4, arg[1]);
   if (to_mask) {
     KVal p = kb_op2(k, K_lt, arg[0], arg[1]), q = kb_loadm(k, flag, at, w);
     r = info->nargs == 1 ? kb_op1(k, op, p) : kb_op2(k, op, p, q);

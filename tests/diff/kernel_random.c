@@ -72,12 +72,18 @@ static KVal places(Gen *g, KVal a, int vec) {
 }
 
 static void put_int_op(Gen *g, int vec) {
-  static const KOp two[] = {K_add, K_sub, K_mul, K_max, K_min}, dots[] = {K_dot2, K_dot4, K_dot4u};
+  static const KOp two[] = {K_add, K_sub, K_mul, K_max, K_min}, dots[] = {K_dot2, K_dot4, K_dot4u, K_pairs4};
+  static const KOp parts[] = {K_even8, K_odd8, K_low4, K_high4};
   Kernel *k = g->k;
   KVal a = any(g, 1, vec), b = any(g, 1, vec), r;
   switch (roll(g, 10)) {
-  case 8: r = kb_op1(k, roll(g, 2) ? K_even8 : K_odd8, a); break;
-  case 9: r = kb_op3(k, dots[roll(g, 3)], any(g, 1, vec), a, b); break;
+  case 8: r = kb_op1(k, parts[roll(g, 4)], a); break;
+  case 9: {
+    KOp dot = dots[roll(g, 4)];
+    if (dot == K_pairs4) a = kb_op1(k, parts[2 + roll(g, 2)], a);
+    r = kb_op3(k, dot, any(g, 1, vec), a, b);
+    break;
+  }
   case 0: r = kb_cvt(k, any(g, 0, vec), DT_I32); break;
   case 3: r = kb_op2(k, K_xor, a, b); break;
   case 4: r = kb_op2(k, roll(g, 2) ? K_shr : K_rotl, a, places(g, b, vec)); break;

@@ -31,11 +31,20 @@ static Val source(Graph *g, Op op, const char *name, int rank, const int64_t *di
   return graph_input(g, name, &t, NO_SPAN);
 }
 
-static Val coded_linear(Graph *g, Val x, Val w, int64_t n) {
+static Val coded_linear(Graph *g, Val x, Val w, int64_t n, int bits) {
+  Attr columns = attr_int(A_columns, n);
+  if (bits == 4) {
+    Attr group = attr_int(A_group, CODE_GROUP), to = {.key = A_to, .s = "bf16"};
+    Val scales = graph_add(g, OP_weight_scales4, &w, 1, NULL, 0, NO_SPAN);
+    scales = graph_add(g, OP_cast, &scales, 1, &to, 1, NO_SPAN);
+    Val four[3] = {graph_add(g, OP_quantise, &x, 1, &group, 1, NO_SPAN),
+                   graph_add(g, OP_weight_codes4, &w, 1, NULL, 0, NO_SPAN),
+                   graph_add(g, OP_widen, &scales, 1, NULL, 0, NO_SPAN)};
+    return graph_add(g, OP_linear_codes4, four, 3, &columns, 1, NO_SPAN);
+  }
   Val args[4] = {
       graph_add(g, OP_quantise, &x, 1, NULL, 0, NO_SPAN), graph_add(g, OP_weight_codes, &w, 1, NULL, 0, NO_SPAN),
       graph_add(g, OP_weight_scales, &w, 1, NULL, 0, NO_SPAN), graph_add(g, OP_weight_sums, &w, 1, NULL, 0, NO_SPAN)};
-  Attr columns = attr_int(A_columns, n);
   return graph_add(g, OP_linear_codes, args, 4, &columns, 1, NO_SPAN);
 }
 
@@ -55,7 +64,7 @@ static size_t all_ways(Target *own, const Target **t) {
 }
 
 // y = relu(codes(max(x, c) ..) + bias) + residual: work before and behind, all of it exact.
-static void run_shape(int64_t batch, int64_t rows, int64_t k, int64_t n, bool before) {
+static void run_shape(int64_t batch, int64_t rows, int64_t k, int64_t n, bool before, int bits) {
   Scene made;
   Graph *g = new_graph(&made, batch);
   Val x = source(g, OP_input, "x", 3, (int64_t[]){0, rows, k});
@@ -63,7 +72,7 @@ static void run_shape(int64_t batch, int64_t rows, int64_t k, int64_t n, bool be
   Val b = source(g, OP_weight, "w.bias", 1, (int64_t[]){n});
   Val rest = source(g, OP_input, "rest", 3, (int64_t[]){0, rows, n});
   if (before) x = graph_add(g, OP_neg, &x, 1, NULL, 0, NO_SPAN);
-  Val y = graph_add(g, OP_add, (Val[]){coded_linear(g, x, w, n), b}, 2, NULL, 0, NO_SPAN);
+  Val y = graph_add(g, OP_add, (Val[]){coded_linear(g, x, w, n, bits), b}, 2, NULL, 0, NO_SPAN);
   y = graph_add(g, OP_relu, &y, 1, NULL, 0, NO_SPAN);
   y = graph_add(g, OP_add, (Val[]){y, rest}, 2, NULL, 0, NO_SPAN);
   graph_output(g, "y", y, NO_SPAN);
@@ -72,8 +81,8 @@ static void run_shape(int64_t batch, int64_t rows, int64_t k, int64_t n, bool be
   Program *p = lower_for(made.m, ways, all_ways(own, ways));
   char *data = pack_all(p, &made.a);
   char what[100];
-  snprintf(what, sizeof what, "%lld x %lld rows, k %lld, n %lld", (long long)batch, (long long)rows, (long long)k,
-           (long long)n);
+  snprintf(what, sizeof what, "%d bits, %lld x %lld rows, k %lld, n %lld", bits, (long long)batch, (long long)rows,
+           (long long)k, (long long)n);
   for (int64_t at = 1; at <= batch; at += batch > 1 ? batch - 1 : 1) {
     int64_t dims[MAX_DIMS] = {at};
     Want want;
@@ -87,9 +96,12 @@ Test(codes, kernels_are_the_definition) {
   static const int64_t ks[] = {1, 3, 32, 63, 64, 65, 96, 128, 200, 640}, ns[] = {1, 5, 16, 17, 48, 100, 160};
   for (size_t i = 0; i < sizeof ks / sizeof *ks; i++)
     for (size_t j = 0; j < sizeof ns / sizeof *ns; j++)
-      run_shape(1 + (int64_t)(i + j) % 3, 1 + (int64_t)(3 * i + 5 * j) % 23, ks[i], ns[j], (i + j) % 2);
-  run_shape(2, 197, 256, 40, false); // several blocks of rows
-  run_shape(1, 400, 1024, 16, true);
+      run_shape(1 + (int64_t)(i + j) % 3, 1 + (int64_t)(3 * i + 5 * j) % 23, ks[i], ns[j], (i + j) % 2,
+                (i + j) / 2 % 2 ? 4 : 8);
+  run_shape(2, 197, 256, 40, false, 8); // several blocks of rows
+  run_shape(1, 400, 1024, 16, true, 8);
+  run_shape(2, 60, 1000, 40, true, 4);
+  run_shape(1, 1, 640, 160, false, 4); // tiles of one row
 }
 
 // Rows that are not like others: their words and scales by the definition of codes.h, and what becomes of them.
@@ -143,11 +155,12 @@ static bool infinite_weight(void *ud, const char *name, const Type *t, Tensor *o
   return true;
 }
 
-Test(codes, weights_must_be_finite) {
+static void refuse_infinite(int bits) {
   Scene made;
   Graph *g = new_graph(&made, 1);
   Val x = source(g, OP_input, "x", 2, (int64_t[]){0, 64});
-  graph_output(g, "y", coded_linear(g, x, source(g, OP_weight, "w.weight", 2, (int64_t[]){16, 64}), 16), NO_SPAN);
+  Val w = source(g, OP_weight, "w.weight", 2, (int64_t[]){16, 64});
+  graph_output(g, "y", coded_linear(g, x, w, 16, bits), NO_SPAN);
   Program *p = lower_all(made.m);
   WeightSource src = {.get = infinite_weight};
   char *data = arena_alloc(&made.a, p->weight_bytes + 64);
@@ -162,6 +175,11 @@ Test(codes, weights_must_be_finite) {
   arena_free(&made.a);
 }
 
+Test(codes, weights_must_be_finite) {
+  refuse_infinite(8);
+  refuse_infinite(4);
+}
+
 // A set that differs in products of codes alone has its own kernels for these and all others of its base; a program
 // without such products leaves it out, unless nothing else was asked for.
 Test(codes, sets_of_their_own) {
@@ -170,7 +188,7 @@ Test(codes, sets_of_their_own) {
     Graph *g = new_graph(&made, 2);
     Val x = source(g, OP_input, "x", 2, (int64_t[]){0, 64}),
         w = source(g, OP_weight, "w.weight", 2, (int64_t[]){32, 64});
-    Val y = coded ? coded_linear(g, x, w, 32) : graph_add(g, OP_linear, (Val[]){x, w}, 2, NULL, 0, NO_SPAN);
+    Val y = coded ? coded_linear(g, x, w, 32, 8) : graph_add(g, OP_linear, (Val[]){x, w}, 2, NULL, 0, NO_SPAN);
     graph_output(g, "y", graph_add(g, OP_softmax, &y, 1, NULL, 0, NO_SPAN), NO_SPAN);
     Program *p = lower_all(made.m);
     size_t own = 0, shared = 0;
@@ -205,7 +223,7 @@ Test(codes, tiles_by_the_most_rows) {
     Graph *g = new_graph(&made, many ? 77 : 4);
     Val x = source(g, OP_input, "x", 2, (int64_t[]){0, 64});
     Val w = source(g, OP_weight, "w.weight", 2, (int64_t[]){128, 64});
-    graph_output(g, "y", coded_linear(g, x, w, 128), NO_SPAN);
+    graph_output(g, "y", coded_linear(g, x, w, 128, 8), NO_SPAN);
     Program *p = lower_all(made.m);
     const char *text = "";
     for (size_t i = 0; i < p->route.at[0].step.n; i++)
@@ -247,5 +265,29 @@ Test(codes, which_products) {
   cr_expect_eq(count(after, OP_linear), 2);
   arena_free(&made.a);
   cr_expect_null(precision_by_name("int9"));
-  cr_expect_eq(precision_by_name(NULL)->codes, false);
+  cr_expect_eq(precision_by_name(NULL)->codes, 0);
+}
+
+// With weights of 4 bits the rows have the sums of their groups, and a table of words that is looked up has 8.
+Test(codes, which_weights_have_four_bits) {
+  Scene made;
+  Graph *g = new_graph(&made, 4);
+  Type ids = {.dtype = DT_I32, .rank = 1};
+  ids.dim[0] = (Dim){0, 1, 0};
+  Val table = source(g, OP_weight, "words.weight", 2, (int64_t[]){32, 64});
+  Val h = graph_add(g, OP_embedding, (Val[]){table, graph_input(g, "ids", &ids, NO_SPAN)}, 2, NULL, 0, NO_SPAN);
+  h = product(g, h, "a.weight", 64, 64);
+  h = graph_add(g, OP_gelu, &h, 1, NULL, 0, NO_SPAN);
+  Val y = graph_add(g, OP_linear, (Val[]){h, table}, 2, NULL, 0, NO_SPAN);
+  y = graph_add(g, OP_softmax, &y, 1, NULL, 0, NO_SPAN);
+  graph_output(g, "y", graph_add(g, OP_add, (Val[]){y, y}, 2, NULL, 0, NO_SPAN), NO_SPAN);
+  h = product(g, h, "b.weight", 48, 64);
+  graph_output(g, "z", graph_add(g, OP_mul, (Val[]){h, h}, 2, NULL, 0, NO_SPAN), NO_SPAN);
+  PassOptions o = {.verify = true, .precision = precision_by_name("int4w"), .stop_after = "quantise"};
+  cr_assert(passes_run(made.m, &o));
+  const Graph *after = made.m->graph.at[0];
+  cr_expect_eq(count(after, OP_linear_codes4), 2);
+  cr_expect_eq(count(after, OP_linear_codes), 1);
+  cr_expect_eq(count(after, OP_quantise), 3);
+  arena_free(&made.a);
 }

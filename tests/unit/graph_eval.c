@@ -31,6 +31,12 @@ typedef struct Case {
   "%3 = quantise %1 : i32[1,32]\n%4 = weight_codes %2 : i32[1,16,16]\n%5 = weight_scales %2 : f32[2]\n"                \
   "%6 = weight_sums %2 : i32[2]\n%7 = linear_codes %3, %4, %5, %6 {columns = 2} : f32[1,2]\n"
 
+// The same rows, and columns (-8, 7) with the scale 1 and (0, -0.5) with 1 / 16, whose codes are (0, -8).
+#define CODED4                                                                                                         \
+  IN2("f32[1,2]", "f32[2,2]")                                                                                          \
+  "%3 = quantise %1 {group = 64} : i32[1,48]\n%4 = weight_codes4 %2 : i32[1,8,16]\n"                                   \
+  "%5 = weight_scales4 %2 : f32[1,1,16]\n%6 = linear_codes4 %3, %4, %5 {columns = 2} : f32[1,2]\n"
+
 #define LABELLED                                                                                                       \
   "%4 = constant {value = 0x0p+0} : i32[]\n%5 = compare %3, %4 {cmp = \"ge\"} : bool[2]\n"                             \
   "%6 = label_scores %1, %2, %3, %5 {count = 3} : f32[2,3]\n"
@@ -431,6 +437,26 @@ typedef struct Case {
       {"weight_scales", CODED RETURN("%5"), LIST(3, -127), LIST(127, 0, 1, -0.5), 0, NUM(1, 0.007874015718698502)},      \
       {"weight_sums", CODED RETURN("%6"), LIST(3, -127), LIST(127, 0, 1, -0.5), 0, NUM(127, 63)},                        \
       {"linear_codes", CODED RETURN("%7"), LIST(3, -127), LIST(127, 0, 1, -0.5), 0, NUM(381, 67)},                       \
+      {"quantise", /* -8 (3 - 127) */                                                                                    \
+       CODED4 "%8 = slice %3 {axis = 1, start = 32} : i32[1,2]\n" RETURN("%8"),                                          \
+       LIST(3, -127),                                                                                                    \
+       LIST(-8, 7, 0, -0.5),                                                                                             \
+       0,                                                                                                                \
+       NUM(992, 0)},                                                                                                     \
+      {"weight_codes4", /* 8888888f, 88888880, and 88888888 where there is nothing */                                    \
+       CODED4 "%8 = slice %4 {axis = 1, start = 1} : i32[1,1,16]\n"                                                      \
+              "%9 = slice %8 {axis = 2, start = 0} : i32[1,1,3]\n" RETURN("%9"),                                         \
+       LIST(3, -127),                                                                                                    \
+       LIST(-8, 7, 0, -0.5),                                                                                             \
+       0,                                                                                                                \
+       NUM(-2004318065, -2004318080, -2004318072)},                                                                      \
+      {"weight_scales4",                                                                                                 \
+       CODED4 "%8 = slice %5 {axis = 2, start = 0} : f32[1,1,3]\n" RETURN("%8"),                                         \
+       LIST(3, -127),                                                                                                    \
+       LIST(-8, 7, 0, -0.5),                                                                                             \
+       0,                                                                                                                \
+       NUM(1, 0.0625, 0)},                                                                                               \
+      {"linear_codes4", CODED4 RETURN("%6"), LIST(3, -127), LIST(-8, 7, 0, -0.5), 0, NUM(-913, 63.5)},                   \
       {"layer_norm_grad", /* n = -1/2, 1/2; mean h 3, mean h n 1/2 */                                                    \
        IN2("f32[1,2]", "f32[1,2]") "%3 = layer_norm_grad %2, %1 {eps = 3} : f32[1,2]\n" RETURN("%3"),                    \
        LIST(1, 3),                                                                                                       \

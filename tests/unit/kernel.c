@@ -192,18 +192,20 @@ Test(kernel, codes) {
   Arena arena = {0};
   Kernel *k = new_kernel(&arena, 4);
   KBufRef x = kb_buf(k, "x", DT_I32, KB_IN, 4), y = kb_buf(k, "y", DT_I32, KB_IN, 4);
-  KBufRef z = kb_buf(k, "z", DT_I32, KB_OUT, 20);
+  KBufRef z = kb_buf(k, "z", DT_I32, KB_OUT, 32);
   KVal v = kb_load(k, x, ki_const(0), 4, 4, NULL), w = kb_load(k, y, ki_const(0), 4, 4, NULL);
   KVal one = kb_const(k, INT32_MAX, DT_I32, 4);
-  const KVal made[] = {kb_op1(k, K_even8, v), kb_op1(k, K_odd8, v), kb_op3(k, K_dot2, one, v, w),
-                       kb_op3(k, K_dot4, one, v, w), kb_op3(k, K_dot4u, one, v, w)};
-  for (int i = 0; i < 5; i++) kb_store(k, z, ki_const(4 * i), made[i], 4);
+  const KVal made[] = {kb_op1(k, K_even8, v),         kb_op1(k, K_odd8, v),
+                       kb_op3(k, K_dot2, one, v, w),  kb_op3(k, K_dot4, one, v, w),
+                       kb_op3(k, K_dot4u, one, v, w), kb_op1(k, K_low4, v),
+                       kb_op1(k, K_high4, v),         kb_op3(k, K_pairs4, one, kb_op1(k, K_low4, v), w)};
+  for (int i = 0; i < 8; i++) kb_store(k, z, ki_const(4 * i), made[i], 4);
   kb_finish(k);
-  int32_t in[2][4], out[20];
+  int32_t in[2][4], out[32];
   memcpy(in[0], a, 16), memcpy(in[1], b, 16);
   kernel_interp(k, (void *[]){in[0], in[1], out}, NULL, 0, 1);
   const uint32_t top = INT32_MAX;
-  const uint32_t want[20] = {0xff800001u,
+  const uint32_t want[32] = {0xff800001u,
                              0xff81ff81u,
                              0xffff0000u,
                              UINT32_MAX, //
@@ -222,9 +224,36 @@ Test(kernel, codes) {
                              top + 5u + 255u * 4u + 128u * 3u + 127u * 2u,
                              top - 4u * 129u * 127u,
                              top + 0u - 128u * 128u - 255u + 127u * 127u,
-                             top + 255u};
-  for (int i = 0; i < 20; i++) cr_expect_eq((uint32_t)out[i], want[i], "%d: %x, not %x", i, (unsigned)out[i], want[i]);
+                             top + 255u, //
+                             0x0f000f01u,
+                             0x01010101u,
+                             0x0f0f0000u,
+                             0x0f0f0f0fu, //
+                             0x07080f00u,
+                             0x08080808u,
+                             0x070f0800u,
+                             0x0f0f0f0fu, //
+                             0x801d0040u,
+                             0x7f01ff01u,
+                             0x8761ffffu,
+                             0x7fff000eu};
+  for (int i = 0; i < 32; i++) cr_expect_eq((uint32_t)out[i], want[i], "%d: %x, not %x", i, (unsigned)out[i], want[i]);
   arena_free(&arena);
+}
+
+// What may be multiplied by an instruction that saturates is seen in the kernel.
+Test(kernel, pairs4_takes_four_bits) {
+  for (int wide = 0; wide < 2; wide++) {
+    Arena a = {0};
+    Kernel *k = new_kernel(&a, 4);
+    KBufRef x = kb_buf(k, "x", DT_I32, KB_IN, 4), y = kb_buf(k, "y", DT_I32, KB_OUT, 4);
+    KVal v = kb_load(k, x, ki_const(0), 4, 4, NULL);
+    kb_store(k, y, ki_const(0), kb_op3(k, K_pairs4, v, wide ? v : kb_op1(k, K_high4, v), v), 4);
+    const char *why = "";
+    cr_expect_eq(kernel_verify(k, &why), !wide);
+    if (wide) cr_expect(strstr(why, "neither a low4 nor a high4"), "%s", why);
+    arena_free(&a);
+  }
 }
 
 Test(kernel, a_loop_from_a_variable_is_near_it) {
@@ -432,7 +461,8 @@ Test(kernel, targets_have_what_they_need) {
         cr_expect(target_row(t, common[o], DT_I32, l ? t->lanes : 1, false), "%s %s", t->name,
                   kop_info[common[o]].name);
       }
-    static const KOp bits[] = {K_xor, K_shr, K_rotl, K_magn, K_even8, K_odd8, K_dot2, K_dot4, K_dot4u};
+    static const KOp bits[] = {K_xor,  K_shr,  K_rotl,  K_magn, K_even8, K_odd8,
+                               K_dot2, K_dot4, K_dot4u, K_low4, K_high4, K_pairs4};
     for (size_t o = 0; o < sizeof bits / sizeof bits[0]; o++)
       for (int l = 0; l < 2; l++)
         cr_expect(target_row(t, bits[o], DT_I32, l ? t->lanes : 1, false), "%s %s", t->name, kop_info[bits[o]].name);
