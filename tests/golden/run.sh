@@ -13,7 +13,7 @@
 # wasm     LLVM's WebAssembly in node: bits of the interpreter at the width of portable
 # riscv    LLVM's RISC-V code under qemu, and once more with the vector extension where this qemu has it: bits of the
 #          interpreter at rv64gc
-# narrow   weights and states kept in bf16 and in f16, and products of 8-bit codes: the interpreter, C and LLVM, and all widths
+# narrow   weights and states kept in bf16 and in f16, and products of 8-bit codes, with weights of 8 and of 4 bits: the interpreter, C and LLVM, and all widths
 #          with fma, give the same bits; SWITCHYARD_PRECISIONS names one; `mixed` is all of them, by the rules of mixed.precision
 # train    the cases of training (losses, gradients, weights after steps, states), which the other ways leave out: the
 #          interpreter at every width, compiled C with 1 and 2 threads, and LLVM, on the best instruction set;
@@ -248,9 +248,9 @@ for way in $ways; do
     ;;
   narrow)
     inexact=yes # how near the results are: docs/precision.md
-    for kept in ${SWITCHYARD_PRECISIONS:-bf16w f16w int8}; do
+    for kept in ${SWITCHYARD_PRECISIONS:-bf16w f16w int8 int4w}; do
       [ $kept = mixed ] && continue
-      if [ $kept = int8 ]; then isa=$(codes_isa); else isa=$(best); fi
+      case $kept in int*) isa=$(codes_isa) ;; *) isa=$(best) ;; esac
       isa=${isa:-portable}
       check "$kept-interp-avx2" --backend interp --isa avx2 --precision $kept
       for other in avx512 neon; do # of the other type less: the pages are the same, and its loads are in diff/kernels
