@@ -461,7 +461,7 @@ static void run_llvm_control(World *w, const LlvmControl *c) {
  * ------------------------------------------------------------------------------------------------------ */
 typedef struct Control {
   const char *what, *isa, *flags;
-  KOp op; // row replaced, with all its dtypes; K_par = none
+  KOp op; // row replaced; K_par = none
   const char *row;
 } Control;
 
@@ -473,6 +473,8 @@ static const Control controls[] = {
     {"max with swapped operands", "portable", "-ffp-contract=off", K_max, "sy4_max_f(%1, %0)"},
     {"lanes added in order", "portable", "-ffp-contract=off", K_hadd,
      "(((SY_AT(%0, 0) + SY_AT(%0, 1)) + SY_AT(%0, 2)) + SY_AT(%0, 3))"},
+    {"halves that saturate", "avx2", "-ffp-contract=off", K_pairs4,
+     "_mm256_adds_epi16(%0, _mm256_maddubs_epi16(%1, %2))"},
     {"none (must be equal)", "portable", "-ffp-contract=off", K_par, NULL},
 };
 
@@ -482,8 +484,9 @@ static const Target *with_row(World *w, const Target *t, KOp op, const char *c) 
   IsaRow *rows = ARENA_ARRAY(&w->arena, IsaRow, t->nrows);
   *copy = *t;
   memcpy(rows, t->rows, t->nrows * sizeof *rows);
+  DType dt = op == K_pairs4 ? DT_I32 : DT_F32;
   for (size_t i = 0; i < t->nrows; i++)
-    if (rows[i].op == op && rows[i].dtype == DT_F32 && rows[i].lanes == t->lanes) rows[i].c = c;
+    if (rows[i].op == op && rows[i].dtype == dt && rows[i].lanes == t->lanes) rows[i].c = c;
   copy->rows = rows;
   return copy;
 }

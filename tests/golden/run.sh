@@ -101,7 +101,7 @@ column() {
 # known NAME ISA: the bits must be those that every machine gives
 known() {
   sums "$1" >"$work/sums-$1"
-  sed '/^#/d' "$here/bits.txt" | if [ "$part" ]; then grep -F "$part "; else grep -vF "+train "; fi | awk -v column="$(column "$2")" -v some="$(ls "$cases" | paste -sd' ')" '
+  sed '/^#/d' "$here/bits.txt" | if [ "$part" ]; then grep -F "$part "; else grep -v '^[^ ]*[+]'; fi | awk -v column="$(column "$2")" -v some="$(ls "$cases" | paste -sd' ')" '
     BEGIN { n = split(some, a, " "); for (i = 1; i <= n; i++) drawn[a[i]] = 1 }
     { set = $1; sub(/[+].*/, "", set) }
     set in drawn { print $1, $2, $column }' >"$work/known"
@@ -191,16 +191,16 @@ for way in $ways; do
   case $way in
   bits)
     sed -n '/^#/p' "$here/bits.txt" >"$work/bits.txt"
-    for kinds in $usual train; do
-      part=
-      [ $kinds = train ] && part=+train
+    for kept in f32 train int8 int4w; do # of products of codes, too, whose values are near the authors' and no nearer
+      kinds=$usual part=+$kept precision="--precision $kept" inexact=yes
+      case $kept in f32) part= inexact=no ;; train) kinds=train precision= inexact=no ;; esac
       for isa in avx2 portable; do
-        check bits-$isa --backend interp --isa $isa
+        check bits-$isa --backend interp --isa $isa $precision
         sums bits-$isa >"$work/sums-$isa"
       done
       paste -d' ' "$work/sums-avx2" "$work/sums-portable" | cut -d' ' -f1-3,6 >>"$work/bits.txt"
     done
-    kinds=$usual part=
+    kinds=$usual part= inexact=no
     [ $failed -eq 0 ] && cp "$work/bits.txt" "$here/bits.txt"
     ;;
   interp)
@@ -253,6 +253,7 @@ for way in $ways; do
       case $kept in int*) isa=$(codes_isa) ;; *) isa=$(best) ;; esac
       isa=${isa:-portable}
       check "$kept-interp-avx2" --backend interp --isa avx2 --precision $kept
+      case $kept in int*) part=+$kept; known "$kept-interp-avx2" avx2; part= ;; esac
       for other in avx512 neon; do # of the other type less: the pages are the same, and its loads are in diff/kernels
         [ $kept = f16w ] && continue
         check "$kept-interp-$other" --backend interp --isa $other --precision $kept

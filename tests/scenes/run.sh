@@ -96,6 +96,10 @@ check "right about scenes like those it was trained on" bash "$source/examples/s
 cat seen
 check "right about pairs it never saw" bash "$source/examples/scenes/evaluate.sh" ./trained unseen 90 85 90
 cat seen
+run 0 "with weights of 4 bits" build "$source/models/scenes.sy" --routes answer,caption,image,text -w "$source/examples/scenes/scenes.safetensors" \
+  --precision int4w -q -o narrow
+check "as right with weights of 4 bits" bash "$source/examples/scenes/evaluate.sh" ./narrow test 96 96 95
+cat seen
 check "one that was not trained is not right" sh -c "! bash '$source/examples/scenes/evaluate.sh' ./demo test 30"
 
 ### its training
