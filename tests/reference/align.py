@@ -58,6 +58,12 @@ def retrieve(model, x):
     return {"logits_per_image": logits, "logits_per_text": logits.T}
 
 
+def contrastive(model, x):
+    scores = retrieve(model, x)["logits_per_image"]
+    own = torch.arange(len(scores))
+    return {"loss": functional.cross_entropy(scores, own, label_smoothing=0.1) + functional.cross_entropy(scores.T, own, label_smoothing=0.1)}
+
+
 def pictures(c, n, seed):
     return {"image": torch.randn(n, 3, c["size"], c["size"], generator=torch.Generator().manual_seed(seed))}
 
@@ -81,5 +87,10 @@ if __name__ == "__main__":
     cases.add("text", "text", texts(TINY, [10, 3, 7], 10, 401), text)
     cases.add("text_one", "text", texts(TINY, [4], 4, 402), text)
     cases.add("retrieve", "retrieve", dict(pictures(TINY, 3, 403), **texts(TINY, [6, 2], 6, 404)), retrieve)
+    trained = ["temperature", "text_projection.*", "text_model.encoder.layer.0.attention.*", "text_model.embeddings.position_embeddings.weight",
+               "vision_model.encoder.blocks.1.*.weight", "vision_model.encoder.blocks.1.*.bias", "vision_model.encoder.blocks.6.*.weight",
+               "vision_model.embeddings.*.weight"]
+    cases.train("train_contrastive", "contrastive", dict(pictures(TINY, 3, 405), **texts(TINY, [6, 2, 8], 8, 406)), trained,
+                contrastive, steps=3)
     cases.write()
     write_keys("align_base", "kakaobrain/align-base without BERT's pooler and num_batches_tracked", Align(BASE))

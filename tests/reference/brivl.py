@@ -1,9 +1,11 @@
 """BriVL 1.0: golden cases of models/brivl.sy and its key list."""
+import copy
+
 import torch
 from torch import nn
 from torch.nn import functional
 
-from common import BertEmbeddings, Cases, Encoder, first, write_keys
+from common import GOLDEN, BertEmbeddings, Cases, Encoder, first, write_keys, write_safetensors
 from efficientnet import blocks, channels, pad_same
 
 GATE = {"reduce": "se.conv_reduce", "expand": "se.conv_expand"}
@@ -132,6 +134,73 @@ def search(model, x):
     return {"similarity": picture(model, x)["image_embed"] @ text(model, x)["text_embed"].T}
 
 
+class Contrast(Brivl):
+    """The towers with their momentum copies and queues."""
+
+    def __init__(self, c, towers, seed):
+        super().__init__(c)
+        self.imgencoder, self.textencoder = towers.imgencoder, towers.textencoder
+        self.imgencoder_mom, self.textencoder_mom = copy.deepcopy(towers.imgencoder), copy.deepcopy(towers.textencoder)
+        g = torch.Generator().manual_seed(seed)
+        for p in (*self.imgencoder_mom.parameters(), *self.textencoder_mom.parameters()):
+            p.data += 0.05 * torch.randn(p.shape, generator=g) * p.data.abs().mean()
+        for name in ("img_queue", "text_queue"):
+            rows = torch.randn(c["channels"], c["queue"], generator=g)
+            self.register_buffer(name, functional.normalize(rows, dim=0))
+            self.register_buffer(name + "_ptr", torch.tensor([4], dtype=torch.int32))
+
+    def copies(self):
+        return {k: t for k, t in [*self.named_parameters(), *self.named_buffers()] if ("_mom." in k or "queue" in k) and not k.endswith("num_batches_tracked")}
+
+    @torch.no_grad()
+    def follow(self):
+        for x, y in ((self.imgencoder, self.imgencoder_mom), (self.textencoder, self.textencoder_mom)):
+            for p, q in zip(x.parameters(), y.parameters()):
+                q.copy_(0.99 * q + 0.01 * p)
+
+    @torch.no_grad()
+    def enqueue(self, name, x):
+        queue, at = getattr(self, name), getattr(self, name + "_ptr")
+        queue[:, int(at):int(at) + len(x)] = x.T
+        at.copy_((at + len(x)) % queue.shape[1])
+
+
+def contrastive(model, x):
+    model.follow()
+    v, t = picture(model, x)["image_embed"], text(model, x)["text_embed"]
+    with torch.no_grad():
+        slow = Brivl.__new__(Brivl)
+        nn.Module.__init__(slow)
+        slow.imgencoder, slow.textencoder = model.imgencoder_mom, model.textencoder_mom
+        v_m, t_m = picture(slow, x)["image_embed"], text(slow, x)["text_embed"]
+
+    def against(x, partner, queue):
+        scores = torch.cat([(x * partner).sum(-1, keepdim=True), x @ queue.clone()], 1) / 0.07
+        return -scores.log_softmax(1)[:, 0].mean()
+    image_loss, text_loss = against(v, t_m, model.text_queue), against(t, v_m, model.img_queue)
+    model.enqueue("img_queue", v_m)
+    model.enqueue("text_queue", t_m)
+    return {"loss": image_loss + text_loss, "image_loss": image_loss, "text_loss": text_loss}
+
+
+def add_training(cases, sizes):
+    """The case of training has weights and states of its own beside those of the others."""
+    towers, cases.sizes = cases.model, dict(sizes, queue=8)
+    cases.model = Contrast(cases.sizes, towers, 14)
+    for p in cases.model.parameters():
+        p.requires_grad_(True)
+    inputs = dict(picture_inputs(sizes, [3, 5], 120), **pixels(sizes, 2, 121), **text_inputs(sizes, [6, 9], 10, 122))
+    del inputs["feature_map"]
+    trained = ["imgencoder.learnable.imgFC.*", "imgencoder.learnable.max_pool.*", "imgencoder.backbone.blocks.3.*.weight",
+               "imgencoder.backbone.blocks.3.*.bias", "imgencoder.backbone.blocks.6.*.weight", "textencoder.learnable.textFC.*", "textencoder.backbone.bert.encoder.layer.1.output.*"]
+    states = ["img_queue", "text_queue", "img_queue_ptr", "text_queue_ptr", "imgencoder_mom.learnable.imgFC.fc1.weight",
+              "imgencoder_mom.backbone.blocks.3.0.conv_pw.weight", "textencoder_mom.backbone.bert.encoder.layer.0.output.dense.weight"]
+    cases.weights = ["weights.safetensors", "momentum.safetensors"]
+    write_safetensors(GOLDEN / "brivl" / "momentum.safetensors", cases.model.copies())
+    cases.train("train_contrastive", "contrastive", inputs, trained, contrastive, steps=3, states=states)
+    cases.model = towers
+
+
 def pixels(c, n, seed):
     return {"image": torch.randn(n, 3, c["pixels"], c["pixels"], generator=torch.Generator().manual_seed(seed))}
 
@@ -181,6 +250,7 @@ if __name__ == "__main__":
         del inputs["feature_map"]
         texts = text_inputs(TINY, [4, 9, 10], 10, 112) if name == "search" else {}
         cases.add(name, name, dict(inputs, **texts), function)
+    add_training(cases, TINY)
     cases.write()
     title = "BriVL 1.0 without the backbone's classifier, BERT's pooler, num_batches_tracked and the momentum copies"
     write_keys("brivl_base", title, Brivl(BASE))

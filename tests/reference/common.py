@@ -3,6 +3,7 @@
 Everything is computed twice from the same float32 weights: in float64, whose results are stored (as float32), and in
 float32, whose distance from them sets the tolerance of a case.
 """
+import copy
 import fnmatch
 import json
 import math
@@ -17,14 +18,14 @@ GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden"
 
 
 class Embedding(nn.Module):
-    """A table that is looked up, or read row by row."""
+    """A table that is looked up, or read row by row; row `padding` is not trained by being looked up."""
 
-    def __init__(self, rows, dim):
+    def __init__(self, rows, dim, padding=None):
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(rows, dim))
+        self.weight, self.padding = nn.Parameter(torch.empty(rows, dim)), padding
 
     def forward(self, ids):
-        return self.weight[ids.long()]
+        return nn.functional.embedding(ids.long(), self.weight, self.padding)
 
 
 class BertEmbeddings(nn.Module):
@@ -32,7 +33,7 @@ class BertEmbeddings(nn.Module):
 
     def __init__(self, vocab, positions, types, dim):
         super().__init__()
-        self.word_embeddings = Embedding(vocab, dim)
+        self.word_embeddings = Embedding(vocab, dim, padding=0)
         self.position_embeddings = Embedding(positions, dim)
         self.token_type_embeddings = Embedding(types, dim)
         self.LayerNorm = nn.LayerNorm(dim, eps=1e-12)
@@ -201,7 +202,7 @@ class Cases:
 
     def __init__(self, name, model, sizes, seed, page=None):
         self.name, self.model, self.sizes, self.page = name, fill(model, seed), sizes, page or name
-        self.tensors, self.cases = {}, []
+        self.tensors, self.training, self.cases, self.weights = {}, {}, [], ["weights.safetensors"]
 
     def add(self, name, route, inputs, function):
         """function(model, inputs) -> {output: tensor}; the inputs' names are those of the route."""
@@ -215,25 +216,49 @@ class Cases:
             "outputs": {k: "%s.out.%s" % (name, k) for k in outputs},
             "atol": 1e-7, "rtol": tolerance(max(error.values()))})
 
-    def train(self, name, objective, inputs, trainable, function):
-        """An objective's loss, and the gradients of the weights that a pattern of `trainable` fits (`*`: any text)."""
+    def train(self, name, objective, inputs, trainable, function, steps=0, states=()):
+        """An objective's loss, and the gradients of the weights that a pattern of `trainable` fits (`*`: any text).
+
+        steps: so many of AdamW, whose losses and weights are stored as well. states: what the function changes in the model,
+        as it is behind the first call.
+        """
         def run(kind):
-            self.model.to(kind)
-            loss = function(self.model, {k: v.to(kind) if v.is_floating_point() else v for k, v in inputs.items()})
-            fits = [(k, p) for k, p in self.model.named_parameters() if any(fnmatch.fnmatchcase(k, t) for t in trainable)]
-            return loss, {k: g for (k, _), g in zip(fits, torch.autograd.grad(loss["loss"], [p for _, p in fits]))}
-        (exact, gradient), (rough, near) = run(torch.float64), run(torch.float32)
-        self.model.to(torch.float32)
+            model = copy.deepcopy(self.model).to(kind)
+            x = {k: v.to(kind) if v.is_floating_point() else v for k, v in inputs.items()}
+            fits = {k: p for k, p in model.named_parameters() if any(fnmatch.fnmatchcase(k, t) for t in trainable)}
+            loss = function(model, x)
+            first = gradient = torch.autograd.grad(loss["loss"], list(fits.values()))
+            now = dict([*model.named_parameters(), *model.named_buffers()])
+            left, losses = {k: now[k].detach().clone() for k in states}, [loss["loss"].detach()]
+            optimiser = torch.optim.AdamW(fits.values(), lr=1e-3, weight_decay=0.01)
+            for _ in range(steps):
+                for p, g in zip(fits.values(), gradient):
+                    p.grad = g
+                optimiser.step()
+                next_loss = function(model, x)["loss"]
+                gradient = torch.autograd.grad(next_loss, list(fits.values()))
+                losses.append(next_loss.detach())
+            return loss, dict(zip(fits, first)), left, torch.stack(losses), fits
+        (exact, gradient, left, losses, after), (rough, near, _, _, _) = run(torch.float64), run(torch.float32)
         error = max(((gradient[k] - near[k]).abs().max() / (1e-2 + gradient[k].abs().max())).item() for k in near)
-        for part, tensors in (("in", inputs), ("out", exact), ("grad", gradient)):
-            self.tensors.update({"%s.%s.%s" % (name, part, k): v for k, v in tensors.items()})
-        file = "io.safetensors"
+        file, kept = ("train.safetensors", self.training) if steps else ("io.safetensors", self.tensors)
+        for part, tensors in (("in", inputs), ("out", exact), ("grad", gradient), ("state", left), ("after", after if steps else {})):
+            kept.update({"%s.%s.%s" % (name, part, k): v for k, v in tensors.items()})
         self.cases.append({
             "name": name, "kind": "train", "model": self.page + ".sy", "entry": self.name, "set": self.sizes,
-            "weights": ["weights.safetensors"], "tensors": [file], "objective": objective, "trainable": trainable,
+            "weights": self.weights, "tensors": [file], "objective": objective, "trainable": trainable,
             "inputs": {k: "%s.in.%s" % (name, k) for k in inputs}, "losses": {k: "%s.out.%s" % (name, k) for k in exact},
             "gradients": {"file": file, "prefix": name + ".grad.", "atol": 1e-6, "rtol": tolerance(error)},
             "atol": 1e-7, "rtol": tolerance(abs(exact["loss"] / rough["loss"] - 1).item())})
+        if states:
+            self.cases[-1]["state_after"] = {k: "%s.state.%s" % (name, k) for k in states}
+        if steps:
+            kept[name + ".losses"] = losses
+            self.cases[-1].update({
+                "loss_per_step": name + ".losses", "loss_per_step_rtol": 5e-5,
+                "optimiser": {"name": "adamw", "lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.01, "steps": steps},
+                "weights_after": {"file": file, "prefix": name + ".after.", "atol": 5e-5, "min_gradient": 1e-4, "else_atol": 3.1e-3},
+                "skip_after": [{"match": "*.key.bias", "why": "its true gradient is 0, and Adam makes steps of its noise"}]})
 
     def generate(self, name, route, inputs, ids, end, pad=0):
         """What a greedy search finds, no end among it: ids i32 [B, longest], those of the prompt in front."""
@@ -249,6 +274,8 @@ class Cases:
         folder.mkdir(exist_ok=True)
         write_safetensors(folder / "weights.safetensors", weights_of([*self.model.named_parameters(), *self.model.named_buffers()]))
         write_safetensors(folder / "io.safetensors", self.tensors)
+        if self.training:
+            write_safetensors(folder / "train.safetensors", self.training)
         whole = {"format": 1, "set": self.name, "source": "tests/reference/%s.py" % self.name, "cases": self.cases}
         (folder / "cases.json").write_text(json.dumps(whole, indent=1) + "\n")
 

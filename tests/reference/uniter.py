@@ -5,6 +5,7 @@ sequence with the padding left in place, as the page computes it; both must agre
 """
 import torch
 from torch import nn
+from torch.nn import functional
 
 from common import BertEmbeddings, Cases, Embedding, Encoder, Pooler, WordHead, first, write_keys
 
@@ -108,6 +109,55 @@ ROUTES = {
 }
 
 
+def masked_words_loss(model, x):
+    logits = ROUTES["masked_words"](model, dict(x, text=x["text_mlm"]))["mlm_logits"]
+    return {"loss": functional.cross_entropy(logits.flatten(0, 1), x["mlm_labels"].flatten().long())}
+
+
+def masked_regions(route, output, model, x):
+    """What a head says of the masked regions, whose features are 0 in the input."""
+    return ROUTES[route](model, dict(x, regions=x["regions"] * ~x["masked"][..., None]))[output][x["masked"]]
+
+
+def masked_features_loss(model, x):
+    far = masked_regions("masked_features", "predicted", model, x) - x["regions"][x["masked"]]
+    return {"loss": far.square().mean()}
+
+
+def masked_classes_loss(model, x):
+    likely = x["class_probs"][x["masked"]][:, 1:].argmax(-1) + 1
+    return {"loss": functional.cross_entropy(masked_regions("masked_classes", "logits", model, x), likely)}
+
+
+def masked_classes_kl_loss(model, x):
+    scores = masked_regions("masked_classes", "logits", model, x).log_softmax(-1)
+    return {"loss": functional.kl_div(scores, x["class_probs"][x["masked"]], reduction="none").mean()}
+
+
+def match_loss(model, x):
+    i = torch.where(x["itm_labels"] == 1, torch.arange(len(x["text"])), x["neg_image_idx"].long())
+    pair = dict(x, regions=x["regions"][i], boxes=x["boxes"][i], region_mask=x["region_mask"][i])
+    return {"loss": functional.cross_entropy(ROUTES["match"](model, pair)["itm_logits"], x["itm_labels"].long())}
+
+
+def train_inputs(c, words, regions, seed, *names):
+    x, g = inputs(c, words, regions, seed, False), torch.Generator().manual_seed(seed + 1000)
+    masked = torch.rand(x["region_mask"].shape, generator=g) < 0.5
+    masked[:, 0] = True
+    probs = (2 * torch.randn(*masked.shape, c["region_classes"], generator=g)).softmax(-1)
+    probs[..., 2] = 0  # a class that is sure not to be there
+    hidden = torch.rand(x["text"].shape, generator=g) < 0.4
+    hidden[:, 1] = True
+    hidden &= x["text_mask"]
+    more = {"masked": masked & x["region_mask"], "class_probs": probs / probs.sum(-1, keepdim=True),
+            "text_mlm": torch.where(hidden, 3, x["text"]).int(), "mlm_labels": torch.where(hidden, x["text"], -100).int(),
+            "itm_labels": torch.tensor([1, 0, 1, 0][:len(words)], dtype=torch.int32),
+            "neg_image_idx": torch.tensor([1, 2, 0, 0][:len(words)], dtype=torch.int32)}
+    if "text_mlm" in names:
+        del x["text"]
+    return dict(x, **{k: more[k] for k in names})
+
+
 def inputs(c, words, regions, seed, masks):
     g = torch.Generator().manual_seed(seed)
     batch, n, r = len(words), max(words), max(regions)
@@ -135,6 +185,15 @@ if __name__ == "__main__":
         cases.add(route, route, inputs(TINY, [8, 3, 5], [2, 6, 4], 100 + i, masks), function)
     cases.add("longest", "fusion", inputs(TINY, [10, 10], [7, 7], 200, True), fusion)
     cases.add("shortest", "fusion", inputs(TINY, [1], [1], 201, True), fusion)
+    layer = ["uniter.img_embeddings.pos_*", "uniter.encoder.layer.1.attention.*", "uniter.embeddings.word_embeddings.weight"]
+    for i, (objective, function, names, heads) in enumerate([
+            ("masked_words", masked_words_loss, ["text_mlm", "mlm_labels"], ["cls.*"]),
+            ("masked_features", masked_features_loss, ["masked"], ["feat_regress.*", "*.img_linear.weight", "*.mask_embedding.weight"]),
+            ("masked_classes", masked_classes_loss, ["masked", "class_probs"], ["region_classifier.*"]),
+            ("masked_classes_kl", masked_classes_kl_loss, ["masked", "class_probs"], ["region_classifier.net.3.*"]),
+            ("match", match_loss, ["itm_labels", "neg_image_idx"], ["itm_output.*", "uniter.pooler.*"])]):
+        x = train_inputs(TINY, [7, 3, 5], [4, 6, 3], 300 + i, *names)
+        cases.train("train_" + objective, objective, x, heads + layer, function, steps=3)
     cases.write()
     write_keys("uniter_base", "UNITER-base with its pre-training heads", Uniter(BASE))
     write_keys("uniter_large", "UNITER-large", Uniter(dict(BASE, dim=1024, depth=24, heads=16, ffn=4096)))

@@ -7,6 +7,7 @@ import math
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from common import Cases, Embedding, Encoder, Pooler, WordHead, first, write_keys
 
@@ -112,6 +113,47 @@ def masked_pair(model, x):
     return dict(masked_text(model, x), logits=model.vlbert.mvrc_head(model(x)[1]))
 
 
+def word_loss(model, x):
+    logits = masked_text(model, dict(x, text=x["text_mlm"]))["mlm_logits"]
+    return functional.cross_entropy(logits.flatten(0, 1), x["mlm_labels"].flatten().long())
+
+
+def masked_text_loss(model, x):
+    return {"loss": word_loss(model, x)}
+
+
+def masked_pair_loss(model, x):
+    scores = masked_pair(model, dict(x, text=x["text_mlm"]))["logits"][x["masked"]].log_softmax(-1)
+    words, regions = word_loss(model, x), -(x["class_probs"][x["masked"]] * scores).sum(-1).mean()
+    return {"loss": words + regions, "mlm_loss": words, "region_loss": regions}
+
+
+def pretrain_loss(model, x):
+    pair = masked_pair_loss(model, x)
+    corpus = word_loss(model, {"text_mlm": x["corpus"], "text_mask": x["corpus_mask"], "mlm_labels": x["corpus_labels"]})
+    return dict(pair, loss=pair["loss"] + corpus, corpus_loss=corpus)
+
+
+def hide_words(x, g):
+    text = x.pop("text")
+    hidden = torch.rand(text.shape, generator=g) < 0.4
+    hidden[:, 0] = True
+    hidden &= x["text_mask"]
+    return dict(x, text_mlm=torch.where(hidden, 3, text).int(), mlm_labels=torch.where(hidden, text, -100).int())
+
+
+def train_inputs(c, words, regions, seed):
+    x, g = pair_inputs(c, words, regions, seed, "pair"), torch.Generator().manual_seed(seed + 1000)
+    x["masked"][:, 1] = True
+    probs = (2 * torch.randn(*x["masked"].shape, c["region_classes"], generator=g)).softmax(-1)
+    return hide_words(dict(x, class_probs=probs * x["masked"][..., None]), g)
+
+
+def text_train_inputs(c, words, seed):
+    g, x = text_inputs(c, words, seed)
+    return hide_words(x, g)
+
+
 def text_inputs(c, words, seed):
     g = torch.Generator().manual_seed(seed)
     text = torch.randint(1, c["vocab"], (len(words), max(words)), generator=g, dtype=torch.int32)
@@ -147,6 +189,15 @@ if __name__ == "__main__":
     cases.add("masked_text", "masked_text", text_inputs(TINY, [9, 2, 6], 102)[1], masked_text)
     cases.add("longest", "masked_pair", pair_inputs(TINY, [10, 10], [7, 7], 103, "pair"), masked_pair)
     cases.add("shortest", "fusion", pair_inputs(TINY, [1], [1], 104, "fusion"), fusion)
+    layer = ["vlbert.encoder.layer.1.attention.*", "vlbert.visual_ln_text.*", "vlbert.word_embeddings.weight", "vlbert.end_embedding.weight",
+             "vlbert.mlm_head.*"]
+    seen = ["object_*_embedding*.weight", "image_feature_extractor.obj_downsample.1.bias", "vlbert.mvrc_head.*"]
+    pair, words = train_inputs(TINY, [6, 4, 8], [5, 3, 6], 300), text_train_inputs(TINY, [7, 3, 8], 301)
+    corpus = {"corpus": words["text_mlm"], "corpus_mask": words["text_mask"], "corpus_labels": words["mlm_labels"]}
+    alone = ["aux_text_visual_embedding.weight"]
+    cases.train("train_masked_text", "masked_text", words, alone + layer[:3], masked_text_loss, steps=3)
+    cases.train("train_masked_pair", "masked_pair", pair, seen + layer[:2], masked_pair_loss, steps=3)
+    cases.train("train_pretrain", "pretrain", dict(pair, **corpus), alone + seen + layer, pretrain_loss, steps=3)
     cases.write()
     write_keys("vl_bert_base", "VL-BERT-base on precomputed features, with pooler and pre-training heads", VlBert(BASE))
     large = dict(BASE, dim=1024, depth=24, heads=16, ffn=4096)
