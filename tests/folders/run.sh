@@ -5,7 +5,7 @@
 folders=$here
 backend=${FOLDERS_BACKEND:-interp}
 
-for name in vit timm clip clip_gelu open_clip open_clip_quick bert vilt beit blip siglip dinov2 roberta deit paligemma; do
+for name in vit timm clip clip_gelu open_clip open_clip_quick bert vilt beit blip siglip dinov2 roberta deit paligemma eva02; do
   run 0 "$name: the numbers of PyTorch" check "$folders/$name" --golden "$folders/$name" --backend "$backend"
   says "$name: a case was run" "^1 passed, 0 failed, 0 skipped" out
 done
@@ -19,6 +19,9 @@ says "squash" 'resize=square(32), crop=32, filter=bilinear' clip.c
 says "QuickGELU" 'heads=4, ffn=64, .*quick=true' clip.c
 run 0 "timm" emit "$folders/timm" --emit=c -o timm.c
 says "crop_pct" 'resize=shorter(35), crop=32, filter=bicubic, mean=.0.485' timm.c
+run 0 "eva02" emit "$folders/eva02" --emit=c -o eva02.c
+says "eva02: squashed pictures" 'resize=square(32), crop=32, filter=bicubic, mean=.0.48145466' eva02.c
+says "eva02: what the architecture is" 'fused=true, sub_norm=false, inner_norm=false, pooled=true' eva02.c
 run 0 "bert" emit "$folders/bert" --emit=c -o bert.c
 says "capitals stay" 'lower=false' bert.c
 run 0 "emit: the weights' names need no option" emit "$folders/beit" --emit=c -o beit.c

@@ -11,6 +11,7 @@ import sys
 import torch
 from torch.nn import functional as F
 
+import eva02
 import paligemma
 import roberta
 import siglip
@@ -297,6 +298,8 @@ IMAGE = {"image_size": SIZE, "patch_size": PATCH, "num_channels": 3}
 LABELS = {"id2label": {str(i): n for i, n in enumerate("abcde")}, "label2id": {n: i for i, n in enumerate("abcde")}}
 SIZES = {"height": SIZE, "width": SIZE}
 VISION = {**TRUNK, **IMAGE}
+EVA = {"size": SIZE, "patch": PATCH, "dim": DIM, "depth": DEPTH, "heads": 2, "fused": True, "classes": 6}
+CLIP_PIXELS = {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711]}
 TEXTS = {"hidden_size": TEXT, "num_hidden_layers": DEPTH, "num_attention_heads": 3, "intermediate_size": 40, "vocab_size": WORDS,
          "max_position_embeddings": 12, "eos_token_id": 2, "bos_token_id": 0, "pad_token_id": 1}
 
@@ -464,6 +467,14 @@ SETS = {
                                      "image_mean": [0.5, 0.5, 0.5], "image_processor_type": "SiglipImageProcessor",
                                      "image_seq_length": 16, "image_std": [0.5, 0.5, 0.5], "processor_class": "PaliGemmaProcessor",
                                      "resample": 3, "rescale_factor": 1 / 255, "size": SIZES}}, "model.safetensors"),
+    "eva02": ("eva02", "classify", of_module(eva02.Eva(EVA), eva02.classify), lambda g: {"image": pictures(g)}, {
+        "config.json": {"architecture": "eva02_small_patch14_336", "num_classes": 6, "num_features": DIM, "global_pool": "avg",
+                        "pretrained_cfg": {"tag": "mim_in22k_ft_in1k", "custom_load": False, "input_size": [3, SIZE, SIZE],
+                                           "fixed_input_size": True, "interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": "squash",
+                                           **CLIP_PIXELS, "num_classes": 6, "pool_size": None, "first_conv": "patch_embed.proj",
+                                           "classifier": "head"},
+                        "model_args": {"img_size": SIZE, "patch_size": PATCH, "embed_dim": DIM, "depth": DEPTH, "num_heads": 2}}},
+        "model.safetensors"),
 }
 
 
