@@ -144,6 +144,7 @@ typedef struct PackMask {
   Attention *a;
   const Part *p;
   int arg;
+  KIdx query;
 } PackMask;
 
 static void pack_mask_column(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
@@ -152,16 +153,25 @@ static void pack_mask_column(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, in
   Attention *a = m->a;
   int64_t stride = a->arg[m->arg].n;
   KIdx from = ki_add(ki_mul(a->batch, a->arg[m->arg].b), ki_mul(c, stride));
+  if (a->arg[m->arg].rows) from = ki_add(from, ki_mul(m->query, a->arg[m->arg].row));
   KVal x = kb_cvt(lo->k, kb_loadm(lo->k, a->arg[m->arg].buf, from, lanes == 1 ? 1 : n), DT_F32);
   kb_store(lo->k, a->arg[m->arg].scratch, ki_addc(c, m->p->slot - m->p->r.start), x, lanes == 1 ? 1 : n);
 }
 
-void attend_pack_masks(Attention *a, const Part *p) {
+static void pack_masks(Attention *a, const Part *p, bool rows, KIdx query) {
   for (int i = 0; i < 16; i++) {
-    if (!a->arg[i].buf.id) continue;
-    PackMask m = {a, p, i};
+    if (!a->arg[i].buf.id || a->arg[i].rows != rows) continue;
+    PackMask m = {a, p, i, query};
     lower_columns(&a->lo, &p->r, a->arg[i].n == 1, 1, NULL, 0, pack_mask_column, &m);
   }
+}
+
+void attend_pack_masks(Attention *a, const Part *p) {
+  pack_masks(a, p, false, ki_const(0));
+}
+
+void attend_pack_query_masks(Attention *a, const Part *p, KIdx query) {
+  pack_masks(a, p, true, query);
 }
 
 /* setting up ------------------------------------------------------------------------------------------ */
@@ -229,7 +239,9 @@ SY_MUST_USE static bool add_extra(Attention *a, int arg) {
   } else {
     a->arg[arg].buf = s.buf;
     a->arg[arg].b = stride[0];
-    a->arg[arg].n = stride[1];
+    a->arg[arg].rows = graph_value(a->lo.g, v)->type.rank == 3;
+    a->arg[arg].row = stride[1];
+    a->arg[arg].n = stride[a->arg[arg].rows ? 2 : 1];
   }
   return true;
 }

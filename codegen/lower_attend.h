@@ -44,8 +44,9 @@ typedef struct Attention {
   HeadRows q, k, v;
   struct {
     KBufRef buf;
-    int64_t b, n;
-    KBufRef scratch; // 0.0 / 1.0 per slot
+    int64_t b, row, n; // row 0: one row serves all queries
+    bool rows;         // a row for each query
+    KBufRef scratch;   // 0.0 / 1.0 per slot
     bool constant, value;
   } arg[16];
   KBufRef bias; // [heads][queries][keys] by upper bounds, in PACK_rows; or none
@@ -101,7 +102,8 @@ const char *attend_sizes(const Attention *a);     // for a comment
 KIdx attend_row(const Attention *a, const HeadRows *o, KIdx row); // address of the head's first column
 void attend_start(Attention *a);                                  // reads the position of query 0
 void attend_pack_keys(Attention *a, const Part *p, const HeadRows *from, KBufRef to);
-void attend_pack_masks(Attention *a, const Part *p);
+void attend_pack_masks(Attention *a, const Part *p);                   // those of keys alone
+void attend_pack_query_masks(Attention *a, const Part *p, KIdx query); // those of queries and keys: the row of this one
 typedef struct RowPanels { // rows [start, start + n) of an operand as panels of 16 columns [columns/16][pitch][16]
   const HeadRows *from;
   KIdx start, n;

@@ -229,6 +229,8 @@ void attend_softmax(const QueryTile *t) {
   SoftRow r = {.t = t, .i = ki_const(0)};
   if (t->rows > 1) r.i = ki_var(kb_loop(k, "i", kbound(ki_const(0)), kbound(ki_const(t->rows)), 1));
   r.row = ki_add(t->row, r.i);
+  for (int i = 0; i < a->nkey; i++)
+    if (attend_sees(t, i)) attend_pack_query_masks(t->a, &t->a->key[i], ki_addc(r.row, t->q->r.start));
   kb_region(k, "softmax_row", "softmax of the scores of one query, except for the division: one over the sum");
   if (a->drops) load_key(&r);
   r.acc = kb_var(k, kb_const(k, LEAST, DT_F32, k->lanes), "most");

@@ -1,4 +1,4 @@
-// lower_depthwise.c: depthwise convolution, y[b,i,j,c] = bias[c] + sum x[b,i*sh+u,j*sw+v,c] w[u,v,c], and the
+// lower_depthwise.c: depthwise convolution, y[b,i,j,c] = bias[c] + sum x[b,i*sh+u*dh,j*sw+v*dw,c] w[u,v,c], and the
 // elementwise operators behind it.
 //
 // One task is one row of the result. Its columns go by in tiles of a few, and the channels of a tile in vectors, so
@@ -21,7 +21,7 @@ typedef struct Depthwise {
   const Value *v;
   Source x, kernel;
   int64_t xs[MAX_RANK], ks[MAX_RANK]; // strides of their own axes
-  int64_t side[2], step[2];
+  int64_t side[2], step[2], apart[2];
   bool vectors;
   KIdx b, y;         // row of the result
   KIdx column;       // first of the tile
@@ -46,7 +46,7 @@ typedef struct KernelRow {
 } KernelRow;
 
 static KernelRow kernel_row(const Depthwise *d, KIdx u) {
-  KIdx row = ki_add(ki_mul(d->b, d->xs[0]), ki_mul(ki_add(ki_mul(d->y, d->step[0]), u), d->xs[1]));
+  KIdx row = ki_add(ki_mul(d->b, d->xs[0]), ki_mul(ki_add(ki_mul(d->y, d->step[0]), ki_mul(u, d->apart[0])), d->xs[1]));
   KIdx column = ki_add(ki_mul(d->column, d->step[1] * d->xs[2]), ki_mul(d->c, d->xs[3]));
   return (KernelRow){ki_add(row, column), ki_add(ki_mul(u, d->ks[0]), ki_mul(d->c, d->ks[2]))};
 }
@@ -57,7 +57,7 @@ static void add_few_taps(Lowering *lo, const Depthwise *d, KernelRow row, const 
   for (int64_t tap = 0; tap < d->side[1]; tap++) {
     KVal w = load(lo, d, &d->kernel, ki_addc(row.w, tap * d->ks[1]));
     for (int j = 0; j < d->columns; j++) {
-      int64_t place = j * d->step[1] + tap;
+      int64_t place = j * d->step[1] + tap * d->apart[1];
       KVal *value = &x[place];
       if (!value->id) *value = load(lo, d, &d->x, ki_addc(row.x, place * d->xs[2]));
       kb_set(lo->k, acc[j], kb_op3(lo->k, K_fma, *value, w, acc[j]));
@@ -70,7 +70,7 @@ static void add_many_taps(Lowering *lo, const Depthwise *d, KernelRow row, const
   KIdx tap = ki_var(kb_loop(lo->k, "v", kbound(ki_const(0)), kbound(ki_const(d->side[1])), 1));
   KVal w = load(lo, d, &d->kernel, ki_add(row.w, ki_mul(tap, d->ks[1])));
   for (int j = 0; j < d->columns; j++) {
-    KIdx place = ki_addc(tap, j * d->step[1]);
+    KIdx place = ki_addc(ki_mul(tap, d->apart[1]), j * d->step[1]);
     KVal x = load(lo, d, &d->x, ki_add(row.x, ki_mul(place, d->xs[2])));
     kb_set(lo->k, acc[j], kb_op3(lo->k, K_fma, x, w, acc[j]));
   }
@@ -89,7 +89,7 @@ static void emit_channels(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int u
     acc[j] = kb_var(lo->k, start, "acc");
   }
   KIdx u = ki_var(kb_loop(lo->k, "u", kbound(ki_const(0)), kbound(ki_const(d->side[0])), 1));
-  bool few = (d->most - 1) * d->step[1] + d->side[1] <= MOST_PLACES;
+  bool few = (d->most - 1) * d->step[1] + (d->side[1] - 1) * d->apart[1] < MOST_PLACES;
   (few ? add_few_taps : add_many_taps)(lo, d, kernel_row(d, u), acc);
   kb_end(lo->k);
   for (int j = 0; j < d->columns; j++) {
@@ -121,12 +121,13 @@ static bool finish(Lowering *lo, const Depthwise *d) {
 
 bool lower_depthwise(Lowering *lo, Val member) {
   const Value *v = graph_value(lo->g, member);
-  const int64_t *step = value_attr(v, A_stride)->v;
+  const int64_t *step = value_attr(v, A_stride)->v, *apart = dilation_of(v);
   const Type *kernel = &graph_value(lo->g, v->args[1])->type;
   Depthwise d = {.member = member,
                  .v = v,
                  .side = {kernel->dim[0].c, kernel->dim[1].c},
                  .step = {step[0], step[1]},
+                 .apart = {apart[0], apart[1]},
                  .most = (int)lo->t->cost->depthwise_columns};
   CHECK(d.most <= MOST_COLUMNS);
   lower_domain(lo, &v->type);

@@ -218,10 +218,11 @@ static void place_windows(Gemm *g, Val windows, const int64_t *stride) {
     add_k_axis(g, p, stride[3]);
   } else {
     const int64_t *kernel = value_attr(w, A_kernel)->v, *step = value_attr(w, A_stride)->v;
+    const int64_t *apart = dilation_of(w);
     int64_t rows[] = {batched ? stride[0] : 0, step[0] * stride[1], step[1] * stride[2]};
     for (int d = 0; d < 3; d++) x->stride[d] = rows[d];
-    add_k_axis(g, kernel[0], stride[1]);
-    add_k_axis(g, kernel[1], stride[2]);
+    add_k_axis(g, kernel[0], apart[0] * stride[1]);
+    add_k_axis(g, kernel[1], apart[1] * stride[2]);
     add_k_axis(g, type_extent(lo->m, image, 3), stride[3]);
   }
   if (!g->nk) g->kaxis[0].extent = 1, g->kaxis[0].stride = 1, g->nk = 1; // windows of one element

@@ -375,14 +375,15 @@ static bool lower_patchify(Lowering *lo, Val member) {
 typedef struct Windows {
   Val member;
   Source image;
-  int64_t stride[MAX_RANK], kernel[2], step[2], channels;
+  int64_t stride[MAX_RANK], kernel[2], step[2], apart[2], channels;
   KIdx at[3], y, x; // row of the result; row and column of the window
 } Windows;
 
 static void emit_window_vector(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
   (void)unrolled;
   const Windows *w = ud;
-  KIdx row = ki_add(ki_mul(w->at[1], w->step[0]), w->y), column = ki_add(ki_mul(w->at[2], w->step[1]), w->x);
+  KIdx row = ki_add(ki_mul(w->at[1], w->step[0]), ki_mul(w->y, w->apart[0]));
+  KIdx column = ki_add(ki_mul(w->at[2], w->step[1]), ki_mul(w->x, w->apart[1]));
   KIdx from = ki_add(ki_mul(w->at[0], w->stride[0]), ki_mul(row, w->stride[1]));
   from = ki_add(from, ki_add(ki_mul(column, w->stride[2]), ki_mul(c, w->stride[3])));
   Point p = {.lanes = lanes, .n = n, .leaf = w->member};
@@ -395,10 +396,11 @@ static void emit_window_vector(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, 
 
 static bool lower_windows(Lowering *lo, Val member) {
   const Value *v = graph_value(lo->g, member);
-  const int64_t *kernel = value_attr(v, A_kernel)->v, *step = value_attr(v, A_stride)->v;
+  const int64_t *kernel = value_attr(v, A_kernel)->v, *step = value_attr(v, A_stride)->v, *apart = dilation_of(v);
   Windows w = {.member = member,
                .kernel = {kernel[0], kernel[1]},
                .step = {step[0], step[1]},
+               .apart = {apart[0], apart[1]},
                .channels = graph_value(lo->g, v->args[0])->type.dim[3].c};
   lower_domain(lo, &v->type);
   if (!lower_operand(lo, v->args[0], "image", &w.image, w.stride) || !lower_sources(lo) || !lower_root(lo))

@@ -276,7 +276,7 @@ bool is_mask_part(CtVal v); // key, query or a mask
 CtVal mask_compare(Elab *e, AstOp op, CtVal a, CtVal b, Span at);
 CtVal mask_logic(Elab *e, AstOp op, CtVal a, CtVal b, Span at);
 CtVal mask_is(Elab *e, CtVal a, const char *modality, Span at, Span name_at);
-CtVal mask_arg(Elab *e, CtVal tensor, Span at);
+CtVal mask_arg(Elab *e, CtVal tensor, int rank, Span at); // rank 2: m[key], 3: m[query, key]
 // Text of the `where` attribute (NULL: everything is visible); appends the bool tensors it reads to args[*n], and where
 // they are read to place[*n].
 bool mask_lower(Elab *e, CtVal where, Span at, Val *args, Span *place, size_t *n, size_t max, const char **text);

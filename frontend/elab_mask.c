@@ -118,11 +118,15 @@ CtVal mask_is(Elab *e, CtVal a, const char *modality, Span at, Span name_at) {
   return mask_value(e, (MaskTree){.op = MASK_IS, .on_key = a.kind == CV_KEY, .index = index, .span = at});
 }
 
-CtVal mask_arg(Elab *e, CtVal tensor, Span at) {
+CtVal mask_arg(Elab *e, CtVal tensor, int rank, Span at) {
   const Type *t = val_type(e, tensor.v);
-  if (t->dtype != DT_BOOL || t->rank != 2) {
-    Diagnostic *g = elab_error(e, "E0120", at, "a mask tensor is bool[B, keys], this is %s", val_text(e, tensor.v));
-    if (t->dtype != DT_BOOL) diag_hint(e->diag, g, "compare it to get truth values, as in (x != 0)[key]");
+  if (t->dtype != DT_BOOL || t->rank != rank) {
+    Diagnostic *g = elab_error(e, "E0120", at, "a mask tensor is %s, this is %s",
+                               rank == 2 ? "bool[B, keys]" : "bool[B, queries, keys]", val_text(e, tensor.v));
+    if (t->dtype != DT_BOOL)
+      diag_hint(e->diag, g, "compare it to get truth values, as in (x != 0)[key]");
+    else if (rank == 2 && t->rank == 3)
+      diag_hint(e->diag, g, "a mask with a row for each query is read by m[query, key]");
     return CT_ERROR;
   }
   return mask_value(e, (MaskTree){.op = MASK_ARG, .tensor = tensor.v, .span = at});

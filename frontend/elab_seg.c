@@ -2,6 +2,7 @@
 //
 //   x[:, 1:]        part of an axis        x[:, 0]        one row, the axis is dropped
 //   x[:, vision]    one segment            x[..., 0:dim]  axes left out at '...'
+//   x[:, 0:9:2]     every second of a part of an axis
 //   multiway x { norm(x, eps) }  @ln       each segment of x with its own weights: ln.A.weight, ln.B.weight
 //   switch x { vision -> f(x)  language -> g(x) }
 //
@@ -138,6 +139,68 @@ static CtVal index_segment(Elab *e, CtVal x, int axis, const Node *n) {
   return CT_ERROR;
 }
 
+// n times `step` elements of an axis from `start` on as [n, step], of which place `at` is taken: a view.
+static CtVal slice_places(Elab *e, CtVal x, int axis, int64_t start, int64_t step, int64_t n, int64_t place, Span at) {
+  DimNames names = *val_names(e, x.v);
+  CtVal part = slice_range(e, x, axis, start, start + n * step, at);
+  if (part.kind == CV_ERROR) return part;
+  Type t = *val_type(e, part.v), two = t;
+  for (int d = t.rank; d > axis + 1; d--) two.dim[d] = two.dim[d - 1];
+  two.dim[axis] = DIM(n), two.dim[axis + 1] = DIM(step), two.rank++;
+  if (two.nseg && two.segaxis > axis) two.segaxis++;
+  part = add_typed(e, OP_reshape, part.v, NULL, 0, &two, at);
+  if (part.kind == CV_TENSOR) part = slice(e, part, axis + 1, place, DIM(1), at);
+  if (part.kind == CV_ERROR) return part;
+  t.dim[axis] = DIM(n);
+  part = add_typed(e, OP_reshape, part.v, NULL, 0, &t, at);
+  for (int d = 0; part.kind == CV_TENSOR && d < t.rank; d++)
+    if (d != axis) val_names(e, part.v)->at[d] = names.at[d];
+  return part;
+}
+
+// x[.., lo:hi:step, ..]: an axis of n * step elements is one of n and one of step. Where too few lie behind the last
+// one the part begins further in front; where there are none there either, the last one is joined by itself.
+static CtVal slice_steps(Elab *e, CtVal x, int axis, int64_t lo, int64_t hi, int64_t step, Span at) {
+  const Type *t = val_type(e, x.v);
+  if (t->dim[axis].k || (t->nseg && t->segaxis == axis)) {
+    Diagnostic *g = elab_error(e, "E0124", at, "a step needs an axis of constant length without segments, not %s",
+                               axis_text(e, x.v, axis));
+    diag_hint(e->diag, g, "rows whose numbers are computed are taken by gather_rows(x, rows)");
+    return CT_ERROR;
+  }
+  if (t->rank == MAX_RANK) {
+    Diagnostic *g = elab_error(e, "E0124", at, "a step needs a tensor of at most %d axes, this is %s", MAX_RANK - 1,
+                               val_text(e, x.v));
+    diag_hint(e->diag, g, "join two axes by reshape first");
+    return CT_ERROR;
+  }
+  int64_t all = t->dim[axis].c, end = hi < 0 ? all : hi;
+  if (lo >= all || end > all) return range_error(e, x, axis, at, "this range");
+  if (end <= lo || step == 1) return slice_range(e, x, axis, lo, end, at);
+  int64_t n = (end - lo + step - 1) / step, beyond = lo + n * step - all;
+  if (n == 1) return slice_range(e, x, axis, lo, lo + 1, at);
+  if (beyond <= lo) {
+    int64_t place = beyond > 0 ? beyond : 0;
+    return slice_places(e, x, axis, lo - place, step, n, place, at);
+  }
+  CtVal most = slice_places(e, x, axis, lo, step, n - 1, 0, at);
+  CtVal last = slice_range(e, x, axis, lo + (n - 1) * step, lo + (n - 1) * step + 1, at);
+  if (most.kind == CV_ERROR || last.kind == CV_ERROR) return CT_ERROR;
+  Attr a = attr_int(A_axis, axis);
+  return add_op(e, OP_concat, (Val[]){most.v, last.v}, 2, &a, 1, at);
+}
+
+static bool want_step(Elab *e, Env *env, const Node *n, int64_t *step) {
+  *step = 1;
+  if (!n) return true;
+  CtVal v = eval(e, env, n);
+  if (!want_int(e, v, n->span, "a step", -INT32_MAX, INT32_MAX, step)) return false;
+  if (*step >= 1) return true;
+  Diagnostic *g = elab_error(e, "E0124", n->span, "a step of %lld, must be at least 1", (long long)*step);
+  diag_hint(e->diag, g, "rows in another order are taken by gather_rows(x, rows)");
+  return false;
+}
+
 // One item on one axis; *dropped if the axis disappears.
 static CtVal index_axis(Elab *e, Env *env, CtVal x, int axis, const Node *item, bool *dropped) {
   int64_t lo, hi;
@@ -151,22 +214,35 @@ static CtVal index_axis(Elab *e, Env *env, CtVal x, int axis, const Node *item, 
     *dropped = true;
     return slice_range(e, x, axis, lo, lo + 1, item->span);
   }
-  if (!bound(e, env, item->a, x, axis, 0, &lo)) return CT_ERROR;
+  int64_t step;
+  if (!bound(e, env, item->a, x, axis, 0, &lo) || !want_step(e, env, item->c, &step)) return CT_ERROR;
   if (item->b) {
     CtVal end = eval(e, env, item->b);
     if (end.kind == CV_ERROR) return end;
-    if (end.kind == CV_INT && end.d.k) return slice_to_dim(e, x, axis, lo, end.d, item->span);
+    if (end.kind == CV_INT && end.d.k && !item->c) return slice_to_dim(e, x, axis, lo, end.d, item->span);
   }
   if (!bound(e, env, item->b, x, axis, -1, &hi)) return CT_ERROR;
+  if (item->c) return slice_steps(e, x, axis, lo, hi, step, item->span);
   return slice_range(e, x, axis, lo, hi, item->span);
+}
+
+// Is this index the word `key` or `query` of a mask?
+static bool names_side(Env *env, const Node *item, const char *side) {
+  return item->kind == N_item_at && item->a->kind == N_ident && !strcmp(item->a->name, side) && !env_find(env, side);
 }
 
 CtVal eval_index(Elab *e, Env *env, const Node *n) {
   CtVal x = eval(e, env, n->a);
   if (x.kind == CV_ERROR) return x;
-  if (n->list.n == 1 && n->list.at[0]->kind == N_item_at && x.kind == CV_TENSOR && n->list.at[0]->a->kind == N_ident &&
-      strcmp(n->list.at[0]->a->name, "key") == 0 && !env_find(env, "key"))
-    return mask_arg(e, x, n->span);
+  if (n->list.n == 1 && x.kind == CV_TENSOR && names_side(env, n->list.at[0], "key")) return mask_arg(e, x, 2, n->span);
+  if (n->list.n == 2 && x.kind == CV_TENSOR && names_side(env, n->list.at[0], "query") &&
+      names_side(env, n->list.at[1], "key"))
+    return mask_arg(e, x, 3, n->span);
+  if (n->list.n == 2 && names_side(env, n->list.at[0], "key") && names_side(env, n->list.at[1], "query")) {
+    diag_hint(e->diag, elab_error(e, "E0120", n->span, "a mask has a row for each query, this reads it by keys"),
+              "write [query, key], and transpose the tensor if its rows are keys");
+    return CT_ERROR;
+  }
   if (x.kind == CV_LIST && n->list.n == 1 && n->list.at[0]->kind == N_item_at) {
     int64_t i;
     if (!want_int(e, eval(e, env, n->list.at[0]->a), n->span, "an index", 0, (int64_t)x.n - 1, &i)) return CT_ERROR;

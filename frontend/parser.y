@@ -280,6 +280,10 @@ item:
 | expr ':' { $$ = NODE(item_range, @$, .a = $1); }
 | ':' expr { $$ = NODE(item_range, @$, .b = $2); }
 | expr ':' expr { $$ = NODE(item_range, @$, .a = $1, .b = $3); }
+| ':' ':' expr { $$ = NODE(item_range, @$, .c = $3); }
+| expr ':' ':' expr { $$ = NODE(item_range, @$, .a = $1, .c = $4); }
+| ':' expr ':' expr { $$ = NODE(item_range, @$, .b = $2, .c = $4); }
+| expr ':' expr ':' expr { $$ = NODE(item_range, @$, .a = $1, .b = $3, .c = $5); }
 ;
 primary:
   T_INT { $$ = NODE(int, @$, .i = $1.i); }

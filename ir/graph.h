@@ -380,6 +380,8 @@ Span value_place(const Value *v);          // for errors: in the page, or in the
 // Are they equal by what they are made of? Operands of a commutative operator may have changed places.
 bool value_same(const Value *a, const Value *b);
 const Attr *value_attr(const Value *v, AttrKey key); // NULL if absent
+// Rows and columns between the elements of a window of `windows` or `depthwise`: 1, 1 if absent.
+const int64_t *dilation_of(const Value *v);
 int64_t value_int(const Value *v, AttrKey key, int64_t absent);
 double value_float(const Value *v, AttrKey key, double absent);
 const char *value_str(const Value *v, AttrKey key); // NULL if absent

@@ -6,7 +6,7 @@
 // query < key + 4, a window of four keys. `le`/`lt`/`eq` compare positions in the sequence of keys; the query's
 // position is its row plus `qstart` (attribute or i32 operand). `below` compares such a position with a number, or with
 // a run-time dim S and maybe a number added to it: (below key S 4) is key < S + 4. `is` asks for the segment; `(arg n)`
-// reads operand n of the attention, bool [B,N], at [batch, key].
+// reads operand n of the attention, bool [B,N], at [batch, key], or bool [B,M,N] at [batch, query, key].
 //   causal prefix:  (or (is key vision) (le key query))        padding:  (and (arg 3) (le key query))
 // mask_text prints the canonical text, which parses back to an equal tree.
 #include "graph.h"

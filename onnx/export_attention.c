@@ -104,8 +104,9 @@ static const char *mask_nodes(Attend *a, const Mask *m) {
   case MASK_BELOW: return below_bound(a, m);
   case MASK_IS: return is_modality(a, m);
   case MASK_ARG:
-    return ONNX_NODE(&x->w, "Unsqueeze", export_in(x, a->v, (uint32_t)m->index),
-                     onnx_ints(&x->w, (int64_t[]){1, 2}, 2));
+    return ONNX_NODE(
+        &x->w, "Unsqueeze", export_in(x, a->v, (uint32_t)m->index),
+        onnx_ints(&x->w, (int64_t[]){1, 2}, export_arg(x, a->v, (uint32_t)m->index)->type.rank == 3 ? 1 : 2));
   case MASK_NOT: return ONNX_NODE(&x->w, "Not", one);
   case MASK_AND: return ONNX_NODE(&x->w, "And", one, two);
   case MASK_OR: return ONNX_NODE(&x->w, "Or", one, two);

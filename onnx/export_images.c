@@ -55,8 +55,11 @@ const char *export_conv(Export *x, const Value *product) {
   in[1] = made_of(x, product, patches, kernel[0], kernel[1], channels);
   if (!in[1]) in[1] = kernel_of(x, product, patches, kernel[0], kernel[1], channels);
   if (product->nargs > 2) in[2] = export_in(x, product, 2);
-  const OnnxAttr a[] = {ONNX_V("kernel_shape", kernel[0], kernel[1]), ONNX_V("strides", stride[0], stride[1])};
-  const char *y = onnx_node(&x->w, "Conv", in, product->nargs > 2 ? 3 : 2, a, 2);
+  const int64_t *apart = dilation_of(source);
+  size_t attrs = apart[0] == 1 && apart[1] == 1 ? 2 : 3;
+  const OnnxAttr a[] = {ONNX_V("kernel_shape", kernel[0], kernel[1]), ONNX_V("strides", stride[0], stride[1]),
+                        ONNX_V("dilations", apart[0], apart[1])};
+  const char *y = onnx_node(&x->w, "Conv", in, product->nargs > 2 ? 3 : 2, a, attrs);
   if (!patches) return ONNX_WITH(&x->w, "Transpose", ONNX_V("perm", 0, 2, 3, 1), y);
   int64_t n = product->type.dim[1].c, out = product->type.dim[2].c;
   y = ONNX_NODE(&x->w, "Reshape", y, onnx_ints(&x->w, (int64_t[]){0, out, n}, 3));
@@ -76,33 +79,33 @@ const char *export_patchify(Export *x, const Value *v) {
 }
 
 // Rows, then columns of each window: index tables [places, kernel].
-static const char *table_of(Export *x, int64_t places, int64_t kernel, int64_t stride) {
+static const char *table_of(Export *x, int64_t places, int64_t kernel, int64_t stride, int64_t apart) {
   int64_t *at = ARENA_ARRAY(x->w.arena, int64_t, places * kernel), dim[] = {places, kernel};
-  for (int64_t i = 0; i < places * kernel; i++) at[i] = i / kernel * stride + i % kernel;
+  for (int64_t i = 0; i < places * kernel; i++) at[i] = i / kernel * stride + i % kernel * apart;
   const char *name = onnx_name(&x->w, arena_printf(x->w.arena, "%s/index", x->w.scope));
   onnx_tensor(&x->w, name, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, dim, 2, at, (size_t)(places * kernel) * sizeof *at);
   return name;
 }
 
 const char *export_windows(Export *x, const Value *v) {
-  const int64_t *k = value_attr(v, A_kernel)->v, *s = value_attr(v, A_stride)->v;
+  const int64_t *k = value_attr(v, A_kernel)->v, *s = value_attr(v, A_stride)->v, *d = dilation_of(v);
   int64_t h = v->type.dim[1].c, w = v->type.dim[2].c;
   const char *a = export_in(x, v, 0);
-  a = ONNX_WITH(&x->w, "Gather", ONNX_I("axis", 1), a, table_of(x, h, k[0], s[0])); // [B,h,kh,W,C]
-  a = ONNX_WITH(&x->w, "Gather", ONNX_I("axis", 3), a, table_of(x, w, k[1], s[1])); // [B,h,kh,w,kw,C]
+  a = ONNX_WITH(&x->w, "Gather", ONNX_I("axis", 1), a, table_of(x, h, k[0], s[0], d[0])); // [B,h,kh,W,C]
+  a = ONNX_WITH(&x->w, "Gather", ONNX_I("axis", 3), a, table_of(x, w, k[1], s[1], d[1])); // [B,h,kh,w,kw,C]
   a = ONNX_WITH(&x->w, "Transpose", ONNX_V("perm", 0, 1, 3, 2, 4, 5), a);
   return ONNX_NODE(&x->w, "Reshape", a, onnx_ints(&x->w, (int64_t[]){0, h, w, v->type.dim[3].c}, 4));
 }
 
 const char *export_depthwise(Export *x, const Value *v) {
   const Type *k = &export_arg(x, v, 1)->type;
-  const int64_t *s = value_attr(v, A_stride)->v;
+  const int64_t *s = value_attr(v, A_stride)->v, *d = dilation_of(v);
   const char *in[3] = {ONNX_WITH(&x->w, "Transpose", ONNX_V("perm", 0, 3, 1, 2), export_in(x, v, 0))};
   in[1] = ONNX_WITH(&x->w, "Transpose", ONNX_V("perm", 2, 0, 1), export_in(x, v, 1));
   in[1] = ONNX_NODE(&x->w, "Unsqueeze", in[1], onnx_ints(&x->w, (int64_t[]){1}, 1));
   if (v->nargs > 2) in[2] = export_in(x, v, 2);
   const OnnxAttr a[] = {ONNX_V("kernel_shape", k->dim[0].c, k->dim[1].c), ONNX_V("strides", s[0], s[1]),
-                        ONNX_I("group", k->dim[2].c)};
-  const char *y = onnx_node(&x->w, "Conv", in, v->nargs, a, 3);
+                        ONNX_I("group", k->dim[2].c), ONNX_V("dilations", d[0], d[1])};
+  const char *y = onnx_node(&x->w, "Conv", in, v->nargs, a, d[0] == 1 && d[1] == 1 ? 3 : 4);
   return ONNX_WITH(&x->w, "Transpose", ONNX_V("perm", 0, 2, 3, 1), y);
 }

@@ -164,7 +164,24 @@ static const char *path_of(Import *p, const char *name) {
   return intern(&p->weight_names, path);
 }
 
+static Val weight_of(Import *p, Item *item);
+
+// Truth values are whole numbers in the checkpoint, 0 and 1.
+static Val truth_of(Import *p, Item *item) {
+  if (!item->whole) {
+    int64_t *v = ARENA_ARRAY(p->arena, int64_t, item->n + 1);
+    for (size_t i = 0; i < item->n; i++) v[i] = ((const uint8_t *)item->data)[i] != 0;
+    item->whole = ARENA_NEW(p->arena, Item);
+    *item->whole = *item;
+    item->whole->dtype = DT_I32, item->whole->data = v;
+  }
+  const Attr to = attr_str(A_to, dtype_info[DT_BOOL].name);
+  Val w = weight_of(p, item->whole);
+  return w.id ? import_add(p, OP_cast, &w, 1, &to, 1) : w;
+}
+
 static Val weight_of(Import *p, Item *item) {
+  if (item->dtype == DT_BOOL) return truth_of(p, item);
   Type t = {.dtype = item->dtype, .rank = (uint8_t)item->rank};
   for (int i = 0; i < item->rank; i++) t.dim[i] = DIM(item->dim[i]);
   const int64_t *v = item->data;
@@ -173,9 +190,6 @@ static Val weight_of(Import *p, Item *item) {
       return import_fail(p, "'%s' has the number %lld, which no i32 is", item->name, (long long)v[i]), NO_VAL;
   const char *why = type_problem(p->m, &t);
   if (why) return import_fail(p, "the tensor '%s': %s", item->name, why), NO_VAL;
-  if (item->dtype == DT_BOOL)
-    return import_fail(p, "the tensor '%s' is of truth values, which a checkpoint does not hold here", item->name),
-           NO_VAL;
   if (!item->weight) {
     item->weight = path_of(p, item->name);
     VEC_PUSH(p->arena, p->weight, ((ImportWeight){item->weight, item, item->dtype}));

@@ -28,6 +28,7 @@ typedef struct Item {
   const void *data;         // CONST: float, int64_t or uint8_t
   struct Item *turned;      // CONST: a matrix that it is the transpose of
   struct Item *same;        // another name of that item
+  struct Item *whole;       // CONST of truth values: the whole numbers that a checkpoint holds instead
   const char *weight;       // CONST: the name that it has in the checkpoint, once it is a weight
   const Dim *length;        // LENGTHS
   Val z, x;                 // ERF

@@ -238,20 +238,55 @@ static bool bounds(Import *p, Dim extent, Dim start, Dim end, Dim *from, Dim *le
   return dim_add(end, minus, length) || import_fail(p, "a length that it cannot follow");
 }
 
+// n times `step` elements of an axis from `start` on as [n, step], of which place `at` is taken.
+static Val places(Import *p, Val v, int axis, int64_t start, int64_t step, int64_t n, int64_t at) {
+  Val x = import_slice(p, v, axis, DIM(start), DIM(n * step));
+  if (!x.id) return x;
+  Type t = *import_type(p, x), two = t;
+  for (int d = t.rank; d > axis + 1; d--) two.dim[d] = two.dim[d - 1];
+  two.dim[axis] = DIM(n), two.dim[axis + 1] = DIM(step), two.rank++;
+  t.dim[axis] = DIM(n);
+  x = import_slice(p, import_reshape(p, x, &two), axis + 1, DIM(at), DIM(1));
+  return x.id ? import_reshape(p, x, &t) : x;
+}
+
+// Every step-th of `length` elements; where too few lie behind the last one, it begins further in front, or the last
+// one is joined by itself.
+static Val slice_steps(Import *p, Val v, int axis, Dim from, Dim length, int64_t step) {
+  const Type *t = import_type(p, v);
+  if (step < 1 || t->rank == MAX_RANK || !dim_is_const(t->dim[axis]) || !dim_is_const(from) || !dim_is_const(length))
+    return import_fail(p, "steps of %lld along a run-time length, or through six axes", (long long)step), NO_VAL;
+  int64_t all = t->dim[axis].c, lo = from.c, n = (length.c + step - 1) / step, beyond = lo + n * step - all;
+  if (n == 1) return import_slice(p, v, axis, from, DIM(1));
+  if (beyond <= lo) {
+    int64_t at = beyond > 0 ? beyond : 0;
+    return places(p, v, axis, lo - at, step, n, at);
+  }
+  const Attr a = attr_int(A_axis, axis);
+  Val part[] = {places(p, v, axis, lo, step, n - 1, 0), import_slice(p, v, axis, DIM(lo + (n - 1) * step), DIM(1))};
+  return part[0].id && part[1].id ? import_add(p, OP_concat, part, 2, &a, 1) : NO_VAL;
+}
+
 bool import_slice_op(Import *p) {
   Item *x = import_item(p, 0);
-  const Item *start = import_lengths(p, 1), *end = start ? import_lengths(p, 2) : NULL, *axes = NULL;
+  const Item *start = import_lengths(p, 1), *end = start ? import_lengths(p, 2) : NULL, *axes = NULL, *steps = NULL;
+  bool stepped = false;
   if (!end) return false;
   if (import_has(p, 3) && !(axes = import_lengths(p, 3))) return false;
   if (import_has(p, 4)) {
-    const Item *steps = import_lengths(p, 4);
-    for (size_t i = 0; steps && i < steps->n; i++)
-      if (!dim_is_const(steps->length[i]) || steps->length[i].c != 1) return import_fail(p, "steps other than 1");
+    steps = import_lengths(p, 4);
     if (!steps) return false;
+    if (steps->n != start->n) return import_fail(p, "its operands have different lengths");
+    for (size_t i = 0; i < steps->n; i++) {
+      if (!dim_is_const(steps->length[i]) || steps->length[i].c < 1)
+        return import_fail(p, "steps below 1, or of run-time length");
+      stepped = stepped || steps->length[i].c != 1;
+    }
   }
   if (end->n != start->n || (axes && axes->n != start->n)) return import_fail(p, "its operands have different lengths");
   bool fixed = start->n == 1 && dim_is_const(start->length[0]) && dim_is_const(end->length[0]);
   if (x->kind == ITEM_LENGTHS || (import_is_lengths(x) && x->rank == 1 && fixed)) { // else: a vector of positions, say
+    if (stepped) return import_fail(p, "lengths are cut in steps");
     if (!fixed) return import_fail(p, "lengths are cut at a run-time length");
     return import_slice_lengths(p, start->length[0].c, end->length[0].c);
   }
@@ -263,7 +298,8 @@ bool import_slice_op(Import *p) {
     if (!axis_of(p, axes ? axes->length[i].c : (int64_t)i, t->rank, &axis) ||
         !bounds(p, t->dim[axis], start->length[i], end->length[i], &from, &length))
       return false;
-    v = import_slice(p, v, axis, from, length);
+    int64_t step = steps ? steps->length[i].c : 1;
+    v = step == 1 ? import_slice(p, v, axis, from, length) : slice_steps(p, v, axis, from, length, step);
   }
   return import_result(p, v);
 }
@@ -412,8 +448,10 @@ static Val zeros_beside(Import *p, Val x, int axis, int64_t before, int64_t afte
 }
 
 typedef struct Convolution {
-  int64_t kernel[2], stride[2], pad[4], group;
+  int64_t kernel[2], stride[2], dilation[2], pad[4], group;
 } Convolution;
+
+enum { MOST_GROUPS = 64 }; // each is a product of its own
 
 static bool numbers(Import *p, const char *name, size_t want, int64_t absent, int64_t *out) {
   const int64_t *v;
@@ -443,10 +481,33 @@ static Val patches(Import *p, Val x, Val w, const Type *wt, int64_t side) {
   return import_reshape(p, import_transpose(p, y, (int64_t[]){0, 2, 1}, 3), &t);
 }
 
+// The product of the windows of x [B,H,W,C] with a kernel [out,C,kh,kw].
+static Val window_product(Import *p, Val x, Val w, const Attr *attr, size_t n) {
+  const Type wt = *import_type(p, w);
+  Type matrix = {.dtype = DT_F32, .rank = 2, .dim = {wt.dim[0], DIM(wt.dim[1].c * wt.dim[2].c * wt.dim[3].c)}};
+  Val m = import_reshape(p, import_transpose(p, w, (int64_t[]){0, 2, 3, 1}, 4), &matrix);
+  const Attr plain = attr_int(A_trans, 0);
+  return import_add(p, OP_linear, (Val[]){import_add(p, OP_windows, &x, 1, attr, n), m}, 2, &plain, 1);
+}
+
+// Each group's channels with its part of the kernel, side by side.
+static Val group_products(Import *p, Val x, Val w, const Convolution *c, const Attr *attr, size_t n) {
+  const Type wt = *import_type(p, w);
+  int64_t in = wt.dim[1].c, out = wt.dim[0].c / c->group;
+  Val part[MOST_GROUPS];
+  const Attr axis = attr_int(A_axis, 3);
+  for (int64_t g = 0; g < c->group; g++) {
+    Val own = import_slice(p, x, 3, DIM(g * in), DIM(in)), kernel = import_slice(p, w, 0, DIM(g * out), DIM(out));
+    if (!own.id || !kernel.id) return NO_VAL;
+    part[g] = window_product(p, own, kernel, attr, n);
+    if (!part[g].id) return NO_VAL;
+  }
+  return import_add(p, OP_concat, part, (size_t)c->group, &axis, 1);
+}
+
 bool import_conv(Import *p) {
   Val x = import_tensor(p, 0), w = import_tensor(p, 1);
   Convolution c;
-  int64_t dilation[2];
   if (!x.id || !w.id) return false;
   Type t = *import_type(p, x), wt = *import_type(p, w);
   const Onnx__AttributeProto *automatic = import_attr(p, "auto_pad");
@@ -455,16 +516,16 @@ bool import_conv(Import *p) {
       memcmp(automatic->s.data, "NOTSET", automatic->s.len < 6 ? automatic->s.len : 6) != 0)
     return import_fail(p, "auto_pad is not read");
   if (!numbers(p, "strides", 2, 1, c.stride) || !numbers(p, "pads", 4, 0, c.pad) ||
-      !numbers(p, "dilations", 2, 1, dilation))
+      !numbers(p, "dilations", 2, 1, c.dilation))
     return false;
-  if (dilation[0] != 1 || dilation[1] != 1) return import_fail(p, "dilations are not read");
   c.group = import_int(p, "group", 1);
   for (int i = 0; i < 2; i++) c.kernel[i] = wt.dim[2 + i].c;
   for (int i = 1; i < 4; i++)
     if (!dim_is_const(t.dim[i]) || !dim_is_const(wt.dim[i]))
       return import_fail(p, "the image or kernel has a run-time length");
   bool padded = c.pad[0] || c.pad[1] || c.pad[2] || c.pad[3];
-  bool square = c.kernel[0] == c.kernel[1] && c.stride[0] == c.kernel[0] && c.stride[1] == c.kernel[0];
+  bool square = c.dilation[0] == 1 && c.dilation[1] == 1 && c.kernel[0] == c.kernel[1] && c.stride[0] == c.kernel[0] &&
+                c.stride[1] == c.kernel[0];
   if (c.group == 1 && wt.dim[1].c != t.dim[1].c)
     return import_fail(p, "the kernel has %lld channels, the image %lld", (long long)wt.dim[1].c,
                        (long long)t.dim[1].c);
@@ -473,23 +534,26 @@ bool import_conv(Import *p) {
   if (!x.id) return false;
   x = zeros_beside(p, x, 1, c.pad[0], c.pad[2]);
   if (x.id) x = zeros_beside(p, x, 2, c.pad[1], c.pad[3]);
-  int64_t *kernel = ARENA_ARRAY(p->arena, int64_t, 4);
+  bool apart = c.dilation[0] != 1 || c.dilation[1] != 1;
+  int64_t *kernel = ARENA_ARRAY(p->arena, int64_t, 6);
   memcpy(kernel, c.kernel, sizeof c.kernel);
   memcpy(kernel + 2, c.stride, sizeof c.stride);
-  const Attr both[] = {attr_ints(A_kernel, kernel, 2), attr_ints(A_stride, kernel + 2, 2)};
+  memcpy(kernel + 4, c.dilation, sizeof c.dilation);
+  const Attr all[] = {attr_ints(A_kernel, kernel, 2), attr_ints(A_stride, kernel + 2, 2),
+                      attr_ints(A_dilation, kernel + 4, 2)};
   Val y;
   if (c.group == 1) {
-    Type matrix = {.dtype = DT_F32, .rank = 2, .dim = {wt.dim[0], DIM(wt.dim[1].c * c.kernel[0] * c.kernel[1])}};
-    Val m = import_reshape(p, import_transpose(p, w, (int64_t[]){0, 2, 3, 1}, 4), &matrix);
-    const Attr plain = attr_int(A_trans, 0);
-    y = import_add(p, OP_linear, (Val[]){import_add(p, OP_windows, &x, 1, both, 2), m}, 2, &plain, 1);
+    y = window_product(p, x, w, all, apart ? 3 : 2);
   } else if (c.group == t.dim[1].c && wt.dim[0].c == c.group && wt.dim[1].c == 1) {
     Type taps = {.dtype = DT_F32, .rank = 3, .dim = {wt.dim[0], wt.dim[2], wt.dim[3]}};
     Val m = import_transpose(p, import_reshape(p, w, &taps), (int64_t[]){1, 2, 0}, 3);
-    y = import_add(p, OP_depthwise, (Val[]){x, m}, 2, both + 1, 1);
+    y = import_add(p, OP_depthwise, (Val[]){x, m}, 2, all + 1, apart ? 2 : 1);
+  } else if (c.group <= MOST_GROUPS && !(wt.dim[0].c % c.group) && wt.dim[1].c * c.group == t.dim[1].c) {
+    y = group_products(p, x, w, &c, all, apart ? 3 : 2);
   } else {
-    return import_fail(p, "%lld groups of %lld channels: 1 group or one for each channel are read", (long long)c.group,
-                       (long long)t.dim[1].c);
+    return import_fail(p,
+                       "%lld groups of %lld channels: 1 group, at most %d equal ones, or one for each channel are read",
+                       (long long)c.group, (long long)t.dim[1].c, MOST_GROUPS);
   }
   y = with_bias(p, y);
   return import_result(p, y.id ? import_transpose(p, y, (int64_t[]){0, 3, 1, 2}, 4) : y);

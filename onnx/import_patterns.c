@@ -280,12 +280,14 @@ static bool put_mask(Import *p, Val v, MaskText *m, int depth) {
   if (x->op == OP_logical_or) return put_pair(p, "or", *x, m, depth);
   if (x->op == OP_logical_not) return put_pair(p, "not", *x, m, depth);
   if (x->op == OP_compare && put_compare(p, x, m)) return true;
-  // bool [B,1,1,N], of [B,N]
+  // bool [B,1,1,N], of [B,N], or [B,1,M,N], of [B,M,N]
   const Type *t = &x->type, *k = m->keys;
   bool row = t->rank == 4 && dim_equal(t->dim[0], k->dim[0]) && dim_equal(t->dim[3], k->dim[1]);
-  for (int i = 1; i < 3 && row; i++) row = dim_is_const(t->dim[i]) && t->dim[i].c == 1;
+  row = row && dim_is_const(t->dim[1]) && t->dim[1].c == 1;
   if (!row || m->n == 10) return false;
   Type flat = {.dtype = DT_BOOL, .rank = 2, .dim = {t->dim[0], t->dim[3]}};
+  if (!dim_is_const(t->dim[2]) || t->dim[2].c != 1)
+    flat = (Type){.dtype = DT_BOOL, .rank = 3, .dim = {t->dim[0], t->dim[2], t->dim[3]}};
   Val mask = import_reshape(p, v, &flat);
   if (!mask.id) return false;
   m->operand[m->n++] = mask;

@@ -114,7 +114,7 @@ static void put_mask(Page *p, const Value *v, const Mask *m) {
   case MASK_EQ: put(p, "%s %s %s", m->on_key ? "key" : "query", sign[m->op], m->on_key ? "query" : "key"); break;
   case MASK_ARG:
     put_val(p, v->args[m->index]);
-    put(p, "[key]");
+    put(p, at(p, v->args[m->index])->type.rank == 3 ? "[query, key]" : "[key]");
     break;
   case MASK_NOT:
     put(p, "not (");
@@ -240,6 +240,7 @@ static void put_call(Page *p, const Value *v) {
   const Attr *kernel = value_attr(v, A_kernel), *stride = value_attr(v, A_stride);
   if (kernel) put(p, ", "), put_ints(p, kernel->v, kernel->nv);
   if (stride) put(p, ", stride = "), put_ints(p, stride->v, stride->nv);
+  if (value_attr(v, A_dilation)) put(p, ", dilation = "), put_ints(p, dilation_of(v), 2);
   put(p, ")");
 }
 

@@ -381,7 +381,7 @@ static Val looked_at(Split *p, Val v) {
 // A bias stays that of the whole sequence; a query finds its row by its position. NULL, or why it cannot.
 static const char *whole_table(const Split *p, const Value *x, Val arg) {
   const Type *t = &value_of(p, arg)->type, *q = &value_of(p, x->args[0])->type, *k = &value_of(p, x->args[1])->type;
-  if (t->dtype == DT_BOOL) return NULL;
+  if (t->dtype == DT_BOOL) return t->rank == 3 ? "a mask of queries and keys, whose later rows no step knows" : NULL;
   if (t->dtype == DT_I32) return "a position of its own";
   if (value_int(x, A_qstart, 0)) return "a bias and a start";
   if (type_extent(p->m, q, 1) < type_extent(p->m, k, 1) - 1 + p->width) return "a bias for fewer queries than keys";

@@ -94,6 +94,9 @@ static Val slice_attention(RuleCtx *c, Val v) {
     args[i] = x.args[i];
     bool position = i < attention_seen(&x) && rule_value(c, args[i])->type.dtype == DT_I32;
     if (position) return NO_VAL; // already chosen by data
+    const Type *t = &rule_value(c, args[i])->type;
+    if (t->dtype == DT_BOOL && t->rank == 3 && rule_value(c, x.args[0])->type.nseg)
+      return NO_VAL; // starts count by the segments of q
   }
   int64_t start = value_int(s, A_start, 0);
   Span at = s->span;
@@ -105,9 +108,11 @@ static Val slice_attention(RuleCtx *c, Val v) {
   if (value_attr(&x, A_rate)) attr[n++] = attr_int(A_start, value_int(&x, A_start, 0) + start);
   if (value_str(&x, A_where)) attr[n++] = attr_int(A_qstart, value_int(&x, A_qstart, 0) + start);
   Dim rows = s->type.dim[1];
-  for (uint32_t i = 3; i < x.nargs; i++) // the rows of the bias count by upper bounds too
-    if (rule_value(c, args[i])->type.dtype == DT_F32)
-      args[i] = rule_slice(c, args[i], 1, start, DIM(dim_bound(c->g->module, rows)), at);
+  for (uint32_t i = 3; i < x.nargs; i++) { // the rows of the bias count by upper bounds too
+    const Type t = rule_value(c, args[i])->type;
+    if (t.dtype == DT_BOOL && t.rank == 3) args[i] = rule_slice(c, args[i], 1, start, rows, at);
+    if (t.dtype == DT_F32) args[i] = rule_slice(c, args[i], 1, start, DIM(dim_bound(c->g->module, rows)), at);
+  }
   args[0] = rule_slice(c, args[0], 1, start, rows, at);
   return graph_add(c->g, OP_attention, args, x.nargs, attr, n, x.span);
 }
@@ -235,8 +240,8 @@ static Val gather_attention(RuleCtx *c, Val v) {
   for (uint32_t i = 0; i < x.nargs; i++) {
     args[i] = x.args[i];
     DType dt = rule_value(c, args[i])->type.dtype;
-    if (i >= 3 && dt != DT_BOOL)
-      return NO_VAL; // a position already, or a bias or a dropout, whose row would be chosen by data
+    // a position already, or a bias, a dropout or a mask, whose row would be chosen by data
+    if (i >= 3 && (dt != DT_BOOL || rule_value(c, args[i])->type.rank == 3)) return NO_VAL;
   }
   Val q = gather(c, args[0], index, at);
   Type one = rule_value(c, q)->type; // [B,D] -> [B,1,D]

@@ -2,9 +2,9 @@
 //
 //   q [B,M,H*d], k [B,N,G*d], v [B,N,G*e]  ->  [B,M,H*e], segments of q; G = kv_heads divides H; head h of q reads head
 //   h / (H / G) of k and v. Further operands (numbers 3..): bool masks
-//   [B,N] that `where` reads as (arg n), at most one i32 [B], the position of query row 0 (added to `qstart`), and at
-//   most one f32 [H,M,N], the bias (relative positions):
-//   y[b,i,h,:] = sum_j w_j v[b,j,h,:],  w = softmax over j of scale * <q[b,i,h,:], k[b,j,h,:]> + bias[h,i,j]
+//   [B,N] or [B,M,N] that `where` reads as (arg n), at most one i32 [B], the position of query row 0 (added to
+//   `qstart`), and at most one f32 [H,M,N], the bias (relative positions): y[b,i,h,:] = sum_j w_j v[b,j,h,:],  w =
+//   softmax over j of scale * <q[b,i,h,:], k[b,j,h,:]> + bias[h,i,j]
 // With `cap` the sum s becomes cap tanh(s / cap), before masks.
 // The extents of the bias are constants, the upper bounds of those of q and k: row and column of a token count by upper
 // bounds, as where it is stored, so that a table for the longest text serves every text. A bias with more rows than
@@ -112,9 +112,12 @@ static bool check_extra(const ShapeCtx *c, const Type *q, const Type *k) {
     } else if (t->dtype != DT_BOOL) {
       return shape_error_at(c, i, "E0203", "%s has %s elements, needs bool (a mask), i32 (a position) or f32 (a bias)",
                             shape_who(c, i), dtype_info[t->dtype].name);
-    } else if (!shape_rank(c, i, 2)) {
+    } else if (t->rank == 3 && (!shape_axis_equal(q, 1, t, 1) || !shape_axis_equal(k, 1, t, 2))) {
+      return shape_error_at(c, i, "E0204", "the mask is %s, but there are %s queries and %s keys", shape_type(c, i),
+                            shape_axis(c, q, 1), shape_axis(c, k, 1));
+    } else if (t->rank != 3 && !shape_rank(c, i, 2)) {
       return false;
-    } else if (!shape_axis_equal(k, 1, t, 1)) {
+    } else if (t->rank == 2 && !shape_axis_equal(k, 1, t, 1)) {
       return shape_error_at(c, i, "E0204", "the mask is %s, but the keys are %s", shape_type(c, i), shape_type(c, 1)),
              k->nseg > 1 && shape_hint(c, "cover every segment: concat(fill(true, bool[B, n]), mask)");
     }
@@ -250,7 +253,8 @@ static bool sees(const Row *r, const Mask *m) {
   case MASK_IS: return modality_at(r->c, m->on_key ? 1 : 0, m->on_key ? r->key : r->query) == m->index;
   case MASK_ARG: {
     const Tensor *t = &r->c->arg[m->index];
-    return t->b[r->batch * (size_t)t->dim[1] + r->key];
+    size_t row = t->rank == 3 ? r->batch * (size_t)t->dim[1] + r->query : r->batch;
+    return t->b[row * (size_t)t->dim[t->rank - 1] + r->key];
   }
   case MASK_NOT: return !sees(r, m->a);
   case MASK_AND: return sees(r, m->a) && sees(r, m->b);

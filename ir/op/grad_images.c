@@ -3,7 +3,7 @@
 //
 //   windows    dx = the sum over the places (u, v) of a window, in their order, of the cotangents of that place where
 //   they
-//              belong: element (i, j) at row i sh + u, column j sw + v, zeros between and around
+//              belong: element (i, j) at row i sh + u dh, column j sw + v dw, zeros between and around
 //   depthwise  dx the same, of dy w[u, v]; dw[u, v] = the sum over images, rows and columns of dy and the elements of x
 //              under the tap; db = that of dy
 #include "grad.h"
@@ -75,11 +75,13 @@ static Val every(const Grad *c, Val x, int axis, int64_t start, int64_t step, in
 
 void grad_windows(Grad *c) {
   const int64_t *k = value_attr(&c->v, A_kernel)->v, *step = value_attr(&c->v, A_stride)->v;
+  const int64_t *apart_by = dilation_of(&c->v);
   Type x = *grad_type(c, c->v.args[0]);
   int64_t channels = x.dim[3].c;
   Val sum = NO_VAL;
   for (int64_t tap = 0; c->want[0] && tap < k[0] * k[1]; tap++) {
-    Val one = in_place(c, cut(c, c->dy, 3, tap * channels, channels), step, tap / k[1], tap % k[1], &x);
+    Val one = in_place(c, cut(c, c->dy, 3, tap * channels, channels), step, tap / k[1] * apart_by[0],
+                       tap % k[1] * apart_by[1], &x);
     sum = sum.id ? grad_2(c, OP_add, sum, one) : one;
     if (!sum.id) return;
   }
@@ -87,7 +89,7 @@ void grad_windows(Grad *c) {
 }
 
 void grad_depthwise(Grad *c) {
-  const int64_t *step = value_attr(&c->v, A_stride)->v;
+  const int64_t *step = value_attr(&c->v, A_stride)->v, *apart_by = dilation_of(&c->v);
   Type x = *grad_type(c, c->v.args[0]), w = *grad_type(c, c->v.args[1]), y = *grad_type(c, c->dy);
   int64_t rows = w.dim[0].c, columns = w.dim[1].c, channels = w.dim[2].c;
   Type flat = {.dtype = w.dtype, .rank = 2, .dim = {DIM(rows * columns), DIM(channels)}}, one_row = flat;
@@ -95,7 +97,7 @@ void grad_depthwise(Grad *c) {
   Val sum = NO_VAL, taps = grad_typed(c, OP_reshape, c->v.args[1], NULL, 0, &flat);
   Val *tap_sums = ARENA_ARRAY(c->g->module->arena, Val, (size_t)(rows * columns));
   for (int64_t tap = 0; tap < rows * columns; tap++) {
-    int64_t u = tap / columns, v = tap % columns;
+    int64_t u = tap / columns * apart_by[0], v = tap % columns * apart_by[1];
     if (c->want[0]) {
       Val one = in_place(c, grad_2(c, OP_mul, c->dy, cut(c, taps, 0, tap, 1)), step, u, v, &x);
       sum = sum.id ? grad_2(c, OP_add, sum, one) : one;

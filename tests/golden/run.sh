@@ -42,7 +42,9 @@ shared=${SWITCHYARD_SHARED:-$root/../shared/golden}
 [ -d "$shared" ] || { shared=; echo "golden: no shared folder: cases that need its pictures and vocabularies are skipped"; }
 failed=0 ran=0 inexact=no
 usual=forward,generate,op,preprocess,tokenize
-models=$root/models kinds=$usual part= # part: behind the names of sets in bits.txt
+pages=$work/models # those of models/, and those that lie beside their cases
+mkdir "$pages" && ln -s "$root"/models/* "$here"/*/*.sy "$pages" || exit 1
+models=$pages kinds=$usual part= # part: behind the names of sets in bits.txt
 
 # draw WAY: the sets that it takes
 cases=$here
@@ -315,7 +317,7 @@ for way in $ways; do
       check train-jit --backend jit --isa "$isa"
       same "$against" train-jit
     fi
-    models=$root/models
+    models=$pages
     for isa in ${SWITCHYARD_TRAIN_ISAS:-}; do
       reason=$(why_not "$isa")
       [ -n "$reason" ] && { echo "golden train on $isa: skipped: $reason"; continue; }

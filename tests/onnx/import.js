@@ -22,7 +22,8 @@ function one(dir, kase) {
   const at = path.join(work, 'case'), model = path.join(at, 'm.onnx');
   fs.rmSync(at, { recursive: true, force: true });
   fs.mkdirSync(at, { recursive: true });
-  const words = ['emit', `${path.join(models, kase.model)}:${kase.entry}`, '--routes', kase.route, '--emit=onnx', '-q', '--ignore', '*', '-o', model];
+  const beside = path.join(dir, kase.model), page = fs.existsSync(beside) ? beside : path.join(models, kase.model);
+  const words = ['emit', `${page}:${kase.entry}`, '--routes', kase.route, '--emit=onnx', '-q', '--ignore', '*', '-o', model];
   for (const [name, value] of Object.entries(kase.set || {})) words.push('-D', `${name}=${value}`);
   for (const w of kase.weights) words.push('-w', path.join(dir, w));
   run(words);

@@ -105,7 +105,8 @@ async function draw(ort, model, out, words) {
 
 function emit(syc, models, dir, work, kase) {
   const file = path.join(work, 'model.onnx');
-  const spec = `${path.join(models, kase.model)}:${kase.entry}`;
+  const beside = path.join(dir, kase.model);
+  const spec = `${fs.existsSync(beside) ? beside : path.join(models, kase.model)}:${kase.entry}`;
   const words = ['emit', spec, '--routes', kase.route, '--emit=onnx', '-q', '--ignore', '*', '-o', file];
   for (const [name, value] of Object.entries(kase.set || {})) words.push('-D', `${name}=${value}`);
   for (const w of kase.weights) {

@@ -196,6 +196,15 @@ Test(frontend_golden, vit_timm_variants) {
   cr_expect_eq(run_golden("vit_timm_distilled"), 1u);
   cr_expect_eq(run_golden("vit_timm_pooled"), 1u);
 }
+Test(frontend_golden, resnet) {
+  cr_expect_eq(run_golden("resnet"), 2u);
+  cr_expect_eq(run_golden("resnet_groups"), 2u);
+}
+Test(frontend_golden, eva02) {
+  cr_expect_eq(run_golden("eva02"), 2u);
+  cr_expect_eq(run_golden("eva02_fused"), 2u);
+  cr_expect_eq(run_golden("eva02_clip"), 1u);
+}
 Test(frontend_golden, roberta) {
   cr_expect_eq(run_golden("roberta"), 2u);
 }

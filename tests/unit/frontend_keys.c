@@ -99,6 +99,9 @@ Test(frontend_keys, parameters) {
       {"roberta", "xlm_large", 560142482},
       {"dinov2", "large_518", 304368640 - 1024 + 2 * 1024 * 1000 + 1000}, // without mask_token, with a head
       {"paligemma", "pt_224", 2923466480},
+      {"swin", "t", 28288354}, // torchvision says so of its swin_t, swin_s and swin_b
+      {"swin", "s", 49606258},
+      {"swin", "b", 87768224},
       {"siglip", "base_256", 203202050},
       {"siglip", "base_384", 203447810},
       {"siglip", "base_512", 203791874},
@@ -156,6 +159,11 @@ Test(frontend_keys, keys) {
   check_keys("models/siglip.sy", "so400m_384", "siglip_so400m_384");
   check_keys("models/siglip.sy", "v2_giant_256", "siglip_v2_giant_256");
   check_keys("models/vit_timm.sy", "deit_ti_distilled", "timm_deit_tiny_distilled_patch16_224");
+  check_keys("models/resnet.sy", "r50", "resnet50");
+  check_keys("models/resnet.sy", "x50_32x4d", "resnext50_32x4d");
+  check_keys("models/eva02.sy", "small_336", "eva02_small_336");
+  check_keys("models/eva02.sy", "base_448", "eva02_base_448");
+  check_keys("models/eva02.sy", "clip_l14_336", "eva02_clip_l14_336");
   check_keys("models/dinov2.sy", "base_518", "dinov2_base");
   check_keys("models/dinov2.sy", "giant_reg_518", "dinov2_giant_reg");
   check_keys("models/roberta.sy", "base", "roberta_base");

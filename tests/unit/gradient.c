@@ -128,6 +128,23 @@ static const Page pages[] = {
      ", ids: i32[B, L]"},
     {"windows", "weight x: f32[2, 5, 6, 3]\nlet y = reshape(windows(x, [2, 3]), [2, 16, 18])", ""},
     {"windows apart", "weight x: f32[2, 6, 9, 2]\nlet y = reshape(windows(x, [3, 2], [2, 3]), [2, 6, 12])", ""},
+    {"windows dilated",
+     "weight x: f32[2, 6, 9, 2]\nlet y = reshape(windows(x, [3, 2], [1, 2], dilation = [2, 3]), [2, 6, 12])", ""},
+    {"depthwise dilated",
+     "weight x: f32[2, 6, 9, 3]\nweight k: f32[3, 2, 3]\n"
+     "let y = reshape(depthwise(x, k, stride = [1, 2], dilation = [2, 3]), [2, 6, 3])",
+     ""},
+    {"steps", "weight x: f32[2, 7, 5]\nlet y = x[:, 0::3, ::2] * 2.0 + pad(x[:, ::4, 1:4], 1, 1, 0)", ""},
+    {"groups and pools",
+     "weight x: f32[2, 5, 4, 8]\nweight k: f32[16, 2, 3, 3]\nweight b: f32[16]\n"
+     "let z = average_pool(convolve(x, k, b, pad = 2, dilation = 2, groups = 4), 3, 2, 1, counted = false)\n"
+     "let y = reshape(max_pool(z, 2, 1), [2, 2, 16])",
+     ""},
+    {"mask of queries and keys",
+     "weight x: f32[2, 5, 8]\nlet at = reshape(range(5), [5, 1]) * 3 + reshape(range(5), [1, 5])\n"
+     "let m = broadcast(reshape(at - at / 4 * 4 != 1, [1, 5, 5]), [2, 5, 5])\n"
+     "let y = attention(x, x, x, heads = 2, where = m[query, key])",
+     ""},
     {"windows with gaps", "weight x: f32[1, 7, 8, 2]\nlet y = reshape(windows(x, [1, 2], [3, 3]), [1, 9, 4])", ""},
     {"convolution",
      "weight x: f32[2, 5, 4, 3]\nweight k: f32[6, 3, 3, 3]\nweight b: f32[6]\n"
