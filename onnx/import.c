@@ -197,7 +197,7 @@ static Val weight_of(Import *p, Item *item) {
   return graph_weight(p->g, item->weight, &t, NO_SPAN);
 }
 
-static double element(const Item *i, size_t at) {
+double import_element(const Item *i, size_t at) {
   if (i->dtype == DT_F32) return (double)((const float *)i->data)[at];
   return i->dtype == DT_I32 ? (double)((const int64_t *)i->data)[at] : ((const uint8_t *)i->data)[at];
 }
@@ -212,7 +212,7 @@ Val import_value(Import *p, Item *item) {
   if (item->kind == ITEM_CONST) {
     Type t = {.dtype = item->dtype, .rank = (uint8_t)item->rank};
     for (int i = 0; i < item->rank; i++) t.dim[i] = DIM(1);
-    const Attr value = attr_float(A_value, element(item, 0));
+    const Attr value = attr_float(A_value, import_element(item, 0));
     return import_typed(p, OP_constant, NO_VAL, &value, 1, &t);
   }
   if (item->kind == ITEM_LENGTHS) {

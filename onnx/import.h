@@ -95,6 +95,13 @@ Item import_dims_item(Import *p, const Dim *d, size_t n, int rank);
 Val import_reshape(Import *p, Val x, const Type *t);
 Val import_transpose(Import *p, Val x, const int64_t *perm, int rank);
 Val import_slice(Import *p, Val x, int axis, Dim start, Dim length);
+// n elements of an axis of constant length from `from` on, `step` apart.
+Val import_steps(Import *p, Val x, int axis, int64_t from, int64_t step, int64_t n);
+// x with constants in front of an axis and behind it.
+Val import_beside(Import *p, Val x, int axis, int64_t before, int64_t after, double with);
+// An attribute of so many numbers of at most 65536; each is `absent` without it.
+SY_MUST_USE bool import_numbers(Import *p, const char *name, size_t want, int64_t absent, int64_t *out);
+double import_element(const Item *constant, size_t at);
 Val import_linear(Import *p, Val x, Item *w, bool turned); // turned: w is [in,out]
 
 typedef bool ImportFn(Import *p);

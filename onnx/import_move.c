@@ -250,21 +250,25 @@ static Val places(Import *p, Val v, int axis, int64_t start, int64_t step, int64
   return x.id ? import_reshape(p, x, &t) : x;
 }
 
-// Every step-th of `length` elements; where too few lie behind the last one, it begins further in front, or the last
-// one is joined by itself.
-static Val slice_steps(Import *p, Val v, int axis, Dim from, Dim length, int64_t step) {
+// Where too few lie behind the last one, it begins further in front, or the last one is joined by itself.
+Val import_steps(Import *p, Val v, int axis, int64_t from, int64_t step, int64_t n) {
   const Type *t = import_type(p, v);
-  if (step < 1 || t->rank == MAX_RANK || !dim_is_const(t->dim[axis]) || !dim_is_const(from) || !dim_is_const(length))
-    return import_fail(p, "steps of %lld along a run-time length, or through six axes", (long long)step), NO_VAL;
-  int64_t all = t->dim[axis].c, lo = from.c, n = (length.c + step - 1) / step, beyond = lo + n * step - all;
-  if (n == 1) return import_slice(p, v, axis, from, DIM(1));
-  if (beyond <= lo) {
+  int64_t all = t->dim[axis].c, beyond = from + n * step - all;
+  if (n == 1 || step == 1) return import_slice(p, v, axis, DIM(from), DIM(n));
+  if (t->rank == MAX_RANK) return import_fail(p, "steps through %d axes", MAX_RANK), NO_VAL;
+  if (beyond <= from) {
     int64_t at = beyond > 0 ? beyond : 0;
-    return places(p, v, axis, lo - at, step, n, at);
+    return places(p, v, axis, from - at, step, n, at);
   }
   const Attr a = attr_int(A_axis, axis);
-  Val part[] = {places(p, v, axis, lo, step, n - 1, 0), import_slice(p, v, axis, DIM(lo + (n - 1) * step), DIM(1))};
+  Val part[] = {places(p, v, axis, from, step, n - 1, 0), import_slice(p, v, axis, DIM(from + (n - 1) * step), DIM(1))};
   return part[0].id && part[1].id ? import_add(p, OP_concat, part, 2, &a, 1) : NO_VAL;
+}
+
+static Val slice_steps(Import *p, Val v, int axis, Dim from, Dim length, int64_t step) {
+  if (!dim_is_const(import_type(p, v)->dim[axis]) || !dim_is_const(from) || !dim_is_const(length) || length.c < 1)
+    return import_fail(p, "steps of %lld along a run-time length, or of nothing", (long long)step), NO_VAL;
+  return import_steps(p, v, axis, from.c, step, (length.c + step - 1) / step);
 }
 
 bool import_slice_op(Import *p) {
@@ -434,31 +438,18 @@ bool import_gather_nd(Import *p) {
 
 /* convolutions ------------------------------------------------------------------------------------------------------
  */
-static Val zeros_beside(Import *p, Val x, int axis, int64_t before, int64_t after) {
-  const Attr value = attr_float(A_value, 0), at = attr_int(A_axis, axis);
-  Val in[3];
-  size_t n = 0;
-  Type t = *import_type(p, x);
-  t.dim[axis] = DIM(before);
-  if (before) in[n++] = import_typed(p, OP_constant, NO_VAL, &value, 1, &t);
-  in[n++] = x;
-  t.dim[axis] = DIM(after);
-  if (after) in[n++] = import_typed(p, OP_constant, NO_VAL, &value, 1, &t);
-  return n > 1 ? import_add(p, OP_concat, in, n, &at, 1) : x;
-}
-
 typedef struct Convolution {
   int64_t kernel[2], stride[2], dilation[2], pad[4], group;
 } Convolution;
 
 enum { MOST_GROUPS = 64 }; // each is a product of its own
 
-static bool numbers(Import *p, const char *name, size_t want, int64_t absent, int64_t *out) {
+bool import_numbers(Import *p, const char *name, size_t want, int64_t absent, int64_t *out) {
   const int64_t *v;
   size_t n;
   for (size_t i = 0; i < want; i++) out[i] = absent;
   if (!import_ints(p, name, &v, &n)) return true;
-  if (n != want) return import_fail(p, "%s has %zu numbers, two-dimensional convolutions are read", name, n);
+  if (n != want) return import_fail(p, "%s has %zu numbers, those of two dimensions are read", name, n);
   for (size_t i = 0; i < n; i++) {
     if (v[i] < 0 || v[i] > 65536) return import_fail(p, "%s: %lld", name, (long long)v[i]);
     out[i] = v[i];
@@ -515,8 +506,8 @@ bool import_conv(Import *p) {
   if (automatic && automatic->has_s && automatic->s.len &&
       memcmp(automatic->s.data, "NOTSET", automatic->s.len < 6 ? automatic->s.len : 6) != 0)
     return import_fail(p, "auto_pad is not read");
-  if (!numbers(p, "strides", 2, 1, c.stride) || !numbers(p, "pads", 4, 0, c.pad) ||
-      !numbers(p, "dilations", 2, 1, c.dilation))
+  if (!import_numbers(p, "strides", 2, 1, c.stride) || !import_numbers(p, "pads", 4, 0, c.pad) ||
+      !import_numbers(p, "dilations", 2, 1, c.dilation))
     return false;
   c.group = import_int(p, "group", 1);
   for (int i = 0; i < 2; i++) c.kernel[i] = wt.dim[2 + i].c;
@@ -532,8 +523,8 @@ bool import_conv(Import *p) {
   if (square && !padded && c.group == 1) return import_result(p, patches(p, x, w, &wt, c.kernel[0]));
   x = import_transpose(p, x, (int64_t[]){0, 2, 3, 1}, 4);
   if (!x.id) return false;
-  x = zeros_beside(p, x, 1, c.pad[0], c.pad[2]);
-  if (x.id) x = zeros_beside(p, x, 2, c.pad[1], c.pad[3]);
+  x = import_beside(p, x, 1, c.pad[0], c.pad[2], 0);
+  if (x.id) x = import_beside(p, x, 2, c.pad[1], c.pad[3], 0);
   bool apart = c.dilation[0] != 1 || c.dilation[1] != 1;
   int64_t *kernel = ARENA_ARRAY(p->arena, int64_t, 6);
   memcpy(kernel, c.kernel, sizeof c.kernel);

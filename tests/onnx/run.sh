@@ -84,13 +84,13 @@ run 0 "the checkpoint is that of the page" weights pack back.sy -w back.safetens
 run 0 "data beside the model" import apart.onnx -o apart.sy --weights apart_weights.safetensors
 check "the same page" sh -c "sed s/apart/back/ apart.sy | cmp - back.sy"
 check "the same weights" cmp apart_weights.safetensors back.safetensors
-for which in vit bert; do
+for which in vit bert pictures; do
   mkdir -p torch && cp "$here/files/torch_$which.safetensors" torch/io.safetensors
   run 0 "PyTorch's exporter: $which" import "$here/files/torch_$which.onnx" -o torch/m.sy --dim L=12
   check "PyTorch's exporter: names of matrices" grep -q '"[^"]*\.weight"' torch/m.safetensors
   cp "$here/files/torch_$which.json" torch/cases.json
   run 0 "PyTorch's exporter: outputs of $which" check torch --golden torch --backend interp
-  check "PyTorch's exporter: layers of $which are folded" grep -q 'repeat i in 2' torch/m.sy
+  [ $which = pictures ] || check "PyTorch's exporter: layers of $which are folded" grep -q 'repeat i in 2' torch/m.sy
   rm -rf torch
 done
 check "nothing is left of them" [ ! -e torch ]

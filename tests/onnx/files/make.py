@@ -6,6 +6,7 @@ import struct
 
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 
 torch.manual_seed(1)
 
@@ -98,6 +99,22 @@ class Bert(nn.Module):
         return x
 
 
+class Pictures(nn.Module):
+    """A batch norm, groups with dilation, pooling of both kinds, a group norm, steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.bn = nn.Conv2d(3, 16, 3, 2, 1), nn.BatchNorm2d(16)
+        self.grouped, self.gn = nn.Conv2d(16, 32, 3, padding=2, dilation=2, groups=4), nn.GroupNorm(4, 32, 1e-3)
+        self.head = nn.Linear(32, 5)
+
+    def forward(self, image):
+        x = F.max_pool2d(F.relu(self.bn(self.stem(image))), 3, 2, 1)
+        x = self.gn(self.grouped(x))
+        x = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False) + F.avg_pool2d(x, 3, 2, 1)
+        return self.head(F.adaptive_avg_pool2d(F.relu(x[:, :, ::2, 1:]), 1).flatten(1))
+
+
 def save_tensors(path, tensors):
     header, parts, at = {}, [], 0
     for name, t in tensors.items():
@@ -128,3 +145,4 @@ save("vit", ViT(), (torch.randn(2, 3, 16, 16),), ["image"], "logits", {"image": 
 mask = torch.tensor([[1] * 7, [1] * 4 + [0] * 3])
 axes = {"ids": {0: "B", 1: "L"}, "mask": {0: "B", 1: "L"}}
 save("bert", Bert(), (torch.randint(0, 20, (2, 7)), mask), ["ids", "mask"], "hidden", axes)
+save("pictures", Pictures(), (torch.randn(2, 3, 19, 22),), ["image"], "logits", {"image": {0: "B"}})
