@@ -118,10 +118,6 @@ def word_loss(model, x):
     return functional.cross_entropy(logits.flatten(0, 1), x["mlm_labels"].flatten().long())
 
 
-def masked_text_loss(model, x):
-    return {"loss": word_loss(model, x)}
-
-
 def masked_pair_loss(model, x):
     scores = masked_pair(model, dict(x, text=x["text_mlm"]))["logits"][x["masked"]].log_softmax(-1)
     words, regions = word_loss(model, x), -(x["class_probs"][x["masked"]] * scores).sum(-1).mean()
@@ -195,8 +191,6 @@ if __name__ == "__main__":
     pair, words = train_inputs(TINY, [6, 4, 8], [5, 3, 6], 300), text_train_inputs(TINY, [7, 3, 8], 301)
     corpus = {"corpus": words["text_mlm"], "corpus_mask": words["text_mask"], "corpus_labels": words["mlm_labels"]}
     alone = ["aux_text_visual_embedding.weight"]
-    cases.train("train_masked_text", "masked_text", words, alone + layer[:3], masked_text_loss, steps=3)
-    cases.train("train_masked_pair", "masked_pair", pair, seen + layer[:2], masked_pair_loss, steps=3)
     cases.train("train_pretrain", "pretrain", dict(pair, **corpus), alone + seen + layer, pretrain_loss, steps=3)
     cases.write()
     write_keys("vl_bert_base", "VL-BERT-base on precomputed features, with pooler and pre-training heads", VlBert(BASE))
