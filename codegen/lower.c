@@ -7,6 +7,7 @@
 #include "program.h"
 #include "arena_scale.h"
 #include "update.h"
+#include "passes/products.h"
 
 #include <string.h>
 
@@ -262,6 +263,14 @@ static void take_targets(Program *p, const Target *const *target, size_t n) {
       if ((target_alike(target, n, t) != t) == alike && (codes || !alike)) p->target[p->ntarget++] = target[t];
 }
 
+// What a launch is, with what its product is in, by the name of its weight, where a precision is asked for.
+static const char *with_precision(ProgramMaker *l, const Graph *g, const Group *grp, const char *comment) {
+  Product p;
+  bool asked = strcmp(precision_label(g->module->built), precisions[0].name) != 0;
+  if (!asked || !grp->anchor.id || !product_of(g, grp->anchor, &p)) return arena_strdup(l->a, comment);
+  return arena_printf(l->a, "%s; %s in %s", comment, p.name, p.is->name);
+}
+
 // Kernels are built in `built`; the caller frees what was not taken over.
 static bool lower_group(ProgramMaker *l, RouteProgram *r, const Group *grp, Arena *built) {
   Program *p = l->p;
@@ -289,7 +298,7 @@ static bool lower_group(ProgramMaker *l, RouteProgram *r, const Group *grp, Aren
     if (low.narg != first.narg) ICE("lower: %s takes other operands on %s", low.name, p->target[t]->name);
   }
   slot.name = arena_strdup(l->a, first.name);
-  Step step = {.comment = arena_strdup(l->a, first.comment),
+  Step step = {.comment = with_precision(l, g, grp, first.comment),
                .span = graph_value(g, grp->root)->span,
                .root = grp->root,
                .narg = first.narg,

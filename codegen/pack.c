@@ -3,6 +3,7 @@
 //
 // An expression is evaluated by the reference evaluator in double precision and rounded once; a weight that is used as
 // it is goes straight from the checkpoint.
+#include "passes/products.h"
 #include "program.h"
 #include "runtime/weights_format.h"
 
@@ -166,7 +167,10 @@ static bool write_file(Output *o, const Program *p, const WeightSource *src, sy_
   memcpy(h.magic, SY_WEIGHTS_MAGIC, sizeof h.magic);
   if (!put_zeros(o, h.data_offset) || !write_data(o, p, src, entry, progress, ud)) return false;
   if (fseek(o->f, 0, SEEK_SET) != 0) return o->err = strerror(errno), false;
-  return put(o, &h, sizeof h) && put(o, entry, p->weight.n * sizeof *entry);
+  const char *in = precision_label(p->module->built);
+  const uint64_t room = h.data_offset - sizeof h - h.count * sizeof *entry;
+  const size_t text = strcmp(in, precisions[0].name) != 0 && room ? strnlen(in, (size_t)room - 1) : 0;
+  return put(o, &h, sizeof h) && put(o, entry, p->weight.n * sizeof *entry) && put(o, in, text);
 }
 
 bool pack_into(const Program *p, const WeightSource *src, NewFile *out, void (*progress)(void *ud, double share),

@@ -209,6 +209,7 @@ static void print_route(const Facts *f, const RouteFacts *r) {
   explain_step_print(f, p);
   printf("    %-44s %6s %9s %9s %10s %6s\n", "kernel", "calls", "GFLOP", "MB", "FLOP/byte", "share");
   print_kernels(f, r);
+  explain_precision(f, p);
 }
 
 static void print_weights(const Facts *f) {

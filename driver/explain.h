@@ -49,6 +49,10 @@ WeightSum facts_sum(const Facts *f, const WeightNames *w, const char *infix);
 void explain_route_plan(const Facts *f, const RouteProgram *r, Json *j);
 void explain_packed(const Facts *f, Json *j);
 
+// explain_precision.c: with --precision, what each product is in and is expected to gain where it runs
+void explain_precision(const Facts *f, const RouteProgram *r);
+void explain_precision_json(const Facts *f, const RouteProgram *r, Json *j);
+
 // explain_stage.c: the stages of training, as text and as a JSON array
 void explain_stages(const Facts *f);
 void explain_stages_json(const Facts *f, Json *j);

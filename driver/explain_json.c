@@ -115,6 +115,7 @@ static void put_route(const Facts *f, Json *j, const RouteFacts *r) {
   json_integer(j, "arena_bytes", r->program->arena_bytes);
   json_integer(j, "arena_lower_bound", r->program->arena_lower_bound);
   explain_step_json(f, r->program, j);
+  explain_precision_json(f, r->program, j);
   put_kernels(r, j);
   explain_route_plan(f, r->program, j);
   json_end(j);

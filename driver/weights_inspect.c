@@ -276,7 +276,9 @@ static int inspect_packed(Session *s, const char *path, const sy_map *m, Report 
   sy_weights_header h = {0};
   const char *problem = sy_weights_problem(m->data, m->bytes, &h);
   if (problem) return session_fail(s, EXIT_WRONG, "%s: not a sound weight file: %s", path, problem);
-  report_head(s, r, path, "packed weights", h.plan_hash, NULL);
+  const char *in = sy_weights_precision(m->data, &h), *kind = "packed weights";
+  if (*in) kind = arena_printf(&s->arena, "packed weights in precision %.200s", in);
+  report_head(s, r, path, kind, h.plan_hash, NULL);
   for (uint64_t i = 0; i < h.count; i++) {
     sy_weights_entry e;
     const void *data;
@@ -293,7 +295,7 @@ static int inspect_packed(Session *s, const char *path, const sy_map *m, Report 
     r->bytes += e.bytes;
     report_line(r, &(Line){name, st_type_name(&t), t.shape, t.rank, weight_stats(&t), sound});
   }
-  return report_end(s, r, path, "packed weights", h.plan_hash);
+  return report_end(s, r, path, kind, h.plan_hash);
 }
 
 /* a checkpoint for a model

@@ -118,6 +118,25 @@ static void refuse_isa(Face *f) {
   host_fail(&f->err, "--isa %.40s: no instruction set of this machine; the program has %s", f->args.isa, have);
 }
 
+// Weights in another precision than the program: the message names both. False: that is not what is wrong.
+static bool refuse_precision(Face *f) {
+  static const char key[] = ", precision=";
+  sy_weights_header h;
+  const char *ours = "f32", *at = f->model->info->built;
+  while ((at = strstr(at, key)) != NULL) ours = at += strlen(key);
+  if (sy_weights_problem(f->weights, f->weights_bytes, &h)) return false;
+  const char *theirs = sy_weights_precision(f->weights, &h);
+  if (!*theirs && h.data_offset - sizeof h - h.count * sizeof(sy_weights_entry) < 16) return false; // no room to say it
+  if (!*theirs) theirs = "f32";
+  if (!strncmp(ours, theirs, strlen(theirs)) && (!ours[strlen(theirs)] || strlen(theirs) > 100)) return false;
+  host_fail(
+      &f->err,
+      "%.200s: its weights are packed in precision %.120s, and this program was built in precision %.120s; make them "
+      "anew with syc weights pack --precision",
+      f->args.weights ? f->args.weights : "weights", theirs, ours);
+  return true;
+}
+
 static int start_model(Face *f) {
   unsigned threads =
       f->args.threads ? (unsigned)f->args.threads : launch_threads(launch_of_environment(), sy_cpu_cores());
@@ -136,6 +155,8 @@ static int start_model(Face *f) {
   if (s == SY_OK) return FACE_OK;
   if ((s == SY_EINVAL || s == SY_EISA) && f->args.isa)
     refuse_isa(f);
+  else if (s == SY_EPLAN && refuse_precision(f))
+    return FACE_IO;
   else if (s == SY_EPLAN || s == SY_EWEIGHTS)
     host_fail(&f->err, "%.300s: %s; make it anew with syc weights pack", f->args.weights ? f->args.weights : "weights",
               f->model->strerror((int)s));

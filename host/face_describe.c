@@ -36,6 +36,14 @@ static void tensors_text(const sy_info *info, const char *what, const sy_tensor 
   }
 }
 
+// "product f32[B,197,768] x [768,768]; encoder.0.out_proj in int8": what a product is in, by its weight. NULL: f32, or
+// none.
+static const char *product_of(const sy_step *s) {
+  const char *found = NULL;
+  for (const char *at = strstr(s->about, "; "); at; at = strstr(at + 1, "; ")) found = at + 2;
+  return found && strstr(found, " in ") ? found : NULL;
+}
+
 static void describe_text(const sy_info *info) {
   text_line(stdout, "model %s, plan %016llx", info->model, (unsigned long long)info->plan_hash);
   printf("weights %.1f MiB, arena %.1f MiB + %.1f KiB a thread\ninstruction sets",
@@ -53,6 +61,8 @@ static void describe_text(const sy_info *info) {
               (double)r->arena_bytes / 1048576);
     tensors_text(info, "in", r->input, r->ninput);
     tensors_text(info, "out", r->output, r->noutput);
+    for (unsigned k = 0; k < r->nstep; k++)
+      if (product_of(&r->step[k])) text_line(stdout, "  product %s", product_of(&r->step[k]));
   }
 }
 
@@ -87,6 +97,10 @@ static void route_json(const sy_info *info, Json *j, const sy_route *r) {
   json_unsigned(j, "arena_bytes", r->arena_bytes);
   tensors_json(info, j, "inputs", r->input, r->ninput);
   tensors_json(info, j, "outputs", r->output, r->noutput);
+  json_array(j, "products");
+  for (unsigned k = 0; k < r->nstep; k++)
+    if (product_of(&r->step[k])) json_string(j, NULL, product_of(&r->step[k]));
+  json_end(j);
   json_end(j);
 }
 

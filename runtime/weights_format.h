@@ -5,7 +5,8 @@
 //
 //   offset 0            sy_weights_header (48 bytes), in the byte order of the target
 //   offset 48           sy_weights_entry[count], in the order of Program.weight
-//   zero bytes up to    data_offset = 48 + 32 * count rounded up to 4096
+//   a text and zero bytes, in what precision the weights are (sy_weights_precision), up to
+//                       data_offset = 48 + 32 * count rounded up to 4096
 //   data_offset         data_bytes bytes of data; entry i is data[offset .. offset + bytes), offset a multiple of 64
 //   end of file         exactly data_offset + data_bytes
 //
@@ -87,6 +88,15 @@ static inline const char *sy_weights_problem(const void *file, uint64_t bytes, s
   if (h->data_offset != sy_weights_data_offset(h->count) || h->data_offset > bytes) return "its data area is elsewhere";
   if (h->data_bytes != bytes - h->data_offset) return "its size differs from what the header says";
   return NULL;
+}
+
+// In what precision the weights are, by the text behind the table: "int8", or the rules of a set; what has no room is
+// cut off. "": f32, or there is no room. The header is one that sy_weights_problem found sound.
+static inline const char *sy_weights_precision(const void *file, const sy_weights_header *h) {
+  const char *text = (const char *)file + sizeof *h + h->count * sizeof(sy_weights_entry);
+  const char *end = (const char *)file + h->data_offset, *at = text;
+  while (at < end && *at) at++;
+  return at < end ? text : "";
 }
 
 //@ end

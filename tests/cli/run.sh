@@ -517,10 +517,25 @@ check "... the same file" cmp narrow.syw again.syw
 run 0 "inspect of narrow weights" weights inspect narrow.syw
 says "... by their type" '^entry 0 *BF16' out
 if ./narrow --weights tiny.syw --selftest > /dev/null 2> err; then bad "weights of another precision"; else ok "weights of another precision"; fi
-says "... are refused" 'packed for another build'
+says "... are refused" 'tiny.syw: its weights are packed in precision f32, and this program was built in precision bf16w'
+printf '# by path\n"*.mlp.*" = int8\n"heads.head" = bf16w  # the last\n"nosuch.*" = f16w\n' > mixed.precision
+run 0 "a program by rules" build vit:tiny -w tiny.safetensors --precision mixed.precision -o byrule
+./byrule --describe > out
+says "... says what each product is in" 'product encoder.layers.encoder_layer_0.mlp.0 in int8' out
+says "... and the others" 'product heads.head in bf16w' out
+check "... tests itself" ./byrule --selftest
+if ./byrule --weights narrow.syw --selftest > /dev/null 2> err; then bad "weights of other rules"; else ok "weights of other rules"; fi
+says "... are refused" 'packed in precision bf16w, and this program was built in precision {"\*.mlp.\*" = int8'
+run 0 "inspect of weights by rules" weights inspect byrule.syw
+says "... says the rules" 'packed weights in precision {"\*.mlp' out
+run 0 "explain --precision" explain vit:base --routes classify --precision int8 --isa avx2
+says "... products and what they gain" 'encoder.layers.encoder_layer_3.mlp.0  *int8 .* 1.2' out
+run 0 "explain without VNNI" explain vit:base --routes classify --precision int8 --isa avx512
+says "... says that there is nothing to gain" 'int8 gains no time here for' out
+run 0 "explain of weights in 16 bits" explain vit:base --routes classify --precision bf16w
+says "... says so, too" 'bf16w gains no time here for .* half the bytes' out
 run 2 "an unknown precision" build vit:tiny --precision int9 -o x
 says "... is named with those there are" "no precision 'int9'; did you mean 'int8'? ($(sed -n 's/^PRECISION(\([a-z0-9]*\),.*/\1/p' "$source/ir/precisions.def" | paste -sd, | sed 's/,/, /g')"
-printf '# by path\n"*.mlp.*" = int8\n"heads.head" = bf16w  # the last\n"nosuch.*" = f16w\n' > mixed.precision
 run 0 "a file of rules" emit vit:tiny --precision mixed.precision --emit=ir@precision -MD -o mixed.ir
 says "... a rule that fits nothing is a note" 'mixed.precision:4:1: note: the rule "nosuch.\*" = f16w fits no weight'
 check "... the dump has them" grep -q '^precision "mixed.precision" "heads.head" "bf16w"$' mixed.ir
