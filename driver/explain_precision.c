@@ -20,7 +20,8 @@ static double speed_of_codes(const Target *t) {
     DotKind dot;
     uint32_t lanes;
     double speed;
-  } known[] = {{DOT_PLAIN, 16, 3.7}, {DOT_PLAIN, 8, 3.7}, {DOT_PAIRS, 16, 1.0}, {DOT_PAIRS, 8, 1.27}};
+  } known[] = {
+      {DOT_PLAIN, 16, 3.7}, {DOT_PLAIN, 8, 3.7}, {DOT_PAIRS, 16, 1.0}, {DOT_PAIRS, 8, 1.27}}; // of 4 bits: as of 8
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (known[i].dot == t->dot && known[i].lanes == t->lanes) return known[i].speed;
   return 0;
@@ -44,9 +45,10 @@ static Expected expect(const Facts *f, const Target *t, const Graph *g, Val v, c
   const Costs *c = t->cost;
   Expected e = {.is = *p, .rows = type_elements_now(&x->type, f->dims) / (double)p->n};
   double elements = (double)p->k * (double)p->n, us = 2 * e.rows * elements / c->flops_per_us;
-  bool codes = x->op == OP_linear_codes;
+  bool four = x->op == OP_linear_codes4, codes = four || x->op == OP_linear_codes;
   e.bytes_f32 = 4 * elements;
-  e.bytes = codes ? (double)p->n * (double)(codes_depth(p->k) + 8) : elements * (double)dtype_info[p->is->keep].bytes;
+  double column = (double)codes_depth(p->k) * (four ? 0.5 + 2.0 / CODE_GROUP : 1) + (four ? 0 : 8); // with its scales
+  e.bytes = codes ? (double)p->n * column : elements * (double)dtype_info[p->is->keep].bytes;
   e.us_f32 = longer(us, e.bytes_f32 / c->bytes_per_us);
   double speed = codes && speed_of_codes(t) > 0 ? speed_of_codes(t) : 1;
   double coding = codes ? CODING * e.rows * (double)p->k / c->flops_per_us : 0;

@@ -40,11 +40,12 @@ const char *precision_label(const char *built) {
   return last ? last + strlen(key) : precisions[0].name;
 }
 
-// The precision of codes that is asked for; the first with codes, if the module does not say.
-static const Precision *of_codes(const Graph *g, Val weight) {
+// The precision with weights of so many bits that is asked for; the first such, if the module does not say, or left
+// the weight more bits than that (a vocabulary under int4w).
+static const Precision *of_codes(const Graph *g, Val weight, int bits) {
   PassOptions o = {.precision = precision_by_name(precision_label(g->module->built))};
   const Precision *p = precision_of(g, &o, weight, NULL);
-  for (size_t i = 0; i < precision_count && !p->codes; i++) p = &precisions[i];
+  for (size_t i = 0; i < precision_count && p->codes != bits; i++) p = &precisions[i];
   return p;
 }
 
@@ -56,7 +57,8 @@ static const Precision *of_kept(DType t) {
 
 bool product_of(const Graph *g, Val v, Product *out) {
   const Value *x = graph_value(g, v);
-  bool codes = x->op == OP_linear_codes;
+  int bits = x->op == OP_linear_codes4 ? 4 : 8;
+  bool codes = x->op == OP_linear_codes || x->op == OP_linear_codes4;
   if (x->op != OP_linear && !codes) return false;
   if (graph_residency(g, x->args[1]) == RES_act || graph_residency(g, v) != RES_act) return false;
   Found f = {.g = g, .budget = MOST_LOOKED_AT, .kept = DT_F32};
@@ -68,7 +70,7 @@ bool product_of(const Graph *g, Val v, Product *out) {
   const Type *row = &graph_value(g, x->args[0])->type;
   *out = (Product){.name = module ? arena_strndup(g->module->arena, f.name, n - k) : f.name,
                    .more = f.tables,
-                   .is = codes ? of_codes(g, x->args[1]) : of_kept(f.kept),
+                   .is = codes ? of_codes(g, x->args[1], bits) : of_kept(f.kept),
                    .k = row->dim[row->rank - 1].c,
                    .n = x->type.dim[x->type.rank - 1].c};
   if (!codes) return true;
