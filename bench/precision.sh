@@ -2,14 +2,14 @@
 # precision.sh: the same models in several precisions: time of a call, and bytes of the packed weights. All run by turns in
 # every round, so that what else the machine does falls on all; the least time of all rounds counts. Quotients are to f32.
 #
-#   bench/precision.sh [--rounds N] [--threads 1,2] [--precisions f32,bf16w,int8,int4w] [--isa NAME] [ROUTE@SPEC...]
+#   bench/precision.sh [--rounds N] [--threads 1,2] [--precisions f32,bf16w,bf16,int8,int4w] [--isa NAME] [ROUTE@SPEC...]
 #
 # Default: ViT-B/16, CLIP B/32's texts and a word of BLIP's captions, 5 rounds, 1 thread. Needs build/bin/syc
 # (or $SYC). Exit status 1 if a run failed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 3
 syc=${SYC:-build/bin/syc}
-rounds=5 threads=1 precisions=f32,bf16w,int8,int4w isa='' rows=()
+rounds=5 threads=1 precisions=f32,bf16w,bf16,int8,int4w isa='' rows=()
 while [ $# -gt 0 ]; do
   case $1 in
     --rounds) rounds=$2 && shift ;;

@@ -244,23 +244,30 @@ static bool types_have_kernels(const Graph *g, const Group *grp) {
   return true;
 }
 
-static bool is_product_of_codes(Op op) {
-  return op == OP_linear_codes || op == OP_linear_codes4;
-}
-static bool is_codes(const Graph *g, const Group *grp) {
-  return grp->anchor.id && is_product_of_codes(graph_value(g, grp->anchor)->op);
+static ProductsOf products_of(const Value *v) {
+  return v->op == OP_linear_codes || v->op == OP_linear_codes4 ? PRODUCTS_codes
+         : v->op == OP_linear_pairs                            ? PRODUCTS_pairs
+                                                               : PRODUCTS_f32;
 }
 
-// The sets of a program, a base before those that differ from it, and without these where no product is of codes.
+// Has the set t a kernel of its own for the group, or that of its base?
+static bool is_own(const Target *t, const Graph *g, const Group *grp) {
+  ProductsOf of = grp->anchor.id ? products_of(graph_value(g, grp->anchor)) : PRODUCTS_f32;
+  return of != PRODUCTS_f32 && of <= t->isa->products;
+}
+
+// The sets of a program, a base before those that differ from it, and without these where no product is of what they
+// are for.
 static void take_targets(Program *p, const Target *const *target, size_t n) {
-  bool codes = false;
+  bool has[PRODUCTS_pairs + 1] = {false};
   for (size_t i = 0; i < p->module->graph.n; i++) {
     const Graph *g = p->module->graph.at[i];
-    for (uint32_t v = 1; v < g->value.n; v++) codes = codes || is_product_of_codes(g->value.at[v].op);
+    for (uint32_t v = 1; v < g->value.n; v++) has[products_of(&g->value.at[v])] = true;
   }
   for (int alike = 0; alike < 2; alike++)
     for (size_t t = 0; t < n; t++)
-      if ((target_alike(target, n, t) != t) == alike && (codes || !alike)) p->target[p->ntarget++] = target[t];
+      if ((target_alike(target, n, t) != t) == alike && (has[target[t]->isa->products] || !alike))
+        p->target[p->ntarget++] = target[t];
 }
 
 // What a launch is, with what its product is in, by the name of its weight, where a precision is asked for.
@@ -280,7 +287,7 @@ static bool lower_group(ProgramMaker *l, RouteProgram *r, const Group *grp, Aren
   if (!types_have_kernels(g, grp)) return false;
   for (size_t t = 0; t < p->ntarget; t++) {
     Lowered low = {0};
-    size_t alike = is_codes(g, grp) ? t : target_alike(p->target, p->ntarget, t);
+    size_t alike = is_own(p->target[t], g, grp) ? t : target_alike(p->target, p->ntarget, t);
     if (alike != t) {
       slot.k[t] = slot.k[alike];
       continue;

@@ -1,6 +1,7 @@
 // lower_codes.c: groups around a product of codes of 8 bits (ir/op/codes.h):
 //   y[.., n] = epilogue(float(sum_k row[.., k] w[n, k]) * scale[row] * scale[n]),
-// and with weights of 4 bits, whose tile is in lower_codes4.c.
+// with weights of 4 bits, whose tile is in lower_codes4.c, and of pairs of bf16 (ir/op/pairs.h), without scales, in
+// f32.
 //
 // Sums are of whole numbers, so neither the order over k nor the tile shows in a bit, and tiles are chosen for speed
 // alone. Panels are those of all products, 16 columns, with four codes of k where an f32 would be. Loops, outside in:
@@ -9,6 +10,8 @@
 //       what the target multiplies is made of the rows' words, once (Target.dot): a widening or a change of sign in
 //         the tile would take a third of its time
 //       panels; row tiles: all of k in registers; then scales and the rest of the epilogue, through scratch
+// Pairs for a target without an instruction for them: rows and the panels of a group become f32 once, in the order in
+// which numbers are added, and the tile is that of f32; halves made in it would need more registers than there are.
 // A single row is bound by memory: its tile takes several panels, so that more loads are in flight.
 #include "lower_codes.h"
 
@@ -31,7 +34,17 @@ static int64_t rows_of_axis(const Codes *c) { // that tiles run over, of its lon
 }
 
 static DotKind dot_of(const Codes *c) {
+  if (c->pairs) return c->lo.t->pairs ? DOT_WORDS : DOT_PAIRS;
   return c->lo.t->dot;
+}
+
+static const char *name_of(const Codes *c) {
+  return c->pairs ? "pairs" : c->grouped ? "codes4" : "codes";
+}
+
+static KOp half_op(const Codes *c, int second) { // a half of a word, as it is multiplied
+  static const KOp op[2][2] = {{K_even8, K_odd8}, {K_low16, K_high16}};
+  return op[c->pairs][second];
 }
 
 /* rows as they are multiplied ------------------------------------------------------------------------- */
@@ -52,15 +65,43 @@ static KIdx word_of_row(const Codes *c, KIdx row, KIdx word) {
 static void make_row(Codes *c, KIdx row, KIdx to) {
   Kernel *k = c->lo.k;
   KIdx from = word_of_row(c, row, ki_const(0)), at = ki_mul(to, c->made_row);
+  if (c->wide.id) {
+    KIdx j = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(ki_const(c->quarter)), 1));
+    KVal pair = kb_load(k, c->lo.src.at[c->xsrc].buf, ki_add(from, j), 1, 1, "pair");
+    KIdx to_pair = ki_add(at, ki_mul(j, 2));
+    kb_store(k, c->made, to_pair, kb_op1(k, K_high16, pair), 1);
+    kb_store(k, c->made, ki_addc(to_pair, 1), kb_op1(k, K_low16, pair), 1);
+    kb_end(k);
+    return;
+  }
   KIdx j = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(ki_const(c->quarter)), k->lanes));
   KVal words = kb_load(k, c->lo.src.at[c->xsrc].buf, ki_add(from, j), k->lanes, k->lanes, "words");
   if (dot_of(c) == DOT_PAIRS) {
     KIdx to_pair = ki_add(at, ki_mul(j, 2)); // a vector of each in turn: what a step reads is in one line
-    kb_store(k, c->made, to_pair, kb_op1(k, K_even8, words), k->lanes);
-    kb_store(k, c->made, ki_addc(to_pair, k->lanes), kb_op1(k, K_odd8, words), k->lanes);
+    kb_store(k, c->made, to_pair, kb_op1(k, half_op(c, 0), words), k->lanes);
+    kb_store(k, c->made, ki_addc(to_pair, k->lanes), kb_op1(k, half_op(c, 1), words), k->lanes);
   } else {
     KVal sign = kb_const(k, (int32_t)0x80808080u, DT_I32, k->lanes);
     kb_store(k, c->made, ki_add(at, j), kb_op2(k, K_xor, words, sign), k->lanes);
+  }
+  kb_end(k);
+}
+
+// The panels of a group as f32, upper halves first.
+static void widen_panels(const Codes *c, const PanelRun *p) {
+  Kernel *k = c->lo.k;
+  kb_region(k, arena_printf(k->arena, "widen_%d", p->panels), "panels of bf16 as f32");
+  KIdx words = ki_var(kb_let(k, ki_const(c->quarter), "n"));
+  for (int v = 0; v < p->panels; v++) {
+    KIdx j = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(words), 1));
+    KIdx from = ki_add(ki_mul(ki_addc(p->panel, v), c->panel_words * PANEL), ki_mul(j, PANEL));
+    KIdx to = ki_addc(ki_mul(j, 2 * PANEL), v * c->depth * PANEL);
+    for (int64_t i = 0; i < PANEL; i += k->lanes) {
+      KVal pairs = kb_load(k, c->w, ki_addc(from, i), k->lanes, k->lanes, "pairs");
+      kb_store(k, c->wide, ki_addc(to, i), kb_op1(k, K_high16, pairs), k->lanes);
+      kb_store(k, c->wide, ki_addc(to, PANEL + i), kb_op1(k, K_low16, pairs), k->lanes);
+    }
+    kb_end(k);
   }
   kb_end(k);
 }
@@ -75,12 +116,15 @@ static void open_tile(CodeTile *t) {
   int columns = t->p->panels * PANEL;
   t->vectors = columns / (int)k->lanes;
   CHECK(t->rows * t->vectors <= TILE_MOST_ACC);
-  kb_region(k, arena_printf(k->arena, "codes%s_%dx%d", t->c->grouped ? "4" : "", t->rows, columns),
-            arena_printf(k->arena, "%d %s of %d columns of a product of codes%s, in registers", t->rows,
-                         t->rows > 1 ? "rows" : "row", columns, t->c->grouped ? " with weights of 4 bits" : ""));
+  kb_region(k, arena_printf(k->arena, "%s_%dx%d", name_of(t->c), t->rows, columns),
+            arena_printf(k->arena, "%d %s of %d columns of a product of %s, in registers", t->rows,
+                         t->rows > 1 ? "rows" : "row", columns,
+                         t->c->pairs     ? "pairs"
+                         : t->c->grouped ? "codes with weights of 4 bits"
+                                         : "codes"));
   t->lda = distance(k, t->rows > 1,
                     t->c->made.id ? t->c->made_row : t->c->lo.src.at[t->c->xsrc].stride[t->c->lo.rank - 2], "lda");
-  t->ldb = distance(k, t->p->panels > 1, t->c->panel_words * PANEL, "ldb");
+  t->ldb = distance(k, t->p->panels > 1, (t->c->wide.id ? t->c->depth : t->c->panel_words) * PANEL, "ldb");
   t->ldy = distance(k, t->rows > 1, (int64_t)t->p->panels * PANEL, "ldy");
 }
 
@@ -89,7 +133,7 @@ static void start_tile(CodeTile *t) {
   const Codes *c = t->c;
   Kernel *k = c->lo.k;
   for (int v = 0; v < t->vectors; v++) {
-    KVal start = kb_const(k, 0, DT_I32, k->lanes);
+    KVal start = kb_const(k, 0, c->pairs ? DT_F32 : DT_I32, k->lanes);
     int64_t left = t->p->columns - (int64_t)v * k->lanes, n = least(left, k->lanes);
     if (dot_of(c) == DOT_PLAIN && n > 0) {
       KIdx at = ki_addc(ki_mul(t->p->panel, PANEL), (int64_t)v * k->lanes);
@@ -108,7 +152,7 @@ static void multiply(const CodeTile *t, int first, int n, const KVal *b, KOp dot
     KVal a = kb_bcast(k, t->a, ki_add(a_at, ki_mul(t->lda, r)), "a");
     for (int v = 0; v < n; v++) {
       KVal acc = t->acc[r * t->vectors + first + v];
-      kb_set(k, acc, kb_op3(k, dot, acc, a, b[v]));
+      kb_set(k, acc, dot == K_fma ? kb_op3(k, dot, a, b[v], acc) : kb_op3(k, dot, acc, a, b[v]));
     }
   }
 }
@@ -130,14 +174,27 @@ static void step_tile(const CodeTile *t, KIdx word, KIdx a_at) {
       words[v] = kb_load(k, c->w, ki_addc(at, (int64_t)((first + v) % per_panel) * k->lanes), k->lanes, k->lanes, "b");
     }
     if (!pairs) {
-      multiply(t, first, n, words, dot_of(c) == DOT_PLAIN ? K_dot4u : K_dot4, a_at);
+      multiply(t, first, n, words, c->pairs ? K_dot2b : dot_of(c) == DOT_PLAIN ? K_dot4u : K_dot4, a_at);
       continue;
     }
-    for (int v = 0; v < n; v++) half[v] = kb_op1(k, K_even8, words[v]);
-    multiply(t, first, n, half, K_dot2, a_at);
-    for (int v = 0; v < n; v++) half[v] = kb_op1(k, K_odd8, words[v]);
-    multiply(t, first, n, half, K_dot2, ki_addc(a_at, k->lanes));
+    for (int step = 0; step < 2; step++) {
+      int i = c->pairs ? 1 - step : step; // of bf16 the second half is first
+      for (int v = 0; v < n; v++) half[v] = kb_op1(k, half_op(c, i), words[v]);
+      multiply(t, first, n, half, c->pairs ? K_fma : K_dot2, ki_addc(a_at, i * (int64_t)k->lanes));
+    }
   }
+}
+
+// Number `i` of rows and columns, both as f32.
+static void step_wide(const CodeTile *t, KIdx i) {
+  Kernel *k = t->c->lo.k;
+  int per_panel = PANEL / (int)k->lanes;
+  KVal b[TILE_MOST_ACC];
+  for (int v = 0; v < t->vectors; v++) {
+    KIdx at = ki_add(ki_mul(i, PANEL), ki_mul(t->ldb, v / per_panel));
+    b[v] = kb_load(k, t->c->wide, ki_addc(at, (int64_t)(v % per_panel) * k->lanes), k->lanes, k->lanes, "b");
+  }
+  multiply(t, 0, t->vectors, b, K_fma, ki_add(t->a_at, i));
 }
 
 bool codes_stream(const Codes *c) {
@@ -172,9 +229,13 @@ static void multiply_rows(const CodeTile *t) {
   int64_t steps = pairs ? k->lanes : ASK_STEPS; // a vector of either half of the pairs; words of a row are a multiple
   KIdx j = ki_var(kb_loop(k, "j", kbound(zero), kbound(words), steps));
   if (asks && t->rows > 1) codes_ask_for_next(t, j, steps);
-  KIdx i = ki_var(kb_loop(k, "i", kbound(zero), kbound(ki_const(steps)), 1));
+  int64_t numbers = t->c->wide.id ? 2 * steps : steps;
+  KIdx i = ki_var(kb_loop(k, "i", kbound(zero), kbound(ki_const(numbers)), 1));
   if (asks && t->rows == 1) codes_ask_ahead(t, ki_add(j, i));
-  step_tile(t, ki_add(j, i), ki_add(ki_add(t->a_at, ki_mul(j, pairs ? 2 : 1)), i));
+  if (t->c->wide.id)
+    step_wide(t, ki_add(ki_mul(j, 2), i));
+  else
+    step_tile(t, ki_add(j, i), ki_add(ki_add(t->a_at, ki_mul(j, pairs ? 2 : 1)), i));
   kb_end(k);
   kb_end(k);
 }
@@ -201,10 +262,11 @@ static void emit_columns(Lowering *lo, KIdx col, uint32_t lanes, int64_t n, int 
   Kernel *k = lo->k;
   KIdx column = ki_add(ki_mul(e->p->panel, PANEL), col);
   Point p = row_point(c, e->row, column, lanes, n);
-  KVal sum = kb_load(k, c->tile, ki_add(e->from, col), lanes, lanes == 1 ? 1 : lanes, "sum");
-  KVal y = kb_op2(k, K_mul, c->grouped ? sum : kb_cvt(k, sum, DT_F32), lower_in(lo, e->scale, lanes));
+  KVal y = kb_load(k, c->tile, ki_add(e->from, col), lanes, lanes == 1 ? 1 : lanes, "sum");
+  if (!c->pairs) y = kb_op2(k, K_mul, c->grouped ? y : kb_cvt(k, y, DT_F32), lower_in(lo, e->scale, lanes));
+  if (!c->pairs && !c->grouped) y = kb_op2(k, K_mul, y, kb_load(k, c->scales, column, lanes, n, "scales"));
   p.leaf = lo->grp->anchor;
-  p.leaf_value = c->grouped ? y : kb_op2(k, K_mul, y, kb_load(k, c->scales, column, lanes, n, "scales"));
+  p.leaf_value = y;
   lower_store(lo, &p, lower_element(lo, &p, lo->grp->root));
 }
 
@@ -212,7 +274,8 @@ static void emit_epilogue(Codes *c, const PanelRun *p, int rows, KIdx row) {
   Lowering *lo = &c->lo;
   Kernel *k = lo->k;
   Epilogue e = {.c = c, .p = p, .row = row};
-  kb_region(k, arena_printf(k->arena, "scaled%s%s", rows > 1 ? "" : "_row", lower_members(lo)),
+  kb_region(k,
+            arena_printf(k->arena, "%s%s%s", c->pairs ? "summed" : "scaled", rows > 1 ? "" : "_row", lower_members(lo)),
             "what is done to the sums of a tile's rows");
   KIdx i = ki_const(0);
   if (rows > 1) {
@@ -221,8 +284,10 @@ static void emit_epilogue(Codes *c, const PanelRun *p, int rows, KIdx row) {
   }
   e.row = ki_add(row, i);
   e.from = ki_mul(i, (int64_t)p->panels * PANEL);
-  KIdx at = word_of_row(c, e.row, ki_const(c->quarter));
-  e.scale = kb_op1(k, K_real, kb_load(k, lo->src.at[c->xsrc].buf, at, 1, 1, "scale"));
+  if (!c->pairs) {
+    KIdx at = word_of_row(c, e.row, ki_const(c->quarter));
+    e.scale = kb_op1(k, K_real, kb_load(k, lo->src.at[c->xsrc].buf, at, 1, 1, "scale"));
+  }
   Range columns = {0, ki_const(p->columns), p->columns, true};
   lower_columns(lo, &columns, lower_vectors(lo), 1, NULL, 0, emit_columns, &e);
   if (rows > 1) kb_end(k);
@@ -265,6 +330,7 @@ static void emit_panels(Codes *c, const Range *r, const KIdx *block, int64_t siz
   Range one = {0, ki_const(1), 1, true};
   if (full) {
     p.panel = ki_var(kb_loop(k, "q", kbound(c->chunk_start), end, c->width));
+    if (c->wide.id) widen_panels(c, &p);
     lower_tiles(&c->lo, r ? r : &one, c->rows, block, size, emit_tile, &rr);
     kb_end(k);
   }
@@ -273,6 +339,7 @@ static void emit_panels(Codes *c, const Range *r, const KIdx *block, int64_t siz
   bool guard = c->chunk < c->panels;
   if (guard)
     kb_loop(k, "last", kbound(p.panel), kbound_cap(ki_addc(c->chunk_start, c->chunk), ki_const(c->panels)), left);
+  if (c->wide.id) widen_panels(c, &p);
   lower_tiles(&c->lo, r ? r : &one, c->rows, block, size, emit_tile, &rr);
   if (guard) kb_end(k);
 }
@@ -350,6 +417,9 @@ static void choose_tile(Codes *c) {
   bool single = most_rows(c) <= cost->few_rows && least_rows(c) <= cost->single_rows; // as in products of f32
   c->rows = single ? 1 : t->code_tile.rows;
   c->width = (int)least(single ? cost->single_panels : t->code_tile.panels, c->panels);
+  if (!c->pairs || dot_of(c) != DOT_PAIRS || single) return;
+  while (c->width > 1 && c->width * PANEL * c->depth > cost->widened) c->width--;
+  c->wide = kb_buf(c->lo.k, "wide", DT_F32, KB_SCRATCH, c->width * PANEL * c->depth);
 }
 
 static double weight_bytes(const Codes *c) {
@@ -358,7 +428,7 @@ static double weight_bytes(const Codes *c) {
 
 static int64_t wanted_tasks(const Codes *c) {
   const Costs *cost = c->lo.t->cost;
-  double kn = (double)(c->quarter * CODES_IN_WORD) * (double)c->n;
+  double kn = (double)c->depth * (double)c->n;
   double by_flops = 2 * (double)least_rows(c) * kn / cost->flops_per_us,
          by_bytes = weight_bytes(c) / cost->bytes_per_us;
   double tasks = (by_flops > by_bytes ? by_flops : by_bytes) / cost->task_us;
@@ -392,19 +462,21 @@ static void emit_tasks(Codes *c) {
 
 static bool finish(Codes *c) {
   Lowering *lo = &c->lo;
-  double m = (double)least_rows(c), kn = (double)(c->quarter * CODES_IN_WORD) * (double)c->n;
+  double m = (double)least_rows(c), kn = (double)c->depth * (double)c->n;
   int64_t dims[MAX_DIMS];
   for (int d = 0; d < MAX_DIMS; d++) dims[d] = 1;
   for (size_t d = 0; d < lo->m->ndim; d++) dims[d] = lo->m->dim[d].hi;
   double tasks = (double)kernel_tasks(lo->k, dims);
   Buf b = {0};
-  buf_puts(&b, c->grouped ? "product of 8-bit codes with weights of 4 bits " : "product of 8-bit codes ");
+  buf_puts(&b, c->pairs     ? "product of bf16 "
+               : c->grouped ? "product of 8-bit codes with weights of 4 bits "
+                            : "product of 8-bit codes ");
   type_print(&b, lo->m, &c->anchor->type);
-  buf_printf(&b, ", k %lld, tile %d x %d", (long long)(c->quarter * CODES_IN_WORD), c->rows, c->width * PANEL);
+  buf_printf(&b, ", k %lld, tile %d x %d", (long long)c->depth, c->rows, c->width * PANEL);
   const char *comment = arena_strdup(lo->arena, b.s);
   buf_free(&b);
-  const char *name = arena_printf(lo->arena, "codes%s_k%lld_n%lld%s", c->grouped ? "4" : "",
-                                  (long long)(c->quarter * CODES_IN_WORD), (long long)c->n, lower_members(lo));
+  const char *name =
+      arena_printf(lo->arena, "%s_k%lld_n%lld%s", name_of(c), (long long)c->depth, (long long)c->n, lower_members(lo));
   return lower_finish(lo, 2 * m * kn / tasks, (weight_bytes(c) + 4 * m * (double)(c->quarter + c->n)) / tasks, name,
                       comment);
 }
@@ -440,19 +512,23 @@ bool lower_codes(Arena *a, const Graph *g, const Group *grp, const Target *t, Lo
   c.n = value_int(c.anchor, A_columns, 0);
   c.panels = w->dim[0].c;
   c.grouped = c.anchor->op == OP_linear_codes4;
+  c.pairs = c.anchor->op == OP_linear_pairs;
   c.panel_words = w->dim[1].c;
   c.quarter = c.panel_words * (c.grouped ? 2 : 1);
-  if (!add_rows(&c) || !add_operand(&c, 1, "w", &c.w) || !add_operand(&c, 2, "scales", &c.scales) ||
-      (!c.grouped && !add_operand(&c, 3, "sums", &c.sums)) || !lower_sources(lo) || !lower_root(lo))
-    return false;
+  c.depth = c.quarter * (c.pairs ? 2 : CODES_IN_WORD);
+  if (!add_rows(&c) || !add_operand(&c, 1, "w", &c.w)) return false;
+  if (!c.pairs && !add_operand(&c, 2, "scales", &c.scales)) return false;
+  if (!c.pairs && !c.grouped && !add_operand(&c, 3, "sums", &c.sums)) return false;
+  if (!lower_sources(lo) || !lower_root(lo)) return false;
   lower_collapse(lo, lo->rank - 1, 4 * (int64_t)t->code_tile.rows);
   choose_tile(&c);
-  c.made_row = c.quarter * (t->dot == DOT_PAIRS ? 2 : 1);
-  c.block = MADE_BYTES / (4 * c.made_row) / c.rows * c.rows;
+  c.made_row = c.quarter * (dot_of(&c) == DOT_PAIRS ? 2 : 1);
+  c.block = (c.wide.id ? 2 : 1) * MADE_BYTES / (4 * c.made_row) / c.rows * c.rows;
   if (c.block < c.rows) c.block = c.rows;
   int64_t made = least(c.block, round_up(rows_of_axis(&c), c.rows));
-  if (t->dot != DOT_WORDS && !c.grouped) c.made = kb_buf(lo->k, "made", DT_I32, KB_SCRATCH, made * c.made_row);
-  c.tile = kb_buf(lo->k, "tile", c.grouped ? DT_F32 : DT_I32, KB_SCRATCH, (int64_t)c.rows * c.width * PANEL);
+  DType dt = c.pairs ? DT_F32 : DT_I32;
+  if (dot_of(&c) != DOT_WORDS && !c.grouped) c.made = kb_buf(lo->k, "made", dt, KB_SCRATCH, made * c.made_row);
+  c.tile = kb_buf(lo->k, "tile", c.grouped ? DT_F32 : dt, KB_SCRATCH, (int64_t)c.rows * c.width * PANEL);
   emit_tasks(&c);
   return finish(&c);
 }

@@ -4,6 +4,7 @@
 #define SY_LOWER_CODES_H
 
 #include "ir/op/codes.h"
+#include "ir/op/pairs.h"
 #include "lower_matmul.h"
 #include "lower_tile.h"
 
@@ -14,10 +15,13 @@ typedef struct Codes {
   const Value *anchor;
   size_t xsrc;              // rows of words in lo.src
   KBufRef w, scales, sums;  // of the weight
+  bool pairs;               // of bf16: w alone
   bool grouped;             // a weight of 4 bits, whose groups have scales: linear_codes4
   KBufRef made;             // scratch: rows as they are multiplied; 0: they are read where they lie
+  KBufRef wide;             // scratch: the pairs of a panel group as f32; 0: they are multiplied as words
   KBufRef tile;             // scratch: the sums of a tile; grouped: as f32, with the scales of their groups
-  int64_t n, quarter;       // columns; words of a row that hold codes
+  int64_t n, quarter;       // columns; words of a row that hold codes or pairs
+  int64_t depth;            // numbers in these
   int64_t panel_words;      // words of a column of the weight
   int64_t panels, made_row; // words of a row in `made`
   int rows, width;          // register tile: rows x panels

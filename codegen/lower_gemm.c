@@ -259,7 +259,8 @@ SY_MUST_USE static bool add_x(Gemm *g, int64_t stride[MAX_RANK]) {
 bool lower_gemm(Arena *a, const Graph *g, const Group *grp, const Target *t, Lowered *out) {
   const Value *v = graph_value(g, grp->anchor);
   if (v->op == OP_outer || v->op == OP_outer_rows) return lower_outer(a, g, grp, t, out);
-  if (v->op == OP_linear_codes || v->op == OP_linear_codes4) return lower_codes(a, g, grp, t, out);
+  if (v->op == OP_linear_codes || v->op == OP_linear_codes4 || v->op == OP_linear_pairs)
+    return lower_codes(a, g, grp, t, out);
   PanelProduct panels;
   bool packed = product_panels(g, grp->anchor, &panels);
   if (!packed && v->op != OP_linear_rows) return lower_matmul(a, g, grp, t, out);

@@ -11,8 +11,10 @@
 //   argmax:     best value and its index in each lane, then the least index among the best lanes; exact for all i32
 //   top_k:      the same once for each place, among the elements behind the one found before
 //   quantise:   greatest magnitude, as bits; then words of four codes, and the sums of groups (ir/op/codes.h)
+//   pairs:      words of two bf16 (ir/op/pairs.h)
 // A reduction over an axis whose elements are not adjacent (the mean over tokens) runs in vectors across its rows.
 #include "ir/op/codes.h"
+#include "ir/op/pairs.h"
 #include "kmath.h"
 #include "lower_reduce.h"
 
@@ -495,6 +497,30 @@ static void row_quantise(Row *r) {
   kb_end(k);
 }
 
+/* pairs ----------------------------------------------------------------------------------------------- */
+static void keep_column(Lowering *lo, KIdx c, uint32_t lanes, int64_t n, int unrolled, void *ud) {
+  (void)lo, (void)unrolled;
+  x_at(ud, c, lanes, n);
+}
+
+static void row_pairs(Row *r) {
+  Lowering *lo = r->lo;
+  Kernel *k = lo->k;
+  int64_t columns = r->columns.bound;
+  if (!r->plain) {
+    lower_columns(lo, &r->columns, r->vectors, 1, NULL, 0, keep_column, r);
+    fill_row(r, columns, pairs_depth(columns));
+    r->stored = true;
+  }
+  KIdx j = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(ki_const(pairs_words(columns))), k->lanes));
+  KIdx c = ki_mul(j, 2);
+  KVal low = kb_op1(k, K_round16, x_at(r, c, k->lanes, k->lanes));
+  KVal high = kb_op1(k, K_round16, x_at(r, ki_addc(c, k->lanes), k->lanes, k->lanes));
+  Point p = point_at(r, j, k->lanes, k->lanes);
+  kb_store(k, lo->root.buf, lower_address(lo, &lo->root, &p), kb_op2(k, K_join16, low, high), k->lanes);
+  kb_end(k);
+}
+
 /* reduction across rows ------------------------------------------------------------------------------- */
 // [.., D, N] -> [.., D, 1] where D is adjacent and N is not: the columns of the domain are D here, N is `columns`.
 typedef struct Across {
@@ -549,7 +575,8 @@ static const struct {
                  {OP_argmax, row_argmax, 1, false},
                  {OP_top_k, row_top_k, 1, false},
                  {OP_layer_norm_grad, row_layer_norm_grad, 4, false},
-                 {OP_quantise, row_quantise, 2, false}};
+                 {OP_quantise, row_quantise, 2, false},
+                 {OP_pairs, row_pairs, 1, false}};
 
 typedef struct RowKernel {
   Row r;
@@ -639,15 +666,15 @@ bool lower_row(Arena *arena, const Graph *g, const Group *grp, const Target *t, 
   if (!lower_root(&lo)) return false;
   if (runs_across(&lo, v)) return emit_across(r);
 
-  bool codes = v->op == OP_quantise;
-  int64_t room = codes ? CODE_DEPTH : K_MAX_LANES; // what the row in scratch is filled up to
-  r->plain = !lower_is_member(&lo, r->x) && !(codes && r->columns.bound % CODE_DEPTH);
+  bool pairs = v->op == OP_pairs, words = v->op == OP_quantise || pairs;
+  int64_t room = pairs ? PAIR_DEPTH : words ? CODE_DEPTH : K_MAX_LANES; // what the row in scratch is filled up to
+  r->plain = (pairs || !lower_is_member(&lo, r->x)) && !(words && r->columns.bound % room); // pairs: walked once
   int c = lo.rank - 1;
   r->vectors = v->op == OP_argmax || v->op == OP_top_k || is_reduction(v->op) || lo.root.stride[c] == 1 ||
                lo.axis[c].extent == 1;
   for (size_t i = 0; i < lo.src.n; i++)
     r->vectors = r->vectors && lo.src.at[i].stride[c] >= 0 && lo.src.at[i].stride[c] <= 1;
-  if (codes && !r->vectors) r->plain = false; // columns that are apart are brought together in scratch
+  if (words && !r->vectors) r->plain = false; // columns that are apart are brought together in scratch
   lower_collapse(&lo, lo.rank - 1, INT64_MAX);
   if (!r->plain || row_table[rk.entry].keeps)
     r->row = kb_buf(lo.k, "row", r->dtype, KB_SCRATCH, round_up(r->columns.bound, room));

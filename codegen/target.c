@@ -18,8 +18,12 @@ static const Family families[] = {
 };
 
 const InstructionSet instruction_sets[ISA_COUNT] = {
-#define INSTRUCTION_SET(name, family, title, features) {#name, title, features, &families[FAMILY_##family], NULL},
-#define CODES_SET(name, of, family, title, features) {#name, title, features, &families[FAMILY_##family], #of},
+#define INSTRUCTION_SET(name, family, title, features)                                                                 \
+  {#name, title, features, &families[FAMILY_##family], NULL, PRODUCTS_f32},
+#define CODES_SET(name, of, family, title, features)                                                                   \
+  {#name, title, features, &families[FAMILY_##family], #of, PRODUCTS_codes},
+#define PAIRS_SET(name, of, family, title, features)                                                                   \
+  {#name, title, features, &families[FAMILY_##family], #of, PRODUCTS_pairs},
 #include "runtime/cpu.def"
 };
 
@@ -134,8 +138,9 @@ const Intrinsic *target_intrinsic(const Target *t, KOp op) {
 
 unsigned kernel_helpers(const Kernel *k) {
   static const bool codes[KOP_COUNT] = {
-      [K_magn] = true, [K_real] = true,  [K_even8] = true, [K_odd8] = true,  [K_dot2] = true,
-      [K_dot4] = true, [K_dot4u] = true, [K_low4] = true,  [K_high4] = true, [K_pairs4] = true};
+      [K_magn] = true,    [K_real] = true,   [K_even8] = true, [K_odd8] = true,   [K_dot2] = true,
+      [K_dot4] = true,    [K_dot4u] = true,  [K_low4] = true,  [K_high4] = true,  [K_pairs4] = true,
+      [K_round16] = true, [K_join16] = true, [K_low16] = true, [K_high16] = true, [K_dot2b] = true};
   unsigned need = 0;
   for (size_t b = 1; b < k->buf.n; b++)
     if (dtype_is_narrow(k->buf.at[b].dtype)) need |= HELP_NARROW;

@@ -5,6 +5,7 @@
 
 #include "costs.h"
 #include "ir/kernel.h"
+#include "ir/op/codes.h"
 
 typedef struct IsaRow { // how one kernel operation is written in C
   KOp op;
@@ -25,7 +26,9 @@ typedef struct InstructionSet { // a row of runtime/cpu.def
   const char *name, *title;     // "avx2", also the value of --isa; "AVX2", for people
   const char *features;         // what it needs beyond the least of its family: "avx2,fma,f16c", or ""
   const Family *family;
-  const char *codes_of; // the set from which it differs in products of codes of 8 bits alone, or NULL
+  const char
+      *codes_of; // the set from which it differs in products of words alone (codes of 8 bits, pairs of bf16), or NULL
+  ProductsOf products; // which these are: f32 if codes_of is NULL; a set for pairs has its own for codes as well
 } InstructionSet;
 
 enum { // by rank
@@ -57,7 +60,7 @@ typedef struct Target {
   const char *vec_f32, *vec_i32, *mask; // C types of a vector
   const char *prelude;                  // C text: includes, helper functions
   const char *narrow;                   // more of them, for kernels that touch narrow types
-  const char *codes;                    // more of them, for products of codes of 8 bits
+  const char *codes;                    // more of them, for products of words (codes of 8 bits, pairs of bf16)
   uint32_t lanes;                       // f32 lanes
   uint32_t vregs;                       // vector registers
   bool has_fma;
@@ -69,7 +72,8 @@ typedef struct Target {
   // cache while they do; a multiple of cost->product.burst, for tiles of one panel; 0: k is not divided
   uint32_t k_block;
   DotKind dot;
-  struct { // register tile of products of codes: rows x panels of 16 columns
+  bool pairs; // products of bf16 are of words as they are, by dot2b; else words are widened, and fma takes them
+  struct {    // register tile of products of words: rows x panels of 16 columns
     uint8_t rows, panels;
   } code_tile;
   const Costs *cost;
@@ -120,7 +124,7 @@ void emit_c_functions_free(EmitFunctions *f);
 void emit_c_tasks(const Kernel *k, Buf *out); // C expression of the number of tasks in terms of d[] (size_t const *d)
 // Includes and helpers: of a target, or (NULL) those that all targets share. before: targets whose helpers stand in the
 // file already; those of t->base are printed too where they do not. helpers: what only some kernels need, as bits.
-enum { HELP_NARROW = 1, HELP_CODES = 2, HELP_ALL = 3 }; // buffers of narrow types; codes of 8 bits
+enum { HELP_NARROW = 1, HELP_CODES = 2, HELP_ALL = 3 }; // buffers of narrow types; products of words
 typedef struct Prelude {
   const Target *const *before;
   size_t nbefore;

@@ -16,7 +16,7 @@ typedef struct Cost {
 static const Cost rows[] = {
     {OP_layer_norm, 8},       {OP_rms_norm, 4},         {OP_l2_norm, 4},    {OP_softmax, 20}, {OP_log_softmax, 20},
     {OP_log_sum_exp, 15},     {OP_reduce_sum, 1},       {OP_reduce_max, 1}, {OP_argmax, 2},   {OP_top_k, 2},
-    {OP_layer_norm_grad, 16}, {OP_layer_norm_sums, 10}, {OP_quantise, 6}};
+    {OP_layer_norm_grad, 16}, {OP_layer_norm_sums, 10}, {OP_quantise, 6},   {OP_pairs, 4}};
 static const Op functions[] = {OP_exp,     OP_log,  OP_tanh,      OP_sin,        OP_cos,
                                OP_sigmoid, OP_gelu, OP_gelu_tanh, OP_quick_gelu, OP_swish};
 enum { FUNCTION = 12, RANDOM = 150 };
@@ -62,6 +62,8 @@ static double contraction(const Graph *g, const Value *v, const int64_t *dims) {
     return 2 * type_elements_now(&v->type, dims) * (double)(CODE_GROUP * graph_value(g, v->args[2])->type.dim[1].c);
   if (v->op == OP_linear_codes)
     return 2 * type_elements_now(&v->type, dims) * (double)(CODES_IN_WORD * graph_value(g, v->args[1])->type.dim[1].c);
+  if (v->op == OP_linear_pairs)
+    return 4 * type_elements_now(&v->type, dims) * (double)graph_value(g, v->args[1])->type.dim[1].c;
   double n = type_elements_now(&v->type, dims), k = extent_now(x, x->rank - 1, dims);
   if (v->op == OP_linear_rows) return 2 * n * k * rows_share(g, v, dims);
   return 2 * n * k + (product_bias(v).id ? n : 0);

@@ -9,6 +9,7 @@
 
 #include "codegen/target.h"
 #include "ir/op/codes.h"
+#include "ir/op/pairs.h"
 #include "passes/products.h"
 
 #include <string.h>
@@ -25,6 +26,12 @@ static double speed_of_codes(const Target *t) {
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (known[i].dot == t->dot && known[i].lanes == t->lanes) return known[i].speed;
   return 0;
+}
+
+// The same of products of a precision: of bf16 by the instruction (a Zen 5), or as fast as f32.
+static double speed_of(const Precision *p, const Target *t) {
+  if (p->codes == PRECISION_PAIRS) return t->pairs ? 1.9 : 1.0;
+  return speed_of_codes(t);
 }
 
 enum { CODING = 12 }; // operations for a number of a row that is coded: greatest magnitude, product, rounding, word
@@ -48,10 +55,13 @@ static Expected expect(const Facts *f, const Target *t, const Graph *g, Val v, c
   bool four = x->op == OP_linear_codes4, codes = four || x->op == OP_linear_codes;
   e.bytes_f32 = 4 * elements;
   double column = (double)codes_depth(p->k) * (four ? 0.5 + 2.0 / CODE_GROUP : 1) + (four ? 0 : 8); // with its scales
-  e.bytes = codes ? (double)p->n * column : elements * (double)dtype_info[p->is->keep].bytes;
+  bool pairs = x->op == OP_linear_pairs;
+  e.bytes = pairs   ? 2 * (double)pairs_depth(p->k) * (double)p->n
+            : codes ? (double)p->n * column
+                    : elements * (double)dtype_info[p->is->keep].bytes;
   e.us_f32 = longer(us, e.bytes_f32 / c->bytes_per_us);
-  double speed = codes && speed_of_codes(t) > 0 ? speed_of_codes(t) : 1;
-  double coding = codes ? CODING * e.rows * (double)p->k / c->flops_per_us : 0;
+  double speed = (codes || pairs) && speed_of(p->is, t) > 0 ? speed_of(p->is, t) : 1;
+  double coding = codes || pairs ? (pairs ? CODING / 3 : CODING) * e.rows * (double)p->k / c->flops_per_us : 0;
   e.us = longer(us / speed + coding, e.bytes / c->bytes_per_us);
   return e;
 }
@@ -95,8 +105,9 @@ static void print_no_gain(const Target *t, const ExpectedList *l) {
     if (!none || p == precisions) continue;
     const char *why = "they have so many rows that arithmetic takes the time, and that is f32";
     if (p->codes) why = "this set multiplies codes no faster than floats (no instruction for it, such as VNNI)";
-    if (p->codes && speed_of_codes(t) > GAIN) why = "they are so narrow that coding their rows takes what is gained";
-    if (p->codes && !(speed_of_codes(t) > 0)) why = "how fast this set multiplies codes is not known";
+    if (p->codes == PRECISION_PAIRS) why = "this set has no instruction for products of bf16 (AVX512-BF16 of AMD)";
+    if (p->codes && speed_of(p, t) > GAIN) why = "they are so narrow that coding their rows takes what is gained";
+    if (p->codes && !(speed_of(p, t) > 0)) why = "how fast this set multiplies codes is not known";
     printf("    %s gains no time here for %zu of its %zu products, up to %.0f rows: %s%s\n", p->name, none, all, rows,
            why,
            lost       ? "; some get slower"

@@ -511,11 +511,14 @@ bool session_targets_run(Session *s, const Target *const *t, size_t n, const cha
 }
 
 const char *session_best_isa(const Session *s) {
-  const Target *t = target_by_name(sy_cpu_isa());
   bool rules = s->opt.precision && !precision_by_name(s->opt.precision) && !s->precision; // of a page to be read
-  return t->isa->codes_of && !rules && !precision_has_codes(s->precision, session_precision_of_all(s))
-             ? t->isa->codes_of
-             : t->name;
+  const char *best = "portable";
+  for (size_t i = 0; targets[i]; i++) {
+    const InstructionSet *t = targets[i]->isa;
+    bool own = rules || precision_has(s->precision, session_precision_of_all(s), t->products == PRODUCTS_pairs);
+    if (sy_cpu_runs(t->name) && (!t->codes_of || own)) best = t->name;
+  }
+  return best;
 }
 
 size_t session_targets(Session *s, const char *list, const Target **out) {

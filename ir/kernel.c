@@ -479,8 +479,8 @@ static KVal push_op(Kernel *k, KOp op, KVal a, KVal b, KVal c, int nargs) {
   if (r == KR_M) s.dtype = DT_BOOL;
   if (r == KR_S) s.lanes = 1;
   if (op == K_splat) s.lanes = (uint8_t)k->lanes;
-  if (op == K_mtob || op == K_real) s.dtype = DT_F32;
-  if (op == K_magn) s.dtype = DT_I32;
+  if (op == K_mtob || op == K_real || op == K_low16 || op == K_high16) s.dtype = DT_F32;
+  if (op == K_magn || op == K_round16) s.dtype = DT_I32;
   return push(k, s);
 }
 

@@ -335,6 +335,43 @@ static void run_pairs4(Run *r, const Step *s) {
     s->d->u[l] = halves(sum[0], sum[1]);
   }
 }
+static float real_of(uint32_t bits) {
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+static void run_round16(Run *r, const Step *s) {
+  (void)r;
+  for (int l = 0; l < s->lanes; l++) {
+    uint32_t u = s->a->u[l], magnitude = u & 0x7fffffffu;
+    s->d->u[l] = magnitude < 0x23800000u   ? u >> 31 << 15 // 2^-56
+                 : magnitude > 0x7f800000u ? u >> 16 | 0x40u
+                                           : (u + 0x7fffu + (u >> 16 & 1u)) >> 16;
+  }
+}
+static void run_join16(Run *r, const Step *s) {
+  (void)r;
+  uint32_t half[2 * K_MAX_LANES];
+  for (int l = 0; l < s->lanes; l++) half[l] = s->a->u[l] & 0xffffu, half[s->lanes + l] = s->b->u[l] & 0xffffu;
+  for (int l = 0; l < s->lanes; l++) s->d->u[l] = half[2 * l] | half[2 * l + 1] << 16;
+}
+static void run_low16(Run *r, const Step *s) {
+  (void)r;
+  for (int l = 0; l < s->lanes; l++) s->d->u[l] = s->a->u[l] << 16;
+}
+static void run_high16(Run *r, const Step *s) {
+  (void)r;
+  for (int l = 0; l < s->lanes; l++) s->d->u[l] = s->a->u[l] & 0xffff0000u;
+}
+static void run_dot2b(Run *r, const Step *s) { // products of two bf16 are exact, so these are fused multiply-adds
+  (void)r;
+  for (int l = 0; l < s->lanes; l++) {
+    uint32_t a = s->b->u[l], b = s->c->u[l];
+    float upper = real_of(a & 0xffff0000u) * real_of(b & 0xffff0000u), lower = real_of(a << 16) * real_of(b << 16);
+    float sum = s->a->f[l] + upper;
+    s->d->f[l] = sum + lower;
+  }
+}
 
 static void run_cvt(Run *r, const Step *s) {
   (void)r;

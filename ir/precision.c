@@ -163,3 +163,12 @@ bool precision_has_codes(const PrecisionSet *s, const Precision *all) {
   for (size_t i = 0; s && i < s->rule.n; i++) codes = codes || s->rule.at[i].is->codes;
   return codes;
 }
+
+bool precision_has(const PrecisionSet *s, const Precision *all, bool pairs) {
+  bool has = !s && all->codes && (all->codes == PRECISION_PAIRS) == pairs;
+  for (size_t i = 0; s && i < s->rule.n; i++) {
+    int codes = s->rule.at[i].is->codes;
+    has = has || (codes && (codes == PRECISION_PAIRS) == pairs);
+  }
+  return has;
+}

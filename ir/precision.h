@@ -20,7 +20,7 @@
 typedef struct Precision { // a row of precisions.def
   const char *name;
   DType keep;
-  int codes;     // bits of the weights in products of codes, 0: there are none
+  int codes;     // bits of the weights in products of codes, 0: there are none; PRECISION_PAIRS: products of bf16
   double cosine; // of outputs to those of the authors, at least; 0: tolerances hold
   const char *about;
 } Precision;
@@ -30,6 +30,7 @@ const Precision *precision_by_name(const char *name); // NULL: there is none; of
 const char *precision_near(const char *name);         // the nearest name there is, or NULL
 const char *precision_names(Arena *a);                // "f32, bf16w, .."
 
+enum { PRECISION_PAIRS = 16 };
 enum { PRECISION_MOST_RULES = 1000, PRECISION_LONGEST = 400 }; // bytes of a pattern
 
 typedef struct PrecisionRule {
@@ -58,6 +59,8 @@ PrecisionRule *precision_rule(const PrecisionSet *s, const char *weight);
 const char *precision_text(Arena *a, const PrecisionSet *s);
 // The least that outputs are like those of the authors; 0: tolerances hold. set NULL: of `all`.
 double precision_cosine(const PrecisionSet *s, const Precision *all);
-bool precision_has_codes(const PrecisionSet *s, const Precision *all);
+bool precision_has_codes(const PrecisionSet *s, const Precision *all); // or pairs
+// Are there products of bf16 (pairs), or of codes?
+bool precision_has(const PrecisionSet *s, const Precision *all, bool pairs);
 
 #endif

@@ -57,8 +57,8 @@ static const Precision *of_kept(DType t) {
 
 bool product_of(const Graph *g, Val v, Product *out) {
   const Value *x = graph_value(g, v);
-  int bits = x->op == OP_linear_codes4 ? 4 : 8;
-  bool codes = x->op == OP_linear_codes || x->op == OP_linear_codes4;
+  int bits = x->op == OP_linear_codes4 ? 4 : x->op == OP_linear_pairs ? PRECISION_PAIRS : 8;
+  bool codes = x->op == OP_linear_codes || x->op == OP_linear_codes4 || x->op == OP_linear_pairs;
   if (x->op != OP_linear && !codes) return false;
   if (graph_residency(g, x->args[1]) == RES_act || graph_residency(g, v) != RES_act) return false;
   Found f = {.g = g, .budget = MOST_LOOKED_AT, .kept = DT_F32};
@@ -76,7 +76,7 @@ bool product_of(const Graph *g, Val v, Product *out) {
   if (!codes) return true;
   for (const Value *q = graph_value(g, x->args[0]); q->nargs; q = graph_value(g, q->args[0])) {
     const Type *t = &graph_value(g, q->args[0])->type;
-    if (q->op != OP_quantise) continue;
+    if (q->op != OP_quantise && q->op != OP_pairs) continue;
     out->k = t->dim[t->rank - 1].c;
     break;
   }

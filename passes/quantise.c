@@ -1,6 +1,7 @@
-// quantise.c: products of codes of 8 bits, where that is asked for (precisions.def): what a product reads is rounded to
-// a code of 8 bits with a scale a row, its weight to one with a scale a column, and sums are of whole numbers
-// (ir/op/codes.h). Everything behind it stays as it is, in f32.
+// quantise.c: products of narrow numbers, where that is asked for (precisions.def). Of codes of 8 bits: what a product
+// reads is rounded to a code with a scale a row, its weight to one with a scale a column, and sums are of whole numbers
+// (ir/op/codes.h). Of bf16: both are rounded to it, and sums are of f32 (ir/op/pairs.h). Everything behind a product
+// stays as it is, in f32.
 //
 //   %4 = linear %1, %2, %3
 //   => %5 = quantise %1;  %6 = weight_codes %2;  %7 = weight_scales %2;  %8 = weight_sums %2
@@ -11,7 +12,10 @@
 //      %9 = widen %8;  %10 = linear_codes4 %5, %6, %9 {columns = 768};  %4 = add %10, %3
 // A matrix whose rows are looked up elsewhere, a vocabulary, has 8 bits there, too: its products compare words.
 //
-// Codes of a row are shared by all that read it. What stays f32:
+// In bf16:
+//   => %5 = pairs %1;  %6 = weight_pairs %2;  %7 = linear_pairs %5, %6 {columns = 768};  %4 = add %7, %3
+//
+// Words of a row are shared by all that read it. What stays f32:
 //   - products of images (patches, windows), which read them where they lie, and those of computed tensors;
 //   - products with rows of fewer than LEAST_DEPTH numbers: there is nothing to gain;
 //   - the last product of a route, whose result is an output as it is (class scores, embeddings): it is a small part of
@@ -116,6 +120,13 @@ static Val codes_of_4(RuleCtx *c, const Value *x, const Attr *columns) {
   return graph_add(c->g, OP_linear_codes4, args, 3, columns, 1, x->span);
 }
 
+static Val pairs_of(RuleCtx *c, const Value *x, const Attr *columns) {
+  Attr trans = attr_int(A_trans, 1);
+  Val args[] = {graph_add(c->g, OP_pairs, &x->args[0], 1, NULL, 0, x->span),
+                graph_add(c->g, OP_weight_pairs, &x->args[1], 1, &trans, value_int(x, A_trans, 0) ? 1 : 0, x->span)};
+  return graph_add(c->g, OP_linear_pairs, args, 2, columns, 1, x->span);
+}
+
 static Val use_codes(RuleCtx *c, Val v) {
   Value x = *rule_value(c, v);
   PrecisionRule *rule;
@@ -124,12 +135,15 @@ static Val use_codes(RuleCtx *c, Val v) {
   if (!bits || refusal(c, &x, v, rule && precision_is_name(rule->pattern))) return NO_VAL;
   Attr columns = attr_int(A_columns, x.type.dim[x.type.rank - 1].c);
   bool four = bits == 4 && !is_vocabulary(c->g->module, weight_below(c->g, x.args[1]));
-  Val y = four ? codes_of_4(c, &x, &columns) : codes_of_8(c, &x, &columns);
+  Val y = bits == PRECISION_PAIRS ? pairs_of(c, &x, &columns)
+          : four                  ? codes_of_4(c, &x, &columns)
+                                  : codes_of_8(c, &x, &columns);
   return x.nargs < 3 ? y : graph_add(c->g, OP_add, (Val[]){y, x.args[2]}, 2, NULL, 0, x.span);
 }
 
 static const Rule quantise_rules[] = {
-    {"use_codes", "linear(x, w) => linear_codes(quantise(x), codes of w)", use_codes}};
+    {"use_codes", "linear(x, w) => linear_codes(quantise(x), codes of w), or linear_pairs(pairs(x), pairs of w)",
+     use_codes}};
 
 /* what came of it
  * ---------------------------------------------------------------------------------------------------------- */
@@ -147,7 +161,7 @@ static const char *weight_in(const Graph *g, Val v, int depth) {
 static void look_at_product(RuleCtx *c, Val v) {
   const Value *x = rule_value(c, v);
   PrecisionRule *rule;
-  if (x->op == OP_weight_codes || x->op == OP_weight_codes4) {
+  if (x->op == OP_weight_codes || x->op == OP_weight_codes4 || x->op == OP_weight_pairs) {
     (void)precision_of(c->g, c->opt, x->args[0], &rule);
     if (rule) rule->used++;
   }

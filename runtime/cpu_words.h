@@ -9,7 +9,17 @@
 
 //@ end
 /* Of cpuid by leaf, subleaf and register; the registers that the operating system saves; what Linux says elsewhere. */
-enum { SY_CPU_1_ECX, SY_CPU_7_EBX, SY_CPU_7_ECX, SY_CPU_7_EDX, SY_CPU_7_1_EAX, SY_CPU_XCR0, SY_CPU_OS, SY_CPU_WORDS };
+enum {
+  SY_CPU_1_ECX,
+  SY_CPU_7_EBX,
+  SY_CPU_7_ECX,
+  SY_CPU_7_EDX,
+  SY_CPU_7_1_EAX,
+  SY_CPU_EXTENDED_1_ECX,
+  SY_CPU_XCR0,
+  SY_CPU_OS,
+  SY_CPU_WORDS
+};
 
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
 #include <cpuid.h>
@@ -25,6 +35,7 @@ static inline void sy_cpu_words(uint32_t have[SY_CPU_WORDS]) {
     __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
     have[SY_CPU_XCR0] = a;
   }
+  if (__get_cpuid(0x80000001u, &a, &b, &c, &d)) have[SY_CPU_EXTENDED_1_ECX] = c;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return;
   have[SY_CPU_7_EBX] = b;
   have[SY_CPU_7_ECX] = c;

@@ -297,7 +297,7 @@ if [ $ci = yes ]; then
   amount SWITCHYARD_KILLS                        12      200 # of a training that goes on
   amount SWITCHYARD_NIGHTLY                       -       20 # rounds of each loop of tests/nightly
   amount NAMES                                 some      all # of those that a model or prefix can have
-  amount SWITCHYARD_PRECISIONS "$(drawn bf16w f16w int8 int4w)" "bf16w f16w int8 int4w" # golden/narrow
+  amount SWITCHYARD_PRECISIONS "$(drawn bf16w f16w bf16 int8 int4w)" "bf16w f16w bf16 int8 int4w" # golden/narrow
   amount FUZZ_SECONDS                            30      600 # a target
   step "to draw the same again:$amounts scripts/test.sh $asked"
 fi

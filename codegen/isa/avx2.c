@@ -123,6 +123,30 @@ static const char codes[] =
     "  s = _mm256_add_epi16(s, _mm256_maddubs_epi16(a, b)); // of bytes up to 15: nothing saturates\n"
     "  SY_PIN(s);\n"
     "  return s;\n"
+    "}\n"
+    "SY_AVX2 __m256i sy_round16_avx2(__m256 x) {\n"
+    "  const __m256i u = _mm256_castps_si256(x), up = _mm256_srli_epi32(u, 16);\n"
+    "  const __m256i a = _mm256_and_si256(u, _mm256_set1_epi32(0x7fffffff));\n"
+    "  const __m256i odd = _mm256_and_si256(up, _mm256_set1_epi32(1));\n"
+    "  const __m256i y = _mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd);\n"
+    "  const __m256i nan = _mm256_cmpgt_epi32(a, _mm256_set1_epi32(0x7f800000));\n"
+    "  const __m256i quiet = _mm256_or_si256(up, _mm256_set1_epi32(0x40));\n"
+    "  const __m256i z = _mm256_blendv_epi8(_mm256_srli_epi32(y, 16), quiet, nan);\n"
+    "  const __m256i zero = _mm256_and_si256(up, _mm256_set1_epi32(0x8000));\n"
+    "  return _mm256_blendv_epi8(z, zero, _mm256_cmpgt_epi32(_mm256_set1_epi32(0x23800000), a));\n"
+    "}\n"
+    "SY_AVX2 __m256i sy_join16_avx2(__m256i a, __m256i b) {\n"
+    "  a = _mm256_and_si256(a, _mm256_set1_epi32(0xffff));\n"
+    "  b = _mm256_and_si256(b, _mm256_set1_epi32(0xffff));\n"
+    "  return _mm256_permute4x64_epi64(_mm256_packus_epi32(a, b), 0xd8);\n"
+    "}\n"
+    "SY_AVX2 __m256 sy_low16_avx2(__m256i a) { return _mm256_castsi256_ps(_mm256_slli_epi32(a, 16)); }\n"
+    "SY_AVX2 __m256 sy_high16_avx2(__m256i a) {\n"
+    "  return _mm256_castsi256_ps(_mm256_and_si256(a, _mm256_set1_epi32(-65536)));\n"
+    "}\n"
+    "SY_AVX2 __m256 sy_dot2b_avx2(__m256 s, __m256i a, __m256i b) {\n"
+    "  s = _mm256_fmadd_ps(sy_high16_avx2(a), sy_high16_avx2(b), s);\n"
+    "  return _mm256_fmadd_ps(sy_low16_avx2(a), sy_low16_avx2(b), s);\n"
     "}\n";
 
 // clang-format off
@@ -189,6 +213,11 @@ static const IsaRow rows[] = {
     ISA(low4, I32, 8, "sy_low4_avx2(%0)"),
     ISA(high4, I32, 8, "sy_high4_avx2(%0)"),
     ISA(pairs4, I32, 8, "sy_pairs4_avx2(%0, %1, %2)"),
+    ISA(round16, I32, 8, "sy_round16_avx2(%0)"),
+    ISA(join16, I32, 8, "sy_join16_avx2(%0, %1)"),
+    ISA(low16, F32, 8, "sy_low16_avx2(%0)"),
+    ISA(high16, F32, 8, "sy_high16_avx2(%0)"),
+    ISA(dot2b, F32, 8, "sy_dot2b_avx2(%0, %1, %2)"),
     ISA(cvt, I32, 8, "_mm256_cvtepi32_ps(%0)"),
     ISA(cvt, F32, 8, "sy_whole_avx2(%0)"),
     ISA(lt, F32, 8, "_mm256_cmp_ps(%0, %1, _CMP_LT_OQ)"),

@@ -144,6 +144,26 @@ static const char codes[] =
     "  const int8x16_t x = vreinterpretq_s8_s32(a), y = vreinterpretq_s8_s32(b);\n"
     "  const int16x8_t sums = vpaddq_s16(vmull_s8(vget_low_s8(x), vget_low_s8(y)), vmull_high_s8(x, y));\n"
     "  return vreinterpretq_s32_s16(vaddq_s16(vreinterpretq_s16_s32(s), sums));\n"
+    "}\n"
+    "SY_FN int32x4_t sy_round16_neon(float32x4_t x) {\n"
+    "  const uint32x4_t u = vreinterpretq_u32_f32(x), up = vshrq_n_u32(u, 16), a = vandq_u32(u, "
+    "vdupq_n_u32(0x7fffffff));\n"
+    "  const uint32x4_t y = vshrq_n_u32(vaddq_u32(vaddq_u32(u, vdupq_n_u32(0x7fff)), vandq_u32(up, vdupq_n_u32(1))), "
+    "16);\n"
+    "  const uint32x4_t z = vbslq_u32(vcgtq_u32(a, vdupq_n_u32(0x7f800000)), vorrq_u32(up, vdupq_n_u32(0x40)), y);\n"
+    "  const uint32x4_t zero = vandq_u32(up, vdupq_n_u32(0x8000));\n"
+    "  return vreinterpretq_s32_u32(vbslq_u32(vcltq_u32(a, vdupq_n_u32(0x23800000)), zero, z));\n"
+    "}\n"
+    "SY_FN int32x4_t sy_join16_neon(int32x4_t a, int32x4_t b) {\n"
+    "  return vreinterpretq_s32_s16(vuzp1q_s16(vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b)));\n"
+    "}\n"
+    "SY_FN float32x4_t sy_low16_neon(int32x4_t a) { return vreinterpretq_f32_s32(vshlq_n_s32(a, 16)); }\n"
+    "SY_FN float32x4_t sy_high16_neon(int32x4_t a) {\n"
+    "  return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_s32(a), vdupq_n_u32(0xffff0000u)));\n"
+    "}\n"
+    "SY_FN float32x4_t sy_dot2b_neon(float32x4_t s, int32x4_t a, int32x4_t b) {\n"
+    "  s = vfmaq_f32(s, sy_high16_neon(a), sy_high16_neon(b));\n"
+    "  return vfmaq_f32(s, sy_low16_neon(a), sy_low16_neon(b));\n"
     "}\n";
 
 // clang-format off
@@ -210,6 +230,11 @@ static const IsaRow rows[] = {
     ISA(low4, I32, 4, "vandq_s32(%0, vdupq_n_s32(0x0f0f0f0f))"),
     ISA(high4, I32, 4, "sy_high4_neon(%0)"),
     ISA(pairs4, I32, 4, "sy_pairs4_neon(%0, %1, %2)"),
+    ISA(round16, I32, 4, "sy_round16_neon(%0)"),
+    ISA(join16, I32, 4, "sy_join16_neon(%0, %1)"),
+    ISA(low16, F32, 4, "sy_low16_neon(%0)"),
+    ISA(high16, F32, 4, "sy_high16_neon(%0)"),
+    ISA(dot2b, F32, 4, "sy_dot2b_neon(%0, %1, %2)"),
     ISA(cvt, I32, 4, "vcvtq_f32_s32(%0)"),
     ISA(cvt, F32, 4, "vcvtq_s32_f32(%0)"),
     ISA(lt, F32, 4, "vcltq_f32(%0, %1)"),

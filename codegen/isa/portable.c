@@ -134,6 +134,16 @@ static const char codes[] =
     "SY_FN sy_i4 sy4_high4(sy_i4 a) { SY_EACH4(sy_i4, a >> 4 & 0x0f0f0f0f, sy_high4(SY_AT(a, i))); }\n"
     "SY_FN sy_i4 sy4_pairs4(sy_i4 s, sy_i4 a, sy_i4 b) {\n"
     "  SY_LOOP4(sy_i4, sy_pairs4(SY_AT(s, i), SY_AT(a, i), SY_AT(b, i)));\n"
+    "}\n"
+    "SY_FN sy_i4 sy4_round16(sy_f4 a) { SY_LOOP4(sy_i4, sy_round16(SY_AT(a, i))); }\n"
+    "SY_FN sy_i4 sy4_join16(sy_i4 a, sy_i4 b) {\n"
+    "  SY_LOOP4(sy_i4, i < 2 ? sy_halves(SY_AT(a, 2 * i), SY_AT(a, 2 * i + 1))\n"
+    "                        : sy_halves(SY_AT(b, 2 * i - 4), SY_AT(b, 2 * i - 3)));\n"
+    "}\n"
+    "SY_FN sy_f4 sy4_low16(sy_i4 a) { SY_EACH4(sy_f4, (sy_u4)a << 16, sy_low16(SY_AT(a, i))); }\n"
+    "SY_FN sy_f4 sy4_high16(sy_i4 a) { SY_EACH4(sy_f4, (sy_u4)a & 0xffff0000u, sy_high16(SY_AT(a, i))); }\n"
+    "SY_FN sy_f4 sy4_dot2b(sy_f4 s, sy_i4 a, sy_i4 b) {\n"
+    "  SY_LOOP4(sy_f4, sy_dot2b(SY_AT(s, i), SY_AT(a, i), SY_AT(b, i)));\n"
     "}\n";
 
 // clang-format off
@@ -198,6 +208,11 @@ static const IsaRow rows[] = {
     ISA(low4, I32, 4, "sy4_low4(%0)"),
     ISA(high4, I32, 4, "sy4_high4(%0)"),
     ISA(pairs4, I32, 4, "sy4_pairs4(%0, %1, %2)"),
+    ISA(round16, I32, 4, "sy4_round16(%0)"),
+    ISA(join16, I32, 4, "sy4_join16(%0, %1)"),
+    ISA(low16, F32, 4, "sy4_low16(%0)"),
+    ISA(high16, F32, 4, "sy4_high16(%0)"),
+    ISA(dot2b, F32, 4, "sy4_dot2b(%0, %1, %2)"),
     ISA(cvt, I32, 4, "sy4_i_to_f(%0)"),
     ISA(cvt, F32, 4, "sy4_f_to_i(%0)"),
     ISA(lt, F32, 4, "sy4_lt_f(%0, %1)"),

@@ -135,6 +135,18 @@ static const char codes[] =
     "SY_FN int32_t sy_pairs4(int32_t s, int32_t a, int32_t b) {\n"
     "  return sy_halves(sy_half(s, 0) + sy_byte(a, 0) * sy_byte(b, 0) + sy_byte(a, 1) * sy_byte(b, 1),\n"
     "                   sy_half(s, 1) + sy_byte(a, 2) * sy_byte(b, 2) + sy_byte(a, 3) * sy_byte(b, 3));\n"
+    "}\n"
+    "/* bf16 in the halves of a word; below 2^-56 zeros. Products of two are exact, so fma would give the same. */\n"
+    "SY_FN float sy_low16(int32_t a) { return sy_float((uint32_t)a << 16); }\n"
+    "SY_FN float sy_high16(int32_t a) { return sy_float((uint32_t)a & 0xffff0000u); }\n"
+    "SY_FN int32_t sy_round16(float x) {\n"
+    "  const uint32_t u = sy_bits(x), a = u & 0x7fffffffu;\n"
+    "  if (a < 0x23800000u) return (int32_t)(u >> 31 << 15);\n"
+    "  return (int32_t)(a > 0x7f800000u ? u >> 16 | 0x40u : (u + 0x7fffu + (u >> 16 & 1u)) >> 16);\n"
+    "}\n"
+    "SY_FN float sy_dot2b(float s, int32_t a, int32_t b) {\n"
+    "  s = s + sy_high16(a) * sy_high16(b);\n"
+    "  return s + sy_low16(a) * sy_low16(b);\n"
     "}\n";
 
 // clang-format off
@@ -192,6 +204,11 @@ static const IsaRow rows[] = {
     ISA(low4, I32, 1, "sy_low4(%0)"),
     ISA(high4, I32, 1, "sy_high4(%0)"),
     ISA(pairs4, I32, 1, "sy_pairs4(%0, %1, %2)"),
+    ISA(round16, I32, 1, "sy_round16(%0)"),
+    ISA(join16, I32, 1, "sy_halves(%0, %1)"),
+    ISA(low16, F32, 1, "sy_low16(%0)"),
+    ISA(high16, F32, 1, "sy_high16(%0)"),
+    ISA(dot2b, F32, 1, "sy_dot2b(%0, %1, %2)"),
     ISA(cvt, I32, 1, "(float)%0"),
     ISA(cvt, F32, 1, "sy_whole(%0)"),
     ISA(lt, F32, 1, "sy_lt_f32(%0, %1)"),

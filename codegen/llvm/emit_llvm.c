@@ -467,6 +467,51 @@ static LLVMValueRef op_pairs4(Code *c, const KIns *s, LLVMValueRef *a) {
   return LLVMBuildOr(l->b, half[0], LLVMBuildShl(l->b, half[1], whole_lanes(c, s, 16), ""), "");
 }
 
+static LLVMValueRef op_round16(Code *c, const KIns *s, LLVMValueRef *a) {
+  LLVMBuilderRef b = c->l->b;
+  LLVMValueRef u = bits_of(c, s, a[0]), up = LLVMBuildLShr(b, u, whole_lanes(c, s, 16), "");
+  LLVMValueRef magnitude = LLVMBuildAnd(b, u, whole_lanes(c, s, 0x7fffffff), "");
+  LLVMValueRef y = LLVMBuildAdd(b, LLVMBuildAdd(b, u, whole_lanes(c, s, 0x7fff), ""),
+                                LLVMBuildAnd(b, up, whole_lanes(c, s, 1), ""), "");
+  LLVMValueRef nan = LLVMBuildICmp(b, LLVMIntSGT, magnitude, whole_lanes(c, s, 0x7f800000), "");
+  LLVMValueRef small = LLVMBuildICmp(b, LLVMIntSLT, magnitude, whole_lanes(c, s, 0x23800000), ""); // 2^-56
+  y = LLVMBuildSelect(b, nan, LLVMBuildOr(b, up, whole_lanes(c, s, 0x40), ""),
+                      LLVMBuildLShr(b, y, whole_lanes(c, s, 16), ""), "");
+  return LLVMBuildSelect(b, small, LLVMBuildAnd(b, up, whole_lanes(c, s, 0x8000), ""), y, "");
+}
+static LLVMValueRef op_join16(Code *c, const KIns *s, LLVMValueRef *a) {
+  Llvm *l = c->l;
+  if (s->lanes == 1) {
+    LLVMValueRef low = LLVMBuildAnd(l->b, a[0], whole_lanes(c, s, 0xffff), "");
+    return LLVMBuildOr(l->b, low, LLVMBuildShl(l->b, a[1], whole_lanes(c, s, 16), ""), "");
+  }
+  LLVMTypeRef half = LLVMVectorType(l->i16, s->lanes);
+  LLVMValueRef order[2 * K_MAX_LANES], low = LLVMBuildTrunc(l->b, a[0], half, "");
+  for (int i = 0; i < 2 * s->lanes; i++) order[i] = i32_constant(l, i);
+  LLVMValueRef mask = LLVMConstVector(order, 2u * s->lanes);
+  LLVMValueRef both = LLVMBuildShuffleVector(l->b, low, LLVMBuildTrunc(l->b, a[1], half, ""), mask, "");
+  return LLVMBuildBitCast(l->b, both, value_type(l, DT_I32, s->lanes), "");
+}
+static LLVMValueRef op_low16(Code *c, const KIns *s, LLVMValueRef *a) {
+  return float_of(c, s, LLVMBuildShl(c->l->b, a[0], whole_lanes(c, s, 16), ""));
+}
+static LLVMValueRef op_high16(Code *c, const KIns *s, LLVMValueRef *a) {
+  return float_of(c, s, LLVMBuildAnd(c->l->b, a[0], whole_lanes(c, s, (int32_t)0xffff0000u), ""));
+}
+static LLVMValueRef op_dot2b(Code *c, const KIns *s, LLVMValueRef *a) {
+  Llvm *l = c->l;
+  const Intrinsic *in = c->t && s->lanes == c->t->lanes ? target_intrinsic(c->t, s->op) : NULL;
+  if (in) {
+    LLVMTypeRef type[3]; // of the operands: words before LLVM 16, bf16 since
+    LLVMGetParamTypes(LLVMIntrinsicGetType(l->ctx, LLVMLookupIntrinsicID(in->name, strlen(in->name)), NULL, 0), type);
+    LLVMValueRef arg[] = {a[0], LLVMBuildBitCast(l->b, a[1], type[1], ""), LLVMBuildBitCast(l->b, a[2], type[2], "")};
+    return call_intrinsic(l, in->name, NULL, 0, arg, 3);
+  }
+  LLVMValueRef upper = LLVMBuildFMul(l->b, op_high16(c, s, &a[1]), op_high16(c, s, &a[2]), "");
+  LLVMValueRef sum = LLVMBuildFAdd(l->b, a[0], upper, "");
+  return LLVMBuildFAdd(l->b, sum, LLVMBuildFMul(l->b, op_low16(c, s, &a[1]), op_low16(c, s, &a[2]), ""), "");
+}
+
 // Folds the upper half of the lanes onto the lower until one is left.
 static LLVMValueRef fold_lanes(Code *c, const KIns *s, LLVMValueRef x) {
   Llvm *l = c->l;

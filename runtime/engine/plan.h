@@ -67,7 +67,7 @@ typedef struct mdl__slot { /* a kernel on one instruction set */
 typedef struct mdl__isa_row {
   const char *name;
   unsigned rank;    /* larger is better */
-  uint32_t need[7]; /* the words below (What this CPU can run) */
+  uint32_t need[8]; /* the words below (What this CPU can run) */
   const mdl__slot *slot;
   void (*probe)(const mdl__args *a, size_t task, void *scratch); /* for the self-test, and the checksum of its bits */
   uint64_t probe_sum;

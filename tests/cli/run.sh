@@ -412,8 +412,8 @@ for cc in gcc clang clang-19; do
     continue
   fi
   check "strict $cc" $cc $strict -c a/vit.c -o a/$cc.o
-  for kept in bf16w f16w; do
-    run 0 "C with weights kept in 16 bits" emit vit:tiny --precision $kept -o $kept.c
+  for kept in bf16w f16w bf16; do
+    run 0 "C in $kept" emit vit:tiny --precision $kept -o $kept.c
     check "... strict $cc" $cc $strict -c $kept.c -o $kept.o
   done
   printf '#include "vit.h"\nint main(void) { return vit_strerror(VIT_OK) == 0; }\n' > a/use.c
@@ -534,6 +534,17 @@ run 0 "explain without VNNI" explain vit:base --routes classify --precision int8
 says "... says that there is nothing to gain" 'int8 gains no time here for' out
 run 0 "explain of weights in 16 bits" explain vit:base --routes classify --precision bf16w
 says "... says so, too" 'bf16w gains no time here for .* half the bytes' out
+run 0 "a program with products of bf16" build vit:tiny -w tiny.safetensors --precision bf16 -o pairs
+check "... tests itself" ./pairs --selftest
+./pairs --describe > out
+says "... says so" 'precision=bf16' out
+if ./pairs --weights narrow.syw --selftest > /dev/null 2> err; then bad "weights of bf16w"; else ok "weights of bf16w"; fi
+says "... are refused" 'packed in precision bf16w, and this program was built in precision bf16'
+run 0 "explain of products of bf16" explain vit:base --routes classify --precision bf16 --isa avx512
+says "... says that there is nothing to gain" 'bf16 gains no time here for' out
+run 0 "the IR of a model in bf16" emit vit:tiny --precision bf16 --emit=ir -o pairs.ir
+says "... says which products" 'linear_pairs' pairs.ir
+run 0 "... is read again" emit pairs.ir --emit=c -o pairs.c
 run 2 "an unknown precision" build vit:tiny --precision int9 -o x
 says "... is named with those there are" "no precision 'int9'; did you mean 'int8'? ($(sed -n 's/^PRECISION(\([a-z0-9]*\),.*/\1/p' "$source/ir/precisions.def" | paste -sd, | sed 's/,/, /g')"
 run 0 "a file of rules" emit vit:tiny --precision mixed.precision --emit=ir@precision -MD -o mixed.ir

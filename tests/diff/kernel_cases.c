@@ -333,10 +333,34 @@ static void fill_corners(Case *x, size_t buffer, int64_t n) {
   }
 }
 
+// Around the numbers that lie between two bf16, and around the least that is no zero: in the middle, and next to it.
+static void round_corners(float *f, int64_t n) {
+  static const uint32_t at[] = {0x3f808000, 0x3f818000, 0x237f8000, 0x23800000, 0x23808000,
+                                0x7f7f8000, 0x7f800001, 0x7fbfffff, 0x00008000, 0x23000000};
+  for (int64_t i = PAIRS; i < n; i++) {
+    uint32_t bits = at[i / 6 % 10] + (uint32_t)(i % 3) - 1u;
+    if (i % 2) bits |= 0x80000000u;
+    if (i < PAIRS + 60) memcpy(&f[i], &bits, sizeof bits);
+  }
+}
+
+// What dot2b is defined for: halves that are zeros or 2^-56 at least, sums that are multiples of 2^-126.
+static void tame_pairs(Case *x) {
+  const Kernel *k = x->kernel;
+  for (size_t b = 0; b < 3; b++)
+    for (int64_t i = 0; i < k->buf.at[b + 1].n; i++) {
+      uint32_t *word = (uint32_t *)x->memory[b] + i;
+      if (b == 0 && (*word & 0x7fffffffu) < 0x0c000000u) *word &= 0x80000000u; // 2^-103
+      for (int up = 0; up < 32 && b > 0; up += 16)
+        if ((*word >> up & 0x7fffu) < 0x2380u) *word &= ~(0x7fffu << up);
+    }
+}
+
 static void fill_row_inputs(const IsaRow *row, Case *x) {
   const Kernel *k = x->kernel;
   bool words = row->op == K_even8 || row->op == K_odd8 || row->op == K_dot2 || row->op == K_dot4 ||
-               row->op == K_dot4u || row->op == K_low4 || row->op == K_high4 || row->op == K_pairs4;
+               row->op == K_dot4u || row->op == K_low4 || row->op == K_high4 || row->op == K_pairs4 ||
+               row->op == K_join16;
   for (size_t b = 0; words && b < 3; b++) fill_corners(x, b, k->buf.at[b + 1].n);
   for (size_t b = 0; b < case_params(k); b++) {
     if (k->buf.at[b + 1].role == KB_OUT || k->buf.at[b + 1].dtype != DT_F32) continue; // narrow: filled already
@@ -346,6 +370,8 @@ static void fill_row_inputs(const IsaRow *row, Case *x) {
       f[i] = tame(row->op, f[i]);
     }
   }
+  if (row->op == K_round16) round_corners(x->memory[0], k->buf.at[1].n);
+  if (row->op == K_dot2b) tame_pairs(x);
 }
 
 static void add_row(Cases *c, const IsaRow *row, int64_t n) {
@@ -356,7 +382,8 @@ static void add_row(Cases *c, const IsaRow *row, int64_t n) {
   DType in = row->dtype == DT_I32 ? DT_I32 : DT_F32, out = in;
   bool narrow = dtype_is_narrow(row->dtype); // a row of memory: its own buffer is narrow
   if (op == K_cvt) out = in == DT_F32 ? DT_I32 : DT_F32;
-  if (op == K_magn || op == K_real) in = out == DT_I32 ? DT_F32 : DT_I32;
+  if (op == K_magn || op == K_real || op == K_round16 || op == K_low16 || op == K_high16)
+    in = out == DT_I32 ? DT_F32 : DT_I32;
   Kernel *k = kernel_new(
       c->arena, arena_printf(c->arena, "row_%s_%s_%u_%d", info->name, dtype_info[row->dtype].name, w, (int)n), w);
   KBufRef buf[3] = {kb_buf(k, "a",
@@ -364,7 +391,12 @@ static void add_row(Cases *c, const IsaRow *row, int64_t n) {
                            : op == K_mtob          ? DT_F32
                                                    : in,
                            KB_IN, ROW_N),
-                    kb_buf(k, "b", op == K_mtob ? DT_F32 : in, KB_IN, ROW_N), kb_buf(k, "c", in, KB_IN, ROW_N)};
+                    kb_buf(k, "b",
+                           op == K_mtob    ? DT_F32
+                           : op == K_dot2b ? DT_I32
+                                           : in,
+                           KB_IN, ROW_N),
+                    kb_buf(k, "c", op == K_dot2b ? DT_I32 : in, KB_IN, ROW_N)};
   KBufRef flag = kb_buf(k, "flag", DT_BOOL, KB_IN, ROW_N),
           y = kb_buf(k, "y", narrow && op == K_store ? row->dtype : out, KB_OUT, ROW_N);
   KBufRef hint = op == K_prefetch ? kb_buf(k, "hint", row->dtype, KB_IN, ROW_N) : flag;

@@ -47,11 +47,15 @@ static KVal clamp(Gen *g, KVal a, double lo, double hi, int vec) {
   return kb_op2(g->k, K_min, t, kb_const(g->k, hi, DT_F32, lanes));
 }
 
+static KVal pair(Gen *g, KVal a, KVal b) { // as bf16, in words
+  return kb_op2(g->k, K_join16, kb_op1(g->k, K_round16, a), kb_op1(g->k, K_round16, b));
+}
+
 static void put_float_op(Gen *g, int vec) {
   static const KOp two[] = {K_add, K_sub, K_mul, K_div, K_max, K_min, K_add, K_mul};
   Kernel *k = g->k;
   KVal a = any(g, 0, vec), b = any(g, 0, vec), r;
-  switch (roll(g, 9)) {
+  switch (roll(g, 11)) {
   case 0: r = kb_op1(k, K_sqrt, a); break;
   case 1: r = kb_op3(k, K_fma, a, b, any(g, 0, vec)); break;
   case 2: r = kb_op1(k, K_exp2i, kb_cvt(k, kb_cvt(k, clamp(g, a, -126, 127, vec), DT_I32), DT_F32)); break;
@@ -59,6 +63,12 @@ static void put_float_op(Gen *g, int vec) {
   case 4: r = kb_op3(k, K_select, any(g, 2, vec), a, b); break;
   case 5: r = kb_cvt(k, any(g, 1 + (int)roll(g, 2), vec), DT_F32); break;
   case 6: r = kb_op1(k, K_real, kb_op1(k, K_magn, a)); break;
+  case 9: r = kb_op1(k, roll(g, 2) ? K_low16 : K_high16, pair(g, a, b)); break;
+  case 10: {
+    KVal zero = kb_const(k, 0, DT_F32, vec ? g->w : 1), c = any(g, 0, vec);
+    r = kb_op3(k, K_dot2b, kb_op3(k, K_dot2b, zero, pair(g, a, b), pair(g, b, c)), pair(g, c, a), pair(g, a, a));
+    break;
+  }
   default: r = kb_op2(k, two[roll(g, 8)], a, b); break;
   }
   keep(g, 0, vec, r);

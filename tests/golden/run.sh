@@ -13,7 +13,7 @@
 # wasm     LLVM's WebAssembly in node: bits of the interpreter at the width of portable
 # riscv    LLVM's RISC-V code under qemu, and once more with the vector extension where this qemu has it: bits of the
 #          interpreter at rv64gc
-# narrow   weights and states kept in bf16 and in f16, and products of 8-bit codes, with weights of 8 and of 4 bits: the interpreter, C and LLVM, and all widths
+# narrow   weights and states kept in bf16 and in f16, products of bf16, and of 8-bit codes, with weights of 8 and of 4 bits: the interpreter, C and LLVM, and all widths
 #          with fma, give the same bits; SWITCHYARD_PRECISIONS names one; `mixed` is all of them, by the rules of mixed.precision
 # train    the cases of training (losses, gradients, weights after steps, states), which the other ways leave out: the
 #          interpreter at every width, compiled C with 1 and 2 threads, and LLVM, on the best instruction set;
@@ -42,6 +42,7 @@ shared=${SWITCHYARD_SHARED:-$root/../shared/golden}
 [ -d "$shared" ] || { shared=; echo "golden: no shared folder: cases that need its pictures and vocabularies are skipped"; }
 failed=0 ran=0 inexact=no
 usual=forward,generate,op,preprocess,tokenize
+with_bits="blip_caption clip vit_torchvision" # sets of which bits.txt has products of bf16
 pages=$work/models # those of models/, and those that lie beside their cases
 mkdir "$pages" && ln -s "$root"/models/* "$here"/*/*.sy "$pages" || exit 1
 models=$pages kinds=$usual part= # part: behind the names of sets in bits.txt
@@ -82,6 +83,13 @@ check() {
   fi
 }
 
+# those "SET..": of the sets drawn these alone
+those() {
+  mkdir -p "$work/those"
+  for set in $1; do [ -e "$cases/$set" ] && ln -sfn "$here/$set" "$work/those/$set"; done
+  cases=$work/those
+}
+
 # sums NAME: the set, its number of tensors and a checksum of all their bits, a line a set
 sums() {
   awk -F'"' '
@@ -90,6 +98,7 @@ sums() {
     $2 == "set" { set = $4 }
     $2 == "case" { for (i = 1; i <= n; i++) print set, $4, line[i]; n = 0 }' "$work/$1.json" | sort >"$work/sums"
   for set in $(cut -d' ' -f1 "$work/sums" | uniq); do
+    [ -e "$cases/$set" ] || continue
     grep "^$set " "$work/sums" >"$work/set"
     echo "$set$part $(grep -c . "$work/set") $(sha256sum <"$work/set" | cut -c1-16)"
   done
@@ -185,8 +194,8 @@ foreign() {
 no_llvm() { "$syc" check "$root/models" --golden "$here/ops" --backend llvm --case none 2>&1 | sed -n 's/.*built without LLVM.*/this syc was built without LLVM/p'; }
 runs_here() { "$syc" help isa | awk '/runs here$/ { print $1 }'; }
 best() { for isa in $(runs_here); do case " $isas " in *" $isa "*) echo "$isa" ;; esac; done | tail -n 1; }
-# for products of codes, any set with fma may be the one: drawn
-codes_isa() { runs_here | grep -v portable | awk -v seed="${SWITCHYARD_SEED:-0}" '{ a[NR] = $1 } END { if (NR) print a[NR - seed % NR] }'; }
+# for products of codes and of bf16, any set with fma may be the one: drawn
+words_isa() { runs_here | grep -v portable | awk -v seed="${SWITCHYARD_SEED:-0}" '{ a[NR] = $1 } END { if (NR) print a[NR - seed % NR] }'; }
 
 for way in $ways; do
   draw "$way"
@@ -202,7 +211,14 @@ for way in $ways; do
       done
       paste -d' ' "$work/sums-avx2" "$work/sums-portable" | cut -d' ' -f1-3,6 >>"$work/bits.txt"
     done
-    kinds=$usual part= inexact=no
+    kinds=$usual part=+bf16 inexact=yes
+    those "$with_bits"
+    for isa in avx2 portable; do
+      check bits-$isa --backend interp --isa $isa --precision bf16
+      sums bits-$isa >"$work/sums-$isa"
+    done
+    paste -d' ' "$work/sums-avx2" "$work/sums-portable" | cut -d' ' -f1-3,6 >>"$work/bits.txt"
+    part= inexact=no
     [ $failed -eq 0 ] && cp "$work/bits.txt" "$here/bits.txt"
     ;;
   interp)
@@ -250,9 +266,9 @@ for way in $ways; do
     ;;
   narrow)
     inexact=yes # how near the results are: docs/precision.md
-    for kept in ${SWITCHYARD_PRECISIONS:-bf16w f16w int8 int4w}; do
+    for kept in ${SWITCHYARD_PRECISIONS:-bf16w f16w bf16 int8 int4w}; do
       [ $kept = mixed ] && continue
-      case $kept in int*) isa=$(codes_isa) ;; *) isa=$(best) ;; esac
+      case $kept in bf16 | int*) isa=$(words_isa) ;; *) isa=$(best) ;; esac
       isa=${isa:-portable}
       check "$kept-interp-avx2" --backend interp --isa avx2 --precision $kept
       case $kept in int*) part=+$kept; known "$kept-interp-avx2" avx2; part= ;; esac
@@ -278,7 +294,7 @@ for way in $ways; do
     done
     case " ${SWITCHYARD_PRECISIONS:-mixed} " in
     *" mixed "*) # by rules, on a few sets: which weight is in what is decided before any of the kernels above
-      isa=$(codes_isa) mixed="--precision $here/mixed.precision" all=$cases cases=$work/cases-mixed
+      isa=$(words_isa) mixed="--precision $here/mixed.precision" all=$cases cases=$work/cases-mixed
       mkdir "$cases"
       for set in vit_torchvision clip vit_timm; do ln -s "$here/$set" "$cases/$set"; done
       check mixed-interp-avx2 --backend interp --isa avx2 $mixed

@@ -37,6 +37,11 @@ typedef struct Case {
   "%3 = quantise %1 {group = 64} : i32[1,48]\n%4 = weight_codes4 %2 : i32[1,8,16]\n"                                   \
   "%5 = weight_scales4 %2 : f32[1,1,16]\n%6 = linear_codes4 %3, %4, %5 {columns = 2} : f32[1,2]\n"
 
+#define PAIRED                                                                                                         \
+  IN2("f32[1,3]", "f32[2,3]")                                                                                          \
+  "%3 = pairs %1 : i32[1,16]\n%4 = weight_pairs %2 : i32[1,16,16]\n"                                                   \
+  "%5 = linear_pairs %3, %4 {columns = 2} : f32[1,2]\n"
+
 #define LABELLED                                                                                                       \
   "%4 = constant {value = 0x0p+0} : i32[]\n%5 = compare %3, %4 {cmp = \"ge\"} : bool[2]\n"                             \
   "%6 = label_scores %1, %2, %3, %5 {count = 3} : f32[2,3]\n"
@@ -464,6 +469,19 @@ typedef struct Case {
        0,                                                                                                                \
        NUM(1, 0.0625, 0)},                                                                                               \
       {"linear_codes4", CODED4 RETURN("%6"), LIST(3, -127), LIST(-8, 7, 0, -0.5), 0, NUM(-913, 63.5)},                   \
+      {"pairs",                                                                                                          \
+       PAIRED "%6 = slice %3 {axis = 1, start = 0} : i32[1,2]\n" RETURN("%6"),                                           \
+       LIST(1, -2, 1.00390625),                                                                                          \
+       LIST(1, 2, 3, 4, 5, 6),                                                                                           \
+       0,                                                                                                                \
+       NUM(-1073725568, 0x3f80)},                                                                                        \
+      {"weight_pairs",                                                                                                   \
+       PAIRED "%6 = slice %4 {axis = 1, start = 1} : i32[1,1,16]\n" RETURN("%6"),                                        \
+       LIST(1, -2, 1),                                                                                                   \
+       LIST(1, 2, 3, 4, 5, 6),                                                                                           \
+       0,                                                                                                                \
+       NUM(0x4040, 0x40c0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)},                                                   \
+      {"linear_pairs", PAIRED RETURN("%5"), LIST(1, 2, 1.00390625), LIST(1, 2, 3, 4, 5, 6), 0, NUM(8, 20)},              \
       {"layer_norm_grad", /* n = -1/2, 1/2; mean h 3, mean h n 1/2 */                                                    \
        IN2("f32[1,2]", "f32[1,2]") "%3 = layer_norm_grad %2, %1 {eps = 3} : f32[1,2]\n" RETURN("%3"),                    \
        LIST(1, 3),                                                                                                       \

@@ -461,12 +461,16 @@ Test(kernel, targets_have_what_they_need) {
         cr_expect(target_row(t, common[o], DT_I32, l ? t->lanes : 1, false), "%s %s", t->name,
                   kop_info[common[o]].name);
       }
-    static const KOp bits[] = {K_xor,  K_shr,  K_rotl,  K_magn, K_even8, K_odd8,
-                               K_dot2, K_dot4, K_dot4u, K_low4, K_high4, K_pairs4};
+    static const KOp bits[] = {K_xor,  K_shr,   K_rotl, K_magn,  K_even8,  K_odd8,    K_dot2,
+                               K_dot4, K_dot4u, K_low4, K_high4, K_pairs4, K_round16, K_join16};
+    static const KOp floats[] = {K_real, K_low16, K_high16, K_dot2b};
     for (size_t o = 0; o < sizeof bits / sizeof bits[0]; o++)
       for (int l = 0; l < 2; l++)
         cr_expect(target_row(t, bits[o], DT_I32, l ? t->lanes : 1, false), "%s %s", t->name, kop_info[bits[o]].name);
-    for (int l = 0; l < 2; l++) cr_expect(target_row(t, K_real, DT_F32, l ? t->lanes : 1, false), "%s real", t->name);
+    for (size_t o = 0; o < sizeof floats / sizeof floats[0]; o++)
+      for (int l = 0; l < 2; l++)
+        cr_expect(target_row(t, floats[o], DT_F32, l ? t->lanes : 1, false), "%s %s", t->name,
+                  kop_info[floats[o]].name);
     cr_expect(t->code_tile.rows && t->code_tile.panels, "%s: a tile for products of codes", t->name);
     cr_expect_eq(target_row(t, K_fma, DT_F32, t->lanes, false) != NULL, t->has_fma);
     cr_expect_eq(target_row(t, K_fma, DT_F32, 1, false) != NULL, t->has_fma);
