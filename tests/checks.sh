@@ -46,6 +46,10 @@ run() {
 says() {
   if grep -q -e "$2" "${3:-err}"; then ok "$1"; else bad "$1: no '$2'"; fi
 }
+# sets_here: the instruction sets that run on this machine, but for those of products of codes alone; the best one last
+sets_here() {
+  "$syc" help isa --json | sed -n '/"codes_of"/d; s/.*"name": "\([^"]*\)".*"runs_here": true.*/\1/p'
+}
 have() { command -v "$1" > /dev/null 2>&1; }
 # finish NAME: the last line; fails if a check did
 finish() {
