@@ -2,34 +2,7 @@
 // numbers and all else is rounded where the definition says, so kernels of every target must give exactly what the
 // reference evaluator does, whatever the shapes, tiles and tasks.
 #include "ir/op/codes.h"
-#include "program_check.h"
-
-#include <string.h>
-
-typedef struct Scene {
-  Arena a;
-  Intern names;
-  Diag d;
-  Module *m;
-} Scene;
-
-static Graph *new_graph(Scene *x, int64_t batch) {
-  memset(x, 0, sizeof *x);
-  x->names.arena = &x->a;
-  diag_init(&x->d, &x->a);
-  x->m = module_new(&x->a, &x->names, &x->d, "codes");
-  x->m->dim[0] = (RuntimeDim){"B", 1, batch};
-  x->m->ndim = 1;
-  return graph_new(x->m, "f");
-}
-
-static Val source(Graph *g, Op op, const char *name, int rank, const int64_t *dim) { // of an input, dim[0] is B
-  Type t = {.dtype = DT_F32, .rank = (uint8_t)rank};
-  for (int i = 0; i < rank; i++) t.dim[i] = DIM(dim[i]);
-  if (op == OP_weight) return graph_weight(g, name, &t, NO_SPAN);
-  t.dim[0] = (Dim){0, 1, 0};
-  return graph_input(g, name, &t, NO_SPAN);
-}
+#include "products_support.h"
 
 static Val coded_linear(Graph *g, Val x, Val w, int64_t n, int bits) {
   Attr columns = attr_int(A_columns, n);
@@ -66,7 +39,7 @@ static size_t all_ways(Target *own, const Target **t) {
 // y = relu(codes(max(x, c) ..) + bias) + residual: work before and behind, all of it exact.
 static void run_shape(int64_t batch, int64_t rows, int64_t k, int64_t n, bool before, int bits) {
   Scene made;
-  Graph *g = new_graph(&made, batch);
+  Graph *g = new_graph(&made, "codes", batch);
   Val x = source(g, OP_input, "x", 3, (int64_t[]){0, rows, k});
   Val w = source(g, OP_weight, "w.weight", 2, (int64_t[]){n, k});
   Val b = source(g, OP_weight, "w.bias", 1, (int64_t[]){n});
@@ -108,7 +81,7 @@ Test(codes, kernels_are_the_definition) {
 Test(codes, rows_at_the_edges) {
   enum { K = 64, ROWS = 8 };
   Scene made;
-  Graph *g = new_graph(&made, ROWS);
+  Graph *g = new_graph(&made, "codes", ROWS);
   Val x = source(g, OP_input, "x", 2, (int64_t[]){0, K});
   graph_output(g, "words", graph_add(g, OP_quantise, &x, 1, NULL, 0, NO_SPAN), NO_SPAN);
   Program *p = lower_all(made.m);
@@ -157,7 +130,7 @@ static bool infinite_weight(void *ud, const char *name, const Type *t, Tensor *o
 
 static void refuse_infinite(int bits) {
   Scene made;
-  Graph *g = new_graph(&made, 1);
+  Graph *g = new_graph(&made, "codes", 1);
   Val x = source(g, OP_input, "x", 2, (int64_t[]){0, 64});
   Val w = source(g, OP_weight, "w.weight", 2, (int64_t[]){16, 64});
   graph_output(g, "y", coded_linear(g, x, w, 16, bits), NO_SPAN);
@@ -185,7 +158,7 @@ Test(codes, weights_must_be_finite) {
 Test(codes, sets_of_their_own) {
   for (int coded = 0; coded < 2; coded++) {
     Scene made;
-    Graph *g = new_graph(&made, 2);
+    Graph *g = new_graph(&made, "codes", 2);
     Val x = source(g, OP_input, "x", 2, (int64_t[]){0, 64}),
         w = source(g, OP_weight, "w.weight", 2, (int64_t[]){32, 64});
     Val y = coded ? coded_linear(g, x, w, 32, 8) : graph_add(g, OP_linear, (Val[]){x, w}, 2, NULL, 0, NO_SPAN);
@@ -212,7 +185,7 @@ Test(codes, sets_of_their_own) {
     arena_free(&made.a);
   }
   Scene made;
-  Graph *g = new_graph(&made, 2);
+  Graph *g = new_graph(&made, "codes", 2);
   Val x = source(g, OP_input, "x", 2, (int64_t[]){0, 64});
   graph_output(g, "y", graph_add(g, OP_softmax, &x, 1, NULL, 0, NO_SPAN), NO_SPAN);
   const Target *alone = target_by_name("avx512_vnni");
@@ -225,7 +198,7 @@ Test(codes, sets_of_their_own) {
 Test(codes, tiles_by_the_most_rows) {
   for (int many = 0; many < 2; many++) {
     Scene made;
-    Graph *g = new_graph(&made, many ? 77 : 4);
+    Graph *g = new_graph(&made, "codes", many ? 77 : 4);
     Val x = source(g, OP_input, "x", 2, (int64_t[]){0, 64});
     Val w = source(g, OP_weight, "w.weight", 2, (int64_t[]){128, 64});
     graph_output(g, "y", coded_linear(g, x, w, 128, 8), NO_SPAN);
@@ -238,12 +211,6 @@ Test(codes, tiles_by_the_most_rows) {
   }
 }
 
-static size_t count(const Graph *g, Op op) {
-  size_t n = 0;
-  for (uint32_t i = 1; i < g->value.n; i++) n += !g->value.at[i].dead && g->value.at[i].op == op;
-  return n;
-}
-
 static Val product(Graph *g, Val x, const char *name, int64_t n, int64_t k) {
   Val w = source(g, OP_weight, name, 2, (int64_t[]){n, k});
   return graph_add(g, OP_linear, (Val[]){x, w}, 2, NULL, 0, NO_SPAN);
@@ -252,7 +219,7 @@ static Val product(Graph *g, Val x, const char *name, int64_t n, int64_t k) {
 // Rows are quantised once for all that read them; the last product of a route and one of short rows stay as they are.
 Test(codes, which_products) {
   Scene made;
-  Graph *g = new_graph(&made, 4);
+  Graph *g = new_graph(&made, "codes", 4);
   Val x = source(g, OP_input, "x", 2, (int64_t[]){0, 64});
   Val a = product(g, x, "a.weight", 96, 64), b = product(g, x, "b.weight", 96, 64);
   a = graph_add(g, OP_gelu, &a, 1, NULL, 0, NO_SPAN);
@@ -276,7 +243,7 @@ Test(codes, which_products) {
 // With weights of 4 bits the rows have the sums of their groups, and a table of words that is looked up has 8.
 Test(codes, which_weights_have_four_bits) {
   Scene made;
-  Graph *g = new_graph(&made, 4);
+  Graph *g = new_graph(&made, "codes", 4);
   Type ids = {.dtype = DT_I32, .rank = 1};
   ids.dim[0] = (Dim){0, 1, 0};
   Val table = source(g, OP_weight, "words.weight", 2, (int64_t[]){32, 64});

@@ -2,34 +2,7 @@
 // sum is fixed and no product or sum is below 2^-126, so kernels of every target must give exactly what the reference
 // evaluator does, whatever the shapes, tiles and tasks, with fma and without.
 #include "ir/op/pairs.h"
-#include "program_check.h"
-
-#include <string.h>
-
-typedef struct Scene {
-  Arena a;
-  Intern names;
-  Diag d;
-  Module *m;
-} Scene;
-
-static Graph *new_graph(Scene *x, int64_t batch) {
-  memset(x, 0, sizeof *x);
-  x->names.arena = &x->a;
-  diag_init(&x->d, &x->a);
-  x->m = module_new(&x->a, &x->names, &x->d, "pairs");
-  x->m->dim[0] = (RuntimeDim){"B", 1, batch};
-  x->m->ndim = 1;
-  return graph_new(x->m, "f");
-}
-
-static Val source(Graph *g, Op op, const char *name, int rank, const int64_t *dim) { // of an input, dim[0] is B
-  Type t = {.dtype = DT_F32, .rank = (uint8_t)rank};
-  for (int i = 0; i < rank; i++) t.dim[i] = DIM(dim[i]);
-  if (op == OP_weight) return graph_weight(g, name, &t, NO_SPAN);
-  t.dim[0] = (Dim){0, 1, 0};
-  return graph_input(g, name, &t, NO_SPAN);
-}
+#include "products_support.h"
 
 static Val paired_linear(Graph *g, Val x, Val w, int64_t n) {
   Val args[] = {graph_add(g, OP_pairs, &x, 1, NULL, 0, NO_SPAN),
@@ -42,7 +15,7 @@ static Val paired_linear(Graph *g, Val x, Val w, int64_t n) {
 // equal is less than a last bit of numbers of this size.
 static void run_shape(int64_t batch, int64_t rows, int64_t k, int64_t n, bool before) {
   Scene made;
-  Graph *g = new_graph(&made, batch);
+  Graph *g = new_graph(&made, "pairs", batch);
   Val x = source(g, OP_input, "x", 3, (int64_t[]){0, rows, k});
   Val w = source(g, OP_weight, "w.weight", 2, (int64_t[]){n, k});
   if (before) x = graph_add(g, OP_relu, &x, 1, NULL, 0, NO_SPAN);
@@ -78,7 +51,7 @@ Test(pairs, rows_at_the_edges) {
                               INFINITY, -0x1.ff8p127f, NAN,      -0x1.010002p0f};
   static const uint32_t want[K] = {0x3f80, 0x8000, 0x2380, 0x8000, 0x3f80, 0x3f82, 0, 0x7f80, 0xff80, 0x7fc0, 0xbf81};
   Scene made;
-  Graph *g = new_graph(&made, 1);
+  Graph *g = new_graph(&made, "pairs", 1);
   Val x = source(g, OP_input, "x", 2, (int64_t[]){0, K});
   graph_output(g, "words", graph_add(g, OP_pairs, &x, 1, NULL, 0, NO_SPAN), NO_SPAN);
   Program *p = lower_all(made.m);
@@ -102,7 +75,7 @@ Test(pairs, order_of_a_sum) {
   static const float in[3][4] = {{1, 0x1p30f, 0, -0x1p30f}, {0x1p30f, 1, -0x1p30f, 0}, {0x1p30f, 1, 1, -0x1p30f}};
   static const float want[3] = {0, 0, 1};
   Scene made;
-  Graph *g = new_graph(&made, 3);
+  Graph *g = new_graph(&made, "pairs", 3);
   Val x = source(g, OP_input, "x", 2, (int64_t[]){0, 4}), w = source(g, OP_weight, "w.weight", 2, (int64_t[]){1, 4});
   w = graph_add(g, OP_exp, (Val[]){graph_add(g, OP_sub, (Val[]){w, w}, 2, NULL, 0, NO_SPAN)}, 1, NULL, 0, NO_SPAN);
   graph_output(g, "y", paired_linear(g, x, w, 1), NO_SPAN); // ones
@@ -122,7 +95,7 @@ Test(pairs, order_of_a_sum) {
 // A set for pairs has its own kernels for them, and those of its base else; without such products it is left out.
 Test(pairs, sets_of_their_own) {
   Scene made;
-  Graph *g = new_graph(&made, 2);
+  Graph *g = new_graph(&made, "pairs", 2);
   Val x = source(g, OP_input, "x", 2, (int64_t[]){0, 64}), w = source(g, OP_weight, "w.weight", 2, (int64_t[]){32, 64});
   Val y = paired_linear(g, x, w, 32);
   graph_output(g, "y", graph_add(g, OP_softmax, &y, 1, NULL, 0, NO_SPAN), NO_SPAN);
@@ -139,16 +112,10 @@ Test(pairs, sets_of_their_own) {
   arena_free(&made.a);
 }
 
-static size_t count(const Graph *g, Op op) {
-  size_t n = 0;
-  for (uint32_t i = 1; i < g->value.n; i++) n += !g->value.at[i].dead && g->value.at[i].op == op;
-  return n;
-}
-
 // The same products as in 8 bits: not the last one of a route. Rows are made once for all that read them.
 Test(pairs, which_products) {
   Scene made;
-  Graph *g = new_graph(&made, 4);
+  Graph *g = new_graph(&made, "pairs", 4);
   Val x = source(g, OP_input, "x", 2, (int64_t[]){0, 64}), h[2];
   for (int i = 0; i < 2; i++) {
     Val w = source(g, OP_weight, i ? "a.weight" : "b.weight", 2, (int64_t[]){64, 64});
