@@ -86,6 +86,17 @@ static bool is_vector_of(const ShapeCtx *c, size_t arg, DType dt, int64_t n) {
   return t->rank == 1 && t->dtype == dt && dim_equal(t->dim[0], DIM(n));
 }
 
+bool shape_of_panels(const ShapeCtx *c, int64_t n, Type *out) {
+  const Type *x = shape_arg(c, 0), *w = shape_arg(c, 1);
+  if (n < 1 || round_up(n, PANEL) / PANEL != w->dim[0].c)
+    return shape_error_attr(c, A_columns, "E0208", "%lld columns do not fill %s panels of %d", (long long)n,
+                            shape_axis(c, w, 0), PANEL);
+  *out = *x;
+  out->dtype = DT_F32;
+  out->dim[x->rank - 1] = DIM(n);
+  return true;
+}
+
 // Rows, and a weight in whose words lie so many codes of a column: n columns of products.
 static bool shape_products(const ShapeCtx *c, int64_t codes, bool grouped, int64_t n, Type *out) {
   const Type *x = shape_arg(c, 0), *w = shape_arg(c, 1);
@@ -97,13 +108,7 @@ static bool shape_products(const ShapeCtx *c, int64_t codes, bool grouped, int64
   if (k % CODE_DEPTH || !dim_equal(x->dim[last], DIM(codes_words(k) + room)))
     return shape_error(c, "E0204", "the rows have %s words, the weight takes %lld and %lld more",
                        shape_axis(c, x, last), (long long)(k / CODES_IN_WORD), (long long)room);
-  if (n < 1 || round_up(n, PANEL) / PANEL != w->dim[0].c)
-    return shape_error_attr(c, A_columns, "E0208", "%lld columns do not fill %s panels of %d", (long long)n,
-                            shape_axis(c, w, 0), PANEL);
-  *out = *x;
-  out->dtype = DT_F32;
-  out->dim[last] = DIM(n);
-  return true;
+  return shape_of_panels(c, n, out);
 }
 
 bool shape_linear_codes(const ShapeCtx *c, Type *out) {

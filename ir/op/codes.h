@@ -38,7 +38,7 @@ static inline int64_t codes_group_words(int64_t k) { // words behind the room, o
   return (codes_depth(k) / CODE_GROUP + CODE_ROOM - 1) / CODE_ROOM * CODE_ROOM;
 }
 
-// What the products of a precision are of (passes/precisions.def), and what an instruction set may have a way of its
+// What the products of a precision are of (ir/precisions.def), and what an instruction set may have a way of its
 // own for: the numbers themselves, codes of 8 bits, pairs of bf16 (pairs.h).
 typedef enum ProductsOf { PRODUCTS_f32, PRODUCTS_codes, PRODUCTS_pairs } ProductsOf;
 

@@ -53,6 +53,8 @@ bool shape_error_at(const ShapeCtx *c, size_t i, const char *code, const char *f
 bool shape_error_attr(const ShapeCtx *c, AttrKey k, const char *code, const char *fmt, ...) SY_PRINTF(4, 5);
 // Advice behind the error just reported, in terms of the page: without a page nothing is added. false.
 bool shape_hint(const ShapeCtx *c, const char *fmt, ...) SY_PRINTF(2, 3);
+// The result of rows and panels of n columns, whatever the words are (codes.c): f32, n in place of the last axis.
+SY_MUST_USE bool shape_of_panels(const ShapeCtx *c, int64_t n, Type *out);
 /* Codes of shape errors (the letters after E02 are stable; texts may change):
  *   E0201 wrong number of operands            E0208 attribute out of range or malformed
  *   E0202 wrong rank                          E0209 range outside the axis

@@ -47,13 +47,7 @@ bool shape_linear_pairs(const ShapeCtx *c, Type *out) {
   if (!dim_equal(x->dim[last], w->dim[1]))
     return shape_error(c, "E0204", "the rows have %s words, the weight takes %s", shape_axis(c, x, last),
                        shape_axis(c, w, 1));
-  if (n < 1 || round_up(n, PANEL) / PANEL != w->dim[0].c)
-    return shape_error_attr(c, A_columns, "E0208", "%lld columns do not fill %s panels of %d", (long long)n,
-                            shape_axis(c, w, 0), PANEL);
-  *out = *x;
-  out->dtype = DT_F32;
-  out->dim[last] = DIM(n);
-  return true;
+  return shape_of_panels(c, n, out);
 }
 
 /* references: what kernels compute, to the bit -------------------------------------------------------------------- */
