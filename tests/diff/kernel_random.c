@@ -64,8 +64,10 @@ static void put_float_op(Gen *g, int vec) {
   case 5: r = kb_cvt(k, any(g, 1 + (int)roll(g, 2), vec), DT_F32); break;
   case 6: r = kb_op1(k, K_real, kb_op1(k, K_magn, a)); break;
   case 9: r = kb_op1(k, roll(g, 2) ? K_low16 : K_high16, pair(g, a, b)); break;
-  case 10: {
-    KVal zero = kb_const(k, 0, DT_F32, vec ? g->w : 1), c = any(g, 0, vec);
+  case 10: { // sums below 2^128: a product that is not could end a sum that began at an infinity in two ways
+             // (ir/op/pairs.h)
+    KVal zero = kb_const(k, 0, DT_F32, vec ? g->w : 1), c = clamp(g, any(g, 0, vec), -1e18, 1e18, vec);
+    a = clamp(g, a, -1e18, 1e18, vec), b = clamp(g, b, -1e18, 1e18, vec);
     r = kb_op3(k, K_dot2b, kb_op3(k, K_dot2b, zero, pair(g, a, b), pair(g, b, c)), pair(g, c, a), pair(g, a, a));
     break;
   }

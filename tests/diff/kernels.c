@@ -218,6 +218,14 @@ static bool same(DType dt, const char *a, const char *b) {
   return u == v || (dt == DT_F32 && nans);
 }
 
+static double shown(DType dt, const char *a) { // whole numbers by the f32 with their bits
+  float f;
+  uint16_t h;
+  if (dtype_info[dt].bytes == 1) return *a;
+  if (dtype_is_narrow(dt)) return memcpy(&h, a, 2), (double)dtype_widen(dt, h);
+  return memcpy(&f, a, 4), (double)f;
+}
+
 // Number of cases that differ; the first few are described if `loud`.
 static size_t compare(World *w, const Set *s, const char *what, bool loud) {
   size_t n, at = 0, bad = 0;
@@ -234,10 +242,9 @@ static size_t compare(World *w, const Set *s, const char *what, bool loud) {
         const char *want = (const char *)s->expected[i][b] + e;
         differs = !same(k->buf.at[b + 1].dtype, want, out + at + e);
         if (!differs || !loud || bad >= 5) continue;
-        float fw, fg;
-        memcpy(&fw, want, 4), memcpy(&fg, out + at + e, 4);
+        DType dt = k->buf.at[b + 1].dtype;
         printf("FAIL %s: %s: %s[%zu] is %a, the interpreter gives %a\n", what, k->name, k->buf.at[b + 1].name, e / size,
-               (double)fg, (double)fw);
+               shown(dt, out + at + e), shown(dt, want));
       }
       at += bytes;
     }
