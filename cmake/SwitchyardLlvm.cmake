@@ -62,7 +62,7 @@ else()
   set(embed ${PROJECT_SOURCE_DIR}/cmake/SwitchyardEngine.cmake)
   add_custom_command(OUTPUT ${gen}/bitcode.c COMMAND ${CMAKE_COMMAND} -DOUT=${gen}/bitcode.c "-DROWS=${rows}" -P ${embed}
                      DEPENDS ${bitcode} ${embed} COMMENT "Embedding the engine" VERBATIM)
-  sy_add_library(syllvm FILES codegen/llvm/llvm.c codegen/llvm/llvm_jit.c codegen/llvm/emit_llvm.c codegen/llvm/emit_llvm_narrow.c
+  sy_add_library(syllvm FILES codegen/llvm/llvm.c codegen/llvm/llvm_jit.c codegen/llvm/emit_llvm.c codegen/llvm/emit_llvm_words.c codegen/llvm/emit_llvm_narrow.c
                  codegen/llvm/emit_llvm_model.c codegen/llvm/image_llvm.c ${gen}/bitcode.c LINK sycodegen)
   target_include_directories(syllvm PRIVATE codegen/llvm)
   target_include_directories(syllvm SYSTEM PRIVATE ${sy_llvm_include_${sy_llvm_found}})

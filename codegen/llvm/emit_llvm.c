@@ -11,28 +11,9 @@
 //   define internal void @vit_scale_avx2(ptr %args, i64 %task, ptr %scratch) {
 //     %x = load ptr, ptr %args ...
 //     call void @vit_scale_avx2.body(ptr %x, ptr %y, ptr %scratch, i64 %B, i64 %task)
-#include "emit_llvm.h"
+#include "emit_llvm_code.h"
 
 #include <string.h>
-
-typedef struct Code {
-  Llvm *l;
-  const Kernel *k;
-  const Target *t; // NULL: code for no kernel
-  LLVMValueRef fn;
-  LLVMValueRef *value; // by instruction; of `var`: its slot on the stack
-  LLVMValueRef *var;   // by index variable
-  LLVMValueRef *buf;   // by buffer
-  LLVMBasicBlockRef entry;
-  struct Open { // loops and regions that are open
-    KOp op;
-    KVar var;
-    int64_t step;
-    LLVMBasicBlockRef head, exit;
-    LLVMValueRef phi;
-  } * open;
-  size_t depth;
-} Code;
 
 /* types and constants
  * ------------------------------------------------------------------------------------------------------------------ */
@@ -47,7 +28,7 @@ static LLVMTypeRef lanes_type(LLVMTypeRef t, uint32_t lanes) {
 }
 
 // Of a value in registers: a mask is a vector of bits.
-static LLVMTypeRef value_type(const Llvm *l, DType dt, uint32_t lanes) {
+LLVMTypeRef llvm_value_type(const Llvm *l, DType dt, uint32_t lanes) {
   return lanes_type(dt == DT_BOOL ? l->i1 : element_type(l, dt), lanes);
 }
 
@@ -55,7 +36,7 @@ static LLVMValueRef word(const Llvm *l, int64_t v) {
   return LLVMConstInt(l->word, (unsigned long long)v, true);
 }
 
-static LLVMValueRef i32_constant(const Llvm *l, int64_t v) {
+LLVMValueRef llvm_i32(const Llvm *l, int64_t v) {
   return LLVMConstInt(l->i32, (unsigned long long)v, true);
 }
 
@@ -63,7 +44,7 @@ static LLVMValueRef i32_constant(const Llvm *l, int64_t v) {
 static LLVMValueRef splat(const Llvm *l, LLVMValueRef x, uint32_t lanes) {
   if (lanes == 1) return x;
   LLVMTypeRef t = LLVMVectorType(LLVMTypeOf(x), lanes);
-  LLVMValueRef one = LLVMBuildInsertElement(l->b, LLVMGetPoison(t), x, i32_constant(l, 0), "");
+  LLVMValueRef one = LLVMBuildInsertElement(l->b, LLVMGetPoison(t), x, llvm_i32(l, 0), "");
   return LLVMBuildShuffleVector(l->b, one, LLVMGetPoison(t), LLVMConstNull(LLVMVectorType(l->i32, lanes)), "");
 }
 
@@ -75,8 +56,8 @@ static LLVMValueRef vector_constant(const Llvm *l, LLVMTypeRef element, uint32_t
   return lanes == 1 ? at[0] : LLVMConstVector(at, lanes);
 }
 
-static LLVMValueRef call_intrinsic(Llvm *l, const char *name, LLVMTypeRef *overload, size_t noverload,
-                                   LLVMValueRef *arg, unsigned narg) {
+LLVMValueRef llvm_call_intrinsic(Llvm *l, const char *name, LLVMTypeRef *overload, size_t noverload, LLVMValueRef *arg,
+                                 unsigned narg) {
   unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
   LLVMValueRef fn = LLVMGetIntrinsicDeclaration(l->module, id, overload, noverload);
   LLVMTypeRef type = LLVMIntrinsicGetType(l->ctx, id, overload, noverload);
@@ -142,7 +123,6 @@ static LLVMValueRef address(Code *c, const KIns *s) {
 
 /* operations: fn(code, instruction, operands) -> value
  * ----------------------------------------------------------------------------------------------- */
-typedef LLVMValueRef OpFn(Code *c, const KIns *s, LLVMValueRef *a);
 
 static unsigned align_of(const Code *c, const KIns *s) {
   return (unsigned)dtype_info[c->k->buf.at[s->buf.id].dtype].bytes;
@@ -168,8 +148,8 @@ static LLVMValueRef load_lanes(Code *c, const KIns *s, LLVMTypeRef element) {
     return x;
   }
   LLVMTypeRef overload[] = {t, l->ptr};
-  LLVMValueRef arg[] = {at, i32_constant(l, align_of(c, s)), first_lanes(l, s->lanes, s->n), LLVMConstNull(t)};
-  return call_intrinsic(l, "llvm.masked.load", overload, 2, arg, 4);
+  LLVMValueRef arg[] = {at, llvm_i32(l, align_of(c, s)), first_lanes(l, s->lanes, s->n), LLVMConstNull(t)};
+  return llvm_call_intrinsic(l, "llvm.masked.load", overload, 2, arg, 4);
 }
 
 static LLVMValueRef op_load(Code *c, const KIns *s, LLVMValueRef *a) {
@@ -202,23 +182,23 @@ static LLVMValueRef op_store(Code *c, const KIns *s, LLVMValueRef *a) {
     return NULL;
   }
   LLVMTypeRef overload[] = {LLVMTypeOf(x), l->ptr};
-  LLVMValueRef arg[] = {x, at, i32_constant(l, align_of(c, s)), first_lanes(l, s->lanes, s->n)};
-  call_intrinsic(l, "llvm.masked.store", overload, 2, arg, 4);
+  LLVMValueRef arg[] = {x, at, llvm_i32(l, align_of(c, s)), first_lanes(l, s->lanes, s->n)};
+  llvm_call_intrinsic(l, "llvm.masked.store", overload, 2, arg, 4);
   return NULL;
 }
 
 static LLVMValueRef op_prefetch(Code *c, const KIns *s, LLVMValueRef *a) {
   (void)a;
   Llvm *l = c->l;
-  LLVMValueRef arg[] = {address(c, s), i32_constant(l, 0), i32_constant(l, 4 - s->n), i32_constant(l, 1)};
-  call_intrinsic(l, "llvm.prefetch", &l->ptr, 1, arg, 4);
+  LLVMValueRef arg[] = {address(c, s), llvm_i32(l, 0), llvm_i32(l, 4 - s->n), llvm_i32(l, 1)};
+  llvm_call_intrinsic(l, "llvm.prefetch", &l->ptr, 1, arg, 4);
   return NULL;
 }
 
 static LLVMValueRef op_const(Code *c, const KIns *s, LLVMValueRef *a) {
   (void)a;
   Llvm *l = c->l;
-  LLVMValueRef x = s->dtype == DT_F32 ? LLVMConstReal(l->f32, s->imm) : i32_constant(l, (int64_t)s->imm);
+  LLVMValueRef x = s->dtype == DT_F32 ? LLVMConstReal(l->f32, s->imm) : llvm_i32(l, (int64_t)s->imm);
   LLVMValueRef at[K_MAX_LANES];
   for (uint32_t i = 0; i < s->lanes; i++) at[i] = x;
   return s->lanes == 1 ? x : LLVMConstVector(at, s->lanes);
@@ -249,7 +229,7 @@ static bool is_vector(LLVMValueRef x) {
 
 static LLVMValueRef op_lane0(Code *c, const KIns *s, LLVMValueRef *a) {
   (void)s;
-  return is_vector(a[0]) ? LLVMBuildExtractElement(c->l->b, a[0], i32_constant(c->l, 0), "") : a[0];
+  return is_vector(a[0]) ? LLVMBuildExtractElement(c->l->b, a[0], llvm_i32(c->l, 0), "") : a[0];
 }
 
 static LLVMValueRef binary(Code *c, const KIns *s, LLVMOpcode real, LLVMOpcode whole, LLVMValueRef *a) {
@@ -280,19 +260,19 @@ static LLVMValueRef op_rotl(Code *c, const KIns *s, LLVMValueRef *a) {
   (void)s;
   LLVMTypeRef t = LLVMTypeOf(a[0]);
   LLVMValueRef arg[] = {a[0], a[0], a[1]};
-  return call_intrinsic(c->l, "llvm.fshl", &t, 1, arg, 3);
+  return llvm_call_intrinsic(c->l, "llvm.fshl", &t, 1, arg, 3);
 }
 
 static LLVMValueRef op_fma(Code *c, const KIns *s, LLVMValueRef *a) {
   (void)s;
   LLVMTypeRef t = LLVMTypeOf(a[0]);
-  return call_intrinsic(c->l, "llvm.fma", &t, 1, a, 3);
+  return llvm_call_intrinsic(c->l, "llvm.fma", &t, 1, a, 3);
 }
 
 static LLVMValueRef op_sqrt(Code *c, const KIns *s, LLVMValueRef *a) {
   (void)s;
   LLVMTypeRef t = LLVMTypeOf(a[0]);
-  return call_intrinsic(c->l, "llvm.sqrt", &t, 1, a, 1);
+  return llvm_call_intrinsic(c->l, "llvm.sqrt", &t, 1, a, 1);
 }
 
 static LLVMValueRef compare(Code *c, LLVMRealPredicate real, LLVMIntPredicate whole, LLVMValueRef a, LLVMValueRef b) {
@@ -342,28 +322,28 @@ static LLVMValueRef op_select(Code *c, const KIns *s, LLVMValueRef *a) {
   return LLVMBuildSelect(c->l->b, a[0], a[1], a[2], "");
 }
 static LLVMValueRef op_mtob(Code *c, const KIns *s, LLVMValueRef *a) {
-  LLVMTypeRef t = value_type(c->l, s->dtype, s->lanes);
+  LLVMTypeRef t = llvm_value_type(c->l, s->dtype, s->lanes);
   return s->dtype == DT_F32 ? LLVMBuildUIToFP(c->l->b, a[0], t, "") : LLVMBuildZExt(c->l->b, a[0], t, "");
 }
 
 static LLVMValueRef op_cvt(Code *c, const KIns *s, LLVMValueRef *a) {
   DType from = c->k->ins.at[s->arg[0].id].dtype;
-  LLVMTypeRef t = value_type(c->l, s->dtype, s->lanes);
+  LLVMTypeRef t = llvm_value_type(c->l, s->dtype, s->lanes);
   if (from == DT_I32 && s->dtype == DT_F32) return LLVMBuildSIToFP(c->l->b, a[0], t, "");
   LLVMTypeRef overload[] = {t, LLVMTypeOf(a[0])};
-  if (from == DT_F32 && s->dtype == DT_I32) return call_intrinsic(c->l, "llvm.fptosi.sat", overload, 2, a, 1);
+  if (from == DT_F32 && s->dtype == DT_I32) return llvm_call_intrinsic(c->l, "llvm.fptosi.sat", overload, 2, a, 1);
   if (from == DT_BOOL) return op_mtob(c, s, a);
   ICE("kernel %s: no LLVM code to convert %s to %s", c->k->name, dtype_info[from].name, dtype_info[s->dtype].name);
 }
 
 // The bits of a float as integers, and back.
-static LLVMValueRef bits_of(Code *c, const KIns *s, LLVMValueRef x) {
-  return LLVMBuildBitCast(c->l->b, x, value_type(c->l, DT_I32, s->lanes), "");
+LLVMValueRef llvm_bits_of(Code *c, const KIns *s, LLVMValueRef x) {
+  return LLVMBuildBitCast(c->l->b, x, llvm_value_type(c->l, DT_I32, s->lanes), "");
 }
-static LLVMValueRef float_of(Code *c, const KIns *s, LLVMValueRef bits) {
-  return LLVMBuildBitCast(c->l->b, bits, value_type(c->l, DT_F32, s->lanes), "");
+LLVMValueRef llvm_float_of(Code *c, const KIns *s, LLVMValueRef bits) {
+  return LLVMBuildBitCast(c->l->b, bits, llvm_value_type(c->l, DT_F32, s->lanes), "");
 }
-static LLVMValueRef whole_lanes(Code *c, const KIns *s, int64_t v) {
+LLVMValueRef llvm_whole_lanes(Code *c, const KIns *s, int64_t v) {
   KIns all = {.op = K_const, .dtype = DT_I32, .lanes = s->lanes, .imm = (double)v};
   return op_const(c, &all, NULL);
 }
@@ -372,144 +352,23 @@ static LLVMValueRef whole_lanes(Code *c, const KIns *s, int64_t v) {
 static LLVMValueRef op_exp2i(Code *c, const KIns *s, LLVMValueRef *a) {
   KIns magic = {.op = K_const, .dtype = DT_F32, .lanes = s->lanes, .imm = 12583039.0};
   LLVMValueRef t = LLVMBuildFAdd(c->l->b, a[0], op_const(c, &magic, NULL), "");
-  return float_of(c, s, LLVMBuildShl(c->l->b, bits_of(c, s, t), whole_lanes(c, s, 23), ""));
+  return llvm_float_of(c, s, LLVMBuildShl(c->l->b, llvm_bits_of(c, s, t), llvm_whole_lanes(c, s, 23), ""));
 }
 static LLVMValueRef op_expo(Code *c, const KIns *s, LLVMValueRef *a) {
-  LLVMValueRef e = LLVMBuildLShr(c->l->b, bits_of(c, s, a[0]), whole_lanes(c, s, 23), "");
-  e = LLVMBuildSub(c->l->b, e, whole_lanes(c, s, 127), "");
-  return LLVMBuildSIToFP(c->l->b, e, value_type(c->l, DT_F32, s->lanes), "");
+  LLVMValueRef e = LLVMBuildLShr(c->l->b, llvm_bits_of(c, s, a[0]), llvm_whole_lanes(c, s, 23), "");
+  e = LLVMBuildSub(c->l->b, e, llvm_whole_lanes(c, s, 127), "");
+  return LLVMBuildSIToFP(c->l->b, e, llvm_value_type(c->l, DT_F32, s->lanes), "");
 }
 static LLVMValueRef op_mant(Code *c, const KIns *s, LLVMValueRef *a) {
-  LLVMValueRef m = LLVMBuildAnd(c->l->b, bits_of(c, s, a[0]), whole_lanes(c, s, 0x7fffff), "");
-  return float_of(c, s, LLVMBuildOr(c->l->b, m, whole_lanes(c, s, 0x3f800000), ""));
+  LLVMValueRef m = LLVMBuildAnd(c->l->b, llvm_bits_of(c, s, a[0]), llvm_whole_lanes(c, s, 0x7fffff), "");
+  return llvm_float_of(c, s, LLVMBuildOr(c->l->b, m, llvm_whole_lanes(c, s, 0x3f800000), ""));
 }
 
 static LLVMValueRef op_magn(Code *c, const KIns *s, LLVMValueRef *a) {
-  return LLVMBuildAnd(c->l->b, bits_of(c, s, a[0]), whole_lanes(c, s, 0x7fffffff), "");
+  return LLVMBuildAnd(c->l->b, llvm_bits_of(c, s, a[0]), llvm_whole_lanes(c, s, 0x7fffffff), "");
 }
 static LLVMValueRef op_real(Code *c, const KIns *s, LLVMValueRef *a) {
-  return float_of(c, s, a[0]);
-}
-
-// Part p of `bits` bits of each word, as i32.
-static LLVMValueRef word_part(Code *c, const KIns *s, LLVMValueRef x, int p, int bits, bool is_signed) {
-  LLVMValueRef up = LLVMBuildShl(c->l->b, x, whole_lanes(c, s, 32 - bits * (p + 1)), "");
-  LLVMValueRef by = whole_lanes(c, s, 32 - bits);
-  return is_signed ? LLVMBuildAShr(c->l->b, up, by, "") : LLVMBuildLShr(c->l->b, up, by, "");
-}
-static LLVMValueRef word_halves(Code *c, const KIns *s, LLVMValueRef x, int low) {
-  LLVMValueRef a = word_part(c, s, x, low, 8, true), b = word_part(c, s, x, low + 2, 8, true);
-  a = LLVMBuildAnd(c->l->b, a, whole_lanes(c, s, 0xffff), "");
-  return LLVMBuildOr(c->l->b, a, LLVMBuildShl(c->l->b, b, whole_lanes(c, s, 16), ""), "");
-}
-static LLVMValueRef op_even8(Code *c, const KIns *s, LLVMValueRef *a) {
-  return word_halves(c, s, a[0], 0);
-}
-static LLVMValueRef op_odd8(Code *c, const KIns *s, LLVMValueRef *a) {
-  return word_halves(c, s, a[0], 1);
-}
-
-// The operation as the target's intrinsic of a[1] and a[2], added to a[0] in elements as these of the sum; NULL: there
-// is none.
-static LLVMValueRef by_intrinsic(Code *c, const KIns *s, LLVMValueRef *a) {
-  Llvm *l = c->l;
-  const Intrinsic *in = c->t && s->lanes == c->t->lanes ? target_intrinsic(c->t, s->op) : NULL;
-  if (!in) return NULL;
-  LLVMValueRef arg[] = {a[0], a[1], a[2]};
-  LLVMTypeRef parts = LLVMVectorType(in->bits == 8 ? l->i8 : l->i16, 32 / in->bits * s->lanes);
-  for (int k = 1; k < 3 && in->bits < 32; k++) arg[k] = LLVMBuildBitCast(l->b, arg[k], parts, "");
-  LLVMValueRef y = call_intrinsic(l, in->name, NULL, 0, arg + !in->adds, in->adds ? 3 : 2);
-  if (in->adds) return y;
-  y = LLVMBuildAdd(l->b, LLVMBuildBitCast(l->b, a[0], LLVMTypeOf(y), ""), y, "");
-  return LLVMBuildBitCast(l->b, y, LLVMTypeOf(a[0]), "");
-}
-
-// a[0] + the products of the parts of a[1] and a[2].
-static LLVMValueRef dot(Code *c, const KIns *s, LLVMValueRef *a, int bits, bool is_signed) {
-  Llvm *l = c->l;
-  LLVMValueRef made = by_intrinsic(c, s, a);
-  if (made) return made;
-  LLVMValueRef sum = a[0];
-  for (int p = 0; p < 32 / bits; p++) {
-    LLVMValueRef x = word_part(c, s, a[1], p, bits, is_signed), y = word_part(c, s, a[2], p, bits, true);
-    sum = LLVMBuildAdd(l->b, sum, LLVMBuildMul(l->b, x, y, ""), "");
-  }
-  return sum;
-}
-static LLVMValueRef op_dot2(Code *c, const KIns *s, LLVMValueRef *a) {
-  return dot(c, s, a, 16, true);
-}
-static LLVMValueRef op_dot4(Code *c, const KIns *s, LLVMValueRef *a) {
-  return dot(c, s, a, 8, true);
-}
-static LLVMValueRef op_dot4u(Code *c, const KIns *s, LLVMValueRef *a) {
-  return dot(c, s, a, 8, false);
-}
-static LLVMValueRef op_low4(Code *c, const KIns *s, LLVMValueRef *a) {
-  return LLVMBuildAnd(c->l->b, a[0], whole_lanes(c, s, 0x0f0f0f0f), "");
-}
-static LLVMValueRef op_high4(Code *c, const KIns *s, LLVMValueRef *a) {
-  LLVMValueRef down = LLVMBuildLShr(c->l->b, a[0], whole_lanes(c, s, 4), "");
-  return LLVMBuildAnd(c->l->b, down, whole_lanes(c, s, 0x0f0f0f0f), "");
-}
-static LLVMValueRef op_pairs4(Code *c, const KIns *s, LLVMValueRef *a) {
-  Llvm *l = c->l;
-  LLVMValueRef made = by_intrinsic(c, s, a), half[2];
-  if (made) return made;
-  for (int h = 0; h < 2; h++) {
-    half[h] = word_part(c, s, a[0], h, 16, true);
-    for (int p = 2 * h; p < 2 * h + 2; p++) {
-      LLVMValueRef x = word_part(c, s, a[1], p, 8, true), y = word_part(c, s, a[2], p, 8, true);
-      half[h] = LLVMBuildAdd(l->b, half[h], LLVMBuildMul(l->b, x, y, ""), "");
-    }
-  }
-  half[0] = LLVMBuildAnd(l->b, half[0], whole_lanes(c, s, 0xffff), "");
-  return LLVMBuildOr(l->b, half[0], LLVMBuildShl(l->b, half[1], whole_lanes(c, s, 16), ""), "");
-}
-
-static LLVMValueRef op_round16(Code *c, const KIns *s, LLVMValueRef *a) {
-  LLVMBuilderRef b = c->l->b;
-  LLVMValueRef u = bits_of(c, s, a[0]), up = LLVMBuildLShr(b, u, whole_lanes(c, s, 16), "");
-  LLVMValueRef magnitude = LLVMBuildAnd(b, u, whole_lanes(c, s, 0x7fffffff), "");
-  LLVMValueRef y = LLVMBuildAdd(b, LLVMBuildAdd(b, u, whole_lanes(c, s, 0x7fff), ""),
-                                LLVMBuildAnd(b, up, whole_lanes(c, s, 1), ""), "");
-  LLVMValueRef nan = LLVMBuildICmp(b, LLVMIntSGT, magnitude, whole_lanes(c, s, 0x7f800000), "");
-  LLVMValueRef small = LLVMBuildICmp(b, LLVMIntSLT, magnitude, whole_lanes(c, s, 0x23800000), ""); // 2^-56
-  y = LLVMBuildSelect(b, nan, LLVMBuildOr(b, up, whole_lanes(c, s, 0x40), ""),
-                      LLVMBuildLShr(b, y, whole_lanes(c, s, 16), ""), "");
-  return LLVMBuildSelect(b, small, LLVMBuildAnd(b, up, whole_lanes(c, s, 0x8000), ""), y, "");
-}
-static LLVMValueRef op_join16(Code *c, const KIns *s, LLVMValueRef *a) {
-  Llvm *l = c->l;
-  if (s->lanes == 1) {
-    LLVMValueRef low = LLVMBuildAnd(l->b, a[0], whole_lanes(c, s, 0xffff), "");
-    return LLVMBuildOr(l->b, low, LLVMBuildShl(l->b, a[1], whole_lanes(c, s, 16), ""), "");
-  }
-  LLVMTypeRef half = LLVMVectorType(l->i16, s->lanes);
-  LLVMValueRef order[2 * K_MAX_LANES], low = LLVMBuildTrunc(l->b, a[0], half, "");
-  for (int i = 0; i < 2 * s->lanes; i++) order[i] = i32_constant(l, i);
-  LLVMValueRef mask = LLVMConstVector(order, 2u * s->lanes);
-  LLVMValueRef both = LLVMBuildShuffleVector(l->b, low, LLVMBuildTrunc(l->b, a[1], half, ""), mask, "");
-  return LLVMBuildBitCast(l->b, both, value_type(l, DT_I32, s->lanes), "");
-}
-static LLVMValueRef op_low16(Code *c, const KIns *s, LLVMValueRef *a) {
-  return float_of(c, s, LLVMBuildShl(c->l->b, a[0], whole_lanes(c, s, 16), ""));
-}
-static LLVMValueRef op_high16(Code *c, const KIns *s, LLVMValueRef *a) {
-  return float_of(c, s, LLVMBuildAnd(c->l->b, a[0], whole_lanes(c, s, (int32_t)0xffff0000u), ""));
-}
-static LLVMValueRef op_dot2b(Code *c, const KIns *s, LLVMValueRef *a) {
-  Llvm *l = c->l;
-  const Intrinsic *in = c->t && s->lanes == c->t->lanes ? target_intrinsic(c->t, s->op) : NULL;
-  if (in) {
-    LLVMTypeRef type[3]; // of the operands: words before LLVM 16, bf16 since
-    LLVMGetParamTypes(LLVMIntrinsicGetType(l->ctx, LLVMLookupIntrinsicID(in->name, strlen(in->name)), NULL, 0), type);
-    LLVMValueRef arg[] = {a[0], LLVMBuildBitCast(l->b, a[1], type[1], ""), LLVMBuildBitCast(l->b, a[2], type[2], "")};
-    return call_intrinsic(l, in->name, NULL, 0, arg, 3);
-  }
-  LLVMValueRef upper = LLVMBuildFMul(l->b, op_high16(c, s, &a[1]), op_high16(c, s, &a[2]), "");
-  LLVMValueRef sum = LLVMBuildFAdd(l->b, a[0], upper, "");
-  return LLVMBuildFAdd(l->b, sum, LLVMBuildFMul(l->b, op_low16(c, s, &a[1]), op_low16(c, s, &a[2]), ""), "");
+  return llvm_float_of(c, s, a[0]);
 }
 
 // Folds the upper half of the lanes onto the lower until one is left.
@@ -522,7 +381,7 @@ static LLVMValueRef fold_lanes(Code *c, const KIns *s, LLVMValueRef x) {
     LLVMValueRef undef = LLVMGetPoison(LLVMTypeOf(x)), part[2];
     const int64_t *at[] = {low, high};
     for (int h = 0; h < 2; h++)
-      part[h] = n == 1 ? LLVMBuildExtractElement(l->b, x, i32_constant(l, h), "")
+      part[h] = n == 1 ? LLVMBuildExtractElement(l->b, x, llvm_i32(l, h), "")
                        : LLVMBuildShuffleVector(l->b, x, undef, vector_constant(l, l->i32, n, at[h]), "");
     x = s->op == K_hmax ? larger(c, part[0], part[1]) : binary(c, s, LLVMFAdd, LLVMAdd, part);
   }
@@ -599,8 +458,7 @@ static LLVMValueRef op_ldidx(Code *c, const KIns *s, LLVMValueRef *a) {
   (void)a;
   Llvm *l = c->l;
   const KVarInfo *v = &c->k->var.at[s->var.id];
-  LLVMValueRef x = LLVMBuildLoad2(l->b, l->i32, address(c, s), ""), lo = i32_constant(l, v->lo),
-               hi = i32_constant(l, v->hi);
+  LLVMValueRef x = LLVMBuildLoad2(l->b, l->i32, address(c, s), ""), lo = llvm_i32(l, v->lo), hi = llvm_i32(l, v->hi);
   LLVMSetAlignment(x, 4);
   x = LLVMBuildSelect(l->b, LLVMBuildICmp(l->b, LLVMIntSLT, x, lo, ""), lo, x, "");
   x = LLVMBuildSelect(l->b, LLVMBuildICmp(l->b, LLVMIntSGT, x, hi, ""), hi, x, "");
@@ -613,7 +471,7 @@ static LLVMValueRef op_var(Code *c, const KIns *s, LLVMValueRef *a) {
   Llvm *l = c->l;
   LLVMBasicBlockRef here = LLVMGetInsertBlock(l->b);
   LLVMPositionBuilderBefore(l->b, LLVMGetBasicBlockTerminator(c->entry));
-  LLVMValueRef slot = LLVMBuildAlloca(l->b, value_type(l, s->dtype, s->lanes), s->name ? s->name : "");
+  LLVMValueRef slot = LLVMBuildAlloca(l->b, llvm_value_type(l, s->dtype, s->lanes), s->name ? s->name : "");
   LLVMPositionBuilderAtEnd(l->b, here);
   LLVMBuildStore(l->b, a[0], slot);
   return slot;
@@ -633,7 +491,7 @@ static OpFn *const ops[KOP_COUNT] = {
 static LLVMValueRef operand(Code *c, KVal v) {
   const KIns *s = &c->k->ins.at[v.id];
   if (s->op != K_var) return c->value[v.id];
-  return LLVMBuildLoad2(c->l->b, value_type(c->l, s->dtype, s->lanes), c->value[v.id], "");
+  return LLVMBuildLoad2(c->l->b, llvm_value_type(c->l, s->dtype, s->lanes), c->value[v.id], "");
 }
 
 static bool never_runs(const Kernel *k, const KIns *s) {

@@ -2,6 +2,7 @@
 //
 //   llvm.h            what the rest of the compiler sees: kinds of output, the JIT; the same with and without LLVM
 //   emit_llvm.c       one kernel -> one LLVM function, for any width
+//   emit_llvm_words.c   its operations on several numbers in a word
 //   emit_llvm_narrow.c  numbers kept in 16 bits, of any width
 //   emit_llvm_model.c the tables of a model and its public functions, around the engine (runtime/engine) as bitcode
 //   llvm.c            targets, passes, files

@@ -435,7 +435,7 @@ for cc in gcc clang clang-19; do
   fi
 done
 run 0 "emit C of a large model" emit vit:base --emit=c -o a/base.c
-check "ViT-B/16 is below 4400 lines of C" [ "$(wc -l < a/base.c)" -lt 4400 ]
+check "ViT-B/16 is below 4420 lines of C" [ "$(wc -l < a/base.c)" -lt 4420 ]
 # A tile's registers are its own: gcc sent the weights of every step through the stack where the bias was loaded outside (decision 28).
 if have gcc && [ "$(uname -m)" = x86_64 ]; then
   run 0 "C of a product with run-time rows" emit vilt:base --routes vqa --isa avx512 -o tile.c
