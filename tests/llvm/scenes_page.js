@@ -47,8 +47,12 @@ async function drive(say) {
   say(`controls without a name: ${nameless.length}`);
 }
 
-document.addEventListener("ready", async () => {
-  let report = "";
-  await drive((text) => (report += text + "\n")).catch((error) => (report += `${error}\n`));
-  fetch(`http://127.0.0.1:${location.search.slice(1)}`, {method: "POST", mode: "no-cors", body: report});
-});
+async function report() {
+  let said = "";
+  await drive((text) => (said += text + "\n")).catch((error) => (said += `${error}\n`));
+  fetch(`http://127.0.0.1:${location.search.slice(1)}`, {method: "POST", mode: "no-cors", body: said});
+}
+
+// The model may be there before this script is.
+if ($("submit").disabled) document.addEventListener("ready", report);
+else report();

@@ -241,8 +241,7 @@ Test(precision_rules, files_that_are_none) {
                                      "{ \"a\" = int8 }",
                                      "\"a",
                                      "\"a\\0\" = int8",
-                                     "\x7f"
-                                     "ELF\x02",
+                                     "\177ELF\2",
                                      "\"a\" = 8",
                                      "# a comment\n",
                                      "prepare x: picture()",
