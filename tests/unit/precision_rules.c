@@ -71,7 +71,7 @@ Test(precision_rules, what_is_wrong_with_a_pattern) {
 // However many places there are, a name takes the time of its length.
 Test(precision_rules, ends_soon, .timeout = 20) {
   char pattern[PRECISION_LONGEST + 1] = "", name[20001];
-  for (int i = 0; i < 60; i++) snprintf(pattern + strlen(pattern), 8, "*{p%02d}", i);
+  for (unsigned i = 0; i < 60; i++) snprintf(pattern + strlen(pattern), 16, "*{p%02u}", i % 100);
   memset(name, 'a', sizeof name - 1);
   name[sizeof name - 1] = 0;
   strcat(pattern, "b");
