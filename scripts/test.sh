@@ -290,6 +290,7 @@ if [ $ci = yes ]; then
   amount SWITCHYARD_SEED $(($(date +%s) / 86400))
   #                                            --ci  --nightly
   amount SWITCHYARD_GOLDEN_SHARE                  2        1 # every N-th set of golden cases, another for each way of running them
+  amount SWITCHYARD_TRAIN_SHARE                   4        1 # the same of the cases of training
   amount SWITCHYARD_GOLDEN_WHOLE               best     best # ways that take all sets
   amount SWITCHYARD_GRAPHS                       15      500 # random graphs through LLVM, gcc and clang
   amount SWITCHYARD_KERNELS                     120      500 # random kernels a target

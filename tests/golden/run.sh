@@ -20,7 +20,7 @@
 #          SWITCHYARD_TRAIN_ISAS names further ones for C and for LLVM, SWITCHYARD_TRAIN_MODEL one page for C and in-process LLVM
 # SWITCHYARD_GOLDEN_SHARE=N: every way takes every N-th set of cases alone, others for each SWITCHYARD_SEED and each way, but for
 # those that SWITCHYARD_GOLDEN_WHOLE names ("best" is the best instruction set here): these take all. `threads` runs the programs of
-# the best one, and takes what that takes.
+# the best one, and takes what that takes. SWITCHYARD_TRAIN_SHARE: the same for `train` alone.
 # Exit status: 0 all well, 77 everything asked for was skipped, else 1.
 set -u
 export LC_ALL=C
@@ -55,12 +55,14 @@ draw() {
   way_drawn=$1
   case $1 in threads | "$(best)") way_drawn=best ;; esac
   case " bits ${SWITCHYARD_GOLDEN_WHOLE:-} " in *" $way_drawn "*) return ;; esac
-  [ "${SWITCHYARD_GOLDEN_SHARE:-1}" -gt 1 ] || return
+  share=${SWITCHYARD_GOLDEN_SHARE:-1}
+  [ "$1" = train ] && share=${SWITCHYARD_TRAIN_SHARE:-$share}
+  [ "$share" -gt 1 ] || return
   cases=$work/cases-$1
   mkdir "$cases"
   rm -f "$work"/interp-*
   for set in "$here"/*/; do [ -e "$set/cases.json" ] && basename "$set"; done |
-    awk -v n="$SWITCHYARD_GOLDEN_SHARE" -v seed="$((${SWITCHYARD_SEED:-0} + $(echo "$way_drawn" | cksum | cut -c1-6)))" '(NR + seed) % n == 0' |
+    awk -v n="$share" -v seed="$((${SWITCHYARD_SEED:-0} + $(echo "$way_drawn" | cksum | cut -c1-6)))" '(NR + seed) % n == 0' |
     while read -r set; do ln -s "$here/$set" "$cases/$set"; done
   echo "golden $1: the sets drawn are" $(ls "$cases")
 }
