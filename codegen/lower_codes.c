@@ -66,7 +66,7 @@ static void make_row(Codes *c, KIdx row, KIdx to) {
   Kernel *k = c->lo.k;
   KIdx from = word_of_row(c, row, ki_const(0)), at = ki_mul(to, c->made_row);
   if (c->wide.id) {
-    KIdx j = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(ki_const(c->quarter)), 1));
+    KIdx j = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(ki_const(c->words)), 1));
     KVal pair = kb_load(k, c->lo.src.at[c->xsrc].buf, ki_add(from, j), 1, 1, "pair");
     KIdx to_pair = ki_add(at, ki_mul(j, 2));
     kb_store(k, c->made, to_pair, kb_op1(k, K_high16, pair), 1);
@@ -74,7 +74,7 @@ static void make_row(Codes *c, KIdx row, KIdx to) {
     kb_end(k);
     return;
   }
-  KIdx j = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(ki_const(c->quarter)), k->lanes));
+  KIdx j = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(ki_const(c->words)), k->lanes));
   KVal words = kb_load(k, c->lo.src.at[c->xsrc].buf, ki_add(from, j), k->lanes, k->lanes, "words");
   if (dot_of(c) == DOT_PAIRS) {
     KIdx to_pair = ki_add(at, ki_mul(j, 2)); // a vector of each in turn: what a step reads is in one line
@@ -91,7 +91,7 @@ static void make_row(Codes *c, KIdx row, KIdx to) {
 static void widen_panels(const Codes *c, const PanelRun *p) {
   Kernel *k = c->lo.k;
   kb_region(k, arena_printf(k->arena, "widen_%d", p->panels), "panels of bf16 as f32");
-  KIdx words = ki_var(kb_let(k, ki_const(c->quarter), "n"));
+  KIdx words = ki_var(kb_let(k, ki_const(c->words), "n"));
   for (int v = 0; v < p->panels; v++) {
     KIdx j = ki_var(kb_loop(k, "j", kbound(ki_const(0)), kbound(words), 1));
     KIdx from = ki_add(ki_mul(ki_addc(p->panel, v), c->panel_words * PANEL), ki_mul(j, PANEL));
@@ -164,7 +164,7 @@ static void step_tile(const CodeTile *t, KIdx word, KIdx a_at) {
   Kernel *k = c->lo.k;
   int per_panel = PANEL / (int)k->lanes;
   bool pairs = dot_of(c) == DOT_PAIRS;
-  KIdx panel = ki_add(ki_mul(t->p->panel, c->quarter * PANEL), ki_mul(word, PANEL));
+  KIdx panel = ki_add(ki_mul(t->p->panel, c->words * PANEL), ki_mul(word, PANEL));
   int most = pairs ? CODE_VECTORS : t->vectors;
   for (int first = 0; first < t->vectors; first += most) {
     KVal words[TILE_MOST_ACC], half[TILE_MOST_ACC];
@@ -225,7 +225,7 @@ void codes_ask_ahead(const CodeTile *t, KIdx word) {
 static void multiply_rows(const CodeTile *t) {
   Kernel *k = t->c->lo.k;
   bool pairs = dot_of(t->c) == DOT_PAIRS, asks = codes_stream(t->c);
-  KIdx words = ki_var(kb_let(k, ki_const(t->c->quarter), "n")), zero = ki_const(0);
+  KIdx words = ki_var(kb_let(k, ki_const(t->c->words), "n")), zero = ki_const(0);
   int64_t steps = pairs ? k->lanes : ASK_STEPS; // a vector of either half of the pairs; words of a row are a multiple
   KIdx j = ki_var(kb_loop(k, "j", kbound(zero), kbound(words), steps));
   if (asks && t->rows > 1) codes_ask_for_next(t, j, steps);
@@ -285,7 +285,7 @@ static void emit_epilogue(Codes *c, const PanelRun *p, int rows, KIdx row) {
   e.row = ki_add(row, i);
   e.from = ki_mul(i, (int64_t)p->panels * PANEL);
   if (!c->pairs) {
-    KIdx at = word_of_row(c, e.row, ki_const(c->quarter));
+    KIdx at = word_of_row(c, e.row, ki_const(c->words));
     e.scale = kb_op1(k, K_real, kb_load(k, lo->src.at[c->xsrc].buf, at, 1, 1, "scale"));
   }
   Range columns = {0, ki_const(p->columns), p->columns, true};
@@ -477,7 +477,7 @@ static bool finish(Codes *c) {
   buf_free(&b);
   const char *name =
       arena_printf(lo->arena, "%s_k%lld_n%lld%s", name_of(c), (long long)c->depth, (long long)c->n, lower_members(lo));
-  return lower_finish(lo, 2 * m * kn / tasks, (weight_bytes(c) + 4 * m * (double)(c->quarter + c->n)) / tasks, name,
+  return lower_finish(lo, 2 * m * kn / tasks, (weight_bytes(c) + 4 * m * (double)(c->words + c->n)) / tasks, name,
                       comment);
 }
 
@@ -514,15 +514,15 @@ bool lower_codes(Arena *a, const Graph *g, const Group *grp, const Target *t, Lo
   c.grouped = c.anchor->op == OP_linear_codes4;
   c.pairs = c.anchor->op == OP_linear_pairs;
   c.panel_words = w->dim[1].c;
-  c.quarter = c.panel_words * (c.grouped ? 2 : 1);
-  c.depth = c.quarter * (c.pairs ? 2 : CODES_IN_WORD);
+  c.words = c.panel_words * (c.grouped ? 2 : 1);
+  c.depth = c.words * (c.pairs ? 2 : CODES_IN_WORD);
   if (!add_rows(&c) || !add_operand(&c, 1, "w", &c.w)) return false;
   if (!c.pairs && !add_operand(&c, 2, "scales", &c.scales)) return false;
   if (!c.pairs && !c.grouped && !add_operand(&c, 3, "sums", &c.sums)) return false;
   if (!lower_sources(lo) || !lower_root(lo)) return false;
   lower_collapse(lo, lo->rank - 1, 4 * (int64_t)t->code_tile.rows);
   choose_tile(&c);
-  c.made_row = c.quarter * (dot_of(&c) == DOT_PAIRS ? 2 : 1);
+  c.made_row = c.words * (dot_of(&c) == DOT_PAIRS ? 2 : 1);
   c.block = (c.wide.id ? 2 : 1) * MADE_BYTES / (4 * c.made_row) / c.rows * c.rows;
   if (c.block < c.rows) c.block = c.rows;
   int64_t made = least(c.block, round_up(rows_of_axis(&c), c.rows));

@@ -20,7 +20,7 @@ typedef struct Codes {
   KBufRef made;             // scratch: rows as they are multiplied; 0: they are read where they lie
   KBufRef wide;             // scratch: the pairs of a panel group as f32; 0: they are multiplied as words
   KBufRef tile;             // scratch: the sums of a tile; grouped: as f32, with the scales of their groups
-  int64_t n, quarter;       // columns; words of a row that hold codes or pairs
+  int64_t n, words;         // columns; words of a row that hold codes or pairs
   int64_t depth;            // numbers in these
   int64_t panel_words;      // words of a column of the weight
   int64_t panels, made_row; // words of a row in `made`
@@ -55,7 +55,7 @@ void codes4_tile(const CodeTile *t);
 // Hints for what the next tiles read of the weight; `steps` of its words from `word` on are at hand.
 void codes_ask_for_next(const CodeTile *t, KIdx word, int64_t steps);
 void codes_ask_ahead(const CodeTile *t, KIdx word);
-bool codes_stream(
-    const Codes *c); // comes the weight from memory? Or is it in the second-level cache when it is read again
+// Comes the weight from memory? Or is it in the second-level cache when it is read again?
+bool codes_stream(const Codes *c);
 
 #endif

@@ -24,7 +24,7 @@ static KVal both_halves(Kernel *k, KVal halves) { // their sum
 static void start_group(Group4 *s) {
   const CodeTile *t = s->t;
   Kernel *k = t->c->lo.k;
-  KIdx behind = ki_add(ki_addc(t->a_at, t->c->quarter + CODE_ROOM), s->group);
+  KIdx behind = ki_add(ki_addc(t->a_at, t->c->words + CODE_ROOM), s->group);
   for (int r = 0; r < t->rows; r++) {
     KVal start = kb_bcast(k, t->a, ki_add(behind, ki_mul(t->lda, r)), "start");
     if (s->plain) start = both_halves(k, start);
@@ -61,7 +61,7 @@ static void add_group(const Group4 *s) {
   const CodeTile *t = s->t;
   const Codes *c = t->c;
   Kernel *k = c->lo.k;
-  int64_t groups = c->quarter / GROUP_WORDS, per_panel = PANEL / (int64_t)k->lanes;
+  int64_t groups = c->words / GROUP_WORDS, per_panel = PANEL / (int64_t)k->lanes;
   for (int v = 0; v < t->vectors; v++) {
     KIdx at = ki_add(ki_mul(ki_addc(t->p->panel, v / per_panel), groups), s->group);
     at = ki_addc(ki_mul(at, PANEL), v % per_panel * k->lanes);
@@ -85,7 +85,7 @@ void codes4_tile(const CodeTile *t) {
   for (int r = 0; r < t->rows; r++)
     for (int v = 0; v < t->vectors; v++)
       kb_store(k, c->tile, ki_addc(ki_mul(t->ldy, r), (int64_t)v * k->lanes), zero, k->lanes);
-  KIdx groups = ki_var(kb_let(k, ki_const(c->quarter / GROUP_WORDS), "n"));
+  KIdx groups = ki_var(kb_let(k, ki_const(c->words / GROUP_WORDS), "n"));
   s.group = ki_var(kb_loop(k, "g", kbound(ki_const(0)), kbound(groups), 1));
   KIdx first_word = ki_mul(s.group, STEP_WORDS), of_row = ki_add(t->a_at, ki_mul(s.group, GROUP_WORDS));
   if (asks && t->rows > 1) codes_ask_for_next(t, first_word, STEP_WORDS);

@@ -26,9 +26,8 @@ typedef struct InstructionSet { // a row of runtime/cpu.def
   const char *name, *title;     // "avx2", also the value of --isa; "AVX2", for people
   const char *features;         // what it needs beyond the least of its family: "avx2,fma,f16c", or ""
   const Family *family;
-  const char
-      *codes_of; // the set from which it differs in products of words alone (codes of 8 bits, pairs of bf16), or NULL
-  ProductsOf products; // which these are: f32 if codes_of is NULL; a set for pairs has its own for codes as well
+  const char *codes_of; // the set from which it differs in products of words (codes, pairs of bf16) alone, or NULL
+  ProductsOf products;  // which these are: f32 if codes_of is NULL; a set for pairs has its own for codes as well
 } InstructionSet;
 
 enum { // by rank

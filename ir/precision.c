@@ -158,12 +158,6 @@ double precision_cosine(const PrecisionSet *s, const Precision *all) {
   return least;
 }
 
-bool precision_has_codes(const PrecisionSet *s, const Precision *all) {
-  bool codes = !s && all->codes;
-  for (size_t i = 0; s && i < s->rule.n; i++) codes = codes || s->rule.at[i].is->codes;
-  return codes;
-}
-
 bool precision_has(const PrecisionSet *s, const Precision *all, bool pairs) {
   bool has = !s && all->codes && (all->codes == PRECISION_PAIRS) == pairs;
   for (size_t i = 0; s && i < s->rule.n; i++) {

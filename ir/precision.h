@@ -59,7 +59,6 @@ PrecisionRule *precision_rule(const PrecisionSet *s, const char *weight);
 const char *precision_text(Arena *a, const PrecisionSet *s);
 // The least that outputs are like those of the authors; 0: tolerances hold. set NULL: of `all`.
 double precision_cosine(const PrecisionSet *s, const Precision *all);
-bool precision_has_codes(const PrecisionSet *s, const Precision *all); // or pairs
 // Are there products of bf16 (pairs), or of codes?
 bool precision_has(const PrecisionSet *s, const Precision *all, bool pairs);
 

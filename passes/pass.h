@@ -91,7 +91,10 @@ bool panels_below(const Graph *g, Val v, Val *panels, PackForm *form);
 bool panels_alone(const Graph *g, Val view);           // the view is read by such products alone: it needs no strides
 bool rows_with_room(const Graph *g, Val v, Access *a); // lies the bias of an attention in rows that may be overread?
 
-// precision.c: what is asked for of the weights that w, read as weights, is made of: by Module.precision, where there
+// precision.c: has it more than one row? Such weights are what a precision is about.
+bool type_is_table(const Type *t);
+enum { MOST_LOOKED_AT = 4096 }; // values of an expression over weights that are searched for them
+// What is asked for of the weights that w, read as weights, is made of: by Module.precision, where there
 // is one, else the precision of the options. *rule, unless NULL: the rule that says so, or NULL.
 const Precision *precision_of(const Graph *g, const PassOptions *o, Val w, PrecisionRule **rule);
 

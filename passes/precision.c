@@ -17,7 +17,7 @@
 
 PassFn pass_precision;
 
-static bool is_table(const Type *t) { // more than one row
+bool type_is_table(const Type *t) {
   int axes = 0;
   for (int d = 0; d < t->rank; d++) axes += t->dim[d].c != 1;
   return axes > 1;
@@ -25,8 +25,6 @@ static bool is_table(const Type *t) { // more than one row
 
 /* by path
  * ------------------------------------------------------------------------------------------------------------- */
-
-enum { MOST_LOOKED_AT = 4096 }; // values of an expression over weights
 
 typedef struct Search {
   const Graph *g;
@@ -38,7 +36,7 @@ typedef struct Search {
 } Search;
 
 static void look_at_weight(Search *s, const Value *w) {
-  bool table = is_table(&w->type);
+  bool table = type_is_table(&w->type);
   PrecisionRule *rule = precision_rule(s->set, value_str(w, A_name));
   const Precision *is = rule ? rule->is : precisions;
   if (s->tables && !table) return;
@@ -82,7 +80,8 @@ static Val keep_narrow(RuleCtx *c, Val v) {
   for (uint32_t i = 0; i < x.nargs; i++) {
     arg[i] = x.args[i];
     const Value *w = rule_value(c, arg[i]);
-    if (w->op == OP_widen || w->op == OP_constant || !is_table(&w->type) || !graph_is_packed(c->g, arg[i])) continue;
+    if (w->op == OP_widen || w->op == OP_constant || !type_is_table(&w->type) || !graph_is_packed(c->g, arg[i]))
+      continue;
     if (graph_residency(c->g, arg[i]) != RES_const) continue; // an update needs all of its bits
     DType keep = precision_of(c->g, c->opt, arg[i], NULL)->keep;
     if (!dtype_is_narrow(keep) || w->type.dtype != dtype_info[keep].computes) continue;

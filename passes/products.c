@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-enum { MOST_LOOKED_AT = 4096 };
-
 typedef struct Found {
   const Graph *g;
   size_t budget, tables;
@@ -16,18 +14,12 @@ typedef struct Found {
   DType kept;
 } Found;
 
-static bool has_rows(const Type *t) {
-  int axes = 0;
-  for (int d = 0; d < t->rank; d++) axes += t->dim[d].c != 1;
-  return axes > 1;
-}
-
 static void look(Found *f, Val v) {
   const Value *x = graph_value(f->g, v);
   if (!f->budget || !f->budget--) return;
   if (x->op == OP_cast && dtype_is_narrow(x->type.dtype)) f->kept = x->type.dtype;
   if (x->op == OP_weight && dtype_is_narrow(x->type.dtype)) f->kept = x->type.dtype;
-  const char *name = x->op == OP_weight && has_rows(&x->type) ? value_str(x, A_name) : NULL;
+  const char *name = x->op == OP_weight && type_is_table(&x->type) ? value_str(x, A_name) : NULL;
   if (name && !f->name) f->name = name;
   if (name && strcmp(name, f->name) != 0) f->tables++; // a joint projection is one, however many slices there are
   for (uint32_t i = 0; i < x->nargs; i++) look(f, x->args[i]);

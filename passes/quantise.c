@@ -19,12 +19,12 @@
 //   - products of images (patches, windows), which read them where they lie, and those of computed tensors;
 //   - products with rows of fewer than LEAST_DEPTH numbers: there is nothing to gain;
 //   - the last product of a route, whose result is an output as it is (class scores, embeddings): it is a small part of
-//   the
-//     work, and nothing behind it averages its errors. A step of a `generate` is one word: its vocabulary is most of
-//     what it reads, and only the order of the scores counts, so it takes part. A rule that names its weight (not a
+//     the work, and nothing behind it averages its errors. A step of a `generate` is one word: its vocabulary is most
+//     of what it reads, and only the order of the scores counts, so it takes part. A rule that names its weight (not a
 //     pattern with places) asks for it, too.
 // With a set of rules (Module.precision) a product is of codes where the rule of its weight says so.
 #include "ir/op/codes.h"
+#include "products.h"
 #include "rewrite.h"
 
 #include <string.h>
@@ -55,8 +55,9 @@ static bool ends_route(const RuleCtx *c, Val v, int depth) {
   return false;
 }
 
-// Why a product is none of codes, in the arena of the module; NULL: it is one. `asked`: a rule names its weight.
-static const char *refusal(const RuleCtx *c, const Value *product, Val v, bool asked) {
+// Why a product is not in the precision that is asked for, in the arena of the module; NULL: it is. `asked`: a rule
+// names its weight.
+static const char *refusal(const RuleCtx *c, const Value *product, Val v, const Precision *is, bool asked) {
   const Value *x = rule_value(c, product->args[0]);
   const Type *w = &rule_value(c, product->args[1])->type;
   Dim k = x->type.dim[x->type.rank - 1];
@@ -69,7 +70,7 @@ static const char *refusal(const RuleCtx *c, const Value *product, Val v, bool a
   if (!dim_is_const(k)) return "its rows have as many numbers as a run-time dim says";
   if (k.c < LEAST_DEPTH)
     return arena_printf(a, "rows of %lld numbers are too short to gain (from %d on)", (long long)k.c, LEAST_DEPTH);
-  if (k.c > CODES_MOST_K)
+  if (k.c > CODES_MOST_K && is->codes != PRECISION_PAIRS)
     return arena_printf(a, "sums of codes are exact for rows of up to %d numbers, and these have %lld", CODES_MOST_K,
                         (long long)k.c);
   if (asked || is_word_step(c->g) || !ends_route(c, v, 0)) return NULL;
@@ -131,8 +132,9 @@ static Val use_codes(RuleCtx *c, Val v) {
   Value x = *rule_value(c, v);
   PrecisionRule *rule;
   if (x.op != OP_linear || c->g->objective) return NO_VAL;
-  int bits = asked_for(c, &x, &rule)->codes;
-  if (!bits || refusal(c, &x, v, rule && precision_is_name(rule->pattern))) return NO_VAL;
+  const Precision *is = asked_for(c, &x, &rule);
+  int bits = is->codes;
+  if (!bits || refusal(c, &x, v, is, rule && precision_is_name(rule->pattern))) return NO_VAL;
   Attr columns = attr_int(A_columns, x.type.dim[x.type.rank - 1].c);
   bool four = bits == 4 && !is_vocabulary(c->g->module, weight_below(c->g, x.args[1]));
   Val y = bits == PRECISION_PAIRS ? pairs_of(c, &x, &columns)
@@ -148,15 +150,6 @@ static const Rule quantise_rules[] = {
 /* what came of it
  * ---------------------------------------------------------------------------------------------------------- */
 
-// The name of a weight that v is made of.
-static const char *weight_in(const Graph *g, Val v, int depth) {
-  const Value *x = graph_value(g, v);
-  if (x->op == OP_weight) return value_str(x, A_name);
-  const char *name = NULL;
-  for (uint32_t i = 0; i < x->nargs && !name && depth < 16; i++) name = weight_in(g, x->args[i], depth + 1);
-  return name;
-}
-
 // Counts of the rules; a product that is too deep is named in any case.
 static void look_at_product(RuleCtx *c, Val v) {
   const Value *x = rule_value(c, v);
@@ -165,16 +158,19 @@ static void look_at_product(RuleCtx *c, Val v) {
     (void)precision_of(c->g, c->opt, x->args[0], &rule);
     if (rule) rule->used++;
   }
-  if (x->op != OP_linear || graph_residency(c->g, v) != RES_act || !asked_for(c, x, &rule)->codes) return;
+  if (x->op != OP_linear || graph_residency(c->g, v) != RES_act) return;
+  const Precision *is = asked_for(c, x, &rule);
+  if (!is->codes) return;
   bool asked = rule && precision_is_name(rule->pattern);
-  const char *why = refusal(c, x, v, asked), *name = weight_in(c->g, x->args[1], 0);
-  if (!why || !name) return;
+  Product p;
+  const char *why = refusal(c, x, v, is, asked);
+  if (!why || !product_of(c->g, v, &p)) return;
   Arena *a = c->g->module->arena;
-  if (rule && !rule->why) rule->why = asked ? why : arena_printf(a, "%s: %s", name, why);
+  if (rule && !rule->why) rule->why = asked ? why : arena_printf(a, "%s: %s", p.name, why);
   Type *row = &graph_value(c->g, x->args[0])->type;
   Dim k = row->dim[row->rank - 1];
   if (!dim_is_const(k) || k.c <= CODES_MOST_K || asked) return;
-  diag_warning(c->g->module->diag, "W0002", x->span, "the product with '%s' is not of codes: %s", name, why);
+  diag_warning(c->g->module->diag, "W0002", x->span, "the product with '%s' is not in %s: %s", p.name, is->name, why);
   if (rule) rule->told = true;
 }
 
@@ -209,7 +205,8 @@ static void look_at_results(Module *m, Arena *scratch, const PassOptions *o) {
 }
 
 size_t pass_quantise(Module *m, Arena *scratch, const PassOptions *o) {
-  if (!precision_has_codes(m->precision, o->precision ? o->precision : precisions)) return 0;
+  const Precision *all = o->precision ? o->precision : precisions;
+  if (!precision_has(m->precision, all, false) && !precision_has(m->precision, all, true)) return 0;
   size_t n = rewrite_run(m, scratch, o, "quantise", quantise_rules, sizeof quantise_rules / sizeof *quantise_rules);
   look_at_results(m, scratch, o);
   return n;

@@ -268,7 +268,7 @@ static const char codes_bf16[] =
     "  return s;\n"
     "}\n";
 static const IsaRow rows_bf16[] = {ISA(dot2b, F32, 16, "sy_dot2b_avx512_bf16(%0, %1, %2)")};
-static const Intrinsic intrinsics_bf16[] = {{K_dot2b, "llvm.x86.avx512bf16.dpbf16ps.512", false, true}};
+static const Intrinsic intrinsics_bf16[] = {{K_dot2b, "llvm.x86.avx512bf16.dpbf16ps.512", 16, true}};
 
 const Target target_avx512_bf16 = {
     TARGET(avx512_bf16),

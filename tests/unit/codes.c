@@ -229,9 +229,7 @@ Test(codes, which_products) {
   h = product(g, h, "wide.weight", 64, 16); // rows of 16
   h = graph_add(g, OP_relu, &h, 1, NULL, 0, NO_SPAN);
   graph_output(g, "scores", product(g, h, "head.weight", 10, 64), NO_SPAN);
-  PassOptions o = {.verify = true, .precision = precision_by_name("int8"), .stop_after = "quantise"};
-  cr_assert(passes_run(made.m, &o));
-  const Graph *after = made.m->graph.at[0];
+  const Graph *after = quantised(&made, "int8");
   cr_expect_eq(count(after, OP_linear_codes), 3);
   cr_expect_eq(count(after, OP_quantise), 2);
   cr_expect_eq(count(after, OP_linear), 2);
@@ -255,9 +253,7 @@ Test(codes, which_weights_have_four_bits) {
   graph_output(g, "y", graph_add(g, OP_add, (Val[]){y, y}, 2, NULL, 0, NO_SPAN), NO_SPAN);
   h = product(g, h, "b.weight", 48, 64);
   graph_output(g, "z", graph_add(g, OP_mul, (Val[]){h, h}, 2, NULL, 0, NO_SPAN), NO_SPAN);
-  PassOptions o = {.verify = true, .precision = precision_by_name("int4w"), .stop_after = "quantise"};
-  cr_assert(passes_run(made.m, &o));
-  const Graph *after = made.m->graph.at[0];
+  const Graph *after = quantised(&made, "int4w");
   cr_expect_eq(count(after, OP_linear_codes4), 2);
   cr_expect_eq(count(after, OP_linear_codes), 1);
   cr_expect_eq(count(after, OP_quantise), 3);

@@ -32,6 +32,13 @@ static inline Val source(Graph *g, Op op, const char *name, int rank, const int6
   return graph_input(g, name, &t, NO_SPAN);
 }
 
+// The graph behind the pass `quantise` in a precision.
+static inline const Graph *quantised(Scene *x, const char *precision) {
+  PassOptions o = {.verify = true, .precision = precision_by_name(precision), .stop_after = "quantise"};
+  cr_assert(passes_run(x->m, &o));
+  return x->m->graph.at[0];
+}
+
 static inline size_t count(const Graph *g, Op op) {
   size_t n = 0;
   for (uint32_t i = 1; i < g->value.n; i++) n += !g->value.at[i].dead && g->value.at[i].op == op;
